@@ -1,0 +1,109 @@
+-- CreateTable
+CREATE TABLE "Cluster" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "uid" TEXT NOT NULL,
+    "name" TEXT NOT NULL,
+    "description" TEXT NOT NULL DEFAULT '',
+    "enabled" BOOLEAN NOT NULL DEFAULT true,
+    "isDefault" BOOLEAN NOT NULL DEFAULT false,
+    "inCluster" BOOLEAN NOT NULL DEFAULT false,
+    "prometheusURL" TEXT NOT NULL DEFAULT '',
+    "searchText" TEXT NOT NULL,
+    "apiServer" TEXT,
+    "credentialKind" TEXT NOT NULL,
+    "credentialExpiresAt" DATETIME,
+    "credentialProblem" TEXT,
+    "revision" INTEGER NOT NULL DEFAULT 1,
+    "credentialsVersion" INTEGER NOT NULL DEFAULT 1,
+    "createdAt" DATETIME NOT NULL,
+    "updatedAt" DATETIME NOT NULL,
+    "state" TEXT NOT NULL,
+    "stateSince" DATETIME NOT NULL,
+    "observedAt" DATETIME,
+    "version" TEXT,
+    "latencyMs" REAL,
+    "faultCode" TEXT,
+    "faultMessage" TEXT
+);
+
+-- CreateTable
+CREATE TABLE "ClusterLabel" (
+    "clusterId" INTEGER NOT NULL,
+    "key" TEXT NOT NULL,
+    "value" TEXT NOT NULL,
+    "number" BIGINT,
+
+    PRIMARY KEY ("clusterId", "key"),
+    CONSTRAINT "ClusterLabel_clusterId_fkey" FOREIGN KEY ("clusterId") REFERENCES "Cluster" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+);
+
+-- CreateTable
+CREATE TABLE "ClusterCredential" (
+    "clusterId" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "sealed" TEXT NOT NULL,
+    "keyId" TEXT NOT NULL,
+    CONSTRAINT "ClusterCredential_clusterId_fkey" FOREIGN KEY ("clusterId") REFERENCES "Cluster" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+);
+
+-- CreateTable
+CREATE TABLE "ApiKey" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "name" TEXT NOT NULL,
+    "hash" TEXT NOT NULL,
+    "roles" JSONB NOT NULL,
+    "weak" BOOLEAN NOT NULL DEFAULT false,
+    "source" TEXT NOT NULL,
+    "disabled" BOOLEAN NOT NULL DEFAULT false,
+    "createdAt" DATETIME NOT NULL,
+    "expiresAt" DATETIME
+);
+
+-- CreateTable
+CREATE TABLE "AuditRecord" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "at" DATETIME NOT NULL,
+    "actor" TEXT NOT NULL,
+    "action" TEXT NOT NULL,
+    "clusterUid" TEXT,
+    "clusterId" INTEGER,
+    "clusterName" TEXT,
+    "requestId" TEXT,
+    "changes" JSONB NOT NULL
+);
+
+-- CreateTable
+CREATE TABLE "Counter" (
+    "name" TEXT NOT NULL PRIMARY KEY,
+    "value" INTEGER NOT NULL DEFAULT 0
+);
+
+-- CreateIndex
+CREATE UNIQUE INDEX "Cluster_uid_key" ON "Cluster"("uid");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "Cluster_name_key" ON "Cluster"("name");
+
+-- CreateIndex
+CREATE INDEX "Cluster_createdAt_id_idx" ON "Cluster"("createdAt", "id");
+
+-- CreateIndex
+CREATE INDEX "Cluster_state_idx" ON "Cluster"("state");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "Cluster_one_default" ON "Cluster"("isDefault") WHERE "isDefault" = true;
+
+-- CreateIndex
+CREATE INDEX "ClusterLabel_key_value_idx" ON "ClusterLabel"("key", "value");
+
+-- CreateIndex
+CREATE INDEX "ClusterCredential_keyId_idx" ON "ClusterCredential"("keyId");
+
+-- CreateIndex
+CREATE INDEX "AuditRecord_at_idx" ON "AuditRecord"("at");
+
+-- CreateIndex
+CREATE INDEX "AuditRecord_clusterUid_at_idx" ON "AuditRecord"("clusterUid", "at");
+
+
+-- What is new: every writing transaction raises one of these rows first.
+INSERT INTO "Counter" ("name", "value") VALUES ('registry', 0), ('status', 0), ('access', 0);

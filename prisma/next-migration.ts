@@ -1,0 +1,31 @@
+// Writes the migration that leads from the migrations to the models: `node prisma/next-migration.ts <name>`.
+// With --check it writes nothing, and exits with 1 and the SQL when the two disagree.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { migratedBy, nextMigration } from '../src/storage/migrations.ts';
+import { sqliteForSchemaEngine } from '../src/storage/sqlite-migrations.ts';
+
+const databases = [migratedBy('sqlite', sqliteForSchemaEngine(':memory:'))];
+const [name = ''] = process.argv.slice(2);
+const check = name === '--check';
+if (!check && !/^[a-z0-9_]+$/.test(name)) {
+  console.error('usage: node prisma/next-migration.ts <name in a-z, 0-9 and _> | --check');
+  process.exit(2);
+}
+const time = new Date().toISOString().replace(/\D/g, '').slice(0, 14);
+
+for (const database of databases) {
+  const sql = await nextMigration(database);
+  const folder = relative('.', database.folder);
+  if (sql === undefined) {
+    console.log(`${folder}: migrations and models agree`);
+  } else if (check) {
+    console.error(`${folder}: a migration is missing; make it with node prisma/next-migration.ts <name>\n${sql}`);
+    process.exitCode = 1;
+  } else {
+    const file = join(database.folder, `${time}_${name}`, 'migration.sql');
+    await mkdir(join(file, '..'), { recursive: true });
+    await writeFile(file, sql);
+    console.log(relative('.', file));
+  }
+}

@@ -1,0 +1,80 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Config } from './config.ts';
+import { ApiKeys } from './domain/access/api-keys.ts';
+import { ClusterImport } from './domain/clusters/cluster-import.ts';
+import { ClusterList } from './domain/clusters/cluster-list.ts';
+import { Clusters } from './domain/clusters/clusters.ts';
+import { sealedKeyIds } from './domain/clusters/sealed.ts';
+import type { Services } from './graphql/context.ts';
+import { createGraphQL } from './graphql/yoga.ts';
+import type { Logger } from './log.ts';
+import { createRest } from './rest/router.ts';
+import { createHttpServer, maskFor } from './server/http.ts';
+import { closeServer, listen } from './server/listen.ts';
+import { openDatabase } from './storage/database.ts';
+import { loadKeyRing } from './storage/key-file.ts';
+import { Seal } from './storage/seal.ts';
+
+/** The domain over an open database: what the server, the command line and a start share. */
+export interface Domain extends Services {
+  readonly apiKeys: ApiKeys;
+  readonly seal: Seal;
+  readonly close: () => Promise<void>;
+}
+
+/** Opens the database and the key ring under the data directory, and builds the domain over them. */
+export async function openDomain(config: Config, log: Logger): Promise<Domain> {
+  const database = await openDatabase({ file: join(config.dataDir, 'kitestring.db') });
+  try {
+    const { keys, warning } = await loadKeyRing({
+      file: join(config.dataDir, 'seal-keys'),
+      given: config.sealKey,
+      sealedKeyIds: () => sealedKeyIds(database),
+    });
+    if (warning) log.warn(warning);
+    const seal = new Seal(keys);
+    const now = () => new Date();
+    const registry = { database, seal, policy: config.policy, now };
+    return {
+      database,
+      seal,
+      apiKeys: new ApiKeys({ database, now }),
+      clusters: new Clusters(registry),
+      clusterList: new ClusterList({ database }),
+      clusterImport: new ClusterImport(registry),
+      close: () => database.close(),
+    };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+/** A server that listens. `url` is where, such as `http://127.0.0.1:8080`; `close` ends requests, then the database. */
+export interface App {
+  readonly url: string;
+  readonly close: () => Promise<void>;
+}
+
+/** Serves the domain over HTTP. */
+export async function serve(config: Config, log: Logger, domain: Domain): Promise<App> {
+  const server: Server = createHttpServer({
+    config,
+    log,
+    apiKeys: domain.apiKeys,
+    services: domain,
+    graphql: createGraphQL({ log }),
+    rest: createRest({ maxBody: config.maxBody, mask: maskFor(log) }),
+  });
+  await listen(server, config);
+  const { address, family, port } = server.address() as AddressInfo;
+  return {
+    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    close: async () => {
+      await closeServer(server);
+      await domain.close();
+    },
+  };
+}

@@ -1,0 +1,160 @@
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { StartupError } from './storage/startup-error.ts';
+
+const flag = z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true');
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== ''),
+);
+const integer = (least: number, most: number) =>
+  z
+    .string()
+    .regex(/^[0-9]+$/, 'must be a whole number')
+    .transform(Number)
+    .refine((value) => value >= least && value <= most, `must be ${least} to ${most}`);
+
+const origins = list.refine((entries) => entries.every((entry) => URL.parse(entry)?.origin === entry), {
+  error: 'must be exact origins, such as https://console.example.com, separated by commas',
+});
+
+interface Variable {
+  /** The text that stands for an unset variable; undefined: unset. */
+  readonly default?: string;
+  readonly schema: z.ZodType;
+  readonly about: string;
+  /** A secret can also be given as NAME_FILE, a file that holds it. */
+  readonly secret?: true;
+}
+
+/** Every variable that Kitestring reads; the README's table is checked against it. */
+export const VARIABLES = {
+  HOST: {
+    default: '127.0.0.1',
+    schema: z.string().min(1),
+    about: 'Address to listen on. Anything but loopback needs SEAL_KEY.',
+  },
+  PORT: { default: '8080', schema: integer(0, 65_535), about: 'Port to listen on; 0 takes a free one.' },
+  DATA_DIR: {
+    default: './data',
+    schema: z.string().min(1),
+    about: 'Directory of the SQLite file, the key file and the first admin key.',
+  },
+  SEAL_KEY: {
+    schema: z.string(),
+    secret: true,
+    about:
+      'Key that seals kubeconfigs: 32 bytes as base64 or hex; several, separated by commas, open what older ones sealed.',
+  },
+  ADMIN_API_KEY: {
+    schema: z.string(),
+    secret: true,
+    about: 'An admin API key by configuration, `kite<id>-<secret>`; disabled at the next start without it.',
+  },
+  IMPORT_KUBECONFIG: {
+    schema: z.string().min(1),
+    about: 'A kubeconfig file to import at start while the registry is empty.',
+  },
+  ALLOWED_ORIGINS: {
+    default: '',
+    schema: origins,
+    about: 'Origins of other sites whose pages may call the APIs, separated by commas.',
+  },
+  ALLOWED_HOSTS: {
+    default: '',
+    schema: list,
+    about: 'Host names that a request may be for, besides localhost and IP addresses.',
+  },
+  MAX_BODY: {
+    default: String(4 * 1024 * 1024),
+    schema: integer(1_024, 256 * 1024 * 1024),
+    about: 'Bytes of the largest request body.',
+  },
+  ALLOW_LOOPBACK_TARGETS: {
+    schema: flag,
+    about: 'Whether clusters may be on loopback; true when Kitestring itself listens on loopback.',
+  },
+  ALLOW_HTTP_TARGETS: { default: 'false', schema: flag, about: 'Whether an API server may be plain http.' },
+  ALLOW_INSECURE_TLS: {
+    default: 'false',
+    schema: flag,
+    about: 'Whether a kubeconfig may say insecure-skip-tls-verify.',
+  },
+  ALLOW_TARGET_PROXY: { default: 'false', schema: flag, about: 'Whether a kubeconfig may name a proxy-url.' },
+  LOG_LEVEL: {
+    default: 'info',
+    schema: z.enum(['debug', 'info', 'warn', 'error', 'silent'], {
+      error: 'must be debug, info, warn, error or silent',
+    }),
+    about: 'The least level that is logged.',
+  },
+} as const satisfies Record<string, Variable>;
+
+type Name = keyof typeof VARIABLES;
+type Value<Key extends Name> =
+  | z.output<(typeof VARIABLES)[Key]['schema']>
+  | ((typeof VARIABLES)[Key] extends { default: string } ? never : undefined);
+
+/** Everything the environment decides, checked and frozen. */
+export type Config = ReturnType<typeof readConfig>;
+
+/** Reads the configuration; a wrong variable is a StartupError that names it and never shows a secret. */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
+  if (environment.DATABASE_URL)
+    throw new StartupError('DATABASE_URL is set, but this version keeps its registry in SQLite alone: unset it.');
+  const read = <Key extends Name>(name: Key): Value<Key> => {
+    const { schema, default: fallback } = VARIABLES[name] as Variable;
+    const text = given(environment, name) ?? fallback;
+    if (text === undefined) return undefined as Value<Key>;
+    const result = schema.safeParse(text);
+    if (!result.success) throw new StartupError(`${name} ${result.error.issues[0]?.message}.`);
+    return result.data as Value<Key>;
+  };
+  const host = read('HOST');
+  const loopback = isLoopback(host);
+  const sealKey = read('SEAL_KEY');
+  if (!loopback && sealKey === undefined)
+    throw new StartupError(
+      `HOST ${host} is not loopback, so the key that seals kubeconfigs must be given: set SEAL_KEY (openssl rand -base64 32) or SEAL_KEY_FILE.`,
+    );
+  return Object.freeze({
+    host,
+    loopback,
+    port: read('PORT'),
+    dataDir: resolve(read('DATA_DIR')),
+    sealKey,
+    adminApiKey: read('ADMIN_API_KEY'),
+    importKubeconfig: read('IMPORT_KUBECONFIG'),
+    allowedOrigins: read('ALLOWED_ORIGINS'),
+    allowedHosts: read('ALLOWED_HOSTS'),
+    maxBody: read('MAX_BODY'),
+    logLevel: read('LOG_LEVEL'),
+    policy: Object.freeze({
+      allowLoopback: read('ALLOW_LOOPBACK_TARGETS') ?? loopback,
+      allowHttp: read('ALLOW_HTTP_TARGETS'),
+      allowInsecureTls: read('ALLOW_INSECURE_TLS'),
+      allowProxy: read('ALLOW_TARGET_PROXY'),
+    }),
+  });
+}
+
+/** The variable itself, or for a secret what the file named by NAME_FILE holds; an empty one counts as unset. */
+function given(environment: NodeJS.ProcessEnv, name: Name): string | undefined {
+  const own = environment[name] || undefined;
+  const file = (VARIABLES[name] as Variable).secret ? environment[`${name}_FILE`] : undefined;
+  if (!file) return own;
+  if (own !== undefined) throw new StartupError(`${name} and ${name}_FILE are both set: unset one of them.`);
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : 'unknown';
+    throw new StartupError(`${name}_FILE names ${file}, which cannot be read (${code}).`);
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.[0-9]+\.[0-9]+\.[0-9]+$/.test(host);
+}

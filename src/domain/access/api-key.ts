@@ -1,0 +1,50 @@
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+
+/** An API key as it travels: `kite<id>-<secret>`, the id a positive integer below 2^31 without leading zeros. */
+export interface ApiKeyText {
+  readonly id: number;
+  readonly secret: string;
+}
+
+const FORMAT = /^kite([1-9][0-9]{0,9})-([\x21-\x7e]{1,512})$/;
+
+/** Reads an API key; undefined when it is none. */
+export function parseApiKey(text: string): ApiKeyText | undefined {
+  const [, id, secret] = FORMAT.exec(text) ?? [];
+  if (!id || !secret || Number(id) >= 2 ** 31) return undefined;
+  return { id: Number(id), secret };
+}
+
+export function formatApiKey({ id, secret }: ApiKeyText): string {
+  return `kite${id}-${secret}`;
+}
+
+/** 256 random bits from the CSPRNG. */
+export function makeSecret(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+/** What is stored of a secret: SHA-256, base64url. */
+export function hashSecret(secret: string): string {
+  return hash('sha256', secret, 'base64url');
+}
+
+/** Compares in constant time. */
+export function secretMatches(secret: string, stored: string): boolean {
+  const left = Buffer.from(hashSecret(secret));
+  const right = Buffer.from(stored);
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+/** Whether a secret that a person chose holds fewer than 128 bits by its length and alphabet. */
+export function isWeak(secret: string): boolean {
+  const classes: [RegExp, number][] = [
+    [/[a-z]/, 26],
+    [/[A-Z]/, 26],
+    [/[0-9]/, 10],
+    [/[^a-zA-Z0-9]/, 32],
+  ];
+  const alphabet = classes.reduce((size, [pattern, letters]) => size + (pattern.test(secret) ? letters : 0), 0);
+  const distinct = new Set(secret).size;
+  return secret.length * Math.log2(alphabet) < 128 || distinct < 8;
+}

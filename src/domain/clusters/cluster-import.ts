@@ -1,0 +1,193 @@
+import { type ContextReading, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
+import type { Transaction } from '../../storage/database.ts';
+import { authorize } from '../access/permissions.ts';
+import type { Caller } from '../access/viewer.ts';
+import { record } from '../audit.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
+import { nameProblem, refuse, untriedState } from './cluster.ts';
+import type { ClusterQuery } from './cluster-list.ts';
+import { credentialOf, IN_CLUSTER, type ReadCredential, type Verification } from './credential.ts';
+import { changeRegistry, kubeconfigPlace, type Registry } from './registry.ts';
+import { searchText } from './search.ts';
+
+export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
+export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
+
+export const IMPORT_OUTCOMES = ['CREATED', 'UPDATED', 'SKIPPED', 'REFUSED'] as const;
+export type ImportOutcome = (typeof IMPORT_OUTCOMES)[number];
+
+export interface ImportClusters {
+  readonly kubeconfig?: string | null | undefined;
+  /** Makes the one cluster `in-cluster` instead of reading a kubeconfig. */
+  readonly inCluster: boolean;
+  /** Takes these contexts alone; absent: every one. */
+  readonly contexts?: readonly string[] | null | undefined;
+  readonly onNameTaken: OnNameTaken;
+  readonly dryRun: boolean;
+  /** The first set-up: refused with REGISTRY_NOT_EMPTY as soon as one cluster exists. */
+  readonly onlyIfEmpty: boolean;
+  /** NONE stores contexts that cannot be used as well; SYNTAX answers REFUSED for them. */
+  readonly verify: Verification;
+}
+
+/** What became of one context; in a dry run, what would. */
+export interface ImportedContext {
+  readonly context: string;
+  readonly outcome: ImportOutcome;
+  readonly problem: string | null;
+}
+
+interface Candidate {
+  readonly name: string;
+  readonly description: string;
+  readonly read?: ReadCredential | undefined;
+  readonly refusal?: string | undefined;
+}
+
+/** Imports the contexts of a kubeconfig as clusters named after them, in one transaction. */
+export class ClusterImport {
+  readonly #registry: Registry;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  async run(caller: Caller, input: ImportClusters, query: ClusterQuery) {
+    authorize(caller, 'clusters.import');
+    const { candidates, current } = this.#candidates(input);
+    const work = async (tx: Transaction, at: Date) => {
+      const existing = await existingNames(tx, input);
+      const results: ImportedContext[] = [];
+      const creating: Candidate[] = [];
+      for (const candidate of candidates) {
+        const result = decide(candidate, existing.has(candidate.name), input.onNameTaken);
+        if (result.outcome === 'CREATED') creating.push(candidate);
+        if (result.outcome === 'UPDATED' && !input.dryRun) await this.#update(tx, caller, at, candidate);
+        results.push(result);
+      }
+      if (!input.dryRun)
+        await this.#create(tx, caller, at, creating, existing.size === 0 ? firstDefault(creating, current) : undefined);
+      return input.dryRun ? results.map((result) => ({ ...result, cluster: null })) : withClusters(tx, results, query);
+    };
+    return input.dryRun
+      ? this.#registry.database.prisma.$transaction((tx) => work(tx, this.#registry.now()))
+      : changeRegistry(this.#registry, work);
+  }
+
+  /** The contexts to import, each with its credential or the reason why it is refused. */
+  #candidates({ kubeconfig, inCluster, contexts, verify }: ImportClusters): {
+    candidates: Candidate[];
+    current?: string | undefined;
+  } {
+    if (inCluster) return { candidates: [{ name: 'in-cluster', description: 'Kubernetes in-cluster config' }] };
+    const issues: InputIssue[] = [];
+    const issue = (path: string, message: string) => issues.push({ path: [path], message });
+    if (!kubeconfig) issue('kubeconfig', 'is required when inCluster is false');
+    const reading = readKubeconfig(kubeconfig ?? '', this.#registry.policy);
+    if (kubeconfig && reading.problem !== undefined) issue('kubeconfig', reading.problem);
+    const all = reading.contexts ?? [];
+    if (kubeconfig && !reading.problem && all.length === 0) issue('kubeconfig', 'has no contexts');
+    const known = new Set(all.map(({ name }) => name));
+    for (const context of contexts ?? [])
+      if (!known.has(context)) issue('contexts', `no context is named ${JSON.stringify(context.slice(0, 253))}`);
+    const wanted = contexts ? all.filter(({ name }) => contexts.includes(name)) : all;
+    const candidates = wanted.map((context) => candidateOf(context, verify));
+    if (verify === 'NONE') for (const { refusal } of candidates) if (refusal) issue('kubeconfig', refusal);
+    refuse(issues);
+    return { candidates, current: reading.contexts && reading.current };
+  }
+
+  async #create(
+    tx: Transaction,
+    caller: Caller,
+    at: Date,
+    candidates: readonly Candidate[],
+    target: string | undefined,
+  ) {
+    const rows = await tx.cluster.createManyAndReturn({
+      data: candidates.map(({ name, description, read }) => {
+        const facts = read?.facts ?? IN_CLUSTER;
+        return {
+          ...{ name, description, inCluster: read === undefined, isDefault: name === target },
+          ...facts,
+          ...untriedState({ enabled: true, problem: facts.credentialProblem }),
+          searchText: searchText({ name, description }),
+          ...{ createdAt: at, updatedAt: at, stateSince: at },
+        };
+      }),
+      select: { id: true, uid: true, name: true },
+    });
+    const reads = new Map(candidates.map(({ name, read }) => [name, read]));
+    const { seal } = this.#registry;
+    await tx.clusterCredential.createMany({
+      data: rows.flatMap(({ id, uid, name }) => {
+        const read = reads.get(name);
+        return read
+          ? [{ clusterId: id, sealed: seal.seal(read.kubeconfig, kubeconfigPlace(uid)), keyId: seal.keyId }]
+          : [];
+      }),
+    });
+    for (const row of rows)
+      await record(tx, caller, { action: 'cluster.import', at, cluster: row, changes: { name: { to: row.name } } });
+  }
+
+  async #update(tx: Transaction, caller: Caller, at: Date, { name, read }: Candidate): Promise<void> {
+    if (!read) return;
+    const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
+    const { id } = current;
+    const { seal } = this.#registry;
+    const row = { sealed: seal.seal(read.kubeconfig, kubeconfigPlace(current.uid)), keyId: seal.keyId };
+    await tx.clusterCredential.upsert({ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row });
+    await tx.cluster.update({
+      where: { id },
+      data: {
+        ...read.facts,
+        ...untriedState({ enabled: current.enabled, problem: read.facts.credentialProblem }),
+        ...{ inCluster: false, version: null, stateSince: at, observedAt: null, latencyMs: null, updatedAt: at },
+        ...{ revision: { increment: 1 }, credentialsVersion: { increment: 1 } },
+      },
+    });
+    await record(tx, caller, { action: 'cluster.import', at, cluster: current, changes: { credential: 'changed' } });
+  }
+}
+
+function candidateOf(context: ContextReading, verify: Verification): Candidate {
+  const { name, problem } = context;
+  const invalid = nameProblem(name);
+  if (invalid) return { name, description: '', refusal: `the context's name cannot name a cluster: it ${invalid}` };
+  if (problem !== undefined && verify !== 'NONE') return { name, description: '', refusal: problem };
+  return { name, description: '', read: credentialOf(context, context.kubeconfig) };
+}
+
+function decide({ name, refusal }: Candidate, exists: boolean, onNameTaken: OnNameTaken): ImportedContext {
+  const result = { context: name, problem: null };
+  if (refusal !== undefined) return { ...result, outcome: 'REFUSED', problem: refusal };
+  if (!exists) return { ...result, outcome: 'CREATED' };
+  switch (onNameTaken) {
+    case 'SKIP':
+      return { ...result, outcome: 'SKIPPED', problem: 'a cluster of this name exists already' };
+    case 'UPDATE':
+      return { ...result, outcome: 'UPDATED' };
+    case 'FAIL':
+      throw new DomainError('NAME_TAKEN', 'cluster already exists', { name });
+  }
+}
+
+/** Into an empty registry the current context becomes the default, or the first one where that is not imported. */
+function firstDefault(created: readonly Candidate[], current: string | undefined): string | undefined {
+  return created.some(({ name }) => name === current) ? current : created[0]?.name;
+}
+
+async function existingNames(tx: Transaction, { onlyIfEmpty }: ImportClusters): Promise<Set<string>> {
+  const rows = await tx.cluster.findMany({ select: { name: true } });
+  if (onlyIfEmpty && rows.length > 0)
+    throw new DomainError('REGISTRY_NOT_EMPTY', 'import not allowed when clusters exist');
+  return new Set(rows.map(({ name }) => name));
+}
+
+async function withClusters(tx: Transaction, results: readonly ImportedContext[], query: ClusterQuery) {
+  const names = results.filter(({ outcome }) => outcome !== 'REFUSED').map(({ context }) => context);
+  const rows = await tx.cluster.findMany({ select: { ...query.select, name: true }, where: { name: { in: names } } });
+  const clusters = new Map(rows.map((cluster) => [cluster.name, cluster]));
+  return results.map((result) => ({ ...result, cluster: clusters.get(result.context) ?? null }));
+}

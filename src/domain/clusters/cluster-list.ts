@@ -1,0 +1,123 @@
+import type { Database } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import { readableClusters } from '../access/permissions.ts';
+import type { Caller } from '../access/viewer.ts';
+import { invalidInput } from '../errors.ts';
+import type { ClusterState } from './cluster.ts';
+import { LabelSyntaxError, parseLabelSelector, whereLabels } from './label-selector.ts';
+import {
+  type ClusterOrder,
+  type CursorRow,
+  cutPage,
+  orderPage,
+  type PageArguments,
+  readPage,
+  wherePage,
+  writeCursor,
+} from './page.ts';
+import { fold } from './search.ts';
+
+/** What GraphQL wants to know of each cluster: the Pothos plugin's `query`, passed on to Prisma. */
+export type ClusterQuery = { select?: Prisma.ClusterSelect };
+
+/** One of the three ways to name a cluster; `uid` is what global ids hold. */
+export type ClusterBy = { readonly uid: string } | { readonly databaseId: number } | { readonly name: string };
+
+export interface ClusterFilter {
+  readonly search?: string | null | undefined;
+  readonly names?: readonly string[] | null | undefined;
+  readonly states?: readonly ClusterState[] | null | undefined;
+  readonly enabled?: boolean | null | undefined;
+  readonly labelSelector?: string | null | undefined;
+}
+
+export interface ListArguments extends PageArguments {
+  readonly filter?: ClusterFilter | null | undefined;
+  readonly orderBy?: ClusterOrder | null | undefined;
+}
+
+const MAX_SEARCH = 1_000;
+const MAX_NAMES = 1_000;
+const MAX_SELECTOR = 10_000;
+
+/** Finds the cluster that is meant, where the caller may read it: look up and authorize in one step. */
+export function whereReadable(caller: Caller, by: ClusterBy): Prisma.ClusterWhereInput {
+  return { AND: [readableClusters(caller), 'databaseId' in by ? { id: by.databaseId } : by] };
+}
+
+/** Reads of the registry. Each looks up and authorizes in one step: hidden and missing answer alike. */
+export class ClusterList {
+  readonly #database: Database;
+
+  constructor({ database }: { database: Database }) {
+    this.#database = database;
+  }
+
+  /** The cluster, or null: not there, or not the caller's to see. */
+  async find(caller: Caller, by: ClusterBy, query: ClusterQuery) {
+    return this.#database.prisma.cluster.findFirst({ ...query, where: whereReadable(caller, by) });
+  }
+
+  /** The clusters with these uids, in any order; those that are missing or hidden are left out. */
+  async findMany(caller: Caller, uids: readonly string[], query: ClusterQuery) {
+    const where = { uid: { in: [...uids] }, AND: readableClusters(caller) };
+    const select = { ...query.select, uid: true };
+    return this.#database.prisma.cluster.findMany({ select, where });
+  }
+
+  async findDefault(caller: Caller, query: ClusterQuery) {
+    return this.#database.prisma.cluster.findFirst({
+      ...query,
+      where: { isDefault: true, AND: readableClusters(caller) },
+    });
+  }
+
+  /** One page of the clusters that match, with the counts over all that match; `unlimited` is for the REST list alone. */
+  async page(caller: Caller, args: ListArguments, query: ClusterQuery, { unlimited }: { unlimited: boolean }) {
+    const order = args.orderBy ?? { field: 'DATABASE_ID', direction: 'ASC' };
+    const matching = { AND: [readableClusters(caller), whereFilter(args.filter ?? {})] };
+    const page = readPage(args, order, { unlimited });
+    const { prisma } = this.#database;
+    const found = await prisma.cluster.findMany({
+      select: { ...query.select, id: true, name: true, createdAt: true },
+      where: { AND: [matching, wherePage(page)] },
+      orderBy: orderPage(page),
+      ...(page.size === Number.POSITIVE_INFINITY ? {} : { take: page.size + 1 }),
+    });
+    const { rows, ...more } = cutPage(found as (CursorRow & (typeof found)[number])[], page);
+    return {
+      edges: rows.map((node) => ({ node, cursor: writeCursor(node, order) })),
+      ...more,
+      totalCount: () => prisma.cluster.count({ where: matching }),
+      stateCounts: async () => {
+        const groups = await prisma.cluster.groupBy({
+          by: ['state'],
+          where: matching,
+          _count: true,
+          orderBy: { state: 'asc' },
+        });
+        return groups.map(({ state, _count }) => ({ state: state as ClusterState, count: _count }));
+      },
+    };
+  }
+}
+
+function whereFilter({ search, names, states, enabled, labelSelector }: ClusterFilter): Prisma.ClusterWhereInput {
+  const issue = (field: string, message: string) => invalidInput([{ path: ['filter', field], message }]);
+  if ((search?.length ?? 0) > MAX_SEARCH) throw issue('search', `must be at most ${MAX_SEARCH} characters`);
+  if ((names?.length ?? 0) > MAX_NAMES) throw issue('names', `must be at most ${MAX_NAMES} names`);
+  if ((labelSelector?.length ?? 0) > MAX_SELECTOR)
+    throw issue('labelSelector', `must be at most ${MAX_SELECTOR} characters`);
+  try {
+    return {
+      ...(search ? { searchText: { contains: fold(search) } } : {}),
+      ...(names ? { name: { in: [...names] } } : {}),
+      ...(states ? { state: { in: [...states] } } : {}),
+      ...(enabled == null ? {} : { enabled }),
+      ...(labelSelector ? whereLabels(parseLabelSelector(labelSelector)) : {}),
+    };
+  } catch (error) {
+    if (error instanceof LabelSyntaxError) throw issue('labelSelector', error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,128 @@
+import { z } from 'zod';
+import { type AddressPolicy, judgeHost } from '../../kubernetes/address.ts';
+import { type InputIssue, invalidInput } from '../errors.ts';
+import { labelKeyProblem, labelNumber, labelValueProblem } from './label-selector.ts';
+
+export const CLUSTER_STATES = [
+  'PENDING',
+  'READY',
+  'DEGRADED',
+  'UNAUTHORIZED',
+  'UNREACHABLE',
+  'UNUSABLE',
+  'DISABLED',
+] as const;
+export type ClusterState = (typeof CLUSTER_STATES)[number];
+
+export interface Label {
+  readonly key: string;
+  readonly value: string;
+}
+
+const MAX_LABELS = 64;
+const CONTROL = /\p{Cc}/u;
+const cannotBeNull = 'cannot be null: leave it out to keep the value';
+
+const text = (most: number) =>
+  z
+    .string({ error: 'must be a string' })
+    .refine((value) => value.isWellFormed(), 'must not hold a lone surrogate')
+    .refine((value) => !value.includes('\0'), 'must not hold a NUL character')
+    .refine((value) => [...value].length <= most, `must be at most ${most.toLocaleString('en')} characters`);
+
+const name = text(253)
+  .refine((value) => value.trim() !== '', 'is required and must not be blank')
+  .refine((value) => !CONTROL.test(value), 'must not hold control characters');
+
+const labels = z
+  .array(z.object({ key: z.string(), value: z.string() }))
+  .max(MAX_LABELS, `must be at most ${MAX_LABELS} labels`)
+  .superRefine((list, context) => {
+    const seen = new Set<string>();
+    list.forEach(({ key, value }, index) => {
+      const issue = (field: string, message: string | undefined) =>
+        message && context.addIssue({ code: 'custom', path: [index, field], message });
+      issue('key', labelKeyProblem(key) ?? (seen.has(key) ? 'the same key stands twice' : undefined));
+      issue('value', labelValueProblem(value));
+      seen.add(key);
+    });
+  });
+
+const flag = z.boolean({ error: (issue) => (issue.input === null ? cannotBeNull : 'must be true or false') });
+
+function prometheusURL(policy: AddressPolicy) {
+  return text(2048).superRefine((value, context) => {
+    const problem = value === '' ? undefined : prometheusProblem(value, policy);
+    if (problem) context.addIssue({ code: 'custom', message: problem });
+  });
+}
+
+function prometheusProblem(value: string, policy: AddressPolicy): string | undefined {
+  const url = URL.parse(value);
+  if (!url || !/^https?:\/\//i.test(value)) return 'must be an http or https URL, such as http://prometheus:9090';
+  if (CONTROL.test(value) || /\s/.test(value)) return 'must not hold spaces or control characters';
+  if (url.username || url.password) return 'must not hold a user or password';
+  return judgeHost(url.hostname, policy);
+}
+
+/** The rules of the fields that a caller may write, for create (name required) and update (all optional). */
+export function clusterFields(policy: AddressPolicy) {
+  const common = {
+    description: text(10_000)
+      .nullable()
+      .transform((value) => value ?? '')
+      .optional(),
+    labels: labels
+      .nullable()
+      .transform((value) => value ?? [])
+      .optional(),
+    prometheusURL: prometheusURL(policy)
+      .nullable()
+      .transform((value) => value ?? '')
+      .optional(),
+    isDefault: flag.optional(),
+    enabled: flag.optional(),
+  };
+  return { create: z.object({ ...common, name }), update: z.object({ ...common, name: name.optional() }) };
+}
+
+/** Checks an import's context name as the name of a cluster. */
+export function nameProblem(candidate: string): string | undefined {
+  return name.safeParse(candidate).error?.issues[0]?.message;
+}
+
+/** Checks input against a schema; what is wrong is added to `issues`, with its path. */
+export function check<Schema extends z.ZodType>(
+  schema: Schema,
+  input: unknown,
+  issues: InputIssue[],
+): z.output<Schema> | undefined {
+  const result = schema.safeParse(input);
+  for (const { path, message, code } of result.error?.issues ?? [])
+    issues.push({
+      path: path.map(String),
+      message: code === 'invalid_type' && isNull(input, path) ? cannotBeNull : message,
+    });
+  return result.data;
+}
+
+/** Throws INVALID_INPUT when anything was found wrong. */
+export function refuse(issues: readonly InputIssue[]): void {
+  if (issues.length > 0) throw invalidInput(issues);
+}
+
+function isNull(input: unknown, path: readonly PropertyKey[]): boolean {
+  return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | null)?.[key], input) === null;
+}
+
+/** A label as it is stored: with the number that `>` and `<` compare. */
+export function storedLabel({ key, value }: Label): Label & { number: bigint | null } {
+  return { key, value, number: labelNumber(value) };
+}
+
+/** The state before anything was asked of the cluster under its present credential. */
+export function untriedState({ enabled, problem }: { enabled: boolean; problem: string | null }) {
+  if (!enabled) return { state: 'DISABLED', faultCode: null, faultMessage: null } as const;
+  if (problem) return { state: 'UNUSABLE', faultCode: 'KUBECONFIG_UNUSABLE', faultMessage: problem } as const;
+  return { state: 'PENDING', faultCode: null, faultMessage: null } as const;
+}

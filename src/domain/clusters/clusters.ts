@@ -1,0 +1,276 @@
+import { chooseContext, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
+import type { Transaction } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import { authorize } from '../access/permissions.ts';
+import type { Caller } from '../access/viewer.ts';
+import { type Changes, record } from '../audit.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
+import { check, clusterFields, type Label, refuse, storedLabel, untriedState } from './cluster.ts';
+import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
+import {
+  type CredentialFacts,
+  type CredentialInput,
+  credentialOf,
+  IN_CLUSTER,
+  MISSING,
+  type ReadCredential,
+  readCredential,
+  type Verification,
+} from './credential.ts';
+import { changeRegistry, kubeconfigPlace, type Registry, takeDefault } from './registry.ts';
+import { searchText } from './search.ts';
+
+/** Absent keeps (or takes the default), null clears; null where nothing can be cleared is INVALID_INPUT. */
+interface ClusterInput {
+  readonly description?: string | null | undefined;
+  readonly labels?: readonly Label[] | null | undefined;
+  readonly credential?: CredentialInput | null | undefined;
+  readonly prometheusURL?: string | null | undefined;
+  readonly isDefault?: boolean | null | undefined;
+  readonly enabled?: boolean | null | undefined;
+  readonly verify?: Verification | null | undefined;
+}
+
+export interface CreateCluster extends ClusterInput {
+  readonly name: string;
+}
+
+export interface UpdateCluster extends ClusterInput {
+  readonly by: ClusterBy;
+  readonly name?: string | null | undefined;
+  /** The revision the caller has seen; another one is REVISION_CONFLICT. */
+  readonly expectedRevision?: number | null | undefined;
+}
+
+export interface DeleteCluster {
+  readonly by: ClusterBy;
+  readonly expectedRevision?: number | null | undefined;
+}
+
+/** The selections of a changed cluster and of the one that lost the default. */
+export interface ChangeQueries {
+  readonly cluster: ClusterQuery;
+  readonly previousDefault?: ClusterQuery;
+}
+
+/** Creates, updates and deletes clusters: each one transaction with its audit record. */
+export class Clusters {
+  readonly #registry: Registry;
+  readonly #fields: ReturnType<typeof clusterFields>;
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+    this.#fields = clusterFields(registry.policy);
+  }
+
+  async create(caller: Caller, input: CreateCluster, queries: ChangeQueries) {
+    authorize(caller, 'clusters.create');
+    const issues: InputIssue[] = [];
+    const fields = check(this.#fields.create, input, issues);
+    const verify = checkVerify(input.verify, issues);
+    const given = this.#readCredential(input.credential, verify, issues);
+    if (!given.inCluster && !given.read && verify !== 'NONE' && issues.length === 0)
+      issues.push({ path: ['credential'], message: 'is required: give a kubeconfig or inCluster: true' });
+    refuse(issues);
+    if (!fields) throw new Error('fields without issues are valid');
+    const { name, description = '', prometheusURL = '', enabled = true, isDefault = false, labels = [] } = fields;
+    const facts = given.inCluster ? IN_CLUSTER : (given.read?.facts ?? MISSING);
+
+    return changeRegistry(this.#registry, async (tx, at) => {
+      const holder = isDefault ? await takeDefault(tx, caller, at) : undefined;
+      const { id, uid } = await tx.cluster.create({
+        data: {
+          ...{ name, description, prometheusURL, enabled, isDefault, inCluster: given.inCluster },
+          ...facts,
+          ...untriedState({ enabled, problem: facts.credentialProblem }),
+          searchText: searchText({ name, description }),
+          ...{ createdAt: at, updatedAt: at, stateSince: at },
+          labels: { create: labels.map(storedLabel) },
+        },
+        select: { id: true, uid: true },
+      });
+      if (given.read) await this.#store(tx, { id, uid }, given.read);
+      await record(tx, caller, {
+        action: 'cluster.create',
+        at,
+        cluster: { uid, id, name },
+        changes: { name: { to: name }, ...(given.read ? { credential: 'changed' } : {}) },
+      });
+      return this.#result(tx, { id, problem: facts.credentialProblem, holder }, queries);
+    });
+  }
+
+  async update(caller: Caller, input: UpdateCluster, queries: ChangeQueries) {
+    authorize(caller, 'clusters.update');
+    const issues: InputIssue[] = [];
+    const fields = check(this.#fields.update, input, issues);
+    const verify = checkVerify(input.verify, issues);
+    if (input.credential === null)
+      issues.push({ path: ['credential'], message: 'cannot be null: leave it out to keep the credential' });
+    const given = this.#readCredential(input.credential, verify, issues);
+    refuse(issues);
+    if (!fields) throw new Error('fields without issues are valid');
+
+    return changeRegistry(this.#registry, async (tx, at) => {
+      const current = await this.#current(tx, caller, input, queries.cluster);
+      const data: Prisma.ClusterUpdateInput = {};
+      const changes: Changes = {};
+      for (const key of ['name', 'description', 'prometheusURL', 'enabled', 'isDefault'] as const) {
+        const value = fields[key];
+        if (value === undefined || value === current[key]) continue;
+        changes[key] = { from: current[key], to: value };
+        Object.assign(data, { [key]: value });
+      }
+      if (fields.labels && !sameLabels(fields.labels, current.labels)) {
+        changes.labels = { from: current.labels.map(plainLabel), to: fields.labels };
+        data.labels = { deleteMany: {}, create: fields.labels.map(storedLabel) };
+      }
+      const facts = await this.#changeCredential(tx, current, given);
+      if (facts) changes.credential = 'changed';
+      if (Object.keys(changes).length === 0) return this.#result(tx, { id: current.id, problem: null }, queries);
+
+      const holder = data.isDefault === true ? await takeDefault(tx, caller, at) : undefined;
+      const { name, description, enabled } = { ...current, ...definedOf(fields) };
+      const problem = facts ? facts.credentialProblem : current.credentialProblem;
+      await tx.cluster.update({
+        where: { id: current.id },
+        data: {
+          ...data,
+          ...facts,
+          ...(facts ? { inCluster: facts.credentialKind === 'IN_CLUSTER', version: null } : {}),
+          ...(facts ? { credentialsVersion: { increment: 1 } } : {}),
+          ...(facts || changes.enabled
+            ? { ...untriedState({ enabled, problem }), stateSince: at, observedAt: null, latencyMs: null }
+            : {}),
+          searchText: searchText({ name, description }),
+          revision: { increment: 1 },
+          updatedAt: at,
+        },
+      });
+      await record(tx, caller, { action: 'cluster.update', at, cluster: current, changes });
+      return this.#result(tx, { id: current.id, problem: facts?.credentialProblem ?? null, holder }, queries);
+    });
+  }
+
+  async delete(
+    caller: Caller,
+    input: DeleteCluster,
+    query: ClusterQuery,
+  ): Promise<{ uid: string; databaseId: number }> {
+    authorize(caller, 'clusters.delete');
+    return changeRegistry(this.#registry, async (tx, at) => {
+      const current = await this.#current(tx, caller, input, query);
+      if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
+      await tx.cluster.delete({ where: { id: current.id }, select: { id: true } });
+      await record(tx, caller, {
+        action: 'cluster.delete',
+        at,
+        cluster: current,
+        changes: { name: { from: current.name } },
+      });
+      return { uid: current.uid, databaseId: current.id };
+    });
+  }
+
+  #readCredential(input: CredentialInput | null | undefined, verify: Verification, issues: InputIssue[]) {
+    const { kubeconfig, inCluster } = input ?? {};
+    const { policy } = this.#registry;
+    const path = ['credential', 'kubeconfig', 'text'];
+    const read = kubeconfig ? readCredential(kubeconfig, { verify, policy, path, issues }) : undefined;
+    return { inCluster: inCluster === true, leavesCluster: inCluster === false, read };
+  }
+
+  /** The cluster as it stands, looked up and authorized in one step, at the revision the caller has seen. */
+  async #current(
+    tx: Transaction,
+    caller: Caller,
+    { by, expectedRevision }: { by: ClusterBy; expectedRevision?: number | null | undefined },
+    query: ClusterQuery,
+  ) {
+    const current = await tx.cluster.findFirst({ where: whereReadable(caller, by), include: { labels: true } });
+    if (!current) throw new DomainError('NOT_FOUND', 'cluster not found');
+    if (expectedRevision != null && expectedRevision !== current.revision) {
+      const message = `the cluster is at revision ${current.revision}, not ${expectedRevision}: read it again, then decide`;
+      const seen = await tx.cluster.findUnique({ ...query, where: { id: current.id } });
+      throw new DomainError('REVISION_CONFLICT', message, { current: seen });
+    }
+    return current;
+  }
+
+  /** Stores a given credential; answers with the new facts when it differs from what stands. */
+  async #changeCredential(
+    tx: Transaction,
+    current: { id: number; uid: string; inCluster: boolean; credentialProblem: string | null },
+    {
+      inCluster,
+      leavesCluster,
+      read,
+    }: { inCluster: boolean; leavesCluster: boolean; read: ReadCredential | undefined },
+  ): Promise<CredentialFacts | undefined> {
+    if (inCluster) return current.inCluster ? undefined : IN_CLUSTER;
+    if (read) {
+      const stored = await this.#open(tx, current);
+      const same =
+        stored === read.kubeconfig && !current.inCluster && current.credentialProblem === read.facts.credentialProblem;
+      if (same) return undefined;
+      await this.#store(tx, current, read);
+      return read.facts;
+    }
+    if (!leavesCluster || !current.inCluster) return undefined;
+    const stored = await this.#open(tx, current);
+    if (stored === undefined) return MISSING;
+    return credentialOf(chooseContext(readKubeconfig(stored, this.#registry.policy)), stored).facts;
+  }
+
+  async #store(tx: Transaction, { id, uid }: { id: number; uid: string }, { kubeconfig }: ReadCredential) {
+    const sealed = this.#registry.seal.seal(kubeconfig, kubeconfigPlace(uid));
+    const row = { sealed, keyId: this.#registry.seal.keyId };
+    await tx.clusterCredential.upsert({ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row });
+  }
+
+  async #open(tx: Transaction, { id, uid }: { id: number; uid: string }): Promise<string | undefined> {
+    const row = await tx.clusterCredential.findUnique({ where: { clusterId: id } });
+    return row ? this.#registry.seal.open(row.sealed, kubeconfigPlace(uid)) : undefined;
+  }
+
+  async #result(
+    tx: Transaction,
+    { id, problem, holder }: { id: number; problem: string | null; holder?: { id: number } | undefined },
+    queries: ChangeQueries,
+  ) {
+    const cluster = await tx.cluster.findUniqueOrThrow({ ...queries.cluster, where: { id } });
+    const previousDefault =
+      holder && queries.previousDefault
+        ? await tx.cluster.findUnique({ ...queries.previousDefault, where: { id: holder.id } })
+        : null;
+    return { cluster, previousDefault, warnings: problem ? [credentialWarning(problem)] : [] };
+  }
+}
+
+/** Something the caller should know of a change that was made. */
+export interface Warning {
+  readonly kind: 'CREDENTIAL_UNUSABLE';
+  readonly message: string;
+}
+
+function credentialWarning(problem: string): Warning {
+  return { kind: 'CREDENTIAL_UNUSABLE', message: `the credential is stored but cannot be used: ${problem}` };
+}
+
+function checkVerify(verify: Verification | null | undefined, issues: InputIssue[]): Verification {
+  if (verify === null) issues.push({ path: ['verify'], message: 'cannot be null: leave it out for SYNTAX' });
+  return verify ?? 'SYNTAX';
+}
+
+function plainLabel({ key, value }: Label): Label {
+  return { key, value };
+}
+
+function sameLabels(left: readonly Label[], right: readonly Label[]): boolean {
+  const values = new Map(right.map(({ key, value }) => [key, value]));
+  return left.length === right.length && left.every(({ key, value }) => values.get(key) === value);
+}
+
+function definedOf<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}

@@ -1,0 +1,105 @@
+import {
+  type ContextReading,
+  chooseContext,
+  describeCredential,
+  type KubeconfigPolicy,
+  readKubeconfig,
+} from '../../kubernetes/kubeconfig.ts';
+import type { InputIssue } from '../errors.ts';
+
+export const CREDENTIAL_KINDS = [
+  'TOKEN',
+  'CLIENT_CERTIFICATE',
+  'TOKEN_AND_CERTIFICATE',
+  'IN_CLUSTER',
+  'NONE',
+  'UNUSABLE',
+] as const;
+export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
+
+/** How much is looked at before a credential is stored. */
+export const VERIFICATIONS = ['NONE', 'SYNTAX'] as const;
+export type Verification = (typeof VERIFICATIONS)[number];
+
+export interface KubeconfigInput {
+  readonly text: string;
+  /** The context to take; else the current one, else the only one. */
+  readonly context?: string | null | undefined;
+}
+
+export interface CredentialInput {
+  readonly kubeconfig?: KubeconfigInput | null | undefined;
+  readonly inCluster?: boolean | null | undefined;
+}
+
+/** What the cluster's row tells of its credential: nothing that opens anything. */
+export interface CredentialFacts {
+  readonly credentialKind: CredentialKind;
+  readonly credentialExpiresAt: Date | null;
+  readonly credentialProblem: string | null;
+  readonly apiServer: string | null;
+}
+
+/** A kubeconfig as it is sealed, and what may be told of it. */
+export interface ReadCredential {
+  readonly kubeconfig: string;
+  readonly facts: CredentialFacts;
+}
+
+export const IN_CLUSTER: CredentialFacts = {
+  credentialKind: 'IN_CLUSTER',
+  credentialExpiresAt: null,
+  credentialProblem: null,
+  apiServer: null,
+};
+
+export const MISSING: CredentialFacts = {
+  credentialKind: 'UNUSABLE',
+  credentialExpiresAt: null,
+  credentialProblem: 'no kubeconfig is stored for this cluster: update it with one, or set inCluster',
+  apiServer: null,
+};
+
+/**
+ * Reads a kubeconfig that somebody hands in. With SYNTAX one that cannot be used becomes an issue; with NONE it is kept
+ * as it came, and its facts say why it cannot be used.
+ */
+export function readCredential(
+  { text, context }: KubeconfigInput,
+  {
+    verify,
+    policy,
+    path,
+    issues,
+  }: { verify: Verification; policy: KubeconfigPolicy; path: string[]; issues: InputIssue[] },
+): ReadCredential | undefined {
+  if (!text.isWellFormed() || text.includes('\0')) {
+    issues.push({ path, message: 'must not hold NUL characters or lone surrogates' });
+    return undefined;
+  }
+  const chosen = chooseContext(readKubeconfig(text, policy), context ?? undefined);
+  if (chosen.problem === undefined || verify === 'NONE') return credentialOf(chosen, text);
+  issues.push({ path, message: chosen.problem });
+  return undefined;
+}
+
+/** The credential of one context; one that could not even be chosen keeps the whole text. */
+export function credentialOf(chosen: ContextReading | { problem: string }, text: string): ReadCredential {
+  const apiServer = 'apiServer' in chosen ? (chosen.apiServer ?? null) : null;
+  const kubeconfig = 'kubeconfig' in chosen ? chosen.kubeconfig : text;
+  if (!('target' in chosen) || !chosen.target)
+    return {
+      kubeconfig,
+      facts: {
+        credentialKind: 'UNUSABLE',
+        credentialExpiresAt: null,
+        credentialProblem: chosen.problem ?? null,
+        apiServer,
+      },
+    };
+  const { kind, expiresAt } = describeCredential(chosen.target);
+  return {
+    kubeconfig,
+    facts: { credentialKind: kind, credentialExpiresAt: expiresAt ?? null, credentialProblem: null, apiServer },
+  };
+}

@@ -1,0 +1,138 @@
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import { type InputIssue, invalidInput } from '../errors.ts';
+
+export type ClusterOrderField = 'NAME' | 'CREATED_AT' | 'DATABASE_ID';
+export type Direction = 'ASC' | 'DESC';
+
+export interface ClusterOrder {
+  readonly field: ClusterOrderField;
+  readonly direction: Direction;
+}
+
+export interface PageArguments {
+  readonly first?: number | null | undefined;
+  readonly after?: string | null | undefined;
+  readonly last?: number | null | undefined;
+  readonly before?: string | null | undefined;
+}
+
+/** The columns that every order can point at; a page always reads them. */
+export interface CursorRow {
+  readonly id: number;
+  readonly name: string;
+  readonly createdAt: Date;
+}
+
+interface Cursor {
+  readonly field: ClusterOrderField;
+  readonly value: string | number;
+  readonly id: number;
+}
+
+const DEFAULT_PAGE = 50;
+const MAX_PAGE = 100;
+
+/** Where a page begins and ends, which way it is read, and how many rows it wants; `size` is Infinity without a limit. */
+export interface Page {
+  readonly order: ClusterOrder;
+  readonly size: number;
+  readonly backward: boolean;
+  readonly after: Cursor | undefined;
+  readonly before: Cursor | undefined;
+}
+
+/** Checks the arguments of a connection; `unlimited` lifts the page limit (the REST list is the whole registry). */
+export function readPage(
+  { first, after, last, before }: PageArguments,
+  order: ClusterOrder,
+  { unlimited }: { unlimited: boolean },
+): Page {
+  const issues: InputIssue[] = [];
+  const size = first ?? last ?? (unlimited ? Number.POSITIVE_INFINITY : DEFAULT_PAGE);
+  if (first != null && last != null) issues.push({ path: ['last'], message: 'cannot be given together with first' });
+  for (const [path, value] of Object.entries({ first, last }))
+    if (value != null && (value < 1 || value > MAX_PAGE))
+      issues.push({ path: [path], message: `must be 1 to ${MAX_PAGE}` });
+  const read = (path: string, text: string | null | undefined) => {
+    if (text == null) return undefined;
+    const cursor = readCursor(text);
+    if (!cursor) issues.push({ path: [path], message: 'is no cursor of this connection' });
+    else if (cursor.field !== order.field)
+      issues.push({ path: [path], message: `is a cursor of another order (${cursor.field})` });
+    return cursor;
+  };
+  const page = { order, size, backward: last != null, after: read('after', after), before: read('before', before) };
+  if (issues.length > 0) throw invalidInput(issues);
+  return page;
+}
+
+/** The cursor of a row: where it stands in this order, also when the row itself is gone. */
+export function writeCursor(row: CursorRow, { field }: ClusterOrder): string {
+  const value = { NAME: row.name, CREATED_AT: row.createdAt.getTime(), DATABASE_ID: row.id }[field];
+  return Buffer.from(JSON.stringify([field, value, row.id])).toString('base64url');
+}
+
+/** Reads a cursor that `writeCursor` made; undefined for any other text. */
+export function readCursor(text: string): Cursor | undefined {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+    if (!Array.isArray(parsed) || parsed.length !== 3) return undefined;
+    const [field, value, id] = parsed;
+    const valueFits =
+      field === 'NAME'
+        ? typeof value === 'string' && value.isWellFormed()
+        : (field === 'CREATED_AT' || field === 'DATABASE_ID') && isTime(value);
+    return valueFits && Number.isInteger(id) && id > 0 && id < 2 ** 31 ? { field, value, id } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isTime(value: unknown): boolean {
+  return Number.isInteger(value) && Math.abs(Number(value)) <= 8.64e15;
+}
+
+/** The rows between the cursors, as a filter: a deleted row neither empties nor repeats a page. */
+export function wherePage({ order, after, before }: Page): Prisma.ClusterWhereInput {
+  const forward = order.direction === 'ASC';
+  return { AND: [...(after ? [beyond(after, forward)] : []), ...(before ? [beyond(before, !forward)] : [])] };
+}
+
+function beyond({ field, value, id }: Cursor, greater: boolean): Prisma.ClusterWhereInput {
+  const than = <Value>(bound: Value) => (greater ? { gt: bound } : { lt: bound });
+  switch (field) {
+    case 'NAME':
+      return { name: than(String(value)) };
+    case 'DATABASE_ID':
+      return { id: than(id) };
+    case 'CREATED_AT': {
+      const createdAt = new Date(Number(value));
+      return { OR: [{ createdAt: than(createdAt) }, { createdAt, id: than(id) }] };
+    }
+  }
+}
+
+/** The order of the rows as they are read: turned around for `last`, and turned back by `cutPage`. */
+export function orderPage({ order, backward }: Page): Prisma.ClusterOrderByWithRelationInput[] {
+  const direction = (order.direction === 'ASC') !== backward ? 'asc' : 'desc';
+  switch (order.field) {
+    case 'NAME':
+      return [{ name: direction }];
+    case 'DATABASE_ID':
+      return [{ id: direction }];
+    case 'CREATED_AT':
+      return [{ createdAt: direction }, { id: direction }];
+  }
+}
+
+/** Cuts the one row too many that tells whether there are more. */
+export function cutPage<Row>(rows: Row[], { size, backward, after, before }: Page) {
+  const more = rows.length > size;
+  const kept = more ? rows.slice(0, size) : rows;
+  if (backward) kept.reverse();
+  return {
+    rows: kept,
+    hasNextPage: backward ? before !== undefined : more,
+    hasPreviousPage: backward ? more : after !== undefined,
+  };
+}

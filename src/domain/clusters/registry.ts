@@ -1,0 +1,53 @@
+import type { KubeconfigPolicy } from '../../kubernetes/kubeconfig.ts';
+import type { Database, Transaction } from '../../storage/database.ts';
+import type { Seal, SealedPlace } from '../../storage/seal.ts';
+import { uniqueViolation } from '../../storage/violations.ts';
+import type { Caller } from '../access/viewer.ts';
+import { record } from '../audit.ts';
+import { DomainError } from '../errors.ts';
+
+/** What every change of the registry works with. */
+export interface Registry {
+  readonly database: Database;
+  readonly seal: Seal;
+  readonly policy: KubeconfigPolicy;
+  readonly now: () => Date;
+}
+
+/** Runs a change under the registry's lock; a name that stands already is NAME_TAKEN and nothing is stored. */
+export async function changeRegistry<T>(
+  { database, now }: Registry,
+  change: (tx: Transaction, at: Date) => Promise<T>,
+): Promise<T> {
+  try {
+    return await database.write('registry', (tx) => change(tx, now()));
+  } catch (error) {
+    if (uniqueViolation(error) === 'name') throw new DomainError('NAME_TAKEN', 'cluster already exists');
+    throw error;
+  }
+}
+
+/** Takes the default from the cluster that has it, and tells which one that was. */
+export async function takeDefault(tx: Transaction, caller: Caller, at: Date): Promise<{ id: number } | undefined> {
+  const holder = await tx.cluster.findFirst({
+    where: { isDefault: true },
+    select: { id: true, uid: true, name: true },
+  });
+  if (!holder) return undefined;
+  await tx.cluster.update({
+    where: { id: holder.id },
+    data: { isDefault: false, revision: { increment: 1 }, updatedAt: at },
+  });
+  await record(tx, caller, {
+    action: 'cluster.update',
+    at,
+    cluster: holder,
+    changes: { isDefault: { from: true, to: false } },
+  });
+  return holder;
+}
+
+/** Where a cluster's sealed kubeconfig stands: a value copied to another row does not open. */
+export function kubeconfigPlace(uid: string): SealedPlace {
+  return { table: 'ClusterCredential', column: 'sealed', uid };
+}

@@ -1,0 +1,49 @@
+import { isUnavailable } from '../storage/violations.ts';
+
+/** The closed set of reasons why the domain refuses; `graphql/errors.ts` maps each to its type and its REST status. */
+export const ERROR_CODES = [
+  'INVALID_INPUT',
+  'UNAUTHENTICATED',
+  'FORBIDDEN',
+  'NOT_FOUND',
+  'NAME_TAKEN',
+  'DEFAULT_CLUSTER',
+  'REGISTRY_NOT_EMPTY',
+  'REVISION_CONFLICT',
+  'UNAVAILABLE',
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** One wrong field: its path from the top of the input, and what to do about it. */
+export interface InputIssue {
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** A refusal that a caller may read: its message is one sentence for a person and holds no secret. */
+export class DomainError extends Error {
+  override readonly name = 'DomainError';
+  readonly code: ErrorCode;
+  /** What the error's GraphQL type shows besides message and code. */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** Lists every wrong field; the message joins them, so that a surface with room for one sentence loses none. */
+export function invalidInput(issues: readonly InputIssue[]): DomainError {
+  const message = issues.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message));
+  return new DomainError('INVALID_INPUT', message.join('; '), { issues });
+}
+
+/** The error itself when the domain threw it, UNAVAILABLE when the database cannot be used now; undefined for a bug. */
+export function domainErrorOf(error: unknown): DomainError | undefined {
+  if (error instanceof DomainError) return error;
+  if (!isUnavailable(error)) return undefined;
+  return new DomainError('UNAVAILABLE', 'The database cannot be used right now: try again later', {}, { cause: error });
+}

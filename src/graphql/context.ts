@@ -1,0 +1,22 @@
+import type { Caller } from '../domain/access/viewer.ts';
+import type { ClusterImport } from '../domain/clusters/cluster-import.ts';
+import type { ClusterList } from '../domain/clusters/cluster-list.ts';
+import type { Clusters } from '../domain/clusters/clusters.ts';
+import type { Counters, Database } from '../storage/database.ts';
+
+/** The services that resolvers call; built once by `app.ts`. */
+export interface Services {
+  readonly database: Database;
+  readonly clusters: Clusters;
+  readonly clusterList: ClusterList;
+  readonly clusterImport: ClusterImport;
+}
+
+/** What every resolver is handed: the same for a GraphQL request and for a REST row. */
+export interface Context extends Services {
+  readonly caller: Caller;
+  /** The three counters as they were when the request arrived. */
+  readonly counters: Counters;
+  /** Lifts the page and cost limits. Set for the documents of the REST rows alone; no request over HTTP obtains it. */
+  readonly unlimited: boolean;
+}

@@ -1,0 +1,13 @@
+import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
+import { type ExecutionResult, execute } from 'graphql';
+import type { Context } from './context.ts';
+import { schema } from './schema.ts';
+
+/** Executes a generated document in process. It was validated by a test, not by each call (0.25 ms). */
+export async function executeDocument<Data, Variables extends Record<string, unknown>>(
+  document: TypedDocumentNode<Data, Variables>,
+  variableValues: Variables,
+  contextValue: Context,
+): Promise<ExecutionResult<Data>> {
+  return (await execute({ schema, document, variableValues, contextValue })) as ExecutionResult<Data>;
+}

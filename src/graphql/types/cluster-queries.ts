@@ -1,0 +1,174 @@
+import { queryFromInfo } from '@pothos/plugin-prisma';
+import type { GraphQLResolveInfo } from 'graphql';
+import type { ClusterState } from '../../domain/clusters/cluster.ts';
+import type { ClusterBy, ClusterQuery } from '../../domain/clusters/cluster-list.ts';
+import { invalidInput } from '../../domain/errors.ts';
+import { builder } from '../builder.ts';
+import type { Context } from '../context.ts';
+import { decodeGlobalId } from '../global-id.ts';
+import { Cluster, ClusterStateEnum } from './cluster.ts';
+import { describedEnum } from './enums.ts';
+
+const MAX_NODES = 100;
+
+export const ClusterByInput = builder.inputType('ClusterBy', {
+  description: 'One of the three ways to name a cluster.',
+  isOneOf: true,
+  fields: (t) => ({
+    id: t.id({ description: 'By its global id.' }),
+    databaseId: t.int({ description: 'By the id that the REST routes use.' }),
+    name: t.string({ description: 'By its name, byte for byte.' }),
+  }),
+});
+
+export const ClusterFilterInput = builder.inputType('ClusterFilter', {
+  description: 'Clusters for which everything given holds.',
+  fields: (t) => ({
+    search: t.string({ description: 'Stands in the name or the description, in any letter case.' }),
+    names: t.stringList({ description: 'Has one of these names.' }),
+    states: t.field({ type: [ClusterStateEnum], description: 'Is in one of these states.' }),
+    enabled: t.boolean({ description: 'Is enabled, or is not.' }),
+    labelSelector: t.string({ description: 'Kubernetes’ grammar: `env in (staging, prod), !legacy, tier != db`.' }),
+  }),
+});
+
+const ClusterOrderField = builder.enumType('ClusterOrderField', {
+  description: 'What clusters can be ordered by.',
+  values: describedEnum(['NAME', 'CREATED_AT', 'DATABASE_ID'], {
+    NAME: 'The name, byte for byte.',
+    CREATED_AT: 'When they were registered.',
+    DATABASE_ID: 'The id that the REST routes use.',
+  }),
+});
+
+const OrderDirection = builder.enumType('OrderDirection', {
+  description: 'Which end comes first.',
+  values: describedEnum(['ASC', 'DESC'], { ASC: 'The smallest first.', DESC: 'The greatest first.' }),
+});
+
+const ClusterOrderInput = builder.inputType('ClusterOrder', {
+  description: 'The order of clusters.',
+  fields: (t) => ({
+    field: t.field({ type: ClusterOrderField, required: true, description: 'What to order by.' }),
+    direction: t.field({
+      type: OrderDirection,
+      required: true,
+      defaultValue: 'ASC',
+      description: 'Which end comes first.',
+    }),
+  }),
+});
+
+const ClusterStateCount = builder.objectRef<{ state: ClusterState; count: number }>('ClusterStateCount').implement({
+  description: 'How many clusters are in a state.',
+  fields: (t) => ({
+    state: t.expose('state', { type: ClusterStateEnum, description: 'The state.' }),
+    count: t.exposeInt('count', { description: 'How many clusters are in it.' }),
+  }),
+});
+
+/** The domain's way to name a cluster; a global id of another type names none. */
+export function clusterBy({ id, databaseId, name }: typeof ClusterByInput.$inferInput): ClusterBy {
+  if (databaseId != null) return { databaseId };
+  if (name != null) return { name };
+  const decoded = decodeGlobalId(String(id));
+  return { uid: decoded.typename === 'Cluster' ? decoded.id : '' };
+}
+
+/** What the document asks of the clusters under these paths of the field. */
+export function clusterQuery(context: Context, info: GraphQLResolveInfo, ...paths: string[][]): ClusterQuery {
+  return queryFromInfo({ context, info, typeName: 'Cluster', paths }) as ClusterQuery;
+}
+
+builder.queryFields((t) => ({
+  node: t.field({
+    type: builder.nodeInterfaceRef(),
+    nullable: true,
+    description: 'Anything by its global id; null when it is not there, or not the viewer’s to see.',
+    args: { id: t.arg.id({ required: true, description: 'The global id.' }) },
+    resolve: async (_root, { id }, context, info) => {
+      const found = await context.clusterList.find(context.caller, clusterBy({ id }), clusterQuery(context, info));
+      return found && { __typename: 'Cluster', ...found };
+    },
+  }),
+  nodes: t.field({
+    type: [builder.nodeInterfaceRef()],
+    nullable: { list: false, items: true },
+    description: 'At most 100 by their global ids, in that order; null for each that is not there.',
+    complexity: ({ ids }) => ({ field: 1, multiplier: ids.length }),
+    args: { ids: t.arg.idList({ required: true, description: 'The global ids.' }) },
+    resolve: async (_root, { ids }, context, info) => {
+      if (ids.length > MAX_NODES) throw invalidInput([{ path: ['ids'], message: `must be at most ${MAX_NODES} ids` }]);
+      const bys = ids.map((id) => clusterBy({ id }));
+      const uids = bys.flatMap((by) => ('uid' in by ? [by.uid] : []));
+      const found = await context.clusterList.findMany(context.caller, uids, clusterQuery(context, info));
+      const byUid = new Map(found.map((cluster) => [cluster.uid, { __typename: 'Cluster', ...cluster }]));
+      return uids.map((uid) => byUid.get(uid) ?? null);
+    },
+  }),
+  cluster: t.prismaField({
+    type: Cluster,
+    nullable: true,
+    description: 'One cluster; null when it is not there, or not the viewer’s to see.',
+    args: { by: t.arg({ type: ClusterByInput, required: true, description: 'Which one.' }) },
+    resolve: (query, _root, { by }, { clusterList, caller }) => clusterList.find(caller, clusterBy(by), query),
+  }),
+  defaultCluster: t.prismaField({
+    type: Cluster,
+    nullable: true,
+    description: 'The default cluster; null when there is none.',
+    resolve: (query, _root, _args, { clusterList, caller }) => clusterList.findDefault(caller, query),
+  }),
+  clusters: t.connection(
+    {
+      type: Cluster,
+      description: 'The registry, a page at a time; ordered by database id unless told otherwise.',
+      complexity: ({ first, last }) => ({ field: 1, multiplier: Math.max(1, first ?? last ?? 50) }),
+      args: {
+        filter: t.arg({ type: ClusterFilterInput, description: 'Only clusters for which this holds.' }),
+        orderBy: t.arg({ type: ClusterOrderInput, description: 'The order; by database id when absent.' }),
+      },
+      resolve: async (_root, args, context, info) => {
+        const { clusterList, caller, unlimited } = context;
+        const query = clusterQuery(context, info, ['edges', 'node'], ['nodes']);
+        const page = await clusterList.page(caller, args, query, { unlimited });
+        const { edges, hasNextPage, hasPreviousPage } = page;
+        return {
+          ...page,
+          edges,
+          pageInfo: {
+            ...{ hasNextPage, hasPreviousPage },
+            startCursor: edges[0]?.cursor ?? null,
+            endCursor: edges.at(-1)?.cursor ?? null,
+          },
+        };
+      },
+    },
+    {
+      name: 'ClusterConnection',
+      description: 'A page of clusters, and the counts over all that match.',
+      fields: (t) => ({
+        totalCount: t.int({
+          description: 'How many clusters match the filter.',
+          resolve: (page) => (page as unknown as Counts).totalCount(),
+        }),
+        stateCounts: t.field({
+          type: [ClusterStateCount],
+          description: 'How many of the clusters that match the filter are in each state; states of none are left out.',
+          resolve: (page) => (page as unknown as Counts).stateCounts(),
+        }),
+        changesCursor: t.string({
+          description: 'Where changes after this page begin.',
+          resolve: (_page, _args, { counters }) =>
+            Buffer.from(`${counters.registry}.${counters.status}`).toString('base64url'),
+        }),
+      }),
+    },
+    { name: 'ClusterEdge', description: 'A cluster on a page, with its cursor.' },
+  ),
+}));
+
+interface Counts {
+  totalCount(): Promise<number>;
+  stateCounts(): Promise<{ state: ClusterState; count: number }[]>;
+}

@@ -1,0 +1,71 @@
+import { ERROR_CODES } from '../../domain/errors.ts';
+import { builder } from '../builder.ts';
+import type { ErrorResult } from '../errors.ts';
+import { Cluster } from './cluster.ts';
+import { describedEnum } from './enums.ts';
+
+const ErrorCodeEnum = builder.enumType('ErrorCode', {
+  description: 'The reason of a refusal, for programs. More may be added.',
+  values: describedEnum(ERROR_CODES, {
+    INVALID_INPUT: 'A field of the input is wrong; each is listed.',
+    UNAUTHENTICATED: 'No valid credentials were sent.',
+    FORBIDDEN: 'The viewer may not do this.',
+    NOT_FOUND: 'It is not there, or not the viewer’s to see.',
+    NAME_TAKEN: 'Another cluster has this name.',
+    DEFAULT_CLUSTER: 'The default cluster cannot be deleted; move the default first.',
+    REGISTRY_NOT_EMPTY: 'The first set-up works only while no cluster exists.',
+    REVISION_CONFLICT: 'The cluster was changed since the expected revision.',
+    UNAVAILABLE: 'The database cannot be used right now.',
+  }),
+});
+
+export const ErrorInterface = builder.interfaceRef<ErrorResult>('Error').implement({
+  description: 'What every error of a mutation’s union has. More error types may be added: end with `... on Error`.',
+  fields: (t) => ({
+    message: t.exposeString('message', { description: 'One sentence for a person; it never holds a secret.' }),
+    code: t.expose('code', { type: ErrorCodeEnum, description: 'The reason, for programs.' }),
+  }),
+});
+
+const InputIssue = builder.objectRef<{ path: string[]; message: string }>('InputIssue').implement({
+  description: 'One field of the input that is wrong.',
+  fields: (t) => ({
+    path: t.exposeStringList('path', { description: 'The path of the field, from the top of the input.' }),
+    message: t.exposeString('message', { description: 'What is wrong with it, or what to do instead.' }),
+  }),
+});
+
+export const InvalidInputError = builder
+  .objectRef<ErrorResult & { issues: { path: string[]; message: string }[] }>('InvalidInputError')
+  .implement({
+    description: 'The input is wrong and nothing was changed.',
+    interfaces: [ErrorInterface],
+    fields: (t) => ({
+      issues: t.expose('issues', { type: [InputIssue], description: 'Every field that is wrong.' }),
+    }),
+  });
+
+const plainError = (name: string, description: string) =>
+  builder.objectRef<ErrorResult>(name).implement({ description, interfaces: [ErrorInterface] });
+
+export const ForbiddenError = plainError('ForbiddenError', 'The viewer may not do this.');
+export const NotFoundError = plainError('NotFoundError', 'The cluster is not there, or not the viewer’s to see.');
+export const NameTakenError = plainError('NameTakenError', 'Another cluster has this name; nothing was changed.');
+export const DefaultClusterError = plainError(
+  'DefaultClusterError',
+  'The default cluster cannot be deleted: give the default to another cluster, or to none, first.',
+);
+export const RegistryNotEmptyError = plainError(
+  'RegistryNotEmptyError',
+  'The import was for an empty registry (`onlyIfEmpty`), and clusters exist.',
+);
+
+export const RevisionConflictError = builder
+  .objectRef<ErrorResult & { current: typeof Cluster.$inferType }>('RevisionConflictError')
+  .implement({
+    description: 'The cluster was changed since `expectedRevision`; nothing was overwritten.',
+    interfaces: [ErrorInterface],
+    fields: (t) => ({
+      current: t.expose('current', { type: Cluster, description: 'The cluster as it is now.' }),
+    }),
+  });

@@ -1,0 +1,26 @@
+import type { Viewer } from '../../domain/access/viewer.ts';
+import { builder } from '../builder.ts';
+import { describedEnum } from './enums.ts';
+
+const ViewerKind = builder.enumType('ViewerKind', {
+  description: 'What kind of caller the viewer is.',
+  values: describedEnum(['API_KEY', 'SYSTEM'], { API_KEY: 'An API key.', SYSTEM: 'Kitestring itself.' }),
+});
+
+const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
+  description: 'Whoever sent the request.',
+  fields: (t) => ({
+    kind: t.expose('kind', { type: ViewerKind, description: 'What kind of caller it is.' }),
+    name: t.exposeString('name', { description: 'The name of the API key.' }),
+    roles: t.expose('roles', { type: ['String'], description: 'The roles it holds, such as `admin`.' }),
+  }),
+});
+
+builder.queryField('viewer', (t) =>
+  t.field({
+    type: ViewerType,
+    nullable: true,
+    description: 'Whoever sent the request; null for a stranger.',
+    resolve: (_root, _args, { caller }) => caller.viewer,
+  }),
+);

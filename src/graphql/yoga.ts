@@ -1,0 +1,43 @@
+import { GraphQLError, parse } from 'graphql';
+import { createYoga, type Plugin } from 'graphql-yoga';
+import type { Logger } from '../log.ts';
+import type { Context } from './context.ts';
+import { maskError } from './errors.ts';
+import { schema } from './schema.ts';
+
+/** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
+const MAX_TOKENS = 2_000;
+
+/** The GraphQL surface: takes a fetch Request with its context, answers with a Response. */
+export function createGraphQL({ log }: { log: Logger }) {
+  return createYoga<Context>({
+    schema,
+    graphqlEndpoint: '/graphql',
+    // The server decides about origins, sizes and health before a request comes here.
+    cors: false,
+    maxRequestBodySize: false,
+    healthCheckEndpoint: '/graphql/health-is-elsewhere',
+    multipart: false,
+    graphiql: false,
+    landingPage: false,
+    logging: false,
+    batching: false,
+    maskedErrors: { maskError: (error) => maskError(error, { log }) },
+    plugins: [tokenLimit()],
+  });
+}
+
+function tokenLimit(): Plugin {
+  return {
+    onParse({ setParseFn }) {
+      setParseFn((source, options) => {
+        try {
+          return parse(source as string, { ...options, maxTokens: MAX_TOKENS });
+        } catch (error) {
+          if (error instanceof GraphQLError) throw error;
+          throw new GraphQLError('The document cannot be parsed');
+        }
+      });
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import { isIP } from 'node:net';
+
+/** Whether loopback addresses may be dialled: when Kitestring itself listens on loopback, or its operator says so. */
+export interface AddressPolicy {
+  allowLoopback: boolean;
+}
+
+// An IPv4 row also holds its IPv4-mapped spellings: both are the same sixteen bytes here.
+const ranges: [cidr: string, name: string][] = [
+  ['168.63.129.16/32', 'a metadata address'], // Azure
+  ['100.100.100.200/32', 'a metadata address'], // Alibaba Cloud
+  ['192.0.0.192/32', 'a metadata address'], // Oracle Cloud
+  ['fd00:ec2::/32', 'a metadata address'], // AWS: metadata at ::254, pod identity at ::23
+  ['fd20:ce::254/128', 'a metadata address'], // Google Cloud
+  ['169.254.0.0/16', 'a link-local address'],
+  ['fe80::/10', 'a link-local address'],
+  ['127.0.0.0/8', 'a loopback address'],
+  ['::1/128', 'a loopback address'],
+  ['0.0.0.0/8', 'an unspecified address'],
+  ['::/128', 'an unspecified address'],
+  ['224.0.0.0/4', 'a multicast address'],
+  ['ff00::/8', 'a multicast address'],
+  ['255.255.255.255/32', 'a broadcast address'],
+  ['240.0.0.0/4', 'a reserved address'],
+];
+
+// IPv6 ranges whose addresses a translator or tunnel turns into the IPv4 address at these bytes (RFC 4291, 6052, 3056, 2765).
+const last = [12, 13, 14, 15];
+const embeddings: [cidr: string, bytes: number[][]][] = [
+  ['::/96', [last]],
+  ['::ffff:0:0:0/96', [last]],
+  ['64:ff9b::/96', [last]],
+  // The local prefix may be cut at /48, /56, /64 or /96, and byte 8 is skipped.
+  ['64:ff9b:1::/48', [last, [6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]]],
+  ['2002::/16', [[2, 3, 4, 5]]],
+];
+
+const judged = ranges.map(([cidr, name]) => ({ ...readRange(cidr), name }));
+const embedded = embeddings.map(([cidr, bytes]) => ({ ...readRange(cidr), bytes }));
+
+/** Tells why an IP address may not be dialled, as a sentence for a person; undefined when it may. */
+export function judgeAddress(ip: string, policy: AddressPolicy): string | undefined {
+  const bare = ip.replace(/%.*$/s, '');
+  if (isIP(bare) === 0) return `${JSON.stringify(ip.slice(0, 64))} is not an IP address`;
+  const address = bytesOf(bare);
+  const direct = classify(address);
+  if (direct !== undefined) return sentence(bare, direct, policy);
+  for (const range of embedded) {
+    if (!inside(address, range)) continue;
+    for (const places of range.bytes) {
+      const inner = places.map((place) => address[place]).join('.');
+      // Read at a place that is not the right one, the filling zeros look like 0.0.0.0/8.
+      if (range.bytes.length > 1 && inner.startsWith('0.')) continue;
+      const name = classify(bytesOf(inner));
+      const reason = name && sentence(`${inner} in ${bare}`, name, policy);
+      if (reason) return reason;
+    }
+  }
+  return undefined;
+}
+
+/** Judges a host as `URL.hostname` gives it; a name other than localhost is judged by its address, when it is dialled. */
+export function judgeHost(hostname: string, policy: AddressPolicy): string | undefined {
+  const host = hostname
+    .replace(/^\[(.*)\]$/s, '$1')
+    .replace(/\.+$/, '')
+    .toLowerCase();
+  if (isIP(host.replace(/%.*$/s, '')) !== 0) return judgeAddress(host, policy);
+  if (host === 'localhost' || host.endsWith('.localhost')) return sentence('localhost', 'a loopback address', policy);
+  return undefined;
+}
+
+function sentence(subject: string, name: string, policy: AddressPolicy): string | undefined {
+  if (name !== 'a loopback address') return `${subject} is ${name}, which is never dialled`;
+  if (policy.allowLoopback) return undefined;
+  return `${subject} is ${name}, which is dialled only with ALLOW_LOOPBACK_TARGETS=true`;
+}
+
+interface Range {
+  network: number[];
+  bits: number;
+}
+
+function classify(address: number[]): string | undefined {
+  return judged.find((range) => inside(address, range))?.name;
+}
+
+function inside(address: number[], { network, bits }: Range): boolean {
+  return network.every((byte, index) => {
+    const free = Math.min(8, Math.max(0, 8 * (index + 1) - bits));
+    return byte >> free === (address[index] ?? 0) >> free;
+  });
+}
+
+function readRange(cidr: string): Range {
+  const [ip = '', bits] = cidr.split('/');
+  return { network: bytesOf(ip), bits: Number(bits) + (isIP(ip) === 4 ? 96 : 0) };
+}
+
+/** The sixteen bytes of a valid address, an IPv4 address as its IPv4-mapped one. */
+function bytesOf(ip: string): number[] {
+  if (isIP(ip) === 4) return [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...ip.split('.').map(Number)];
+  const [front = [], back = []] = ip.split('::').map(groupBytes);
+  return [...front, ...Array<number>(16 - front.length - back.length).fill(0), ...back];
+}
+
+function groupBytes(text: string): number[] {
+  if (text === '') return [];
+  return text.split(':').flatMap((group) => {
+    if (group.includes('.')) return group.split('.').map(Number);
+    const value = Number.parseInt(group, 16);
+    return [value >> 8, value & 255];
+  });
+}

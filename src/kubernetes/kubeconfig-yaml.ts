@@ -1,0 +1,141 @@
+import { Composer, isMap, isScalar, isSeq, Lexer, type Node, Parser } from 'yaml';
+
+/** What a kubeconfig is made of: every scalar is the text it was written as, so that a token of digits stays a token. */
+export type Data = string | null | Data[] | Mapping;
+
+/** A mapping of a kubeconfig; it has no prototype. */
+export interface Mapping {
+  [key: string]: Data;
+}
+
+/** Tells a mapping from the other data. */
+export function isMapping(data: Data | undefined): data is Mapping {
+  return typeof data === 'object' && data !== null && !Array.isArray(data);
+}
+
+/** Why a kubeconfig, or a context of it, cannot be used, as a sentence that never quotes a value. */
+export class Unusable extends Error {}
+
+const maxBytes = 4 * 1024 * 1024;
+// 5,000 contexts take 410,000 in YAML and 510,000 in indented JSON; a million takes seconds to read.
+const maxLexemes = 600_000;
+// What a Secret of Kubernetes can hold.
+const maxScalar = 1024 * 1024;
+const maxDepth = 50;
+
+const scalarFollows = '\x1f';
+const documentFollows = '\x02';
+const refusedLexemes: Record<string, string> = {
+  '&': 'anchors are not read: write the value out',
+  '*': 'aliases are not read: write the value out',
+  '!': 'tags are not read: leave them out',
+  '%': 'directives are not read: leave them out',
+};
+const depthOf: Record<string, number> = { '[': 1, '{': 1, ']': -1, '}': -1 };
+const nulls = new Set(['', '~', 'null', 'Null', 'NULL']);
+
+/** Reads one YAML or JSON document of text, lists and mappings; throws Unusable for whatever a kubeconfig needs not. */
+export function readYaml(text: string): Data {
+  if (Buffer.byteLength(text) > maxBytes) throw new Unusable('the kubeconfig is larger than 4 MiB');
+  if (text.includes('\0')) throw new Unusable('the kubeconfig has a NUL character in it');
+  const limit = Error.stackTraceLimit;
+  try {
+    // The parser makes an error object for every fault; a stack for each would turn a second into five.
+    Error.stackTraceLimit = 0;
+    return toData(compose(text), text, 0);
+  } catch (error) {
+    if (error instanceof Unusable) throw error;
+    if (error instanceof RangeError) throw new Unusable('the kubeconfig is nested too deeply');
+    throw new Unusable('the kubeconfig is not valid YAML');
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
+}
+
+function compose(text: string): Node | null {
+  const parser = new Parser();
+  const composer = new Composer({ schema: 'failsafe', uniqueKeys: false, prettyErrors: false });
+  const documents = [];
+  for (const lexeme of lex(text)) {
+    for (const token of parser.next(lexeme)) {
+      if (token.type === 'error') throw invalid(text, token.offset);
+      documents.push(...composer.next(token));
+    }
+  }
+  for (const token of parser.end()) documents.push(...composer.next(token));
+  documents.push(...composer.end());
+  const [document] = documents;
+  const fault = document?.errors[0] ?? composer.streamInfo().errors[0];
+  if (fault?.code === 'RESOURCE_EXHAUSTION') throw new Unusable('the kubeconfig is nested too deeply');
+  if (fault) throw invalid(text, fault.pos[0]);
+  return document?.contents ?? null;
+}
+
+// The parser's own words quote the text, which holds secrets.
+function invalid(text: string, offset: number): Unusable {
+  return new Unusable(`the kubeconfig is not valid YAML (${place(text, offset)})`);
+}
+
+/** Lexes all of it before the costlier steps, refusing what no kubeconfig needs and attacks are made of. */
+function lex(text: string): string[] {
+  const lexemes: string[] = [];
+  let offset = 0;
+  let documents = 0;
+  let depth = 0;
+  let before = '';
+  const refuse = (reason: string) => new Unusable(`${reason} (${place(text, offset)})`);
+  for (const lexeme of new Lexer().lex(text)) {
+    if (lexemes.length === maxLexemes) throw new Unusable('the kubeconfig has too many parts');
+    if (lexeme.length > maxScalar) throw refuse('a value is larger than 1 MiB');
+    if (before !== scalarFollows) {
+      const reason = refusedLexemes[lexeme.charAt(0)];
+      if (reason) throw refuse(reason);
+      if (lexeme === documentFollows || (lexeme === '---' && before !== documentFollows)) documents += 1;
+      if (documents > 1) throw refuse('the kubeconfig has more than one document');
+      depth += depthOf[lexeme] ?? 0;
+      if (depth > maxDepth) throw refuse('the kubeconfig is nested too deeply');
+    }
+    if (lexeme !== scalarFollows && lexeme !== documentFollows) offset += lexeme.length;
+    before = before === scalarFollows ? '' : lexeme;
+    lexemes.push(lexeme);
+  }
+  return lexemes;
+}
+
+function toData(node: Node | null, text: string, depth: number): Data {
+  if (depth > maxDepth) throw new Unusable('the kubeconfig is nested too deeply');
+  if (isScalar(node)) {
+    const value = String(node.value ?? '');
+    return node.type === 'PLAIN' && nulls.has(value) ? null : value;
+  }
+  if (isSeq<Node | null>(node)) return node.items.map((item) => toData(item, text, depth + 1));
+  if (!isMap<Node, Node | null>(node)) return null;
+  const mapping: Mapping = Object.create(null);
+  for (const { key, value } of node.items) {
+    const name = isScalar(key) ? String(key.value ?? '') : '';
+    const refusal = refuseKey(name, mapping);
+    if (refusal) throw new Unusable(`${refusal} (${place(text, key?.range?.[0] ?? 0)})`);
+    mapping[name] = toData(value, text, depth + 1);
+  }
+  return mapping;
+}
+
+function refuseKey(name: string, mapping: Mapping): string | undefined {
+  if (name === '') return 'a key is not text';
+  if (name === '<<') return 'merges are not read: write the values out';
+  if (name === '__proto__') return '__proto__ is not a key of a kubeconfig';
+  if (name in mapping) return `the key ${quote(name, 40)} stands twice in one mapping`;
+  return undefined;
+}
+
+function place(text: string, offset: number): string {
+  const before = text.slice(0, offset);
+  const line = before.split('\n').length;
+  return `line ${line}, column ${offset - before.lastIndexOf('\n')}`;
+}
+
+/** Quotes a name out of a kubeconfig for a sentence; a longer one than is usual may be anything and is not shown. */
+export function quote(name: string, limit = 253): string {
+  if (name.length > limit) return `(${name.length} characters)`;
+  return `"${name.replace(/[\p{C}\p{Zl}\p{Zp}"\\]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)}"`;
+}

@@ -1,0 +1,220 @@
+import { allowOnly, type Cache, type Part, readTarget, showServer, textOf } from './kubeconfig-target.ts';
+import { type Data, isMapping, type Mapping, quote, readYaml, Unusable } from './kubeconfig-yaml.ts';
+import { readCertificates } from './pem.ts';
+
+/** What an operator may allow beyond https to addresses that are not loopback. */
+export interface KubeconfigPolicy {
+  allowHttp: boolean;
+  allowInsecureTls: boolean;
+  allowProxy: boolean;
+  allowLoopback: boolean;
+}
+
+/** All that is needed to reach one cluster, built field by field out of a kubeconfig and checked. */
+export interface Target {
+  /** URL without user info, query or trailing slash. */
+  server: string;
+  /** PEM. */
+  caData?: string;
+  tlsServerName?: string;
+  insecureSkipTlsVerify: boolean;
+  namespace?: string;
+  proxyURL?: string;
+  token?: string;
+  /** PEM; the key belongs to the first certificate. */
+  clientCertificate?: { certificate: string; key: string };
+}
+
+/**
+ * One context of a kubeconfig: the target it stands for, or the problem with it.
+ * `kubeconfig` is the text to keep: this context alone, which reads as the same again. `apiServer` never holds a credential.
+ */
+export type ContextReading = { name: string; kubeconfig: string; apiServer?: string } & (
+  | { target: Target; problem?: never }
+  | { target?: never; problem: string }
+);
+
+/** What a kubeconfig holds, or the problem that spoils all of it. `current` is set when it names one of the contexts. */
+export type KubeconfigReading =
+  | { problem: string; contexts?: never }
+  | { problem?: never; contexts: ContextReading[]; current?: string };
+
+const maxContexts = 5000;
+const maxName = 253;
+
+/** Reads a kubeconfig; runs nothing, opens nothing, looks nothing up, and does not throw whatever the text. */
+export function readKubeconfig(text: string, policy: KubeconfigPolicy): KubeconfigReading {
+  try {
+    const root = readRoot(readYaml(text));
+    const sections = {
+      contexts: readEntries(root, 'contexts'),
+      clusters: readEntries(root, 'clusters'),
+      users: readEntries(root, 'users'),
+    };
+    if (sections.contexts.size === 0) throw new Unusable('the kubeconfig has no contexts');
+    if (sections.contexts.size > maxContexts) throw new Unusable('the kubeconfig has more than 5,000 contexts');
+    const cache: Cache = { authorities: new Map(), keyPairs: new Map() };
+    const contexts = Array.from(sections.contexts.values(), (entry) => readContext(entry, sections, policy, cache));
+    const current = root['current-context'];
+    return typeof current === 'string' && sections.contexts.has(current) ? { contexts, current } : { contexts };
+  } catch (error) {
+    if (error instanceof Unusable) return { problem: error.message };
+    throw error;
+  }
+}
+
+/** The context of that name; without a name the current one, else the only one, else the problem that a choice is needed. */
+export function chooseContext(reading: KubeconfigReading, name?: string): ContextReading | { problem: string } {
+  if (reading.contexts === undefined) return { problem: reading.problem };
+  const { contexts, current } = reading;
+  const wanted = name ?? current ?? (contexts.length === 1 ? contexts[0]?.name : undefined);
+  const found = contexts.find((context) => context.name === wanted);
+  if (found) return found;
+  const names = contexts.slice(0, 10).map((context) => quote(context.name));
+  if (contexts.length > names.length) names.push(`${contexts.length - names.length} more`);
+  const list = names.join(', ');
+  return {
+    problem:
+      wanted === undefined
+        ? `no context of the kubeconfig is current: choose one of ${list}`
+        : `the kubeconfig has no context ${quote(wanted)}: choose one of ${list}`,
+  };
+}
+
+/** What a target shows the API server to say who it is. */
+export type CredentialKind = 'TOKEN' | 'CLIENT_CERTIFICATE' | 'TOKEN_AND_CERTIFICATE' | 'NONE';
+
+/** Tells the kind of a target's credential and when the first part of it ends, where that can be read from it. */
+export function describeCredential(target: Target): { kind: CredentialKind; expiresAt?: Date } {
+  const { token, clientCertificate } = target;
+  const certificates = clientCertificate ? (readCertificates(clientCertificate.certificate) ?? []) : [];
+  const ends = certificates.map((certificate) => certificate.validToDate.getTime());
+  const tokenEnd = token === undefined ? undefined : tokenExpiry(token);
+  if (tokenEnd !== undefined) ends.push(tokenEnd);
+  const kind = kindOf(target);
+  return ends.length === 0 ? { kind } : { kind, expiresAt: new Date(Math.min(...ends)) };
+}
+
+function kindOf({ token, clientCertificate }: Target): CredentialKind {
+  if (clientCertificate) return token === undefined ? 'CLIENT_CERTIFICATE' : 'TOKEN_AND_CERTIFICATE';
+  return token === undefined ? 'NONE' : 'TOKEN';
+}
+
+function tokenExpiry(token: string): number | undefined {
+  const parts = token.split('.');
+  if (parts.length !== 3) return undefined;
+  try {
+    const { exp } = JSON.parse(Buffer.from(parts[1] ?? '', 'base64url').toString()) as { exp?: unknown };
+    const end = typeof exp === 'number' ? exp * 1000 : Number.NaN;
+    return Number.isNaN(new Date(end).getTime()) ? undefined : end;
+  } catch {
+    return undefined;
+  }
+}
+
+type Section = 'contexts' | 'clusters' | 'users';
+type Entry = Mapping & { name: string };
+type Sections = Record<Section, Map<string, Entry>>;
+const bodies = { contexts: 'context', clusters: 'cluster', users: 'user' } as const;
+
+function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy, cache: Cache): ContextReading {
+  const { name, context: body } = entry;
+  const [clusterName, userName] = isMapping(body) ? [body.cluster, body.user] : [];
+  const clusterEntry = typeof clusterName === 'string' ? sections.clusters.get(clusterName) : undefined;
+  const userEntry = typeof userName === 'string' ? sections.users.get(userName) : undefined;
+  try {
+    const context = partOf('contexts', entry);
+    const cluster = textOf(context, 'cluster');
+    if (cluster === undefined) throw new Unusable(`${context.path}.cluster is missing`);
+    const user = textOf(context, 'user');
+    if (!clusterEntry) throw new Unusable(`${context.path}.cluster names a cluster that is not in the kubeconfig`);
+    if (user !== undefined && !userEntry) {
+      throw new Unusable(`${context.path}.user names a user that is not in the kubeconfig`);
+    }
+    const parts = {
+      context,
+      cluster: partOf('clusters', clusterEntry),
+      user: userEntry && partOf('users', userEntry),
+    };
+    const target = readTarget(parts, policy, cache);
+    return { name, kubeconfig: writeTarget(target, name, cluster, user), apiServer: target.server, target };
+  } catch (error) {
+    if (!(error instanceof Unusable)) throw error;
+    const kubeconfig = writeEntries(entry, clusterEntry, userEntry);
+    const apiServer = showServer(clusterEntry?.cluster);
+    return { name, kubeconfig, ...(apiServer !== undefined && { apiServer }), problem: error.message };
+  }
+}
+
+function readRoot(data: Data): Mapping {
+  if (data === null) throw new Unusable('the kubeconfig is empty');
+  if (!isMapping(data)) throw new Unusable('the kubeconfig is not a mapping with contexts, clusters and users');
+  if ((data.kind || 'Config') !== 'Config') throw new Unusable('the kind of the kubeconfig is not Config');
+  if ((data.apiVersion || 'v1') !== 'v1') throw new Unusable('the apiVersion of the kubeconfig is not v1');
+  return data;
+}
+
+function readEntries(root: Mapping, section: Section): Map<string, Entry> {
+  const list = root[section] ?? [];
+  if (!Array.isArray(list)) throw new Unusable(`${section} is not a list`);
+  const entries = new Map<string, Entry>();
+  for (const [index, entry] of list.entries()) {
+    if (!isEntry(entry)) throw new Unusable(`${section}[${index}] has no name`);
+    const { name } = entry;
+    if (name.length > maxName) throw new Unusable(`the name of ${section}[${index}] is longer than 253 characters`);
+    if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)) {
+      throw new Unusable(`the name of ${section}[${index}] has a control character in it`);
+    }
+    if (entries.has(name)) throw new Unusable(`${section} has two entries named ${quote(name)}`);
+    entries.set(name, entry);
+  }
+  return entries;
+}
+
+function isEntry(data: Data): data is Entry {
+  return isMapping(data) && typeof data.name === 'string' && data.name !== '';
+}
+
+function partOf(section: Section, entry: Entry): Part {
+  const path = `${section}[${quote(entry.name)}]`;
+  const key = bodies[section];
+  allowOnly({ path, fields: entry }, ['name', key]);
+  const body = entry[key] ?? Object.create(null);
+  if (!isMapping(body)) throw new Unusable(`${path}.${key} is not a mapping`);
+  return { path: `${path}.${key}`, fields: body };
+}
+
+function writeTarget(target: Target, name: string, clusterName: string, userName: string | undefined): string {
+  const cluster = {
+    server: target.server,
+    'certificate-authority-data': toBase64(target.caData),
+    'insecure-skip-tls-verify': target.insecureSkipTlsVerify || undefined,
+    'proxy-url': target.proxyURL,
+    'tls-server-name': target.tlsServerName,
+  };
+  const user = {
+    'client-certificate-data': toBase64(target.clientCertificate?.certificate),
+    'client-key-data': toBase64(target.clientCertificate?.key),
+    token: target.token,
+  };
+  return writeEntries(
+    { name, context: { cluster: clusterName, namespace: target.namespace, user: userName } },
+    { name: clusterName, cluster },
+    userName === undefined ? undefined : { name: userName, user },
+  );
+}
+
+function writeEntries(context: { name: string; context?: unknown }, cluster?: object, user?: object): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: cluster ? [cluster] : [],
+    contexts: [context],
+    'current-context': context.name,
+    users: user ? [user] : [],
+  });
+}
+
+function toBase64(pem: string | undefined): string | undefined {
+  return pem === undefined ? undefined : Buffer.from(pem).toString('base64');
+}

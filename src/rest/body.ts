@@ -1,0 +1,56 @@
+import { z } from 'zod';
+
+const string = z.string({ error: 'must be a string' });
+const flag = z.boolean({ error: 'must be true or false' });
+
+/** What a cluster's body may hold; unknown fields are passed over, as Kite does. */
+const clusterFields = {
+  name: string.meta({ description: 'Unique, 1 to 253 characters.', examples: ['demo-cluster'] }),
+  description: string.meta({ description: 'Up to 10,000 characters.' }),
+  config: string.meta({
+    description: 'The kubeconfig, YAML or JSON. One that cannot be used is stored, and the list says why.',
+  }),
+  prometheusURL: string.meta({ description: 'Where its Prometheus answers: http or https, no user info.' }),
+  inCluster: flag.meta({
+    description: 'By the service account of the pod that Kitestring runs in; `config` is then passed over.',
+  }),
+  isDefault: flag.meta({ description: 'true takes the default from the cluster that has it.' }),
+  enabled: flag.meta({ description: 'Whether anything is asked of the cluster; true when absent.' }),
+};
+
+export const createBody = z.object(clusterFields).partial().required({ name: true });
+
+export const updateBody = z.object(clusterFields).partial();
+
+export const importBody = z
+  .object({
+    config: string.meta({ description: 'The kubeconfig: each of its contexts becomes a cluster.' }),
+    inCluster: flag.meta({ description: 'Makes the one cluster `in-cluster` instead.' }),
+  })
+  .partial()
+  .refine(({ config, inCluster }) => inCluster || config, 'config is required when inCluster is false');
+
+type Fields = z.ZodObject;
+
+/** Reads a body: known fields in any letter case (the exact spelling wins), null like absent, unknown ones dropped. */
+export function readBody<Schema extends Fields>(
+  schema: Schema,
+  body: unknown,
+): { value: z.output<Schema>; problem?: never } | { value?: never; problem: string } {
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    return { problem: 'the body must be a JSON object' };
+  const entries = Object.entries(body);
+  const known = Object.keys(schema.shape).flatMap((field) => {
+    const spelled = entries.filter(([key]) => key.toLowerCase() === field.toLowerCase());
+    const [, value] = spelled.find(([key]) => key === field) ?? spelled.at(-1) ?? [];
+    return value == null ? [] : [[field, value]];
+  });
+  const result = schema.safeParse(Object.fromEntries(known));
+  if (result.success) return { value: result.data };
+  const problems = result.error.issues.map(({ code, path, message }) => {
+    const field = path.join('.');
+    if (code === 'invalid_type' && !known.some(([name]) => name === field)) return `${field} is required`;
+    return path.length > 0 ? `${field} ${message}` : message;
+  });
+  return { problem: problems.join('; ') };
+}

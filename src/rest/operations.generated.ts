@@ -1,0 +1,232 @@
+/** Internal type. DO NOT USE DIRECTLY. */
+type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
+/** Internal type. DO NOT USE DIRECTLY. */
+export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
+/** One of the three ways to name a cluster. */
+export type ClusterBy =
+  {   /** By the id that the REST routes use. */
+  databaseId: number; id?: never; name?: never; }
+  |  { databaseId?: never;   /** By its global id. */
+  id: string; name?: never; }
+  |  { databaseId?: never; id?: never;   /** By its name, byte for byte. */
+  name: string; };
+
+/** How Kitestring reaches the cluster. */
+export type ClusterCredentialInput =
+  {   /** true: by the service account of the pod that Kitestring runs in. false: by the kubeconfig that is stored. */
+  inCluster: boolean; kubeconfig?: never; }
+  |  { inCluster?: never;   /** By a kubeconfig. */
+  kubeconfig: KubeconfigInput; };
+
+/** A cluster to register. */
+export type CreateClusterInput = {
+  /** How Kitestring reaches it; needed unless `verify` is NONE. */
+  credential?: ClusterCredentialInput | null | undefined;
+  /** Up to 10,000 characters. */
+  description?: string | null | undefined;
+  /** Whether anything is asked of it. true when absent. */
+  enabled?: boolean | null | undefined;
+  /** true takes the default from the cluster that has it. false when absent. */
+  isDefault?: boolean | null | undefined;
+  /** Up to 64 labels. */
+  labels?: Array<LabelInput> | null | undefined;
+  /** Unique, 1 to 253 characters, no control characters. */
+  name: string;
+  /** Where its Prometheus answers: http or https, up to 2,048 characters. */
+  prometheusURL?: string | null | undefined;
+  /** How much is looked at before it is stored. */
+  verify?: Verification | null | undefined;
+};
+
+/** A cluster to forget. */
+export type DeleteClusterInput = {
+  /** Which cluster. */
+  by: ClusterBy;
+  /** The revision you have seen: another one is a RevisionConflictError. */
+  expectedRevision?: number | null | undefined;
+};
+
+/** The reason of a refusal, for programs. More may be added. */
+export type ErrorCode =
+  /** The default cluster cannot be deleted; move the default first. */
+  | 'DEFAULT_CLUSTER'
+  /** The viewer may not do this. */
+  | 'FORBIDDEN'
+  /** A field of the input is wrong; each is listed. */
+  | 'INVALID_INPUT'
+  /** Another cluster has this name. */
+  | 'NAME_TAKEN'
+  /** It is not there, or not the viewer’s to see. */
+  | 'NOT_FOUND'
+  /** The first set-up works only while no cluster exists. */
+  | 'REGISTRY_NOT_EMPTY'
+  /** The cluster was changed since the expected revision. */
+  | 'REVISION_CONFLICT'
+  /** No valid credentials were sent. */
+  | 'UNAUTHENTICATED'
+  /** The database cannot be used right now. */
+  | 'UNAVAILABLE';
+
+/** A kubeconfig, each context of which becomes a cluster named after it. */
+export type ImportClustersInput = {
+  /** These contexts alone; every one when absent. */
+  contexts?: Array<string> | null | undefined;
+  /** Answers what would happen and stores nothing. */
+  dryRun?: boolean;
+  /** Makes the one cluster `in-cluster`, of the pod that Kitestring runs in, and reads no kubeconfig. */
+  inCluster?: boolean;
+  /** The kubeconfig, YAML or JSON; needed unless `inCluster`. */
+  kubeconfig?: string | null | undefined;
+  /** What to do where the name is taken. */
+  onNameTaken?: NameTaken;
+  /** The first set-up: a RegistryNotEmptyError as soon as one cluster exists. */
+  onlyIfEmpty?: boolean;
+  /** SYNTAX refuses contexts that cannot be used, one by one; NONE stores them too. */
+  verify?: Verification;
+};
+
+/** A kubeconfig, and which of its contexts to take. */
+export type KubeconfigInput = {
+  /** The context; else the current one, else the only one. */
+  context?: string | null | undefined;
+  /** The kubeconfig, YAML or JSON, self-contained (`kubectl config view --raw --flatten`). */
+  text: string;
+};
+
+/** A label, as Kubernetes has them. */
+export type LabelInput = {
+  /** An optional DNS prefix and `/`, then up to 63 characters. */
+  key: string;
+  /** Empty, or up to 63 characters. */
+  value: string;
+};
+
+/** What an import does where a cluster has the context’s name already. */
+export type NameTaken =
+  /** Imports nothing at all. */
+  | 'FAIL'
+  /** Leaves that cluster as it is. */
+  | 'SKIP'
+  /** Gives that cluster the context’s credential. */
+  | 'UPDATE';
+
+/** What to change of a cluster: absent keeps, null clears. */
+export type UpdateClusterInput = {
+  /** Which cluster. */
+  by: ClusterBy;
+  /** A new credential. */
+  credential?: ClusterCredentialInput | null | undefined;
+  /** A new description; null or empty clears it. */
+  description?: string | null | undefined;
+  /** Whether anything is asked of it. */
+  enabled?: boolean | null | undefined;
+  /** The revision you have seen: another one is a RevisionConflictError. */
+  expectedRevision?: number | null | undefined;
+  /** true takes the default from the cluster that has it; false gives it up. */
+  isDefault?: boolean | null | undefined;
+  /** All labels anew; null clears them. */
+  labels?: Array<LabelInput> | null | undefined;
+  /** A new name. */
+  name?: string | null | undefined;
+  /** A new URL; null or empty clears it. */
+  prometheusURL?: string | null | undefined;
+  /** How much is looked at before it is stored. */
+  verify?: Verification | null | undefined;
+};
+
+/** How much is looked at before a credential is stored. */
+export type Verification =
+  /** Nothing: a kubeconfig that cannot be used is stored, and its cluster says why. */
+  | 'NONE'
+  /** The kubeconfig must be one that can be used. */
+  | 'SYNTAX';
+
+export type ListClustersQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ListClustersQuery = { clusters: { nodes: Array<{ databaseId: number, name: string, description: string, enabled: boolean, inCluster: boolean, isDefault: boolean, prometheusURL: string | null, status: { version: string | null, error: { message: string } | null } }> } };
+
+export type CreateClusterMutationVariables = Exact<{
+  input: CreateClusterInput;
+}>;
+
+
+export type CreateClusterMutation = { createCluster:
+    | { cluster: { databaseId: number } }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+   };
+
+export type UpdateClusterMutationVariables = Exact<{
+  input: UpdateClusterInput;
+}>;
+
+
+export type UpdateClusterMutation = { updateCluster:
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+    | { cluster: { databaseId: number } }
+   };
+
+export type DeleteClusterMutationVariables = Exact<{
+  input: DeleteClusterInput;
+}>;
+
+
+export type DeleteClusterMutation = { deleteCluster:
+    | { code: ErrorCode, message: string }
+    | { deletedDatabaseId: number }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+   };
+
+export type ImportClustersMutationVariables = Exact<{
+  input: ImportClustersInput;
+}>;
+
+
+export type ImportClustersMutation = { importClusters:
+    | { code: ErrorCode, message: string }
+    | { createdCount: number }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
+   };
+
+type Refusal_DefaultClusterError_Fragment = { code: ErrorCode, message: string };
+
+type Refusal_ForbiddenError_Fragment = { code: ErrorCode, message: string };
+
+type Refusal_InvalidInputError_Fragment = { code: ErrorCode, message: string };
+
+type Refusal_NameTakenError_Fragment = { code: ErrorCode, message: string };
+
+type Refusal_NotFoundError_Fragment = { code: ErrorCode, message: string };
+
+type Refusal_RegistryNotEmptyError_Fragment = { code: ErrorCode, message: string };
+
+type Refusal_RevisionConflictError_Fragment = { code: ErrorCode, message: string };
+
+export type RefusalFragment =
+  | Refusal_DefaultClusterError_Fragment
+  | Refusal_ForbiddenError_Fragment
+  | Refusal_InvalidInputError_Fragment
+  | Refusal_NameTakenError_Fragment
+  | Refusal_NotFoundError_Fragment
+  | Refusal_RegistryNotEmptyError_Fragment
+  | Refusal_RevisionConflictError_Fragment
+;
+
+export const RefusalFragmentDoc = {"kind":"Document","definitions":[{"kind":"FragmentDefinition","name":{"kind":"Name","value":"Refusal"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}}]}}]} as unknown as DocumentNode<RefusalFragment, unknown>;
+export const ListClustersDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"query","name":{"kind":"Name","value":"ListClusters"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"clusters"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"nodes"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"databaseId"}},{"kind":"Field","name":{"kind":"Name","value":"name"}},{"kind":"Field","name":{"kind":"Name","value":"description"}},{"kind":"Field","name":{"kind":"Name","value":"enabled"}},{"kind":"Field","name":{"kind":"Name","value":"inCluster"}},{"kind":"Field","name":{"kind":"Name","value":"isDefault"}},{"kind":"Field","name":{"kind":"Name","value":"prometheusURL"}},{"kind":"Field","name":{"kind":"Name","value":"status"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"version"}},{"kind":"Field","name":{"kind":"Name","value":"error"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"message"}}]}}]}}]}}]}}]}}]} as unknown as DocumentNode<ListClustersQuery, ListClustersQueryVariables>;
+export const CreateClusterDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"mutation","name":{"kind":"Name","value":"CreateCluster"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"input"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"CreateClusterInput"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"createCluster"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"input"},"value":{"kind":"Variable","name":{"kind":"Name","value":"input"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"CreateClusterSuccess"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"cluster"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"databaseId"}}]}}]}},{"kind":"FragmentSpread","name":{"kind":"Name","value":"Refusal"}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"Refusal"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}}]}}]} as unknown as DocumentNode<CreateClusterMutation, CreateClusterMutationVariables>;
+export const UpdateClusterDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"mutation","name":{"kind":"Name","value":"UpdateCluster"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"input"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"UpdateClusterInput"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"updateCluster"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"input"},"value":{"kind":"Variable","name":{"kind":"Name","value":"input"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"UpdateClusterSuccess"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"cluster"},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"databaseId"}}]}}]}},{"kind":"FragmentSpread","name":{"kind":"Name","value":"Refusal"}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"Refusal"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}}]}}]} as unknown as DocumentNode<UpdateClusterMutation, UpdateClusterMutationVariables>;
+export const DeleteClusterDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"mutation","name":{"kind":"Name","value":"DeleteCluster"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"input"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"DeleteClusterInput"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"deleteCluster"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"input"},"value":{"kind":"Variable","name":{"kind":"Name","value":"input"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"DeleteClusterSuccess"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"deletedDatabaseId"}}]}},{"kind":"FragmentSpread","name":{"kind":"Name","value":"Refusal"}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"Refusal"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}}]}}]} as unknown as DocumentNode<DeleteClusterMutation, DeleteClusterMutationVariables>;
+export const ImportClustersDocument = {"kind":"Document","definitions":[{"kind":"OperationDefinition","operation":"mutation","name":{"kind":"Name","value":"ImportClusters"},"variableDefinitions":[{"kind":"VariableDefinition","variable":{"kind":"Variable","name":{"kind":"Name","value":"input"}},"type":{"kind":"NonNullType","type":{"kind":"NamedType","name":{"kind":"Name","value":"ImportClustersInput"}}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"importClusters"},"arguments":[{"kind":"Argument","name":{"kind":"Name","value":"input"},"value":{"kind":"Variable","name":{"kind":"Name","value":"input"}}}],"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"InlineFragment","typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"ImportClustersSuccess"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"createdCount"}}]}},{"kind":"FragmentSpread","name":{"kind":"Name","value":"Refusal"}}]}}]}},{"kind":"FragmentDefinition","name":{"kind":"Name","value":"Refusal"},"typeCondition":{"kind":"NamedType","name":{"kind":"Name","value":"Error"}},"selectionSet":{"kind":"SelectionSet","selections":[{"kind":"Field","name":{"kind":"Name","value":"code"}},{"kind":"Field","name":{"kind":"Name","value":"message"}}]}}]} as unknown as DocumentNode<ImportClustersMutation, ImportClustersMutationVariables>;

@@ -1,0 +1,128 @@
+import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
+import type { GraphQLError } from 'graphql';
+import type { z } from 'zod';
+import { authorize } from '../domain/access/permissions.ts';
+import type { ErrorCode } from '../domain/errors.ts';
+import type { Context } from '../graphql/context.ts';
+import { ERRORS } from '../graphql/errors.ts';
+import { executeDocument } from '../graphql/execute.ts';
+import { readBody } from './body.ts';
+import { ROWS, type Row } from './routes.ts';
+
+/** The row as the router sees it: the types of its document stay between its own functions. */
+type AnyRow = Row<Record<string, object>, Record<string, unknown>>;
+
+export interface RestOptions {
+  readonly maxBody: number;
+  /** The one exit of errors, shared with GraphQL. */
+  readonly mask: (error: unknown, context: Context) => GraphQLError;
+}
+
+/** An answer that ends a request early: its status, and one sentence. */
+class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * The REST surface: each row of the table executes its document in process. The server has authenticated the caller and
+ * left the context in `response.locals`.
+ */
+export function createRest({ maxBody, mask }: RestOptions): Express {
+  const app = express();
+  app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
+  const readJson = express.json({ limit: maxBody, type: () => true, strict: false });
+  const byPath = Map.groupBy(ROWS as unknown as AnyRow[], ({ path }) => path);
+  // The fixed path stands before the parameter that would take it.
+  const paths = [...byPath].sort(([left], [right]) => Number(left.includes(':')) - Number(right.includes(':')));
+  for (const [path, rows] of paths) {
+    for (const row of rows)
+      app[row.method](
+        path,
+        (_request, response, next) => {
+          authorize(contextOf(response).caller, row.action);
+          next();
+        },
+        (request, response, next) => {
+          readId(request);
+          if (row.body) readJson(request, response, next);
+          else next();
+        },
+        (request, response) => answer(row, request, response),
+      );
+    app.all(path, (request, _response, next) => {
+      // PUT and DELETE of `…/import` are those of an id that is none.
+      if (path.endsWith('import') && ['PUT', 'DELETE'].includes(request.method)) return next();
+      const allowed = rows.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
+      request.res?.setHeader('Allow', allowed.join(', '));
+      throw new Refusal(405, `method ${request.method} not allowed`);
+    });
+  }
+  app.use(() => {
+    throw new Refusal(404, 'API endpoint not found');
+  });
+  app.use(errorAnswer(mask));
+  return app;
+}
+
+async function answer(row: AnyRow, request: Request, response: Response): Promise<void> {
+  const read = row.body ? readBody(row.body as z.ZodObject, request.body) : { value: {} };
+  if (read.problem !== undefined) throw new Refusal(400, read.problem);
+  const variables = row.variables({ id: readId(request), body: read.value });
+  const { data, errors } = await executeDocument(row.document, variables, contextOf(response));
+  if (errors?.[0]) throw errors[0];
+  const [result] = Object.values(data ?? {});
+  if (result && 'code' in result) {
+    const { code, message } = result as { code: ErrorCode; message: string };
+    throw new Refusal(ERRORS[code].status, message);
+  }
+  response.status(row.status).json(row.answer(result as never));
+}
+
+function contextOf(response: Response): Context {
+  return response.locals.context as Context;
+}
+
+/** The `:id` of the path, a positive integer below 2^31; 0 where the path has none. */
+function readId(request: Request): number {
+  const text = request.params.id;
+  if (text === undefined) return 0;
+  const id = /^[0-9]{1,10}$/.test(String(text)) ? Number(text) : 0;
+  if (id < 1 || id >= 2 ** 31) throw new Refusal(400, 'invalid cluster id');
+  return id;
+}
+
+/** What body-parser says of a body, as a sentence for a person; its own messages may quote the body. */
+const BODY_FAULTS: Readonly<Record<string, [status: number, message: string]>> = {
+  'entity.too.large': [413, 'the body is too large'],
+  'entity.parse.failed': [400, 'the body is not valid JSON'],
+  'encoding.unsupported': [415, 'the content encoding is not supported: send identity, gzip, deflate or br'],
+  'charset.unsupported': [415, 'the charset is not supported: send UTF-8'],
+  'request.aborted': [400, 'the request ended before its body'],
+  'request.size.invalid': [400, 'the body is not as long as its Content-Length'],
+};
+
+function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
+  return (error, _request, response, _next) => {
+    const [status, message] = describe(error, mask, contextOf(response));
+    if (response.headersSent) response.destroy();
+    else response.status(status).json({ error: message });
+  };
+}
+
+function describe(error: unknown, mask: RestOptions['mask'], context: Context): [status: number, message: string] {
+  if (error instanceof Refusal) return [error.status, error.message];
+  if (error instanceof URIError) return [400, 'the path is not a valid URL'];
+  const { type, status } = error as { type?: string; status?: number };
+  const fault = type === undefined ? undefined : BODY_FAULTS[type];
+  if (fault) return fault;
+  if (status === 400 && type !== undefined) return [400, 'the body cannot be read'];
+  const masked = mask(error, context);
+  const code = masked.extensions.code as ErrorCode | 'INTERNAL';
+  return [code === 'INTERNAL' ? 500 : (ERRORS[code]?.status ?? 500), masked.message];
+}

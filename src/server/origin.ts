@@ -1,0 +1,59 @@
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+
+/**
+ * Whether the request is for a host of ours. While Kitestring listens on loopback, a page elsewhere could point its own
+ * name here (DNS rebinding): such a name is none of ours.
+ */
+export function isOurHost(
+  request: IncomingMessage,
+  { loopback, allowedHosts }: { loopback: boolean; allowedHosts: readonly string[] },
+): boolean {
+  if (!loopback) return true;
+  const host = URL.parse(`http://${request.headers.host ?? ''}/`)?.hostname ?? '';
+  return isIP(host.replace(/^\[|\]$/g, '')) !== 0 || host === 'localhost' || allowedHosts.includes(host);
+}
+
+/** The CORS headers for an allowed origin; none for any other. Never with credentials: cookies stay same-origin. */
+export function corsHeaders(
+  request: IncomingMessage,
+  allowedOrigins: readonly string[],
+): Record<string, string> | undefined {
+  const { origin } = request.headers;
+  if (origin === undefined || !allowedOrigins.includes(origin)) return undefined;
+  return {
+    'Access-Control-Allow-Origin': origin,
+    'Access-Control-Allow-Methods': 'GET, POST, PUT, DELETE',
+    'Access-Control-Allow-Headers': 'Authorization, Content-Type',
+    'Access-Control-Expose-Headers': 'x-request-id',
+    'Access-Control-Max-Age': '600',
+  };
+}
+
+/**
+ * Why a request that no API key vouches for is refused, or undefined. A browser sends cookies along for any page, so a
+ * body must be of a type that no form can send, and the page must be ours.
+ */
+export function crossSiteRefusal(
+  request: IncomingMessage,
+  allowedOrigins: readonly string[],
+): { status: 403 | 415; message: string } | undefined {
+  const { origin, host, 'content-type': type, 'sec-fetch-site': site } = request.headers;
+  if (request.method === 'GET' || request.method === 'HEAD') return undefined;
+  const ours = origin === undefined || isOwnOrigin(origin, host);
+  const allowed = origin !== undefined && allowedOrigins.includes(origin);
+  const sameSite = site === undefined || site === 'same-origin' || site === 'none';
+  if (!allowed && (!ours || !sameSite)) return { status: 403, message: 'cross-site request refused' };
+  if (hasBody(request) && !/^application\/(?:json|graphql-response\+json)\s*(?:;|$)/i.test(type ?? ''))
+    return { status: 415, message: 'the body must be application/json' };
+  return undefined;
+}
+
+// A proxy that ends TLS makes an https origin of our http host.
+function isOwnOrigin(origin: string, host: string | undefined): boolean {
+  return host !== undefined && URL.parse(origin)?.host === URL.parse(`http://${host}/`)?.host;
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}

@@ -1,0 +1,78 @@
+import { open, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type App, type Domain, openDomain, serve } from './app.ts';
+import type { Config } from './config.ts';
+import { systemCaller } from './domain/access/viewer.ts';
+import { DomainError } from './domain/errors.ts';
+import type { Logger } from './log.ts';
+import { StartupError } from './storage/startup-error.ts';
+
+/** Starts Kitestring: the domain, the keys and the import that the configuration declares, the server, and what to tell. */
+export async function start(config: Config, log: Logger, { terminal }: { terminal: boolean }): Promise<App> {
+  const domain = await openDomain(config, log);
+  try {
+    await declareKeys(config, log, domain, terminal);
+    if (config.importKubeconfig) await importKubeconfig(config.importKubeconfig, log, domain);
+    const app = await serve(config, log, domain);
+    log.info(
+      { url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
+      'Kitestring listens',
+    );
+    return app;
+  } catch (error) {
+    await domain.close();
+    throw error;
+  }
+}
+
+async function declareKeys(config: Config, log: Logger, { apiKeys }: Domain, terminal: boolean): Promise<void> {
+  const caller = systemCaller('configuration');
+  const { weak } = await explained(() => apiKeys.declare(caller, config.adminApiKey));
+  if (weak)
+    log.warn(
+      'ADMIN_API_KEY is weak (under 128 bits): it is accepted on loopback alone; replace its secret with `openssl rand -hex 32`',
+    );
+  const key = await apiKeys.ensureFirst(caller);
+  if (key === undefined) return;
+  if (terminal) process.stdout.write(`\n  Your admin API key, shown this once:\n\n    ${key}\n\n`);
+  else log.info({ file: await keepKey(config.dataDir, key) }, 'the first admin API key was made; this file holds it');
+}
+
+async function keepKey(dataDir: string, key: string): Promise<string> {
+  const path = join(dataDir, 'admin-api-key');
+  await rm(path, { force: true });
+  await using file = await open(path, 'wx', 0o600);
+  await file.writeFile(`${key}\n`);
+  await file.sync();
+  return path;
+}
+
+async function importKubeconfig(path: string, log: Logger, { clusterImport }: Domain): Promise<void> {
+  const kubeconfig = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new StartupError(`IMPORT_KUBECONFIG names ${path}, which cannot be read (${error.code}).`);
+  });
+  const choices = {
+    inCluster: false,
+    onNameTaken: 'SKIP',
+    dryRun: false,
+    onlyIfEmpty: true,
+    verify: 'SYNTAX',
+  } as const;
+  try {
+    const contexts = await clusterImport.run(systemCaller('configuration'), { kubeconfig, ...choices }, {});
+    for (const { context, outcome, problem } of contexts)
+      log.info({ context, outcome, ...(problem ? { problem } : {}) }, 'imported');
+  } catch (error) {
+    if (error instanceof DomainError && error.code === 'REGISTRY_NOT_EMPTY') return;
+    throw error instanceof DomainError ? new StartupError(`IMPORT_KUBECONFIG: ${error.message}.`) : error;
+  }
+}
+
+/** A refusal of the domain, as the one sentence that a start ends with. */
+async function explained<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw error instanceof DomainError ? new StartupError(`${error.message}.`) : error;
+  }
+}

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
+import type { MigrationList } from '@prisma/schema-engine-wasm';
+import { withSchemaEngine } from './schema-engine.ts';
+import { StartupError } from './startup-error.ts';
+
+/** A kind of database: where its models and migrations are, and how it is reached. */
+export type Migrated = {
+  schema: string;
+  folder: string;
+  factory: SqlMigrationAwareDriverAdapterFactory;
+};
+
+/** The row of a migration in `_prisma_migrations`. */
+export type AppliedMigration = { name: string; checksum: string; finished: boolean; rolledBack: boolean };
+
+type Migration = { name: string; script: string; checksum: string };
+
+const home = fileURLToPath(new URL('../../prisma/', import.meta.url));
+
+/** The models and migrations of one kind of database. */
+export function migratedBy(kind: 'sqlite', factory: SqlMigrationAwareDriverAdapterFactory): Migrated {
+  return { schema: join(home, `${kind}.prisma`), folder: join(home, 'migrations', kind), factory };
+}
+
+const LOCK_FILE = 'migration_lock.toml';
+const NO_FILTERS = { externalTables: [], externalEnums: [] };
+
+/** The names of the migrations that this version has and the database has not; refuses a history it does not know. */
+export async function pendingMigrations(folder: string, applied: AppliedMigration[]): Promise<string[]> {
+  const known = await readMigrations(folder);
+  const valid = applied.filter(({ finished, rolledBack }) => finished && !rolledBack);
+  for (const { name, checksum } of valid) {
+    const migration = known.find((one) => one.name === name);
+    if (!migration)
+      throw new StartupError(
+        `The database has migration ${name}, which this version does not know: start the version that made it, or a newer one.`,
+      );
+    if (migration.checksum !== checksum)
+      throw new StartupError(
+        `Migration ${name} is not the one that the database was made with: start the version that made it, or restore a backup.`,
+      );
+  }
+  return known.map(({ name }) => name).filter((name) => !valid.some((one) => one.name === name));
+}
+
+/** Applies what is pending, each migration whole or not at all. The caller holds the lock. */
+export async function applyMigrations({ folder, factory }: Migrated, applied: AppliedMigration[]): Promise<void> {
+  const known = await readMigrations(folder);
+  const atomic: SqlMigrationAwareDriverAdapterFactory = {
+    ...factory,
+    connect: async () => {
+      const connection = await factory.connect();
+      const run = connection.executeScript.bind(connection);
+      connection.executeScript = (script) => run(script + finishing(known, script));
+      return connection;
+    },
+  };
+  await withSchemaEngine(atomic, async (engine) => {
+    // Finished together with their script: what is not finished has left nothing behind and is tried again.
+    const unfinished = applied.filter(({ finished, rolledBack }) => !finished && !rolledBack);
+    for (const { name } of unfinished) await engine.markMigrationRolledBack({ migrationName: name });
+    try {
+      await engine.applyMigrations({ migrationsList: await migrationList(folder, known), filters: NO_FILTERS });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new StartupError(`The database could not be migrated and is as it was before: ${reason}`, { cause: error });
+    }
+  });
+}
+
+/** The SQL that leads from the migrations to the models, or nothing when they agree. */
+export async function nextMigration({ schema, folder, factory }: Migrated): Promise<string | undefined> {
+  const migrations = await migrationList(folder, await readMigrations(folder));
+  const models = { files: [{ path: schema, content: await readFile(schema, 'utf8') }] };
+  const { exitCode, stdout } = await withSchemaEngine(factory, (engine) =>
+    engine.diff({
+      from: { tag: 'migrations', ...migrations },
+      to: { tag: 'schemaDatamodel', ...models },
+      script: true,
+      exitCode: true,
+      filters: NO_FILTERS,
+    }),
+  );
+  return exitCode === 0 ? undefined : (stdout ?? '');
+}
+
+function finishing(known: Migration[], script: string): string {
+  const migration = known.find((one) => one.script === script);
+  if (!migration) return '';
+  return `;\nUPDATE "_prisma_migrations" SET "finished_at" = CURRENT_TIMESTAMP
+WHERE "checksum" = '${migration.checksum}' AND "finished_at" IS NULL AND "rolled_back_at" IS NULL;`;
+}
+
+async function readMigrations(folder: string): Promise<Migration[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  return Promise.all(
+    names.sort().map(async (name) => {
+      const script = await readFile(join(folder, name, 'migration.sql'), 'utf8');
+      return { name, script, checksum: createHash('sha256').update(script).digest('hex') };
+    }),
+  );
+}
+
+async function migrationList(folder: string, migrations: Migration[]): Promise<MigrationList> {
+  return {
+    baseDir: folder,
+    lockfile: { path: LOCK_FILE, content: await readFile(join(folder, LOCK_FILE), 'utf8') },
+    shadowDbInitScript: '',
+    migrationDirectories: migrations.map(({ name, script }) => ({
+      path: name,
+      migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: script } },
+    })),
+  };
+}

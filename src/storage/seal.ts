@@ -1,0 +1,88 @@
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
+
+/** A key of the ring: what it seals with, and the id by which sealed values name it. */
+export type SealKey = { readonly id: string; readonly key: KeyObject };
+
+/** Where a sealed value stands. It opens nowhere else. */
+export type SealedPlace = { table: string; column: string; uid: string };
+
+export type SealErrorCode = 'UNKNOWN_KEY' | 'TAMPERED' | 'MALFORMED';
+
+/** A sealed value that does not open; the message names the row and never the content. */
+export class SealError extends Error {
+  override readonly name = 'SealError';
+  readonly code: SealErrorCode;
+
+  constructor(code: SealErrorCode, place: SealedPlace, problem: string) {
+    super(`${place.table}.${place.column} of ${place.uid} ${problem}`);
+    this.code = code;
+  }
+}
+
+const CIPHER = 'aes-256-gcm';
+const NONCE = 12;
+const TAG = 16;
+const FORMAT = /^k1\.([\w-]{8})\.([\w-]+)$/;
+
+/** Makes a key of the ring from 32 random bytes. */
+export function sealKey(secret: Uint8Array): SealKey {
+  if (secret.length !== 32) throw new RangeError('a sealing key has 32 bytes');
+  // The id is public: it comes from a derivation of its own, and tells nothing about what seals.
+  const id = derive(secret, 'kitestring key id', 6).toString('base64url');
+  return { id, key: createSecretKey(derive(secret, 'kitestring seal k1', 32)) };
+}
+
+/** Seals texts for the place they are stored in: the first key seals, every key opens. */
+export class Seal {
+  readonly keyIds: readonly string[];
+  readonly #keys: ReadonlyMap<string, KeyObject>;
+  readonly #first: SealKey;
+
+  constructor(keys: readonly SealKey[]) {
+    const [first] = keys;
+    if (!first) throw new RangeError('a key ring has at least one key');
+    this.#first = first;
+    this.#keys = new Map(keys.map(({ id, key }) => [id, key]));
+    this.keyIds = [...this.#keys.keys()];
+  }
+
+  /** The id of the key that seals. */
+  get keyId(): string {
+    return this.#first.id;
+  }
+
+  seal(text: string, place: SealedPlace): string {
+    const { id, key } = this.#first;
+    const nonce = randomBytes(NONCE);
+    const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG }).setAAD(boundTo(place, id));
+    const sealed = Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+    return `k1.${id}.${sealed.toString('base64url')}`;
+  }
+
+  open(sealed: string, place: SealedPlace): string {
+    const [, id = '', body = ''] = FORMAT.exec(sealed) ?? [];
+    const bytes = Buffer.from(body, 'base64url');
+    // Base64url has several spellings of the same bytes; only ours was sealed.
+    if (bytes.length < NONCE + TAG || bytes.toString('base64url') !== body)
+      throw new SealError('MALFORMED', place, 'is not a sealed value');
+    const key = this.#keys.get(id);
+    if (!key) throw new SealError('UNKNOWN_KEY', place, `is sealed with key ${id}, which is not in the key ring`);
+    const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, NONCE), { authTagLength: TAG })
+      .setAAD(boundTo(place, id))
+      .setAuthTag(bytes.subarray(-TAG));
+    try {
+      return Buffer.concat([decipher.update(bytes.subarray(NONCE, -TAG)), decipher.final()]).toString('utf8');
+    } catch {
+      throw new SealError('TAMPERED', place, 'was changed, or sealed for another row');
+    }
+  }
+}
+
+// JSON keeps the parts apart whatever they hold.
+function boundTo({ table, column, uid }: SealedPlace, keyId: string): Buffer {
+  return Buffer.from(JSON.stringify(['k1', keyId, table, column, uid]));
+}
+
+function derive(secret: Uint8Array, purpose: string, length: number): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, '', purpose, length));
+}

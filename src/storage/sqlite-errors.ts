@@ -1,0 +1,48 @@
+import { DriverAdapterError } from '@prisma/driver-adapter-utils';
+
+const BUSY = 5;
+const UNIQUE = [2067, 1555, 2579];
+const NOT_NULL = 1299;
+const FOREIGN_KEY = [787, 1811];
+
+/** Another connection holds the lock that is needed. */
+export const isBusy = (error: unknown) => (codeOf(error) & 0xff) === BUSY;
+
+/** What Prisma makes its own errors of. */
+export function toDriverError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof DriverAdapterError) return error;
+  const code = codeOf(error);
+  const original = { originalCode: String(code), originalMessage: error.message };
+  if ('code' in error && error.code === 'ERR_INVALID_STATE')
+    return new DriverAdapterError({ ...original, kind: 'ConnectionClosed' });
+  if (code === 0) return error;
+  if (isBusy(error)) return new DriverAdapterError({ ...original, kind: 'SocketTimeout' });
+  if (FOREIGN_KEY.includes(code))
+    return new DriverAdapterError({
+      ...original,
+      kind: 'ForeignKeyConstraintViolation',
+      constraint: { foreignKey: {} },
+    });
+  // "UNIQUE constraint failed: Cluster.name, Cluster.uid"
+  const columns = error.message.split('constraint failed: ')[1]?.split(', ') ?? [];
+  const constraint = { fields: columns.map((column) => column.slice(column.indexOf('.') + 1)) };
+  if (UNIQUE.includes(code)) {
+    const table = columns[0]?.split('.')[0];
+    return new DriverAdapterError({
+      ...original,
+      kind: 'UniqueConstraintViolation',
+      constraint,
+      ...(table === undefined ? {} : { table }),
+    });
+  }
+  if (code === NOT_NULL) return new DriverAdapterError({ ...original, kind: 'NullConstraintViolation', constraint });
+  const missing = /^no such (table|column): (.+)$/.exec(error.message);
+  if (missing?.[1] === 'table')
+    return new DriverAdapterError({ ...original, kind: 'TableDoesNotExist', table: missing[2] ?? '' });
+  if (missing) return new DriverAdapterError({ ...original, kind: 'ColumnNotFound', column: missing[2] ?? '' });
+  return new DriverAdapterError({ ...original, kind: 'sqlite', extendedCode: code, message: error.message });
+}
+
+function codeOf(error: unknown): number {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : 0;
+}

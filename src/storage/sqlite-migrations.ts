@@ -1,0 +1,84 @@
+import { rmSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
+import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from './migrations.ts';
+import { SqliteConnection } from './sqlite.ts';
+import { isBusy } from './sqlite-errors.ts';
+import { StartupError } from './startup-error.ts';
+
+const PATIENCE_MS = 60_000;
+
+/** Brings the file to this version's models. Processes that start at once take turns. */
+export async function migrate(file: string, database: DatabaseSync): Promise<void> {
+  const sqlite = migratedBy('sqlite', sqliteForSchemaEngine(file));
+  if ((await pendingMigrations(sqlite.folder, appliedMigrations(database))).length === 0) return;
+  const lockFile = `${file}-migrating`;
+  const lock = new DatabaseSync(lockFile);
+  try {
+    await begin(lock);
+    const applied = appliedMigrations(database);
+    if ((await pendingMigrations(sqlite.folder, applied)).length > 0) await applyMigrations(sqlite, applied);
+    // Only now: whoever still waits on the removed file finds nothing pending.
+    rmSync(lockFile, { force: true });
+  } finally {
+    lock.close();
+  }
+}
+
+async function begin(lock: DatabaseSync): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return lock.exec('BEGIN EXCLUSIVE');
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+      if (performance.now() > deadline)
+        throw new StartupError(
+          'Another process has been migrating the database for a minute: end it, then start again.',
+        );
+    }
+    await sleep(20);
+  }
+}
+
+function appliedMigrations(database: DatabaseSync): AppliedMigration[] {
+  const table = database.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_prisma_migrations'");
+  if (!table.get()) return [];
+  const rows = database
+    .prepare('SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at')
+    .all();
+  return rows.map((row) => ({
+    name: String(row.migration_name),
+    checksum: String(row.checksum),
+    finished: row.finished_at !== null,
+    rolledBack: row.rolled_back_at !== null,
+  }));
+}
+
+// The schema engine asks for names in double quotes, which SQLite otherwise takes for columns.
+const ENGINE = { enableDoubleQuotedStringLiterals: true };
+
+/** The connections of Prisma's schema engine; whoever uses them keeps other migrations out by a lock of their own. */
+export function sqliteForSchemaEngine(file: string): SqlMigrationAwareDriverAdapterFactory {
+  return {
+    provider: 'sqlite',
+    adapterName: 'node:sqlite',
+    async connect() {
+      const connection = new SqliteConnection(file, ENGINE);
+      const execute = connection.executeRaw.bind(connection);
+      // The engine's lock would wait for every other process to close the file, and outlive the engine.
+      connection.executeRaw = async (query) => (query.sql.includes('locking_mode=EXCLUSIVE') ? 0 : execute(query));
+      return connection;
+    },
+    async connectToShadowDb() {
+      const shadow = new SqliteConnection(':memory:', ENGINE);
+      // The engine sends whole scripts as statements.
+      shadow.executeRaw = async ({ sql }) => {
+        await shadow.executeScript(sql);
+        return 0;
+      };
+      return shadow;
+    },
+  };
+}

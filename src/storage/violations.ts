@@ -1,0 +1,77 @@
+import { type Error as Cause, isDriverAdapterError } from '@prisma/driver-adapter-utils';
+
+// SQLite names the column, PostgreSQL the index.
+const RULES = new Map<string | undefined, 'name' | 'default' | 'uid'>([
+  ['name', 'name'],
+  ['Cluster_name_key', 'name'],
+  ['isDefault', 'default'],
+  ['Cluster_one_default', 'default'],
+  ['uid', 'uid'],
+  ['Cluster_uid_key', 'uid'],
+]);
+
+/** Which rule of the registry a change would have broken, when it is one that the database holds. */
+export function uniqueViolation(error: unknown): 'name' | 'default' | 'uid' | undefined {
+  const cause = causeOf(error);
+  if (cause?.kind !== 'UniqueConstraintViolation' || !cause.constraint) return undefined;
+  if ('fields' in cause.constraint) return RULES.get(cause.constraint.fields[0]);
+  return 'index' in cause.constraint ? RULES.get(cause.constraint.index) : undefined;
+}
+
+/** The row to change is not there, or not as the `where` asks for it. */
+export function isNotFound(error: unknown): boolean {
+  return prismaCodeOf(error) === 'P2025';
+}
+
+const UNAVAILABLE_KINDS: readonly Cause['kind'][] = [
+  'SocketTimeout',
+  'ConnectionClosed',
+  'DatabaseNotReachable',
+  'DatabaseAccessDenied',
+  'AuthenticationFailed',
+  'TlsConnectionError',
+  'TooManyConnections',
+  'TransactionAlreadyClosed',
+  'TransactionWriteConflict',
+];
+/** Prisma's own: no connection or no turn in time. */
+const UNAVAILABLE_CODES = ['P1001', 'P1008', 'P1017', 'P2024', 'P2028'];
+const SQLITE_UNAVAILABLE: Readonly<Record<number, string>> = {
+  5: 'another process is writing to the database',
+  6: 'another process is writing to the database',
+  8: 'the database is read-only',
+  10: 'the database file cannot be read or written',
+  11: 'the database file is damaged',
+  13: 'the disk is full',
+  14: 'the database file cannot be opened',
+  26: 'the database file is not a database',
+};
+
+/**
+ * Why the database cannot do its work now (busy, full, read-only, gone), in words without data, or nothing when the
+ * error is of another kind. The caller may try again; nothing of the transaction has been stored.
+ */
+export function unavailability(error: unknown): string | undefined {
+  const cause = causeOf(error);
+  if (cause?.kind === 'sqlite') return SQLITE_UNAVAILABLE[cause.extendedCode & 0xff];
+  if (cause?.kind === 'SocketTimeout') return SQLITE_UNAVAILABLE[5];
+  if (cause && UNAVAILABLE_KINDS.includes(cause.kind)) return 'the database does not answer';
+  return UNAVAILABLE_CODES.includes(prismaCodeOf(error) ?? '') ? 'the database does not answer in time' : undefined;
+}
+
+/** The database is unavailable, read-only, full or busy: no bug, and worth another try. */
+export function isUnavailable(error: unknown): boolean {
+  return unavailability(error) !== undefined;
+}
+
+function causeOf(error: unknown): Cause | undefined {
+  if (!(error instanceof Error)) return undefined;
+  // A failed COMMIT arrives as the adapter threw it, everything else in Prisma's wrapping.
+  if (isDriverAdapterError(error)) return error.cause;
+  const meta = 'meta' in error ? (error.meta as { driverAdapterError?: { cause?: Cause } } | undefined) : undefined;
+  return meta?.driverAdapterError?.cause;
+}
+
+function prismaCodeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

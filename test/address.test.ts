@@ -1,0 +1,158 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { judgeAddress, judgeHost } from '../src/kubernetes/address.ts';
+
+const open = { allowLoopback: true };
+const closed = { allowLoopback: false };
+
+const never = [
+  '169.254.169.254',
+  '169.254.0.1',
+  '168.63.129.16',
+  '100.100.100.200',
+  '192.0.0.192',
+  '0.0.0.0',
+  '0.1.2.3',
+  '224.0.0.1',
+  '239.255.255.250',
+  '240.0.0.1',
+  '255.255.255.255',
+  'fe80::1',
+  'fe80::1%eth0',
+  'febf::1',
+  'fd00:ec2::254',
+  'fd00:ec2::23',
+  'fd00:0ec2:0:0::254',
+  'fd20:ce::254',
+  'ff02::1',
+  '::',
+  '::ffff:169.254.169.254',
+  '::ffff:a9fe:a9fe',
+  '::FFFF:A9FE:A9FE',
+  '0:0:0:0:0:ffff:a9fe:a9fe',
+  '::169.254.169.254',
+  '::ffff:0:169.254.169.254',
+  '64:ff9b::169.254.169.254',
+  '64:ff9b::a9fe:a9fe',
+  '64:ff9b:1::a9fe:a9fe',
+  '64:ff9b:1:a9fe:a9:fe00::',
+  '64:ff9b:1:a9:fe:a9fe::',
+  '64:ff9b:1:0:a9:fea9:fe00:0',
+  '2002:a9fe:a9fe::1',
+  '64:ff9b::0.0.0.0',
+  '::ffff:0.0.0.0',
+];
+const loopback = [
+  '127.0.0.1',
+  '127.255.255.254',
+  '::1',
+  '0:0:0:0:0:0:0:1',
+  '::ffff:127.0.0.1',
+  '::127.0.0.1',
+  '64:ff9b::127.0.0.1',
+  '2002:7f00:1::',
+];
+const allowed = [
+  '10.0.0.1',
+  '172.16.0.1',
+  '192.168.49.2',
+  '100.64.0.1',
+  '1.1.1.1',
+  '169.253.255.255',
+  '223.255.255.255',
+  'fd00::1',
+  'fc00::1',
+  'fd00:ec3::254',
+  '2606:4700::1111',
+  '::ffff:10.0.0.1',
+  '64:ff9b::10.0.0.1',
+  '64:ff9b:1::10.0.0.1',
+  '64:ff9b:1:a00:0:100::',
+  '2002:a00:1::1',
+];
+
+describe('an address', () => {
+  test.each(never)('%s is never dialled', (ip) => {
+    expect(judgeAddress(ip, open)).toMatch(/ is an? .*, which is never dialled$/);
+  });
+
+  test.each(loopback)('%s is dialled only where loopback is allowed', (ip) => {
+    expect(judgeAddress(ip, open)).toBeUndefined();
+    expect(judgeAddress(ip, closed)).toContain('ALLOW_LOOPBACK_TARGETS=true');
+  });
+
+  test.each(allowed)('%s may be dialled', (ip) => {
+    expect(judgeAddress(ip, closed)).toBeUndefined();
+  });
+
+  test.each(['', 'localhost', '010.0.0.1', '1.2.3', '2852039166', '0x7f.1', ':::', '1.2.3.4\n'])('%j is none', (ip) => {
+    expect(judgeAddress(ip, open)).toContain('is not an IP address');
+  });
+
+  test('is named with the kind it is of', () => {
+    expect(judgeAddress('169.254.169.254', closed)).toBe(
+      '169.254.169.254 is a link-local address, which is never dialled',
+    );
+    expect(judgeAddress('64:ff9b::a9fe:a9fe', closed)).toBe(
+      '169.254.169.254 in 64:ff9b::a9fe:a9fe is a link-local address, which is never dialled',
+    );
+  });
+
+  test('in IPv4 is judged alike in every IPv6 spelling', () => {
+    const spellings = (ip: string) => {
+      const [a = 0, b = 0, c = 0, d = 0] = ip.split('.').map(Number);
+      const groups = `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+      return [`::ffff:${ip}`, `::ffff:${groups}`, `::ffff:0:${ip}`, `64:ff9b::${groups}`, `2002:${groups}::`];
+    };
+    fc.assert(
+      fc.property(fc.ipV4(), fc.boolean(), (ip, allowLoopback) => {
+        const refused = judgeAddress(ip, { allowLoopback }) !== undefined;
+        for (const spelling of spellings(ip)) {
+          expect(judgeAddress(spelling, { allowLoopback }) !== undefined, spelling).toBe(refused);
+        }
+      }),
+    );
+  });
+
+  test('is judged without a throw whatever the text', () => {
+    const ip = fc.oneof(fc.ipV6(), fc.ipV4(), fc.string());
+    fc.assert(fc.property(ip, (text) => ['string', 'undefined'].includes(typeof judgeAddress(text, closed))));
+  });
+});
+
+describe('a host', () => {
+  test.each([
+    'http://2852039166/',
+    'http://0xa9fea9fe/',
+    'http://0251.0376.0251.0376/',
+    'http://169.254.43518/',
+    'http://169.254.169.254./',
+    'http://%31%36%39.254.169.254/',
+    'http://[::ffff:169.254.169.254]/',
+    'http://[64:ff9b::169.254.169.254]/',
+    'http://[fd00:ec2::254]/',
+    'http://0/',
+    'http://[::]/',
+  ])('of %s is never dialled', (url) => {
+    expect(judgeHost(new URL(url).hostname, open)).toContain('which is never dialled');
+  });
+
+  test.each([
+    'http://localhost/',
+    'http://LOCALHOST./',
+    'http://api.localhost:6443/',
+    'http://127.1/',
+    'http://0x7f.1/',
+    'http://[::1]/',
+  ])('of %s is loopback', (url) => {
+    expect(judgeHost(new URL(url).hostname, open)).toBeUndefined();
+    expect(judgeHost(new URL(url).hostname, closed)).toContain('ALLOW_LOOPBACK_TARGETS=true');
+  });
+
+  test.each(['kubernetes.default.svc', 'notlocalhost', 'localhost.example.org', '10.0.0.1', '[fd12::1]'])(
+    '%s may be dialled; a name is judged by its address then',
+    (host) => {
+      expect(judgeHost(host, closed)).toBeUndefined();
+    },
+  );
+});

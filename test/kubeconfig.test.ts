@@ -1,0 +1,678 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import {
+  chooseContext,
+  describeCredential,
+  type KubeconfigPolicy,
+  readKubeconfig,
+  type Target,
+} from '../src/kubernetes/kubeconfig.ts';
+import { makeAuthority } from './support/certificates.ts';
+import {
+  base64,
+  canary,
+  certificates,
+  fleetKubeconfig,
+  kubeconfig,
+  needingCommand,
+  token,
+  usable,
+} from './support/kubeconfigs.ts';
+
+const strict: KubeconfigPolicy = { allowHttp: false, allowInsecureTls: false, allowProxy: false, allowLoopback: false };
+const lenient: KubeconfigPolicy = { allowHttp: true, allowInsecureTls: true, allowProxy: true, allowLoopback: true };
+const { authority, client } = certificates;
+const pem = (text: string) => text.trim();
+
+function targetOf(text: string, policy = strict): Target {
+  const chosen = chooseContext(readKubeconfig(text, policy));
+  if (!('target' in chosen) || !chosen.target) throw new Error(`no target: ${chosen.problem}`);
+  return chosen.target;
+}
+
+function problemOf(text: string, policy = strict): string {
+  const { problem } = chooseContext(readKubeconfig(text, policy));
+  if (problem === undefined) throw new Error('a target where a problem was expected');
+  return problem;
+}
+
+describe('a kubeconfig as a distribution writes it', () => {
+  test.each(Object.entries(usable))('of %s gives a target', (_, text) => {
+    const reading = readKubeconfig(text, strict);
+    const chosen = chooseContext(reading);
+    expect(chosen.problem).toBeUndefined();
+    expect(reading).toMatchObject({ current: expect.any(String), contexts: [chosen] });
+  });
+
+  test.each(Object.entries(needingCommand))('of %s is refused and what to use instead named', (_, text) => {
+    const problem = problemOf(text);
+    expect(problem).toContain('.user.exec');
+    expect(problem).toContain('service account token');
+    expect(problem).not.toContain(canary);
+  });
+
+  test('holds what was written in it', () => {
+    expect(targetOf(usable.kind)).toEqual({
+      server: 'https://10.89.0.4:6443',
+      caData: authority.certificate,
+      insecureSkipTlsVerify: false,
+      clientCertificate: client,
+    });
+    expect(targetOf(usable.Rancher)).toEqual({
+      server: 'https://rancher.example.org/k8s/clusters/c-m-8xk2v7qd',
+      caData: authority.certificate,
+      insecureSkipTlsVerify: false,
+      token: `kubeconfig-u-mo773yttt4:${token}`,
+    });
+    expect(targetOf(usable.OpenShift)).toMatchObject({ namespace: 'my-project', token: `sha256~${canary}` });
+    expect(targetOf(usable.AKS)).toMatchObject({ token, clientCertificate: client });
+    expect(targetOf(usable.k3s).clientCertificate?.certificate).toBe(client.certificate + authority.certificate);
+  });
+
+  test('reads the same with a byte order mark, CRLF, as JSON and as JSON indented by tabs', () => {
+    const target = targetOf(usable.AKS);
+    const json = chooseContext(readKubeconfig(usable.AKS, strict));
+    const object = JSON.parse('kubeconfig' in json ? json.kubeconfig : '');
+    for (const text of [
+      `\uFEFF${usable.AKS}`,
+      usable.AKS.replaceAll('\n', '\r\n'),
+      `---\n${usable.AKS}...\n`,
+      JSON.stringify(object),
+      JSON.stringify(object, null, 4),
+      JSON.stringify(object, null, '\t'),
+    ]) {
+      expect(targetOf(text)).toEqual(target);
+    }
+  });
+
+  test('of a thousand contexts is read in the time of a request', { timeout: 20_000 }, () => {
+    const text = fleetKubeconfig(1000);
+    const started = performance.now();
+    const reading = readKubeconfig(text, strict);
+    expect(performance.now() - started).toBeLessThan(2000);
+    expect(reading.contexts?.filter((context) => context.target)).toHaveLength(1000);
+  });
+});
+
+describe('the context', () => {
+  const two = {
+    contexts: [
+      { name: 'x', context: { cluster: 'c', user: 'u' } },
+      { name: 'y', context: { cluster: 'c' } },
+    ],
+  };
+  const choose = (root: object, name?: string) => chooseContext(readKubeconfig(kubeconfig({ root }), strict), name);
+
+  test('is the one that is named, else the current one, else the only one', () => {
+    expect(choose(two, 'y')).toMatchObject({ name: 'y', target: { server: 'https://10.0.0.1:6443' } });
+    expect(choose(two)).toMatchObject({ name: 'x' });
+    expect(choose({ 'current-context': null })).toMatchObject({ name: 'x' });
+    expect(choose({ 'current-context': 'gone' })).toMatchObject({ name: 'x' });
+  });
+
+  test('must be chosen when there are several and none is current', () => {
+    for (const current of [null, '', 'gone']) {
+      const chosen = choose({ ...two, 'current-context': current });
+      expect(chosen).toEqual({ problem: expect.stringContaining('"x", "y"') });
+    }
+    expect(choose(two, 'z')).toEqual({ problem: expect.stringContaining('"x", "y"') });
+  });
+
+  test('needs a cluster and a user that are there', () => {
+    expect(problemOf(kubeconfig({ context: { cluster: 'gone' } }))).toContain('contexts["x"].context.cluster');
+    expect(problemOf(kubeconfig({ context: { cluster: '' } }))).toContain('contexts["x"].context.cluster');
+    expect(problemOf(kubeconfig({ context: { user: 'gone' } }))).toContain('contexts["x"].context.user');
+    expect(targetOf(kubeconfig({ context: { user: '' } }))).not.toHaveProperty('token');
+  });
+
+  test('is not spoilt by clusters and users that it does not use', () => {
+    const root = {
+      clusters: [
+        { name: 'c', cluster: { server: 'https://10.0.0.1' } },
+        { name: 'd', cluster: { server: 'ftp://d', 'certificate-authority': '/etc/d', foo: 1 } },
+      ],
+      contexts: [
+        { name: 'x', context: { cluster: 'c', user: 'u' } },
+        { name: 'y', context: { cluster: 'd', user: 'v' } },
+      ],
+      users: [
+        { name: 'u', user: { token } },
+        { name: 'v', user: { exec: { command: 'aws' } } },
+      ],
+    };
+    const reading = readKubeconfig(kubeconfig({ root }), strict);
+    expect(reading.contexts).toMatchObject([{ target: { token } }, { problem: expect.any(String) }]);
+    const kept = JSON.parse(reading.contexts?.[1]?.kubeconfig ?? '');
+    expect(kept).toMatchObject({ clusters: [{ name: 'd' }], users: [{ name: 'v' }], 'current-context': 'y' });
+    expect(reading.contexts?.[1]?.kubeconfig).not.toContain(token);
+  });
+});
+
+describe('a field', () => {
+  test('that says nothing about the connection is passed over', () => {
+    const extensions = [{ name: 'e', extension: { deep: [{ down: '1' }] } }];
+    const plain = targetOf(kubeconfig());
+    expect(
+      targetOf(
+        kubeconfig({
+          root: { preferences: { colors: true }, extensions, unheardOf: 1 },
+          cluster: { extensions, 'disable-compression': true, 'proxy-url': '', 'certificate-authority': '' },
+          context: { extensions, namespace: '' },
+          user: { token, extensions, exec: null, username: '', 'as-groups': [] },
+        }),
+      ),
+    ).toEqual(plain);
+  });
+
+  test.each([
+    [{ cluster: { foo: canary } }, 'clusters["c"].cluster.foo is not known'],
+    [{ context: { foo: canary } }, 'contexts["x"].context.foo is not known'],
+    [{ user: { token, foo: canary } }, 'users["u"].user.foo is not known'],
+    [{ user: { token, Exec: canary } }, 'users["u"].user.Exec is not known'],
+    [{ user: { toString: canary } }, 'users["u"].user.toString is not known'],
+    [{ user: { 'a\u001b[31m"b': canary } }, 'users["u"].user."a\\u{1b}[31m\\u{22}b" is not known'],
+    [{ user: { [canary.repeat(40)]: 1 } }, 'users["u"].user.(440 characters) is not known'],
+    [{ root: { users: [{ name: 'u', user: {}, foo: canary }] } }, 'users["u"].foo is not known'],
+  ])('that is not known is refused by its path (%#)', (fields, problem) => {
+    expect(problemOf(kubeconfig(fields))).toBe(problem);
+  });
+
+  const secret = { command: canary, args: [canary], password: canary };
+  test.each([
+    [{ user: { exec: secret } }, 'users["u"].user.exec'],
+    [{ user: { exec: {} } }, 'users["u"].user.exec'],
+    [{ user: { token, exec: secret } }, 'users["u"].user.exec'],
+    [{ user: { 'auth-provider': { name: 'gcp', config: { 'cmd-path': canary } } } }, 'users["u"].user.auth-provider'],
+    [{ user: { 'auth-provider': { config: { exec: canary, tokenFile: canary } } } }, 'users["u"].user.auth-provider'],
+    [{ user: { username: canary } }, 'users["u"].user.username'],
+    [{ user: { password: canary } }, 'users["u"].user.password'],
+    [{ user: { token, as: canary } }, 'users["u"].user.as'],
+    [{ user: { token, 'as-uid': canary } }, 'users["u"].user.as-uid'],
+    [{ user: { token, 'as-groups': [canary] } }, 'users["u"].user.as-groups'],
+    [{ user: { token, 'as-user-extra': { a: [canary] } } }, 'users["u"].user.as-user-extra'],
+    [{ user: { token, impersonate: canary } }, 'users["u"].user.impersonate'],
+    [{ user: { tokenFile: canary } }, 'users["u"].user.tokenFile'],
+    [{ user: { 'token-file': canary } }, 'users["u"].user.token-file'],
+    [{ user: { 'client-certificate': canary } }, 'users["u"].user.client-certificate'],
+    [{ user: { 'client-key': canary } }, 'users["u"].user.client-key'],
+    [{ cluster: { 'certificate-authority': canary } }, 'clusters["c"].cluster.certificate-authority'],
+    [{ user: { token: { canary } } }, 'users["u"].user.token'],
+    [{ user: { token: [canary] } }, 'users["u"].user.token'],
+    [{ user: { token: `${canary}\n` } }, 'users["u"].user.token'],
+    [{ user: { token: ` ${canary}` } }, 'users["u"].user.token'],
+    [{ user: { token: `${canary}\r\nX-Remote-User: admin` } }, 'users["u"].user.token'],
+    [{ user: { token: `${canary}\u0000` } }, 'users["u"].user.token'],
+    [{ user: { token: `${canary}é` } }, 'users["u"].user.token'],
+    [{ user: { 'client-key-data': canary } }, 'users["u"].user.client-key-data'],
+    [{ user: { 'client-certificate-data': canary } }, 'users["u"].user.client-certificate-data'],
+    [{ cluster: { 'certificate-authority-data': canary } }, 'clusters["c"].cluster.certificate-authority-data'],
+    [{ cluster: { 'certificate-authority-data': base64(canary) } }, 'clusters["c"].cluster.certificate-authority-data'],
+    [{ cluster: { server: `https://${canary}:${canary}@host` } }, 'clusters["c"].cluster.server'],
+    [{ cluster: { server: `https://host/?${canary}` } }, 'clusters["c"].cluster.server'],
+    [{ cluster: { server: canary } }, 'clusters["c"].cluster.server'],
+    [{ cluster: { 'tls-server-name': `${canary}\n` } }, 'clusters["c"].cluster.tls-server-name'],
+    [{ cluster: { 'insecure-skip-tls-verify': canary } }, 'clusters["c"].cluster.insecure-skip-tls-verify'],
+    [{ context: { namespace: `../${canary}` } }, 'contexts["x"].context.namespace'],
+  ])('that cannot be used is refused by its path, without its value (%#)', (fields, path) => {
+    const problem = problemOf(kubeconfig(fields));
+    expect(problem.startsWith(`${path} `)).toBe(true);
+    expect(problem).not.toContain(canary);
+  });
+
+  test('that names a file or a command gets the same answer whether or not it is there', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'kitestring-'));
+    onTestFinished(() => rmSync(directory, { recursive: true }));
+    const trace = join(directory, 'trace');
+    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: 'touch', args: [trace] };
+    const provider = { name: 'gcp', config: { 'cmd-path': 'touch', 'cmd-args': trace } };
+    for (const user of [{ exec }, { 'auth-provider': provider }, { token, exec, 'auth-provider': provider }]) {
+      problemOf(kubeconfig({ user }), lenient);
+    }
+    expect(existsSync(trace)).toBe(false);
+    for (const key of ['tokenFile', 'client-certificate', 'client-key']) {
+      const problem = problemOf(kubeconfig({ user: { [key]: '/etc/hostname' } }));
+      expect(problemOf(kubeconfig({ user: { [key]: trace } }))).toBe(problem);
+    }
+  });
+
+  test.each(['DATA+OMITTED', 'REDACTED'])('that kubectl replaced by %s names the command that prints it', (value) => {
+    for (const fields of [
+      { cluster: { 'certificate-authority-data': value } },
+      { user: { token: value } },
+      { user: { 'client-certificate-data': value, 'client-key-data': value } },
+    ]) {
+      expect(problemOf(kubeconfig(fields))).toContain('kubectl config view --raw --flatten');
+    }
+  });
+
+  test('of digits, a truth value or an exponent stays the text it was written as', () => {
+    for (const value of ['12345', 'true', '1e5', '0x10', '007', '2026-11-25', '.inf']) {
+      expect(targetOf(usable.OpenShift.replace(`sha256~${canary}`, value)).token).toBe(value);
+    }
+    const nameless = usable.kind.replaceAll('kind-kind', '123');
+    expect(chooseContext(readKubeconfig(nameless, strict), '123')).toMatchObject({ name: '123' });
+  });
+});
+
+describe('a server', () => {
+  const server = (url: string, policy = strict) => targetOf(kubeconfig({ cluster: { server: url } }), policy).server;
+  const problem = (url: string, policy = strict) => problemOf(kubeconfig({ cluster: { server: url } }), policy);
+
+  test.each([
+    ['https://host', 'https://host'],
+    ['HTTPS://Host:443/', 'https://host'],
+    ['https://[fd12::1]:6443', 'https://[fd12::1]:6443'],
+    ['https://host/k8s/clusters/c-m-1/', 'https://host/k8s/clusters/c-m-1'],
+    ['https://host/v1/projects/1/memberships/a..b', 'https://host/v1/projects/1/memberships/a..b'],
+  ])('%s is read as %s', (url, expected) => {
+    expect(server(url)).toBe(expected);
+  });
+
+  test.each([
+    'host:6443',
+    'ftp://host',
+    'file:///etc/passwd',
+    'unix:///run/docker.sock',
+    'https:host',
+    'https:/host',
+    'https:\\\\host',
+    'https://',
+    'https://user@host',
+    'https://user:pass@host',
+    'https://@host',
+    'https://host/@x@y',
+    'https://host\n',
+    'https://host\r\nHost: other',
+    'https://ho\tst',
+    'https://host /',
+    'https://host/\u0000',
+    'https://host?a=b',
+    'https://host/?',
+    'https://host#a',
+    'https://host/..',
+    'https://host/../x',
+    'https://host/a/./b',
+    'https://host/%2e%2e/x',
+    'https://host/a%2Fb',
+    'https://host//x',
+    'https://host/x//',
+    'https://host\\x',
+    'https://host/x\\..\\y',
+    'https://host:99999',
+    'https://ho%73t',
+    'https://hôst',
+    `https://${'h'.repeat(3000)}`,
+  ])('%j is refused', (url) => {
+    expect(problem(url, lenient)).toContain('clusters["c"].cluster.server');
+  });
+
+  test('by http, on loopback, without verification or through a proxy needs the leave of the operator', () => {
+    expect(problem('http://10.0.0.1')).toContain('https');
+    expect(server('http://10.0.0.1', { ...strict, allowHttp: true })).toBe('http://10.0.0.1');
+    expect(problem('https://127.0.0.1:6443')).toContain('ALLOW_LOOPBACK_TARGETS=true');
+    expect(problem('https://localhost:6443')).toContain('ALLOW_LOOPBACK_TARGETS=true');
+    expect(server('https://127.0.0.1:6443', { ...strict, allowLoopback: true })).toBe('https://127.0.0.1:6443');
+
+    const insecure = kubeconfig({ cluster: { 'insecure-skip-tls-verify': true } });
+    expect(problemOf(insecure)).toContain('insecure-skip-tls-verify');
+    expect(targetOf(insecure, { ...strict, allowInsecureTls: true })).toMatchObject({ insecureSkipTlsVerify: true });
+    expect(targetOf(kubeconfig({ cluster: { 'insecure-skip-tls-verify': false } }))).toEqual(targetOf(kubeconfig()));
+
+    const proxied = kubeconfig({ cluster: { 'proxy-url': 'http://proxy:3128/' } });
+    expect(problemOf(proxied)).toContain('proxy-url');
+    expect(targetOf(proxied, { ...strict, allowProxy: true })).toMatchObject({ proxyURL: 'http://proxy:3128' });
+  });
+
+  test.each(['169.254.169.254', '2852039166', '[::ffff:169.254.169.254]', '[fd00:ec2::254]', '0.0.0.0', '224.0.0.1'])(
+    'or proxy at %s is never allowed',
+    (host) => {
+      expect(problem(`https://${host}/`, lenient)).toContain('never dialled');
+      const cluster = { 'proxy-url': `http://${host}:3128` };
+      expect(problemOf(kubeconfig({ cluster }), lenient)).toContain('never dialled');
+    },
+  );
+
+  test.each(['socks5://proxy', 'http://user:pass@proxy', 'http://proxy/path', 'http://proxy?x', 'proxy:3128'])(
+    'behind the proxy %s is refused',
+    (proxy) => {
+      expect(problemOf(kubeconfig({ cluster: { 'proxy-url': proxy } }), lenient)).toContain('proxy-url');
+    },
+  );
+
+  test('of a context that cannot be used is still told, unless it holds a credential', () => {
+    const apiServer = (cluster: object) => {
+      const reading = readKubeconfig(kubeconfig({ cluster, user: { exec: {} } }), strict);
+      return reading.contexts?.[0]?.apiServer;
+    };
+    expect(apiServer({})).toBe('https://10.0.0.1:6443');
+    expect(apiServer({ server: 'http://169.254.169.254/' })).toBe('http://169.254.169.254');
+    expect(apiServer({ server: `https://u:${canary}@host` })).toBeUndefined();
+    expect(apiServer({ server: `https://u:1/${canary}@host` })).toBeUndefined();
+    expect(apiServer({ server: `https://host/?token=${canary}` })).toBeUndefined();
+    expect(apiServer({ server: '' })).toBeUndefined();
+  });
+});
+
+describe('a certificate', () => {
+  const other = makeAuthority().issue({ commonName: 'other', client: true });
+  const user = (certificate: string, key: string) =>
+    kubeconfig({ user: { 'client-certificate-data': base64(certificate), 'client-key-data': base64(key) } });
+  const cluster = (pems: string) => kubeconfig({ cluster: { 'certificate-authority-data': base64(pems) } });
+
+  test('authority may be a bundle with words between, and is kept without them', () => {
+    const bundle = `# one\n${authority.certificate}\r\n# two\n${makeAuthority().certificate}`;
+    const { caData = '' } = targetOf(cluster(bundle));
+    expect(caData).not.toContain('#');
+    expect(caData.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+    expect(targetOf(cluster(caData)).caData).toBe(caData);
+  });
+
+  test('authority with a broken certificate in it is refused', () => {
+    const broken = authority.certificate.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA');
+    expect(problemOf(cluster(authority.certificate + broken))).toContain('certificate-authority-data');
+    expect(problemOf(cluster(client.key))).toContain('certificate-authority-data');
+    const data = { 'certificate-authority-data': authority.certificate };
+    expect(problemOf(kubeconfig({ cluster: data }))).toContain('base64');
+  });
+
+  test('authority beside insecure-skip-tls-verify is refused', () => {
+    const both = {
+      'certificate-authority-data': base64(authority.certificate),
+      'insecure-skip-tls-verify': true,
+    };
+    expect(problemOf(kubeconfig({ cluster: both }), lenient)).toContain('insecure-skip-tls-verify');
+  });
+
+  test('of a client needs the key that belongs to it', () => {
+    expect(targetOf(user(client.certificate, client.key)).clientCertificate).toEqual(client);
+    expect(problemOf(user(client.certificate, other.key))).toContain('client-key-data does not belong');
+    expect(problemOf(user(client.certificate, client.certificate))).toContain('client-key-data');
+    expect(problemOf(user(client.certificate, client.key.replace(/\n.{8}/, '\n00000000')))).toContain(
+      'client-key-data',
+    );
+    const encrypted = client.key.replaceAll('PRIVATE', 'ENCRYPTED PRIVATE');
+    expect(problemOf(user(client.certificate, encrypted))).toContain('passphrase');
+  });
+
+  test('key may follow the parameters that openssl writes before it', () => {
+    const parameters = '-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n';
+    const { clientCertificate } = targetOf(user(client.certificate, parameters + client.key));
+    expect(pem(clientCertificate?.key ?? '')).toBe(pem(client.key));
+  });
+});
+
+describe('a credential', () => {
+  const jwt = (payload: string) => `e30.${Buffer.from(payload).toString('base64url')}.c2ln`;
+  const describeUser = (user: object) => describeCredential(targetOf(kubeconfig({ user })));
+  const certificate = (notAfter: Date) => {
+    const issued = authority.issue({ commonName: 'me', client: true, notAfter });
+    return { 'client-certificate-data': base64(issued.certificate), 'client-key-data': base64(issued.key) };
+  };
+
+  test('is told by its kind', () => {
+    const end = new Date('2040-01-01T00:00:00Z');
+    expect(describeUser({})).toEqual({ kind: 'NONE' });
+    expect(describeUser({ token: 'opaque' })).toEqual({ kind: 'TOKEN' });
+    expect(describeUser(certificate(end))).toEqual({ kind: 'CLIENT_CERTIFICATE', expiresAt: end });
+    expect(describeUser({ token: 'a', ...certificate(end) })).toEqual({
+      kind: 'TOKEN_AND_CERTIFICATE',
+      expiresAt: end,
+    });
+  });
+
+  test('ends with whichever part of it ends first', () => {
+    const exp = (date: string) => jwt(JSON.stringify({ exp: Date.parse(date) / 1000 }));
+    const user = { token: exp('2030-01-01T00:00:00Z'), ...certificate(new Date('2031-01-01T00:00:00Z')) };
+    expect(describeUser({ token: user.token }).expiresAt).toEqual(new Date('2030-01-01T00:00:00Z'));
+    expect(describeUser(user).expiresAt).toEqual(new Date('2030-01-01T00:00:00Z'));
+    const later = { ...user, token: exp('2032-01-01T00:00:00Z') };
+    expect(describeUser(later).expiresAt).toEqual(new Date('2031-01-01T00:00:00Z'));
+    const past = new Date('2020-01-01T00:00:00Z');
+    expect(describeUser(certificate(past)).expiresAt).toEqual(past);
+  });
+
+  test.each(['null', '[]', '{}', '{"exp":"x"}', '{"exp":1e300}', 'no JSON', ''])(
+    'whose token holds %j tells no end',
+    (payload) => {
+      expect(describeUser({ token: jwt(payload) })).toEqual({ kind: 'TOKEN' });
+    },
+  );
+});
+
+describe('a text', () => {
+  const big = 4 * 1024 * 1024;
+  const bomb = `a: &a [${'x,'.repeat(9)}]\n${'bcdefghi'
+    .split('')
+    .map((name, index) => `${name}: &${name} [${`*${'abcdefghi'[index]},`.repeat(9)}]`)
+    .join('\n')}`;
+
+  test.each([
+    ['an alias bomb', bomb],
+    ['a scalar of 4 MiB', `token: ${'x'.repeat(big)}`],
+    ['a scalar of nearly 4 MiB', `token: ${'x'.repeat(big - 100)}`],
+    ['a quoted scalar of nearly 4 MiB', `token: "${'x'.repeat(big - 100)}"`],
+    ['two documents', `${usable.kind}---\n${usable.kind}`],
+    ['an empty second document', `${usable.kind}---\n`],
+    ['a document after an end', `${usable.kind}...\n${usable.kind}`],
+    ['a million documents', '---\n'.repeat(1_000_000)],
+    ['__proto__ as a key', usable.kind.replace('preferences', '__proto__')],
+    ['__proto__ as a key in JSON', usable.kind.replace('preferences', '"__proto__"')],
+    ['a user named twice', kubeconfig({ root: { users: [{ name: 'u' }, { name: 'u' }] } })],
+    ['a cluster named twice', kubeconfig({ root: { clusters: [{ name: 'c' }, { name: 'c' }] } })],
+    ['a context named twice', kubeconfig({ root: { contexts: [{ name: 'x' }, { name: 'x' }] } })],
+    ['a key twice', usable.kind.replace('    server:', '    server: https://other\n    server:')],
+    ['a key twice in JSON', kubeconfig().replace('{"server"', '{"server":"https://other","server"')],
+    ['a merge', usable.kind.replace('    server:', '    <<: {a: b}\n    server:')],
+    ['an anchor', usable.kind.replace('preferences: {}', 'preferences: &a {}')],
+    ['a tag', usable.kind.replace('preferences: {}', 'preferences: !!map {}')],
+    ['a tag of JavaScript', usable.kind.replace('preferences: {}', 'preferences: !!js/function "f"')],
+    ['a binary tag', usable.kind.replace('preferences: {}', 'preferences: !!binary aGk=')],
+    ['a directive', `%YAML 1.1\n---\n${usable.kind}`],
+    ['a null document', 'null'],
+    ['nothing', ''],
+    ['a comment', '# nothing'],
+    ['an empty document', '---\n...\n'],
+    ['a list', '[]'],
+    ['a scalar', 'kubeconfig'],
+    ['a key that is a list', '[a]: b'],
+    ['an empty key', ': b'],
+    ['NUL', `${usable.kind}\0`],
+    ['no contexts', kubeconfig({ root: { contexts: [] } })],
+    ['contexts that are no list', kubeconfig({ root: { contexts: {} } })],
+    ['a context without a name', kubeconfig({ root: { contexts: [{ context: {} }] } })],
+    ['a context that is null', kubeconfig({ root: { contexts: [null] } })],
+    ['a name with a line break', kubeconfig({ root: { users: [{ name: 'u\n' }] } })],
+    ['a name of 300 characters', kubeconfig({ root: { users: [{ name: 'u'.repeat(300) }] } })],
+    ['another kind', kubeconfig({ root: { kind: 'Deployment' } })],
+    ['another version', kubeconfig({ root: { apiVersion: 'v2' } })],
+    ['100,000 open brackets', '['.repeat(100_000)],
+    ['100,000 open braces', '{'.repeat(100_000)],
+    ['open braces with keys', '{"a":'.repeat(50_000)],
+    ['nested colons', `{${'"":'.repeat(10_000)}}`],
+    ['nested dashes', '- '.repeat(20_000)],
+    ['nested questions', '? '.repeat(20_000)],
+    ['60 levels', `a: ${'['.repeat(60)}${']'.repeat(60)}`],
+    [
+      'too many contexts',
+      kubeconfig({ root: { contexts: Array.from({ length: 5001 }, (_, n) => ({ name: `${n}` })) } }),
+    ],
+  ])('with %s is refused in under 100 ms', (_, text) => {
+    // The best of three: what is measured is the reading, not what else the machine does.
+    const times = [1, 2, 3].map(() => {
+      const started = performance.now();
+      const { problem } = readKubeconfig(text, strict);
+      expect(problem).toEqual(expect.any(String));
+      expect(problem?.length).toBeLessThan(400);
+      return performance.now() - started;
+    });
+    expect(Math.min(...times)).toBeLessThan(100);
+  });
+
+  test.each([
+    'x: y\n',
+    '{}',
+    '"',
+    '[,',
+    ',',
+    '}',
+    '""\n',
+    '\n',
+    '#\n',
+    ': ',
+    '- |\n',
+    "'",
+    '&a ',
+    '"":',
+    '? a\n',
+    '\t\n',
+  ])('of 4 MiB of %j ends in time', { timeout: 20_000 }, (part) => {
+    const started = performance.now();
+    readKubeconfig(part.repeat(Math.floor((big - 1) / part.length)), strict);
+    expect(performance.now() - started).toBeLessThan(2500);
+  });
+
+  test('that is not valid YAML gets its line and column, and nothing of its words', () => {
+    const text = usable.AKS.replace('    token: ', '    token: "');
+    expect(problemOf(text)).toMatch(/line \d+, column \d+/);
+    expect(problemOf(text)).not.toContain(canary);
+    const unclosed = usable.AKS.replace('    token: ', '   token ');
+    expect(problemOf(unclosed)).toMatch(/line \d+, column \d+/);
+    expect(problemOf(unclosed)).not.toContain(canary);
+  });
+
+  test('of any kind is read without a throw', () => {
+    const fragments = fc.constantFrom(
+      ...'{}[]:,-?&*!|>\'"%@`#\n\t ~<',
+      'a',
+      ': ',
+      '- ',
+      '\r\n',
+      'contexts:',
+      '---\n',
+      '\uFEFF',
+    );
+    const text = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.json(),
+      fc.array(fragments).map((parts) => parts.join('')),
+    );
+    fc.assert(
+      fc.property(text, (anything) => {
+        const reading = readKubeconfig(anything, strict);
+        expect(reading.problem === undefined).toBe(reading.contexts !== undefined);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('that was a good kubeconfig before an accident gives targets or problems, and no problem holds a secret', () => {
+    const accident = fc.record({
+      text: fc.constantFrom(...Object.values(usable), ...Object.values(needingCommand)),
+      at: fc.double({ min: 0, max: 1, noNaN: true }),
+      cut: fc.nat(6),
+      insert: fc.oneof(
+        fc.constantFrom(
+          '',
+          '\n',
+          ' ',
+          ':',
+          '"',
+          "'",
+          '- ',
+          '  ',
+          '\t',
+          '&',
+          '*',
+          '!',
+          '|',
+          '#',
+          '{',
+          '[',
+          '\0',
+          '\r',
+          '%',
+        ),
+        fc.string({ maxLength: 4 }),
+      ),
+    });
+    fc.assert(
+      fc.property(accident, ({ text, at, cut, insert }) => {
+        const place = Math.floor(at * text.length);
+        const reading = readKubeconfig(text.slice(0, place) + insert + text.slice(place + cut), strict);
+        for (const { problem, target } of reading.contexts ?? [reading as { problem: string; target?: never }]) {
+          expect(problem === undefined).toBe(target !== undefined);
+          expect(problem ?? '').not.toContain(canary);
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe('the kubeconfig that is kept', () => {
+  const text = fc.option(fc.string({ unit: 'binary', maxLength: 12 }), { nil: undefined });
+  const anyField = fc.oneof(text, fc.jsonValue({ maxDepth: 3 }));
+  const record = (known: Record<string, unknown[]>) =>
+    fc.record(
+      Object.fromEntries(
+        Object.entries(known).map(([key, values]) => [
+          key,
+          fc.oneof({ weight: 40, arbitrary: fc.constantFrom(...values) }, { weight: 1, arbitrary: anyField }),
+        ]),
+      ),
+    );
+  const both = {
+    'client-certificate-data': base64(client.certificate),
+    'client-key-data': base64(client.key),
+  };
+  const fields = fc.record({
+    cluster: record({
+      server: ['https://10.0.0.1:6443', 'https://host/k8s/clusters/c-1/', 'HTTPS://[FD12::1]:443', 'http://host'],
+      'certificate-authority-data': [undefined, base64(authority.certificate), base64(`x\n${authority.certificate}`)],
+      'tls-server-name': [undefined, 'host', ''],
+      'insecure-skip-tls-verify': [undefined, true, false, 'true'],
+      'proxy-url': [undefined, 'http://proxy:3128'],
+      'disable-compression': [undefined, true],
+      extensions: [undefined, [{ name: 'e' }]],
+    }),
+    user: fc.oneof(
+      record({ token: [undefined, token, 'true', '123', 'null', '~'], extensions: [undefined, []] }),
+      record({
+        token: [undefined, token],
+        'client-certificate-data': [both['client-certificate-data']],
+        'client-key-data': [both['client-key-data']],
+      }),
+      record({ exec: [{ command: 'aws', args: ['1', 2, true, null] }], token: [undefined, token] }),
+    ),
+    context: record({
+      namespace: [undefined, 'default', 'Bad', ''],
+      user: ['u', '', 'gone'],
+      extensions: [undefined, {}],
+    }),
+  });
+
+  test('reads as the same target or the same problem, and as the same text again', () => {
+    let targets = 0;
+    fc.assert(
+      fc.property(fields, fc.constantFrom(strict, lenient), (some, policy) => {
+        const reading = readKubeconfig(kubeconfig(some), policy);
+        for (const context of reading.contexts ?? []) {
+          const again = readKubeconfig(context.kubeconfig, policy);
+          expect(again).toEqual({ contexts: [context], current: context.name });
+          if (context.target) targets += 1;
+        }
+      }),
+      { numRuns: 1000 },
+    );
+    expect(targets).toBeGreaterThan(100);
+  });
+
+  test.each(Object.entries({ ...usable, ...needingCommand }))('of %s reads as the same again', (_, original) => {
+    const chosen = chooseContext(readKubeconfig(original, strict));
+    if (!('kubeconfig' in chosen)) throw new Error(chosen.problem);
+    expect(chooseContext(readKubeconfig(chosen.kubeconfig, strict))).toEqual(chosen);
+  });
+});

@@ -19,4 +19,6 @@ export interface Context extends Services {
   readonly counters: Counters;
   /** Lifts the page and cost limits. Set for the documents of the REST rows alone; no request over HTTP obtains it. */
   readonly unlimited: boolean;
+  /** Set by the execution: whether the answer may be kept for as long as the counters stand. */
+  readonly answer: { mayBeKept: boolean };
 }

@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
 import { maskError } from './errors.ts';
 import { schema } from './schema.ts';
+import { readsStoredFields } from './stored.ts';
 
 /** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
 const MAX_TOKENS = 2_000;
@@ -23,8 +24,22 @@ export function createGraphQL({ log }: { log: Logger }) {
     logging: false,
     batching: false,
     maskedErrors: { maskError: (error) => maskError(error, { log }) },
-    plugins: [tokenLimit()],
+    plugins: [tokenLimit(), keepStored()],
   });
+}
+
+function keepStored(): Plugin<Context> {
+  return {
+    onExecute({ args: { document, operationName, contextValue } }) {
+      const { answer } = contextValue as Context;
+      return {
+        onExecuteDone({ result }) {
+          const whole = typeof result === 'object' && !(Symbol.asyncIterator in result) && !result.errors;
+          answer.mayBeKept = whole && readsStoredFields(document, operationName);
+        },
+      };
+    },
+  };
 }
 
 function tokenLimit(): Plugin {

@@ -29,11 +29,41 @@ class Refusal extends Error {
   }
 }
 
-/**
- * The REST surface: each row of the table executes its document in process. The server has authenticated the caller and
- * left the context in `response.locals`.
- */
-export function createRest({ maxBody, mask }: RestOptions): Express {
+/** What a row answers: its status, and a body for JSON. */
+export interface RestAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+export interface Rest {
+  /** Answers any request under /api. The server has authenticated the caller and left the context in `response.locals`. */
+  readonly handle: Express;
+  /** How a GET of this path is answered without a request at hand; undefined for a path that is none. */
+  readonly reader: (path: string) => ((context: Context) => Promise<RestAnswer>) | undefined;
+}
+
+/** The REST surface: each row of the table executes its document in process. */
+export function createRest({ maxBody, mask }: RestOptions): Rest {
+  const readers = new Map<string, (context: Context) => Promise<RestAnswer>>();
+  for (const row of ROWS as unknown as AnyRow[]) {
+    if (row.method !== 'get' || row.path.includes(':')) continue;
+    const reader = (context: Context) => read(row, context, mask);
+    readers.set(row.path, reader).set(row.path.replace(/\/$/, ''), reader);
+  }
+  return { handle: createRouter({ maxBody, mask }), reader: (path) => readers.get(path) };
+}
+
+async function read(row: AnyRow, context: Context, mask: RestOptions['mask']): Promise<RestAnswer> {
+  try {
+    authorize(context.caller, row.action);
+    return await execute(row, { id: 0, body: {} }, context);
+  } catch (error) {
+    const [status, message] = describe(error, mask, context);
+    return { status, body: { error: message } };
+  }
+}
+
+function createRouter({ maxBody, mask }: RestOptions): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
   const readJson = express.json({ limit: maxBody, type: () => true, strict: false });
@@ -71,17 +101,21 @@ export function createRest({ maxBody, mask }: RestOptions): Express {
 }
 
 async function answer(row: AnyRow, request: Request, response: Response): Promise<void> {
-  const read = row.body ? readBody(row.body as z.ZodObject, request.body) : { value: {} };
-  if (read.problem !== undefined) throw new Refusal(400, read.problem);
-  const variables = row.variables({ id: readId(request), body: read.value });
-  const { data, errors } = await executeDocument(row.document, variables, contextOf(response));
+  const given = row.body ? readBody(row.body as z.ZodObject, request.body) : { value: {} };
+  if (given.problem !== undefined) throw new Refusal(400, given.problem);
+  const { status, body } = await execute(row, { id: readId(request), body: given.value }, contextOf(response));
+  response.status(status).json(body);
+}
+
+async function execute(row: AnyRow, given: Parameters<AnyRow['variables']>[0], context: Context): Promise<RestAnswer> {
+  const { data, errors } = await executeDocument(row.document, row.variables(given), context);
   if (errors?.[0]) throw errors[0];
   const [result] = Object.values(data ?? {});
   if (result && 'code' in result) {
     const { code, message } = result as { code: ErrorCode; message: string };
     throw new Refusal(ERRORS[code].status, message);
   }
-  response.status(row.status).json(row.answer(result as never));
+  return { status: row.status, body: row.answer(result as never) };
 }
 
 function contextOf(response: Response): Context {

@@ -1,5 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
+const JSON_TYPE = 'application/json; charset=utf-8';
+
 /** Ends a request with JSON. */
 export function sendJson(
   response: ServerResponse,
@@ -7,22 +9,12 @@ export function sendJson(
   body: unknown,
   headers: Record<string, string> = {},
 ): void {
-  const bytes = Buffer.from(JSON.stringify(body));
-  response
-    .writeHead(status, {
-      'Content-Type': 'application/json; charset=utf-8',
-      'Content-Length': bytes.length,
-      ...headers,
-    })
-    .end(bytes);
+  const { bytes, headers: described } = jsonAnswer(status, body);
+  response.writeHead(status, { ...described, ...headers }).end(bytes);
 }
 
-/** Ends a request with `{"error": …}`, the shape of every refusal outside GraphQL. */
-export function refuse(
-  response: ServerResponse,
-  status: number,
-  error: string,
-  headers: Record<string, string> = {},
-): void {
-  sendJson(response, status, { error }, headers);
+/** JSON as an answer: its bytes, and the headers that describe them. */
+export function jsonAnswer(status: number, body: unknown) {
+  const bytes = Buffer.from(JSON.stringify(body));
+  return { status, headers: { 'Content-Type': JSON_TYPE, 'Content-Length': String(bytes.length) }, bytes };
 }

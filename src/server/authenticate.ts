@@ -5,7 +5,7 @@ import type { Viewer } from '../domain/access/viewer.ts';
 /** Whose request it is: nobody's (a stranger), somebody's, or refused for credentials that are wrong. */
 export type Authentication =
   | { readonly viewer: Viewer | null; readonly byKey: boolean; readonly problem?: never }
-  | { readonly problem: string };
+  | { readonly viewer?: never; readonly byKey?: never; readonly problem: string };
 
 const API_KEY = /^(?:bearer +)?(kite.*)$/i;
 

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Context } from '../graphql/context.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
+import type { Answer } from './kept.ts';
 
 type GraphQL = ReturnType<typeof createGraphQL>;
 
@@ -19,19 +20,15 @@ export async function readRaw(request: IncomingMessage, maxBody: number): Promis
   return Buffer.concat(chunks);
 }
 
-/** Hands a request to Yoga, which speaks fetch, and its answer back. */
-export async function answerGraphQL(
+/** Hands a request to Yoga, which speaks fetch. Whoever leaves ends their event stream, and nobody's shared read. */
+export async function askGraphQL(
   graphql: GraphQL,
-  {
-    request,
-    response,
-    body,
-    context,
-  }: { request: IncomingMessage; response: ServerResponse; body: Buffer<ArrayBuffer>; context: Context },
-): Promise<void> {
+  asked: { request: IncomingMessage; response: ServerResponse; body: Buffer<ArrayBuffer>; context: Context },
+): Promise<Response> {
+  const { request, response, body, context } = asked;
   const ended = new AbortController();
-  response.once('close', () => ended.abort());
-  const answer = await graphql.fetch(
+  if (request.headers.accept?.includes('text/event-stream')) response.once('close', () => ended.abort());
+  return graphql.fetch(
     new Request(`http://kitestring${request.url ?? '/'}`, {
       method: request.method ?? 'GET',
       headers: fetchHeaders(request),
@@ -40,18 +37,26 @@ export async function answerGraphQL(
     }),
     context,
   );
-  const headers = Object.fromEntries(answer.headers);
-  if (!answer.body) {
-    response.writeHead(answer.status, headers).end();
-    return;
-  }
-  if (headers['content-type']?.startsWith('text/event-stream')) {
-    response.writeHead(answer.status, headers);
-    await pipeline(Readable.fromWeb(answer.body as never), response);
-    return;
-  }
-  const bytes = Buffer.from(await answer.arrayBuffer());
-  response.writeHead(answer.status, { ...headers, 'Content-Length': bytes.length }).end(bytes);
+}
+
+/** Whether an answer goes on for as long as somebody listens: an event stream. */
+export function isStream(answer: Response): boolean {
+  return answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
+}
+
+/** Passes an event stream on until either side ends it. */
+export async function passStream(answer: Response, response: ServerResponse): Promise<void> {
+  response.writeHead(answer.status, Object.fromEntries(answer.headers));
+  if (answer.body) await pipeline(Readable.fromWeb(answer.body as never), response);
+  else response.end();
+}
+
+/** Takes the whole of an answer that is no stream. */
+export async function wholeAnswer(answer: Response): Promise<Answer> {
+  // A 405's body is null.
+  const bytes = answer.body ? Buffer.from(await answer.arrayBuffer()) : Buffer.alloc(0);
+  const headers = { ...Object.fromEntries(answer.headers), 'content-length': String(bytes.length) };
+  return { status: answer.status, headers, bytes };
 }
 
 function fetchHeaders({ headers }: IncomingMessage): [string, string][] {

@@ -1,0 +1,31 @@
+import { type DocumentNode, getOperationAST, Kind, visit } from 'graphql';
+
+// What a probe observes between two changes, and what is asked of a cluster, is new each time.
+const NEW_EACH_TIME = new Set(['observedAt', 'latencyMs', 'live']);
+
+const answered = new WeakMap<DocumentNode, Map<string, boolean>>();
+
+/**
+ * Whether a document only reads stored fields, so that its answer is a pure function of the counters, the viewer and
+ * the variables. A field is judged by its name, whatever its type: rather computed once too often.
+ */
+export function readsStoredFields(document: DocumentNode, operationName: string | null | undefined): boolean {
+  const byOperation = answered.get(document) ?? new Map<string, boolean>();
+  answered.set(document, byOperation);
+  const name = operationName ?? '';
+  const known = byOperation.get(name);
+  if (known !== undefined) return known;
+  const stored = getOperationAST(document, operationName)?.operation === 'query' && !selectsNew(document);
+  byOperation.set(name, stored);
+  return stored;
+}
+
+function selectsNew(document: DocumentNode): boolean {
+  let found = false;
+  visit(document, {
+    [Kind.FIELD]: ({ name }) => {
+      found ||= NEW_EACH_TIME.has(name.value);
+    },
+  });
+  return found;
+}

@@ -1,0 +1,107 @@
+import { hash } from 'node:crypto';
+import type { Counters } from '../storage/database.ts';
+
+/** An answer as it goes out: its bytes, and the headers that describe them. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly bytes: Buffer;
+  /** A hash of the bytes; only an answer that may be kept has one. */
+  readonly etag?: string;
+}
+
+/** A computed answer, and whether it is a pure function of the counters and the question. */
+export interface Computed {
+  readonly answer: Answer;
+  readonly keep: boolean;
+}
+
+const MAX_BYTES = 32 * 1024 * 1024;
+const MAX_KNOWN = 1_000;
+
+/**
+ * Answers that are kept for as long as the three counters stand. The question holds everything else that an answer
+ * depends on: who asks, and every byte of what is asked. Equal questions that miss share one computation, once one of
+ * them is known to be a read.
+ */
+export class KeptAnswers {
+  #counters: Counters = { registry: -1, status: -1, access: -1 };
+  #bytes = 0;
+  readonly #kept = new Map<string, Answer>();
+  readonly #computing = new Map<string, Promise<Computed>>();
+  /** Questions whose answers were kept before, in the order of their last use. */
+  readonly #known = new Set<string>();
+
+  /** The kept answer of this question under these counters. */
+  find(counters: Counters, question: string): Answer | undefined {
+    if (!this.#turnTo(counters)) return undefined;
+    const answer = this.#kept.get(question);
+    if (answer) touch(this.#kept, question, answer);
+    return answer;
+  }
+
+  /** Computes the answer, or joins an equal computation that began under the same counters, and keeps what may be kept. */
+  async compute(counters: Counters, question: string, compute: () => Promise<Computed>): Promise<Answer> {
+    if (!this.#turnTo(counters) || !this.#known.has(question))
+      return (await this.#settle(counters, question, compute())).answer;
+    let computing = this.#computing.get(question);
+    if (!computing) {
+      computing = this.#settle(counters, question, compute());
+      this.#computing.set(question, computing);
+      const forget = () => {
+        if (this.#computing.get(question) === computing) this.#computing.delete(question);
+      };
+      computing.then(forget, forget);
+    }
+    return (await computing).answer;
+  }
+
+  async #settle(counters: Counters, question: string, computing: Promise<Computed>): Promise<Computed> {
+    const computed = await computing;
+    if (!computed.keep) return computed;
+    const etag = `"${hash('sha256', computed.answer.bytes, 'base64url')}"`;
+    const answer = { ...computed.answer, etag };
+    if (this.#turnTo(counters)) this.#keep(question, answer);
+    return { answer, keep: true };
+  }
+
+  #keep(question: string, answer: Answer): void {
+    this.#known.delete(question);
+    this.#known.add(question);
+    if (this.#known.size > MAX_KNOWN) this.#known.delete(first(this.#known));
+    if (this.#kept.has(question)) return;
+    this.#kept.set(question, answer);
+    this.#bytes += sizeOf(question, answer);
+    while (this.#bytes > MAX_BYTES) {
+      const oldest = first(this.#kept.keys());
+      this.#bytes -= sizeOf(oldest, this.#kept.get(oldest));
+      this.#kept.delete(oldest);
+    }
+  }
+
+  /** Forgets everything when the counters have moved on; false for counters that are older than what is kept. */
+  #turnTo(counters: Counters): boolean {
+    const { registry, status, access } = this.#counters;
+    if (counters.registry === registry && counters.status === status && counters.access === access) return true;
+    if (counters.registry < registry || counters.status < status || counters.access < access) return false;
+    this.#counters = counters;
+    this.#kept.clear();
+    this.#computing.clear();
+    this.#bytes = 0;
+    return true;
+  }
+}
+
+function touch(kept: Map<string, Answer>, question: string, answer: Answer): void {
+  kept.delete(question);
+  kept.set(question, answer);
+}
+
+function first(keys: Iterable<string>): string {
+  for (const key of keys) return key;
+  return '';
+}
+
+function sizeOf(question: string, answer: Answer | undefined): number {
+  return question.length * 2 + (answer?.bytes.length ?? 0);
+}

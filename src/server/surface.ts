@@ -1,0 +1,39 @@
+import type { ServerResponse } from 'node:http';
+import { sendJson } from './answer.ts';
+
+/** How one of the two surfaces says no, before its own code is reached. */
+export interface Surface {
+  readonly name: 'rest' | 'graphql';
+  readonly refuse: (
+    response: ServerResponse,
+    status: number,
+    message: string,
+    headers?: Record<string, string>,
+  ) => void;
+}
+
+const CODES: Readonly<Record<number, string>> = { 401: 'UNAUTHENTICATED', 500: 'INTERNAL', 503: 'UNAVAILABLE' };
+
+/** `{"error": …}`; also for what belongs to neither surface. */
+export const REST: Surface = {
+  name: 'rest',
+  refuse: (response, status, error, headers) => sendJson(response, status, { error }, headers),
+};
+
+/** A GraphQL response of one error. */
+export const GRAPHQL: Surface = {
+  name: 'graphql',
+  refuse: (response, status, message, headers) =>
+    sendJson(
+      response,
+      status,
+      { errors: [{ message, extensions: { code: CODES[status] ?? 'BAD_REQUEST' } }] },
+      headers,
+    ),
+};
+
+/** The surface that a path belongs to. */
+export function surfaceOf(path: string): Surface | undefined {
+  if (path === '/graphql') return GRAPHQL;
+  return path === '/api' || path.startsWith('/api/') ? REST : undefined;
+}

@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   // vitest would load graphql twice (its `development` condition for our files alone), and `instanceof` would fail.
-  ssr: { resolve: { conditions: ['module', 'node', 'import', 'default'] } },
+  ssr: { resolve: { conditions: ['module', 'node'] } },
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 30_000,

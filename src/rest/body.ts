@@ -1,13 +1,17 @@
 import { z } from 'zod';
 
 const string = z.string({ error: 'must be a string' });
+const kubeconfig = string.refine(
+  (text) => text.isWellFormed() && !text.includes('\0'),
+  'must not hold NUL characters or lone surrogates',
+);
 const flag = z.boolean({ error: 'must be true or false' });
 
 /** What a cluster's body may hold; unknown fields are passed over, as Kite does. */
 const clusterFields = {
   name: string.meta({ description: 'Unique, 1 to 253 characters.', examples: ['demo-cluster'] }),
   description: string.meta({ description: 'Up to 10,000 characters.' }),
-  config: string.meta({
+  config: kubeconfig.meta({
     description: 'The kubeconfig, YAML or JSON. One that cannot be used is stored, and the list says why.',
   }),
   prometheusURL: string.meta({ description: 'Where its Prometheus answers: http or https, no user info.' }),
@@ -24,7 +28,7 @@ export const updateBody = z.object(clusterFields).partial();
 
 export const importBody = z
   .object({
-    config: string.meta({ description: 'The kubeconfig: each of its contexts becomes a cluster.' }),
+    config: kubeconfig.meta({ description: 'The kubeconfig: each of its contexts becomes a cluster.' }),
     inCluster: flag.meta({ description: 'Makes the one cluster `in-cluster` instead.' }),
   })
   .partial()

@@ -66,7 +66,13 @@ async function read(row: AnyRow, context: Context, mask: RestOptions['mask']): P
 function createRouter({ maxBody, mask }: RestOptions): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
-  const readJson = express.json({ limit: maxBody, type: () => true, strict: false });
+  // Raw, since the content type decides nothing here and bytes that are no UTF-8 must not be mended in silence.
+  const readBytes = express.raw({ limit: maxBody, type: () => true });
+  app.use((request, _response, next) => {
+    // A segment that cannot be decoded names nothing; it is no fault of the path.
+    if (!isDecodable(request.url)) request.url = request.url.replaceAll('%', '%25');
+    next();
+  });
   const byPath = Map.groupBy(ROWS as unknown as AnyRow[], ({ path }) => path);
   // The fixed path stands before the parameter that would take it.
   const paths = [...byPath].sort(([left], [right]) => Number(left.includes(':')) - Number(right.includes(':')));
@@ -80,7 +86,7 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
         },
         (request, response, next) => {
           readId(request);
-          if (row.body) readJson(request, response, next);
+          if (row.body) readBytes(request, response, next);
           else next();
         },
         (request, response) => answer(row, request, response),
@@ -101,7 +107,7 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
 }
 
 async function answer(row: AnyRow, request: Request, response: Response): Promise<void> {
-  const given = row.body ? readBody(row.body as z.ZodObject, request.body) : { value: {} };
+  const given = row.body ? readBody(row.body as z.ZodObject, parseJson(request.body)) : { value: {} };
   if (given.problem !== undefined) throw new Refusal(400, given.problem);
   const { status, body } = await execute(row, { id: readId(request), body: given.value }, contextOf(response));
   response.status(status).json(body);
@@ -126,17 +132,34 @@ function contextOf(response: Response): Context {
 function readId(request: Request): number {
   const text = request.params.id;
   if (text === undefined) return 0;
-  const id = /^[0-9]{1,10}$/.test(String(text)) ? Number(text) : 0;
+  const id = /^[0-9]+$/.test(String(text)) ? Number(text) : 0;
   if (id < 1 || id >= 2 ** 31) throw new Refusal(400, 'invalid cluster id');
   return id;
+}
+
+function isDecodable(url: string): boolean {
+  try {
+    decodeURIComponent(url);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+function parseJson(bytes: Buffer | undefined): unknown {
+  try {
+    return JSON.parse(UTF8.decode(bytes));
+  } catch {
+    throw new Refusal(400, 'the body is not valid JSON');
+  }
 }
 
 /** What body-parser says of a body, as a sentence for a person; its own messages may quote the body. */
 const BODY_FAULTS: Readonly<Record<string, [status: number, message: string]>> = {
   'entity.too.large': [413, 'the body is too large'],
-  'entity.parse.failed': [400, 'the body is not valid JSON'],
   'encoding.unsupported': [415, 'the content encoding is not supported: send identity, gzip, deflate or br'],
-  'charset.unsupported': [415, 'the charset is not supported: send UTF-8'],
   'request.aborted': [400, 'the request ended before its body'],
   'request.size.invalid': [400, 'the body is not as long as its Content-Length'],
 };
@@ -151,7 +174,6 @@ function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
 
 function describe(error: unknown, mask: RestOptions['mask'], context: Context): [status: number, message: string] {
   if (error instanceof Refusal) return [error.status, error.message];
-  if (error instanceof URIError) return [400, 'the path is not a valid URL'];
   const { type, status } = error as { type?: string; status?: number };
   const fault = type === undefined ? undefined : BODY_FAULTS[type];
   if (fault) return fault;

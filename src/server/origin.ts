@@ -10,8 +10,14 @@ export function isOurHost(
   { loopback, allowedHosts }: { loopback: boolean; allowedHosts: readonly string[] },
 ): boolean {
   if (!loopback) return true;
-  const host = URL.parse(`http://${request.headers.host ?? ''}/`)?.hostname ?? '';
-  return isIP(host.replace(/^\[|\]$/g, '')) !== 0 || host === 'localhost' || allowedHosts.includes(host);
+  const name = hostname(request.headers.host);
+  if (name === undefined) return false;
+  if (isIP(name.replace(/^\[|\]$/g, '')) !== 0 || name === 'localhost') return true;
+  return allowedHosts.some((allowed) => hostname(allowed) === name);
+}
+
+function hostname(host: string | undefined): string | undefined {
+  return host === undefined ? undefined : URL.parse(`http://${host}/`)?.hostname;
 }
 
 /** The CORS headers for an allowed origin; none for any other. Never with credentials: cookies stay same-origin. */
@@ -38,20 +44,22 @@ export function crossSiteRefusal(
   request: IncomingMessage,
   allowedOrigins: readonly string[],
 ): { status: 403 | 415; message: string } | undefined {
-  const { origin, host, 'content-type': type, 'sec-fetch-site': site } = request.headers;
+  const { origin, host, cookie, 'content-type': type, 'sec-fetch-site': site } = request.headers;
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
   const ours = origin === undefined || isOwnOrigin(origin, host);
-  const allowed = origin !== undefined && allowedOrigins.includes(origin);
+  // Another origin is let in for what it asks by itself: it never acts with the cookies of a person.
+  const allowed = origin !== undefined && cookie === undefined && allowedOrigins.includes(origin);
   const sameSite = site === undefined || site === 'same-origin' || site === 'none';
   if (!allowed && (!ours || !sameSite)) return { status: 403, message: 'cross-site request refused' };
-  if (hasBody(request) && !/^application\/(?:json|graphql-response\+json)\s*(?:;|$)/i.test(type ?? ''))
+  if (hasBody(request) && !/^application\/json\s*(?:;|$)/i.test(type ?? ''))
     return { status: 415, message: 'the body must be application/json' };
   return undefined;
 }
 
 // A proxy that ends TLS makes an https origin of our http host.
 function isOwnOrigin(origin: string, host: string | undefined): boolean {
-  return host !== undefined && URL.parse(origin)?.host === URL.parse(`http://${host}/`)?.host;
+  const own = host === undefined ? undefined : URL.parse(`http://${host}/`)?.host;
+  return own !== undefined && URL.parse(origin)?.host === own;
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

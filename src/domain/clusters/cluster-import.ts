@@ -54,6 +54,9 @@ export class ClusterImport {
 
   async run(caller: Caller, input: ImportClusters, query: ClusterQuery) {
     authorize(caller, 'clusters.import');
+    if (!input.inCluster && !input.kubeconfig)
+      refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
+    if (input.onlyIfEmpty) await existingNames(this.#registry.database.prisma, input);
     const { candidates, current } = this.#candidates(input);
     const work = async (tx: Transaction, at: Date) => {
       const existing = await existingNames(tx, input);
@@ -82,11 +85,9 @@ export class ClusterImport {
     if (inCluster) return { candidates: [{ name: 'in-cluster', description: 'Kubernetes in-cluster config' }] };
     const issues: InputIssue[] = [];
     const issue = (path: string, message: string) => issues.push({ path: [path], message });
-    if (!kubeconfig) issue('kubeconfig', 'is required when inCluster is false');
     const reading = readKubeconfig(kubeconfig ?? '', this.#registry.policy);
-    if (kubeconfig && reading.problem !== undefined) issue('kubeconfig', reading.problem);
+    if (reading.problem !== undefined) issue('kubeconfig', reading.problem);
     const all = reading.contexts ?? [];
-    if (kubeconfig && !reading.problem && all.length === 0) issue('kubeconfig', 'has no contexts');
     const known = new Set(all.map(({ name }) => name));
     for (const context of contexts ?? [])
       if (!known.has(context)) issue('contexts', `no context is named ${JSON.stringify(context.slice(0, 253))}`);
@@ -132,18 +133,27 @@ export class ClusterImport {
   }
 
   async #update(tx: Transaction, caller: Caller, at: Date, { name, read }: Candidate): Promise<void> {
-    if (!read) return;
     const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
     const { id } = current;
-    const { seal } = this.#registry;
-    const row = { sealed: seal.seal(read.kubeconfig, kubeconfigPlace(current.uid)), keyId: seal.keyId };
-    await tx.clusterCredential.upsert({ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row });
+    const facts = read?.facts ?? IN_CLUSTER;
+    if (read) {
+      const { seal } = this.#registry;
+      const row = { sealed: seal.seal(read.kubeconfig, kubeconfigPlace(current.uid)), keyId: seal.keyId };
+      await tx.clusterCredential.upsert({ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row });
+    }
     await tx.cluster.update({
       where: { id },
       data: {
-        ...read.facts,
-        ...untriedState({ enabled: current.enabled, problem: read.facts.credentialProblem }),
-        ...{ inCluster: false, version: null, stateSince: at, observedAt: null, latencyMs: null, updatedAt: at },
+        ...facts,
+        ...untriedState({ enabled: current.enabled, problem: facts.credentialProblem }),
+        ...{
+          inCluster: read === undefined,
+          version: null,
+          stateSince: at,
+          observedAt: null,
+          latencyMs: null,
+          updatedAt: at,
+        },
         ...{ revision: { increment: 1 }, credentialsVersion: { increment: 1 } },
       },
     });

@@ -1,0 +1,332 @@
+import { describe, expect, it } from 'vitest';
+import { CLUSTERS, type TestApp } from './support/app.ts';
+import { kubeconfig, needingCommand, usable } from './support/kubeconfigs.ts';
+import { freshApp } from './support/wire.ts';
+
+// Nothing listens there: what is dialled in vain is loopback.
+const nowhere = 'https://127.0.0.1:1';
+const config = kubeconfig({ cluster: { server: nowhere } });
+
+const list = async (app: TestApp) => (await app.rest('GET', CLUSTERS)).body;
+const named = async (app: TestApp, name: string) =>
+  (await list(app)).find((cluster: { name: string }) => cluster.name === name);
+const create = async (app: TestApp, body: object): Promise<number> => {
+  const { status, body: created } = await app.rest('POST', CLUSTERS, { config, ...body });
+  expect(status).toBe(201);
+  return created.id;
+};
+
+/** A kubeconfig of these contexts, each with a cluster and a user of its own. */
+function contexts(names: string[], root: object = {}): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: names.map((name) => ({ name: `${name}-cluster`, cluster: { server: nowhere } })),
+    contexts: names.map((name) => ({ name, context: { cluster: `${name}-cluster`, user: `${name}-user` } })),
+    users: names.map((name) => ({ name: `${name}-user`, user: { token: `token-of-${name}` } })),
+    ...root,
+  });
+}
+
+describe('the list', () => {
+  it('is an empty array while there is no cluster', async () => {
+    const app = await freshApp();
+    const { status, text, headers } = await app.rest('GET', CLUSTERS);
+    expect([status, text]).toEqual([200, '[]']);
+    expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
+  });
+
+  it('answers the documented example byte for byte', async () => {
+    const app = await freshApp();
+    const prometheusURL = 'http://prometheus.monitoring.svc:9090';
+    const description = 'staging cluster';
+    await create(app, { name: 'demo-cluster', description, prometheusURL, isDefault: true });
+    await app.domain.database.write('status', (tx) =>
+      tx.cluster.update({ where: { id: 1 }, data: { version: 'v1.31.0', state: 'READY' } }),
+    );
+    expect((await app.rest('GET', CLUSTERS)).text).toBe(
+      '[{"id":1,"name":"demo-cluster","description":"staging cluster","enabled":true,"inCluster":false,"isDefault":true,' +
+        '"prometheusURL":"http://prometheus.monitoring.svc:9090","config":"","version":"v1.31.0"}]',
+    );
+  });
+
+  it('holds the whole registry, past any page, ordered by id', async () => {
+    const app = await freshApp();
+    const names = Array.from({ length: 130 }, (_, index) => `cluster-${200 - index}`);
+    await app.rest('POST', `${CLUSTERS}import`, { config: contexts(names) });
+    const ids = (await list(app)).map(({ id }: { id: number }) => id);
+    expect(ids).toEqual(names.map((_, index) => index + 1));
+  });
+
+  it('shows neither version nor error of a disabled cluster', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'off', enabled: false, config: 'no kubeconfig' });
+    await app.domain.database.write('status', (tx) =>
+      tx.cluster.update({ where: { id: 1 }, data: { version: 'v1.31.0' } }),
+    );
+    const [shown] = await list(app);
+    expect(Object.keys(shown)).not.toContain('version');
+    expect(Object.keys(shown)).not.toContain('error');
+    await app.rest('PUT', `${CLUSTERS}1`, { enabled: true });
+    expect(await list(app)).toMatchObject([{ error: expect.any(String), version: 'v1.31.0' }]);
+  });
+
+  it('forgets the version with the credential that it was seen under, and keeps it otherwise', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one' });
+    await app.domain.database.write('status', (tx) =>
+      tx.cluster.update({ where: { id: 1 }, data: { version: 'v1.31.0' } }),
+    );
+    await app.rest('PUT', `${CLUSTERS}1`, { description: 'other', config });
+    expect(await list(app)).toMatchObject([{ version: 'v1.31.0' }]);
+    await app.rest('PUT', `${CLUSTERS}1`, { config: kubeconfig({ cluster: { server: `${nowhere}/other` } }) });
+    expect((await list(app))[0]).not.toHaveProperty('version');
+  });
+});
+
+describe('create', () => {
+  it('answers the documented body byte for byte', async () => {
+    const app = await freshApp();
+    const { status, text, headers } = await app.rest('POST', CLUSTERS, { name: 'demo-cluster', config });
+    expect([status, text]).toEqual([201, '{"id":1,"message":"cluster created successfully"}']);
+    expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
+  });
+
+  it('stores every documented field, and never shows the kubeconfig', async () => {
+    const app = await freshApp();
+    const fields = { description: 'd', prometheusURL: 'https://prometheus', isDefault: true, enabled: false };
+    await create(app, { name: 'all', ...fields });
+    await create(app, { name: 'pod', inCluster: true });
+    expect(await list(app)).toMatchObject([
+      { id: 1, name: 'all', ...fields, inCluster: false, config: '' },
+      { id: 2, name: 'pod', description: '', prometheusURL: '', isDefault: false, enabled: true, inCluster: true },
+    ]);
+  });
+
+  it('takes the default from the cluster that had it, or leaves it when the name is taken', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one', isDefault: true });
+    await create(app, { name: 'two', isDefault: true });
+    expect(await list(app)).toMatchObject([{ isDefault: false }, { isDefault: true }]);
+    const refused = await app.rest('POST', CLUSTERS, { name: 'one', config, isDefault: true });
+    expect([refused.status, refused.text]).toEqual([409, '{"error":"cluster already exists"}']);
+    expect(await list(app)).toMatchObject([{ isDefault: false }, { isDefault: true }]);
+  });
+
+  it('stores a kubeconfig that cannot be used, and the list says why', async () => {
+    const app = await freshApp();
+    for (const [name, unusable] of Object.entries({ EKS: needingCommand.EKS, text: 'no kubeconfig', none: '' }))
+      await create(app, { name, config: unusable });
+    const shown = await list(app);
+    expect(shown.map(({ error }: { error?: string }) => typeof error)).toEqual(['string', 'string', 'string']);
+    expect(shown[0].error).toContain('exec');
+    await app.rest('PUT', `${CLUSTERS}1`, { config: usable.k3s, enabled: false });
+    expect((await list(app))[0]).not.toHaveProperty('error');
+  });
+});
+
+describe('update', () => {
+  it('answers the documented body byte for byte', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one' });
+    const { status, text } = await app.rest('PUT', `${CLUSTERS}1`, { description: 'new' });
+    expect([status, text]).toEqual([200, '{"message":"cluster updated successfully"}']);
+  });
+
+  it('keeps every field that is absent or null', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one', description: 'd', prometheusURL: 'http://p', isDefault: true, enabled: false });
+    const [before] = await list(app);
+    const none = { name: null, description: null, config: null, prometheusURL: null };
+    const nulls = { ...none, inCluster: null, isDefault: null, enabled: null };
+    for (const body of [{}, nulls, { config: '', name: '' }]) {
+      expect((await app.rest('PUT', `${CLUSTERS}1`, body)).status).toBe(200);
+      expect(await list(app)).toEqual([before]);
+    }
+  });
+
+  it('keeps the stored kubeconfig where config is absent or empty', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one' });
+    const stored = () => app.domain.database.prisma.clusterCredential.findFirstOrThrow();
+    const before = await stored();
+    await app.rest('PUT', `${CLUSTERS}1`, { config: '', description: 'new' });
+    await app.rest('PUT', `${CLUSTERS}1`, { description: 'newer', inCluster: false });
+    expect(await stored()).toEqual(before);
+    await app.rest('PUT', `${CLUSTERS}1`, { config: usable.kind, enabled: false });
+    expect(await stored()).not.toEqual(before);
+  });
+
+  it('returns to the stored kubeconfig when it leaves the service account of the pod', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one', config: needingCommand.GKE });
+    const { error } = await named(app, 'one');
+    await app.rest('PUT', `${CLUSTERS}1`, { inCluster: true });
+    expect(await named(app, 'one')).toMatchObject({ inCluster: true });
+    expect((await named(app, 'one')).error).not.toBe(error);
+    await app.rest('PUT', `${CLUSTERS}1`, { inCluster: false });
+    expect(await named(app, 'one')).toMatchObject({ inCluster: false, error });
+  });
+
+  it('renames, and empties what may be empty', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one', description: 'd', prometheusURL: 'http://p' });
+    await app.rest('PUT', `${CLUSTERS}1`, { name: 'renamed', description: '', prometheusURL: '' });
+    expect(await list(app)).toMatchObject([{ id: 1, name: 'renamed', description: '', prometheusURL: '' }]);
+  });
+
+  it('changes nothing at all when the new name is taken', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one', isDefault: true });
+    await create(app, { name: 'two' });
+    const before = await list(app);
+    const body = { name: 'one', isDefault: true, description: 'new' };
+    const { status, text } = await app.rest('PUT', `${CLUSTERS}2`, body);
+    expect([status, text]).toEqual([409, '{"error":"cluster already exists"}']);
+    expect(await list(app)).toEqual(before);
+    expect((await app.rest('PUT', `${CLUSTERS}1`, { name: 'one' })).status).toBe(200);
+  });
+
+  it('moves the default, and leaves the registry without one when the default gives it up', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one', isDefault: true });
+    await create(app, { name: 'two' });
+    await app.rest('PUT', `${CLUSTERS}2`, { isDefault: true });
+    expect(await list(app)).toMatchObject([{ isDefault: false }, { isDefault: true }]);
+    await app.rest('PUT', `${CLUSTERS}1`, { isDefault: false });
+    expect(await list(app)).toMatchObject([{ isDefault: false }, { isDefault: true }]);
+    await app.rest('PUT', `${CLUSTERS}2`, { isDefault: false });
+    expect(await list(app)).toMatchObject([{ isDefault: false }, { isDefault: false }]);
+    expect((await app.rest('DELETE', `${CLUSTERS}2`)).status).toBe(200);
+  });
+});
+
+describe('delete', () => {
+  it('answers the documented body byte for byte, once', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one' });
+    const { status, text } = await app.rest('DELETE', `${CLUSTERS}1`);
+    expect([status, text]).toEqual([200, '{"message":"cluster deleted successfully"}']);
+    const again = await app.rest('DELETE', `${CLUSTERS}1`);
+    expect([again.status, again.text]).toEqual([404, '{"error":"cluster not found"}']);
+    expect(await app.domain.database.prisma.clusterCredential.count()).toBe(0);
+  });
+
+  it('refuses the default cluster', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one', isDefault: true });
+    const { status, text } = await app.rest('DELETE', `${CLUSTERS}1`);
+    expect([status, text]).toEqual([400, '{"error":"cannot delete default cluster"}']);
+    expect(await list(app)).toHaveLength(1);
+  });
+
+  it('never gives an id again, also when the last one is gone', async () => {
+    const app = await freshApp();
+    await create(app, { name: 'one' });
+    await create(app, { name: 'two' });
+    await app.rest('DELETE', `${CLUSTERS}2`);
+    await app.rest('DELETE', `${CLUSTERS}1`);
+    expect(await create(app, { name: 'one' })).toBe(3);
+  });
+});
+
+describe('import', () => {
+  const path = `${CLUSTERS}import`;
+
+  it('makes a cluster of every context, the current one the default, each with only its own cluster and user', async () => {
+    const app = await freshApp();
+    const body = { config: contexts(['a', 'b'], { 'current-context': 'b' }), inCluster: false };
+    const { status, text, headers } = await app.rest('POST', path, body);
+    expect([status, text]).toEqual([201, '{"message":"imported 2 clusters successfully"}']);
+    expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
+    expect(await list(app)).toMatchObject([
+      { id: 1, name: 'a', description: '', enabled: true, inCluster: false, isDefault: false, config: '' },
+      { id: 2, name: 'b', description: '', enabled: true, inCluster: false, isDefault: true, config: '' },
+    ]);
+    const rows = await app.domain.database.prisma.clusterCredential.findMany({
+      include: { cluster: true },
+      orderBy: { clusterId: 'asc' },
+    });
+    const opened = rows.map(({ sealed, cluster: { uid } }) =>
+      app.domain.seal.open(sealed, { table: 'ClusterCredential', column: 'sealed', uid }),
+    );
+    expect(opened.map((text) => text.match(/token-of-./g))).toEqual([['token-of-a'], ['token-of-b']]);
+    expect(opened.map((text) => [...new Set(text.match(/.-cluster/g))])).toEqual([['a-cluster'], ['b-cluster']]);
+  });
+
+  it.each([{}, { 'current-context': 'gone' }, { 'current-context': '' }])(
+    'makes the first context the default where none is current: %j',
+    async (root) => {
+      const app = await freshApp();
+      await app.rest('POST', path, { config: contexts(['a', 'b'], root) });
+      expect(await list(app)).toMatchObject([{ isDefault: true }, { isDefault: false }]);
+    },
+  );
+
+  it('makes the one cluster of the pod, which is the default', async () => {
+    const app = await freshApp();
+    const { status, text } = await app.rest('POST', path, { inCluster: true });
+    expect([status, text]).toEqual([201, '{"message":"imported 1 clusters successfully"}']);
+    const description = 'Kubernetes in-cluster config';
+    expect(await list(app)).toMatchObject([{ name: 'in-cluster', description, inCluster: true, isDefault: true }]);
+  });
+
+  it('stores contexts that cannot be used, and the list says why', async () => {
+    const app = await freshApp();
+    const broken = { name: 'broken', context: { cluster: 'gone', user: 'a-user' } };
+    const whole = JSON.parse(contexts(['a']));
+    const body = { config: JSON.stringify({ ...whole, contexts: [...whole.contexts, broken] }) };
+    expect((await app.rest('POST', path, body)).text).toBe('{"message":"imported 2 clusters successfully"}');
+    expect(await named(app, 'broken')).toMatchObject({ error: expect.any(String), isDefault: false });
+  });
+
+  it('looks first at whether a config is there, then at whether the registry is empty, then at what the config is', async () => {
+    const app = await freshApp();
+    const ask = async (body: object) => {
+      const { status, body: answer } = await app.rest('POST', path, body);
+      return [status, answer.error];
+    };
+    const required = [400, 'config is required when inCluster is false'];
+    const notEmpty = [403, 'import not allowed when clusters exist'];
+    const none = [{}, { inCluster: false }, { config: '' }, { config: '', inCluster: false }, { config: null }];
+    for (const body of none) expect(await ask(body)).toEqual(required);
+    for (const config of ['{', 'text', contexts([])])
+      expect(await ask({ config })).toEqual([400, expect.stringMatching(/kubeconfig|YAML/)]);
+    expect(await list(app)).toEqual([]);
+    await create(app, { name: 'one' });
+    for (const body of none) expect(await ask(body)).toEqual(required);
+    for (const config of ['{', contexts([]), contexts(['a'])]) expect(await ask({ config })).toEqual(notEmpty);
+    expect(await ask({ inCluster: true })).toEqual(notEmpty);
+    expect(await list(app)).toHaveLength(1);
+  });
+
+  it('quotes nothing of a kubeconfig that cannot be read', async () => {
+    const app = await freshApp();
+    const secret = 'token-that-is-secret';
+    for (const config of [
+      `users: [{user: {token: ${secret}`,
+      `${secret}: ${secret}: x`,
+      `"${secret}`,
+      `&${secret} *b`,
+    ]) {
+      const { status, text } = await app.rest('POST', path, { config });
+      expect([status, text.includes(secret)]).toEqual([400, false]);
+    }
+    expect(app.logged()).not.toContain(secret);
+  });
+
+  it('stores nothing when one context cannot be a cluster', async () => {
+    const app = await freshApp();
+    const { status } = await app.rest('POST', path, { config: contexts(['a', '   ']) });
+    expect(status).toBe(400);
+    expect(await list(app)).toEqual([]);
+  });
+
+  it('succeeds exactly once of several at the same moment', async () => {
+    const app = await freshApp();
+    const both = ['a', 'b', 'c', 'd'].map((name) => app.rest('POST', path, { config: contexts([name, `${name}2`]) }));
+    const statuses = (await Promise.all(both)).map(({ status }) => status);
+    expect(statuses.sort()).toEqual([201, 403, 403, 403]);
+    expect(await list(app)).toHaveLength(2);
+  });
+});

@@ -1,5 +1,5 @@
 import type { DatabaseSync, DatabaseSyncOptions, StatementSync } from 'node:sqlite';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import {
   type ColumnType,
   ColumnTypeEnum,
@@ -17,6 +17,8 @@ import { declaredType, type SqliteValue, toPrisma, toSqlite, typeOfValues } from
 
 const KEPT_STATEMENTS = 200;
 const RETRY_MS = 15;
+/** SQLite's own limit, https://sqlite.org/limits.html; Prisma takes 999 for granted. */
+const MAX_VALUES = 32_766;
 
 const about = { provider: 'sqlite', adapterName: 'node:sqlite' } as const;
 
@@ -42,7 +44,7 @@ export class SqliteConnection implements SqlDriverAdapter {
   }
 
   getConnectionInfo() {
-    return { supportsRelationJoins: false };
+    return { supportsRelationJoins: false, maxBindValues: MAX_VALUES };
   }
 
   queryRaw(query: SqlQuery): Promise<SqlResultSet> {
@@ -79,6 +81,8 @@ export class SqliteConnection implements SqlDriverAdapter {
     const turn = Promise.withResolvers<void>();
     this.#lastWriter = turn.promise;
     await before;
+    // All of a transaction may run without a turn of the event loop: many in a row would keep everything else waiting.
+    await nextTurn();
     const open = Promise.withResolvers<void>();
     try {
       await this.#alone(() => {

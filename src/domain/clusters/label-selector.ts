@@ -14,7 +14,8 @@ export class LabelSyntaxError extends Error {
 
 const NAME = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const DNS_SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
-const INT64 = /^[+-]?[0-9]{1,19}$/;
+const INTEGER = /^[+-]?[0-9]+$/;
+const MAX_REQUIREMENTS = 100;
 
 /** The reason why a text is no label key (`[prefix/]name`, as Kubernetes has it), or undefined. */
 export function labelKeyProblem(key: string): string | undefined {
@@ -34,7 +35,7 @@ export function labelValueProblem(value: string): string | undefined {
 
 /** The 64-bit integer that a label value spells, as `>` and `<` compare it; null when it spells none. */
 export function labelNumber(value: string): bigint | null {
-  if (!INT64.test(value)) return null;
+  if (!INTEGER.test(value)) return null;
   const number = BigInt(value.replace(/^\+/, ''));
   return BigInt.asIntN(64, number) === number ? number : null;
 }
@@ -47,8 +48,12 @@ export function parseLabelSelector(text: string): Requirement[] {
   const peek = () => tokens[next];
   const take = () => tokens[next++];
   if (tokens.length === 0) return requirements;
-  do requirements.push(parseRequirement(peek, take));
-  while (take() === ',');
+  do {
+    // Each becomes a subquery, and databases limit how deep those stand.
+    if (requirements.length === MAX_REQUIREMENTS)
+      throw new LabelSyntaxError(`must be at most ${MAX_REQUIREMENTS} requirements`);
+    requirements.push(parseRequirement(peek, take));
+  } while (take() === ',');
   if (next <= tokens.length) throw new LabelSyntaxError(`expected "," but found ${quote(tokens[next - 1])}`);
   return requirements;
 }
@@ -56,7 +61,7 @@ export function parseLabelSelector(text: string): Requirement[] {
 type Tokens = () => string | undefined;
 
 function tokenize(text: string): string[] {
-  return text.match(/==|!=|[=!<>(),]|[^\s=!<>(),]+/g) ?? [];
+  return text.match(/==|!=|[=!<>(),]|[^ \t\r\n=!<>(),]+/g) ?? [];
 }
 
 function parseRequirement(peek: Tokens, take: Tokens): Requirement {

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Answer } from './kept.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
@@ -9,12 +10,12 @@ export function sendJson(
   body: unknown,
   headers: Record<string, string> = {},
 ): void {
-  const { bytes, headers: described } = jsonAnswer(status, body);
-  response.writeHead(status, { ...described, ...headers }).end(bytes);
+  const bytes = Buffer.from(JSON.stringify(body));
+  response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': bytes.length, ...headers }).end(bytes);
 }
 
-/** JSON as an answer: its bytes, and the headers that describe them. */
-export function jsonAnswer(status: number, body: unknown) {
+/** JSON as an answer that may be kept. */
+export function jsonAnswer(status: number, body: unknown): Answer {
   const bytes = Buffer.from(JSON.stringify(body));
-  return { status, headers: { 'Content-Type': JSON_TYPE, 'Content-Length': String(bytes.length) }, bytes };
+  return { status, headers: ['Content-Type', JSON_TYPE, 'Content-Length', String(bytes.length)], bytes };
 }

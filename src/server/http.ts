@@ -1,19 +1,22 @@
-import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { Config } from '../config.ts';
 import type { ApiKeys } from '../domain/access/api-keys.ts';
+import type { Viewer } from '../domain/access/viewer.ts';
 import { domainErrorOf } from '../domain/errors.ts';
 import type { Context, Services } from '../graphql/context.ts';
 import { maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Logger } from '../log.ts';
 import type { Rest } from '../rest/router.ts';
+import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson } from './answer.ts';
 import { authenticate } from './authenticate.ts';
+import { Exchange } from './exchange.ts';
 import { askGraphQL, isStream, passStream, readRaw, wholeAnswer } from './graphql-endpoint.ts';
 import { type Computed, KeptAnswers } from './kept.ts';
-import { corsHeaders, crossSiteRefusal, isOurHost } from './origin.ts';
-import { questionOf, sendAnswer } from './question.ts';
+import { crossSiteRefusal, ourHosts } from './origin.ts';
+import { pageFor } from './pages.ts';
+import { questionOf } from './question.ts';
 import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 
 export interface ServerOptions {
@@ -25,144 +28,120 @@ export interface ServerOptions {
   readonly rest: Rest;
 }
 
-interface Exchange extends ServerOptions {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly requestId: string;
-  readonly path: string;
-  readonly kept: KeptAnswers;
+/** Who asks, and the counters as they were when the request arrived. */
+interface Asker {
+  readonly viewer: Viewer | null;
+  readonly counters: Counters;
 }
 
+const NOT_OUR_HOST = 'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS';
 const BROKEN = 'Something went wrong on our side; the log has it under this request id';
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
-export function createHttpServer(options: ServerOptions): Server {
+export function createHttpServer({ config, log, apiKeys, services, graphql, rest }: ServerOptions): Server {
   const kept = new KeptAnswers();
+  const isOurs = ourHosts(config);
+  const { allowedOrigins, loopback, maxBody } = config;
+
+  async function handle(exchange: Exchange): Promise<void> {
+    const { request, path } = exchange;
+    const surface = surfaceOf(path);
+    if (!isOurs(request)) return (surface ?? REST).refuse(exchange.prepare(), 421, NOT_OUR_HOST);
+    if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
+      exchange.prepare().writeHead(204).end();
+      return;
+    }
+    const page = pageFor(request, path);
+    if (page) return page(request, exchange.prepare());
+    if (path === '/healthz') return sendJson(exchange.prepare(), 200, { status: 'ok' });
+    if (path === '/readyz') return answerReadiness(exchange);
+    if (!surface) return REST.refuse(exchange.prepare(), 404, 'not found');
+
+    const counters = services.database.counters();
+    const asked = authenticate(request, { apiKeys, access: counters.access, loopback });
+    // No turn of the loop between a request and its kept answer: waiting costs as much as the answer.
+    const who = asked instanceof Promise ? await asked : asked;
+    const problem = who.problem ?? (surface === REST && !who.viewer ? 'Invalid or expired token' : undefined);
+    if (problem !== undefined)
+      return surface.refuse(exchange.prepare(), 401, problem, { 'WWW-Authenticate': 'Bearer' });
+    const refusal = who.byKey ? undefined : crossSiteRefusal(request, allowedOrigins);
+    if (refusal) return surface.refuse(exchange.prepare(), refusal.status, refusal.message);
+
+    const asker = { viewer: who.viewer ?? null, counters };
+    return surface === REST ? answerRest(exchange, asker) : answerGraphQL(exchange, asker);
+  }
+
+  function contextOf(
+    { requestId }: Exchange,
+    { viewer, counters }: Asker,
+    { unlimited }: { unlimited: boolean },
+  ): Context {
+    return { ...services, counters, caller: { viewer, requestId }, unlimited, answer: { mayBeKept: false } };
+  }
+
+  async function answerRest(exchange: Exchange, asker: Asker): Promise<void> {
+    const { request, path } = exchange;
+    const read = request.method === 'GET' ? rest.reader(path) : undefined;
+    if (!read) {
+      const context = contextOf(exchange, asker, { unlimited: true });
+      rest.handle(request, Object.assign(exchange.prepare(), { locals: { context } }) as never);
+      return;
+    }
+    return answerKept(exchange, asker, '', async () => {
+      const { status, body } = await read(contextOf(exchange, asker, { unlimited: true }));
+      return { answer: jsonAnswer(status, body), keep: status === 200 };
+    });
+  }
+
+  async function answerGraphQL(exchange: Exchange, asker: Asker): Promise<void> {
+    const { request, response } = exchange;
+    const body = await readRaw(request, maxBody);
+    if (!body) return GRAPHQL.refuse(exchange.prepare(), 413, 'the body is too large', { Connection: 'close' });
+    if (request.headers.accept?.includes('text/event-stream')) {
+      const context = contextOf(exchange, asker, { unlimited: false });
+      const answer = await askGraphQL(graphql, { request, response, body, context });
+      return isStream(answer) ? passStream(answer, exchange.prepare()) : exchange.send(await wholeAnswer(answer));
+    }
+    return answerKept(exchange, asker, body.toString('latin1'), async () => {
+      const context = contextOf(exchange, asker, { unlimited: false });
+      const answer = await wholeAnswer(await askGraphQL(graphql, { request, response, body, context }));
+      return { answer, keep: answer.status === 200 && context.answer.mayBeKept };
+    });
+  }
+
+  async function answerKept(
+    exchange: Exchange,
+    { viewer, counters }: Asker,
+    body: string,
+    compute: () => Promise<Computed>,
+  ): Promise<void> {
+    const question = questionOf(exchange.request, viewer, body);
+    exchange.send(kept.find(counters, question) ?? (await kept.compute(counters, question, compute)));
+  }
+
+  async function answerReadiness(exchange: Exchange): Promise<void> {
+    try {
+      await services.database.check();
+      sendJson(exchange.prepare(), 200, { status: 'ok' });
+    } catch (error) {
+      log.error({ err: error }, 'the database is not available');
+      sendJson(exchange.prepare(), 503, { status: 'unavailable' });
+    }
+  }
+
+  function answerFault(exchange: Exchange, error: unknown): void {
+    const { response, requestId, path } = exchange;
+    if (response.destroyed) return;
+    const unavailable = domainErrorOf(error);
+    if (!unavailable) log.error({ err: error, requestId }, 'a request failed');
+    if (response.headersSent) response.destroy();
+    else (surfaceOf(path) ?? REST).refuse(exchange.prepare(), unavailable ? 503 : 500, unavailable?.message ?? BROKEN);
+  }
+
   return createServer({ requestTimeout: 60_000, headersTimeout: 30_000 }, (request, response) => {
-    const exchange = { ...options, request, response, kept, requestId: randomUUID(), path: pathOf(request) };
-    logWhenClosed(exchange);
+    const exchange = new Exchange(request, response, { log, allowedOrigins });
     handle(exchange).catch((error: unknown) => answerFault(exchange, error));
   });
-}
-
-async function handle(exchange: Exchange): Promise<void> {
-  const { config, apiKeys, services, request, response, path, requestId } = exchange;
-  setCommonHeaders(exchange);
-  const surface = surfaceOf(path);
-  if (!isOurHost(request, config))
-    return (surface ?? REST).refuse(
-      response,
-      421,
-      'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS',
-    );
-  if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
-    response.writeHead(204).end();
-    return;
-  }
-  if (path === '/healthz') return sendJson(response, 200, { status: 'ok' });
-  if (path === '/readyz') return answerReadiness(exchange);
-  if (!surface) return REST.refuse(response, 404, 'not found');
-
-  const counters = services.database.counters();
-  const who = await authenticate(request, { apiKeys, access: counters.access, loopback: config.loopback });
-  const stranger = surface === REST && !who.viewer ? 'Invalid or expired token' : undefined;
-  const problem = who.problem ?? stranger;
-  if (problem !== undefined) return surface.refuse(response, 401, problem, { 'WWW-Authenticate': 'Bearer' });
-  const refusal = who.byKey ? undefined : crossSiteRefusal(request, config.allowedOrigins);
-  if (refusal) return surface.refuse(response, refusal.status, refusal.message);
-
-  const context: Context = {
-    ...services,
-    counters,
-    caller: { viewer: who.viewer ?? null, requestId },
-    unlimited: surface === REST,
-    answer: { mayBeKept: false },
-  };
-  return surface === REST ? answerRest(exchange, context) : answerGraphQL(exchange, context);
-}
-
-async function answerRest(exchange: Exchange, context: Context): Promise<void> {
-  const { rest, request, response, path } = exchange;
-  const read = request.method === 'GET' ? rest.reader(path) : undefined;
-  if (!read) {
-    Object.assign(response, { locals: { context } });
-    rest.handle(request, response as never);
-    return;
-  }
-  await answerKept(exchange, context, '', async () => {
-    const { status, body } = await read(context);
-    return { answer: jsonAnswer(status, body), keep: status === 200 };
-  });
-}
-
-async function answerGraphQL(exchange: Exchange, context: Context): Promise<void> {
-  const { config, graphql, request, response } = exchange;
-  const body = await readRaw(request, config.maxBody);
-  if (!body) return GRAPHQL.refuse(response, 413, 'the body is too large', { Connection: 'close' });
-  const ask = () => askGraphQL(graphql, { request, response, body, context });
-  if (request.headers.accept?.includes('text/event-stream')) {
-    const answer = await ask();
-    return isStream(answer) ? passStream(answer, response) : sendAnswer(request, response, await wholeAnswer(answer));
-  }
-  await answerKept(exchange, context, body.toString('latin1'), async () => {
-    const answer = await wholeAnswer(await ask());
-    return { answer, keep: answer.status === 200 && context.answer.mayBeKept };
-  });
-}
-
-async function answerKept(
-  { kept, request, response }: Exchange,
-  { caller, counters }: Context,
-  body: string,
-  compute: () => Promise<Computed>,
-): Promise<void> {
-  const question = questionOf(request, caller.viewer, body);
-  const answer = kept.find(counters, question) ?? (await kept.compute(counters, question, compute));
-  sendAnswer(request, response, answer);
-}
-
-async function answerReadiness({ services, log, response }: Exchange): Promise<void> {
-  try {
-    await services.database.check();
-    sendJson(response, 200, { status: 'ok' });
-  } catch (error) {
-    log.error({ err: error }, 'the database is not available');
-    sendJson(response, 503, { status: 'unavailable' });
-  }
-}
-
-function answerFault({ log, response, requestId, path }: Exchange, error: unknown): void {
-  if (response.destroyed) return;
-  const unavailable = domainErrorOf(error);
-  if (!unavailable) log.error({ err: error, requestId }, 'a request failed');
-  if (response.headersSent) response.destroy();
-  else (surfaceOf(path) ?? REST).refuse(response, unavailable ? 503 : 500, unavailable?.message ?? BROKEN);
-}
-
-function setCommonHeaders({ config, request, response, requestId }: Exchange): void {
-  response.setHeader('x-request-id', requestId);
-  response.setHeader('X-Content-Type-Options', 'nosniff');
-  response.setHeader('Referrer-Policy', 'no-referrer');
-  const ofOrigin = config.allowedOrigins.length > 0;
-  response.setHeader('Vary', ofOrigin ? 'Authorization, Cookie, Accept, Origin' : 'Authorization, Cookie, Accept');
-  if (!ofOrigin) return;
-  for (const [name, value] of Object.entries(corsHeaders(request, config.allowedOrigins) ?? {}))
-    response.setHeader(name, value);
-}
-
-function logWhenClosed({ log, request, response, requestId, path }: Exchange): void {
-  const began = performance.now();
-  response.once('close', () => {
-    const ms = Math.round((performance.now() - began) * 100) / 100;
-    const aborted = response.writableFinished ? {} : { aborted: true };
-    log.info({ requestId, method: request.method, path, status: response.statusCode, ms, ...aborted }, 'request');
-  });
-}
-
-function pathOf(request: IncomingMessage): string {
-  const url = request.url ?? '/';
-  const query = url.indexOf('?');
-  return query < 0 ? url : url.slice(0, query);
 }
 
 /** Masks an error for the REST surface as GraphQL does for its own. */

@@ -1,40 +1,61 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 
+const MAX_HOSTS = 100;
+
 /**
- * Whether the request is for a host of ours. While Kitestring listens on loopback, a page elsewhere could point its own
- * name here (DNS rebinding): such a name is none of ours.
+ * Tells whether a request is for a host of ours. While Kitestring listens on loopback, a page elsewhere could point its
+ * own name here (DNS rebinding): such a name is none of ours. What a `Host` came to is remembered.
  */
-export function isOurHost(
-  request: IncomingMessage,
+export function ourHosts(config: {
+  loopback: boolean;
+  allowedHosts: readonly string[];
+}): (request: IncomingMessage) => boolean {
+  const judged = new Map<string, boolean>();
+  return ({ headers: { host = '' } }) => {
+    let ours = judged.get(host);
+    if (ours === undefined) {
+      ours = isOurHost(host, config);
+      if (judged.size < MAX_HOSTS) judged.set(host, ours);
+    }
+    return ours;
+  };
+}
+
+function isOurHost(
+  host: string,
   { loopback, allowedHosts }: { loopback: boolean; allowedHosts: readonly string[] },
 ): boolean {
   if (!loopback) return true;
-  const name = hostname(request.headers.host);
+  const name = hostname(host);
   if (name === undefined) return false;
   if (isIP(name.replace(/^\[|\]$/g, '')) !== 0 || name === 'localhost') return true;
   return allowedHosts.some((allowed) => hostname(allowed) === name);
 }
 
-function hostname(host: string | undefined): string | undefined {
-  return host === undefined ? undefined : URL.parse(`http://${host}/`)?.hostname;
+function hostname(host: string): string | undefined {
+  return host === '' ? undefined : URL.parse(`http://${host}/`)?.hostname;
 }
 
-/** The CORS headers for an allowed origin; none for any other. Never with credentials: cookies stay same-origin. */
+/**
+ * The CORS headers for an allowed origin, names and values in turn; none for any other. Never with credentials: cookies
+ * stay same-origin.
+ */
 export function corsHeaders(
-  request: IncomingMessage,
+  { headers: { origin } }: IncomingMessage,
   allowedOrigins: readonly string[],
-): Record<string, string> | undefined {
-  const { origin } = request.headers;
-  if (origin === undefined || !allowedOrigins.includes(origin)) return undefined;
-  return {
-    'Access-Control-Allow-Origin': origin,
-    'Access-Control-Allow-Methods': 'GET, POST, PUT, DELETE',
-    'Access-Control-Allow-Headers': 'Authorization, Content-Type',
-    'Access-Control-Expose-Headers': 'x-request-id',
-    'Access-Control-Max-Age': '600',
-  };
+): readonly string[] {
+  return origin !== undefined && allowedOrigins.includes(origin)
+    ? ['Access-Control-Allow-Origin', origin, ...ALLOWED]
+    : [];
 }
+
+const ALLOWED = [
+  ...['Access-Control-Allow-Methods', 'GET, POST, PUT, DELETE'],
+  ...['Access-Control-Allow-Headers', 'Authorization, Content-Type'],
+  ...['Access-Control-Expose-Headers', 'x-request-id'],
+  ...['Access-Control-Max-Age', '600'],
+];
 
 /**
  * Why a request that no API key vouches for is refused, or undefined. A browser sends cookies along for any page, so a

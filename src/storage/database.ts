@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { DriverAdapterError } from '@prisma/driver-adapter-utils';
 import { type Prisma, PrismaClient } from './generated/sqlite/client.ts';
 import { SqliteConnection } from './sqlite.ts';
 import { toDriverError } from './sqlite-errors.ts';
@@ -15,6 +16,8 @@ export type Transaction = Prisma.TransactionClient;
 const TRANSACTION = { maxWait: 10_000, timeout: 15_000 };
 /** A database that could write is not asked again for this long: anybody may ask `/readyz`. */
 const CHECK_MS = 1_000;
+/** SQLITE_READONLY_DBMOVED. */
+const MOVED = 1032;
 
 /** Opens the database and brings it to this version's models. */
 export async function openDatabase({ file }: { file: string }): Promise<Database> {
@@ -40,6 +43,7 @@ export class Database {
   readonly #version: StatementSync;
   readonly #read: StatementSync;
   #known: { version: unknown; counters: Counters } | undefined;
+  #inThisTurn: Counters | undefined;
   #checked = Number.NEGATIVE_INFINITY;
   #closing: Promise<void> | undefined;
 
@@ -66,18 +70,34 @@ export class Database {
   ): Promise<T> {
     // One order for all: two changes never wait for each other.
     const names = [counters].flat().sort();
-    return this.prisma.$transaction(async (tx) => {
+    const written = this.prisma.$transaction(async (tx) => {
       const raised: Partial<Record<CounterName, number>> = {};
       for (const name of names) {
         const { value } = await tx.counter.update({ where: { name }, data: { value: { increment: 1 } } });
         raised[name] = value;
       }
-      return change(tx, raised);
+      const result = await change(tx, raised);
+      this.#refuseElsewhere();
+      return result;
+    });
+    return written.finally(() => {
+      this.#inThisTurn = undefined;
     });
   }
 
-  /** The counters as they are now: no commit that was acknowledged before the call, by any process, is missing. */
+  /**
+   * The counters as they are now: no commit that was acknowledged before the call, by any process, is missing. Requests
+   * that arrive in the same turn of the event loop share one look (3 µs, a third of what a kept answer costs).
+   */
   counters(): Counters {
+    this.#inThisTurn ??= this.#look();
+    return this.#inThisTurn;
+  }
+
+  #look(): Counters {
+    setImmediate(() => {
+      this.#inThisTurn = undefined;
+    });
     try {
       // Before the values: a commit between the two is then seen as news once more, never lost.
       const version = this.#version.get()?.data_version;
@@ -91,8 +111,7 @@ export class Database {
   /** Throws unless the database can be written to, now. */
   async check(): Promise<void> {
     if (performance.now() - this.#checked < CHECK_MS) return;
-    if (statSync(this.#file, { throwIfNoEntry: false })?.ino !== this.#inode)
-      throw new Error('the database file was moved or replaced: put it back, or restart');
+    this.#refuseElsewhere();
     await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value" WHERE "name" = 'registry'`;
     this.#checked = performance.now();
   }
@@ -107,6 +126,13 @@ export class Database {
     return this.#closing;
   }
 
+  /** SQLite would write on into a file that was removed, and what it acknowledges would be lost. */
+  #refuseElsewhere(): void {
+    if (inodeOf(this.#file) === this.#inode) return;
+    const message = 'the database file was moved or replaced: put it back, or restart';
+    throw new DriverAdapterError({ kind: 'sqlite', extendedCode: MOVED, message });
+  }
+
   #readCounters(): Counters {
     const counters = { registry: 0, status: 0, access: 0 };
     for (const { name, value } of this.#read.all()) counters[name as CounterName] = Number(value);
@@ -114,11 +140,21 @@ export class Database {
   }
 }
 
+function inodeOf(file: string): number | undefined {
+  try {
+    return statSync(file).ino;
+  } catch {
+    return undefined;
+  }
+}
+
 function asStartupError(file: string, error: unknown): Error {
   const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0;
   const options = { cause: error };
-  if (code === 26) return new StartupError(`${file} is not a database: move it away, or restore a backup.`, options);
-  if (code === 11) return new StartupError(`The database ${file} is damaged: restore a backup.`, options);
+  if (code === 26)
+    return new StartupError(`${file} is not a database: move it away, then start anew or restore a backup.`, options);
+  if (code === 11)
+    return new StartupError(`The database ${file} is damaged: move it away, then restore a backup.`, options);
   const reason = error instanceof Error ? error.message : String(error);
   return new StartupError(`The database ${file} cannot be opened (${reason}).`, options);
 }

@@ -6,14 +6,18 @@ import { ROLES } from './permissions.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
 interface KnownKey {
-  readonly id: number;
-  readonly name: string;
+  readonly viewer: Viewer;
   readonly hash: string;
-  readonly roles: readonly string[];
   readonly weak: boolean;
   readonly disabled: boolean;
   readonly expiresAt: Date | null;
 }
+
+type MaybePromise<T> = T | Promise<T>;
+
+const MAX_CHECKED = 1_000;
+// Keys that are made later go on from the highest id there is.
+const MAX_DECLARED = 999_999_999;
 
 // Compared with when there is no such key, so that an unknown id takes as long as a wrong secret.
 const NOBODY = hashSecret(makeSecret());
@@ -26,6 +30,8 @@ export class ApiKeys {
   readonly #database: Database;
   readonly #now: () => Date;
   #known: { access: number; keys: Promise<ReadonlyMap<number, KnownKey>> } | undefined;
+  /** Keys that were checked under this value of the counter, by their text: hashing costs more than a kept answer. */
+  #checked: { access: number; keys: Map<string, KnownKey> } = { access: -1, keys: new Map() };
 
   constructor({ database, now }: { database: Database; now: () => Date }) {
     this.#database = database;
@@ -36,14 +42,25 @@ export class ApiKeys {
    * The viewer whose key this is; undefined when it is unknown, revoked, expired, disabled or malformed, or when it is
    * weak and the request could have come from another machine.
    */
-  async authenticate(text: string, { access, local }: { access: number; local: boolean }): Promise<Viewer | undefined> {
+  authenticate(text: string, request: { access: number; local: boolean }): MaybePromise<Viewer | undefined> {
+    const { access, keys } = this.#checked;
+    const known = access === request.access ? keys.get(text) : undefined;
+    return known ? this.#viewer(known, request.local) : this.#check(text, request);
+  }
+
+  async #check(text: string, { access, local }: { access: number; local: boolean }): Promise<Viewer | undefined> {
     const key = parseApiKey(text);
     const known = key && (await this.#keys(access)).get(key.id);
     const matches = secretMatches(key?.secret ?? '', known?.hash ?? NOBODY);
-    if (!key || !known || !matches || known.disabled) return undefined;
-    if (known.expiresAt && known.expiresAt <= this.#now()) return undefined;
-    if (known.weak && !local) return undefined;
-    return { kind: 'API_KEY', id: `api-key:${known.id}`, name: known.name, roles: known.roles };
+    if (!key || !known || !matches) return undefined;
+    if (this.#checked.access < access) this.#checked = { access, keys: new Map() };
+    if (this.#checked.access === access && this.#checked.keys.size < MAX_CHECKED) this.#checked.keys.set(text, known);
+    return this.#viewer(known, local);
+  }
+
+  #viewer({ viewer, disabled, expiresAt, weak }: KnownKey, local: boolean): Viewer | undefined {
+    if (disabled || (weak && !local)) return undefined;
+    return expiresAt && expiresAt <= this.#now() ? undefined : viewer;
   }
 
   /** Makes a key of 256 random bits; its text is shown this once. */
@@ -75,12 +92,16 @@ export class ApiKeys {
     });
   }
 
-  /** Makes the first admin key where there is no key at all; of two starts at once one makes it. */
-  async ensureFirst(caller: Caller): Promise<string | undefined> {
-    if ((await this.#database.prisma.apiKey.count()) > 0) return undefined;
-    return this.#database.write('access', async (tx) => {
-      if ((await tx.apiKey.count()) > 0) return undefined;
-      return (await this.#insert(tx, caller, { name: 'first admin key', roles: ['admin'] })).text;
+  /**
+   * Makes the first admin key where there is no key at all; of two starts at once one makes it. It is handed over before
+   * it counts: a start that is killed in between leaves no key that nobody knows.
+   */
+  async ensureFirst(caller: Caller, handOver: (text: string) => Promise<void>): Promise<void> {
+    if ((await this.#database.prisma.apiKey.count()) > 0) return;
+    await this.#database.write('access', async (tx) => {
+      if ((await tx.apiKey.count()) > 0) return;
+      const { text } = await this.#insert(tx, caller, { name: 'first admin key', roles: ['admin'] });
+      await handOver(text);
     });
   }
 
@@ -90,9 +111,9 @@ export class ApiKeys {
    */
   async declare(caller: Caller, text: string | undefined): Promise<{ weak: boolean }> {
     const key = text === undefined ? undefined : parseApiKey(text);
-    if (text !== undefined && !key)
+    if (text !== undefined && (!key || key.id > MAX_DECLARED))
       throw invalidInput([
-        { path: ['ADMIN_API_KEY'], message: 'must be kite<id>-<secret>, such as kite1-… with 32 random bytes' },
+        { path: ['ADMIN_API_KEY'], message: 'must be kite<id>-<secret>, such as kite1- and 32 random bytes in hex' },
       ]);
     const declared = key && { ...declaredKey(key.secret), id: key.id };
     const stale = await this.#database.prisma.apiKey.count({
@@ -151,10 +172,12 @@ export class ApiKeys {
 
   async #load(): Promise<ReadonlyMap<number, KnownKey>> {
     const rows = await this.#database.prisma.apiKey.findMany();
-    return new Map(
-      rows.map((row) => [row.id, { ...row, roles: Array.isArray(row.roles) ? row.roles.map(String) : [] }]),
-    );
+    return new Map(rows.map((row) => [row.id, { ...row, viewer: viewerOf(row) }]));
   }
+}
+
+function viewerOf({ id, name, roles }: { id: number; name: string; roles: unknown }): Viewer {
+  return { kind: 'API_KEY', id: `api-key:${id}`, name, roles: Array.isArray(roles) ? roles.map(String) : [] };
 }
 
 function declaredKey(secret: string) {

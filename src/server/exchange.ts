@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from '../log.ts';
+import type { Answer } from './kept.ts';
+import { corsHeaders } from './origin.ts';
+
+/** One request and its response: its id, the headers that every answer has, and its line in the log. */
+export class Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId = randomUUID();
+  readonly path: string;
+  /** Names and values in turn, as `writeHead` takes them without a look at each. */
+  readonly #headers: string[];
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { log, allowedOrigins }: { log: Logger; allowedOrigins: readonly string[] },
+  ) {
+    this.request = request;
+    this.response = response;
+    this.path = pathOf(request.url ?? '/');
+    this.#headers = [
+      'x-request-id',
+      this.requestId,
+      'X-Content-Type-Options',
+      'nosniff',
+      'Referrer-Policy',
+      'no-referrer',
+    ];
+    if (allowedOrigins.length === 0) this.#headers.push('Vary', 'Authorization, Cookie, Accept');
+    else this.#headers.push('Vary', 'Authorization, Cookie, Accept, Origin', ...corsHeaders(request, allowedOrigins));
+    this.#logWhenClosed(log);
+  }
+
+  /** Sets the headers of every answer on the response, for whoever writes it by other means than `send`. */
+  prepare(): ServerResponse {
+    for (let at = 0; at < this.#headers.length; at += 2)
+      this.response.setHeader(this.#headers[at] as string, this.#headers[at + 1] as string);
+    return this.response;
+  }
+
+  /** Sends an answer; a GET that may be kept carries its hash, and one who has those bytes already gets none. */
+  send({ status, headers, bytes, kept }: Answer): void {
+    const { request, response } = this;
+    const common = this.#headers;
+    if (kept && request.method === 'GET') {
+      common.push('ETag', kept.etag, 'Cache-Control', 'private, no-cache');
+      if (hasSeen(request.headers['if-none-match'], kept.etag)) {
+        response.writeHead(304, common).end();
+        return;
+      }
+    }
+    response.writeHead(status, common.concat(headers));
+    if (kept?.text !== undefined) response.end(kept.text, 'latin1');
+    else response.end(bytes);
+  }
+
+  #logWhenClosed(log: Logger): void {
+    const { request, response, requestId, path } = this;
+    const began = performance.now();
+    response.once('close', () => {
+      const ms = Math.round((performance.now() - began) * 100) / 100;
+      const line = { requestId, method: request.method, path, status: response.statusCode, ms };
+      log.info(response.writableFinished ? line : { ...line, aborted: true }, 'request');
+    });
+  }
+}
+
+function pathOf(url: string): string {
+  const query = url.indexOf('?');
+  return query < 0 ? url : url.slice(0, query);
+}
+
+function hasSeen(ifNoneMatch: string | undefined, etag: string): boolean {
+  if (ifNoneMatch === undefined) return false;
+  return ifNoneMatch.split(',').some((seen) => ['*', etag].includes(seen.trim().replace(/^W\//, '')));
+}

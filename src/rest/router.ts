@@ -159,7 +159,7 @@ function parseJson(bytes: Buffer | undefined): unknown {
 /** What body-parser says of a body, as a sentence for a person; its own messages may quote the body. */
 const BODY_FAULTS: Readonly<Record<string, [status: number, message: string]>> = {
   'entity.too.large': [413, 'the body is too large'],
-  'encoding.unsupported': [415, 'the content encoding is not supported: send identity, gzip, deflate or br'],
+  'encoding.unsupported': [415, 'the content encoding is not supported: send identity, gzip, deflate, br or zstd'],
   'request.aborted': [400, 'the request ended before its body'],
   'request.size.invalid': [400, 'the body is not as long as its Content-Length'],
 };
@@ -177,7 +177,7 @@ function describe(error: unknown, mask: RestOptions['mask'], context: Context): 
   const { type, status } = error as { type?: string; status?: number };
   const fault = type === undefined ? undefined : BODY_FAULTS[type];
   if (fault) return fault;
-  if (status === 400 && type !== undefined) return [400, 'the body cannot be read'];
+  if (status === 400) return [400, 'the body cannot be read'];
   const masked = mask(error, context);
   const code = masked.extensions.code as ErrorCode | 'INTERNAL';
   return [code === 'INTERNAL' ? 500 : (ERRORS[code]?.status ?? 500), masked.message];

@@ -28,10 +28,12 @@ export interface WireAnswer {
 }
 
 /** Sends what fetch will not: a Host of one's own, headers that belong to the browser, a body in chunks. */
-export function send(app: TestApp, { method = 'GET', path, headers = {}, body, chunked }: WireRequest) {
+export function send(app: TestApp, { method = 'GET', path, headers: given = {}, body, chunked }: WireRequest) {
   const { hostname, port } = new URL(app.url);
   return new Promise<WireAnswer>((resolve, reject) => {
-    const named = Object.keys(headers).some((name) => name.toLowerCase() === 'host');
+    const named = Object.keys(given).some((name) => name.toLowerCase() === 'host');
+    const length = chunked || body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) };
+    const headers = { ...given, ...length };
     const sent = request({ host: hostname, port, method, path, agent: false, setHost: !named, headers });
     sent.once('error', reject);
     sent.once('response', async (response) => {

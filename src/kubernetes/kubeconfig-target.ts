@@ -27,6 +27,7 @@ const instead =
   'use a service account token instead (deploy/reader.yaml makes one that may read); ' +
   '`npm run kitestring -- kubeconfig --context NAME` makes a self-contained kubeconfig';
 const file = (field: string) => `names a file, and no file is ever read: use ${field}, or ${flatten}`;
+const tokenFile = 'names a file, and no file is ever read: put the token itself into token';
 const impersonation = `would act as somebody else, which is not supported: ${instead}`;
 const basic = `belongs to basic authentication, which Kubernetes no longer has: ${instead}`;
 
@@ -38,8 +39,8 @@ const refusedOfUser: Record<string, string> = {
   'auth-provider': `is a plugin, and no plugin is ever run: ${instead}`,
   username: basic,
   password: basic,
-  tokenFile: file('token'),
-  'token-file': file('token'),
+  tokenFile,
+  'token-file': tokenFile,
   'client-certificate': file('client-certificate-data'),
   'client-key': file('client-key-data'),
   as: impersonation,
@@ -158,7 +159,7 @@ function readProxy(cluster: Part, policy: KubeconfigPolicy): string | undefined 
   const proxy = readURL(cluster, 'proxy-url');
   if (proxy === undefined) return undefined;
   if (!policy.allowProxy)
-    throw new Unusable(`${path} names a proxy, which is allowed only with ALLOW_PROXIED_TARGETS=true`);
+    throw new Unusable(`${path} names a proxy, which is allowed only with ALLOW_TARGET_PROXY=true`);
   const { pathname, hostname } = new URL(proxy);
   if (pathname !== '/') throw new Unusable(`${path} has a path, and a proxy has none`);
   const reason = judgeHost(hostname, policy);
@@ -173,7 +174,7 @@ function readInsecure(cluster: Part, hasAuthority: boolean, policy: KubeconfigPo
   if (value !== 'true') throw new Unusable(`${path} is neither true nor false`);
   if (!policy.allowInsecureTls) {
     throw new Unusable(
-      `${path} is allowed only with ALLOW_INSECURE_TARGETS=true: give the authority in certificate-authority-data instead`,
+      `${path} is allowed only with ALLOW_INSECURE_TLS=true: give the authority in certificate-authority-data instead`,
     );
   }
   if (hasAuthority) throw new Unusable(`${path} stands beside certificate-authority-data: leave one of them out`);

@@ -40,6 +40,8 @@ export type KubeconfigReading =
   | { problem?: never; contexts: ContextReading[]; current?: string };
 
 const maxContexts = 5000;
+// A context keeps a copy of its cluster and user: a thousand that share one of a megabyte would be a gigabyte.
+const maxKept = 64 * 1024 * 1024;
 const maxName = 253;
 
 /** Reads a kubeconfig; runs nothing, opens nothing, looks nothing up, and does not throw whatever the text. */
@@ -54,7 +56,14 @@ export function readKubeconfig(text: string, policy: KubeconfigPolicy): Kubeconf
     if (sections.contexts.size === 0) throw new Unusable('the kubeconfig has no contexts');
     if (sections.contexts.size > maxContexts) throw new Unusable('the kubeconfig has more than 5,000 contexts');
     const cache: Cache = { authorities: new Map(), keyPairs: new Map() };
-    const contexts = Array.from(sections.contexts.values(), (entry) => readContext(entry, sections, policy, cache));
+    const contexts: ContextReading[] = [];
+    let kept = 0;
+    for (const entry of sections.contexts.values()) {
+      const context = readContext(entry, sections, policy, cache);
+      kept += context.kubeconfig.length;
+      if (kept > maxKept) throw new Unusable('the contexts of the kubeconfig share too much to keep a copy for each');
+      contexts.push(context);
+    }
     const current = root['current-context'];
     return typeof current === 'string' && sections.contexts.has(current) ? { contexts, current } : { contexts };
   } catch (error) {

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemCaller } from '../src/domain/access/viewer.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+
+const PAGE = '{ viewer { name } clusters(first: 100) { totalCount nodes { databaseId name description revision } } }';
+const ROUNDS = 150;
+
+describe('an answer is never older than an acknowledged change, and never somebody else’s', () => {
+  let first: TestApp;
+  let second: TestApp;
+
+  beforeAll(async () => {
+    first = await startApp();
+    // Two servers over one file: each sees the other's commits as those of another process.
+    second = await startApp({ DATA_DIR: first.dataDir });
+    for (let index = 1; index <= 8; index++)
+      expect((await first.rest('POST', CLUSTERS, { name: `cluster-${index}` })).status).toBe(201);
+  });
+  afterAll(async () => {
+    await second.close();
+    await first.close();
+  });
+
+  it('holds while four writers and many readers work on two servers', async () => {
+    const acknowledged = new Map<number, number>();
+    const faults: string[] = [];
+    let writing = true;
+
+    const write = async (writer: number) => {
+      const id = writer + 1;
+      for (let round = 1; round <= ROUNDS; round++) {
+        const server = round % 3 === 0 ? second : first;
+        const { status } = await server.rest('PUT', `${CLUSTERS}${id}`, { description: `round ${round}` });
+        if (status === 200) acknowledged.set(id, round);
+        else faults.push(`update answered ${status}`);
+      }
+    };
+    const checkRow = (where: string, floor: number | undefined, description: string) => {
+      const seen = Number(description.replace('round ', '') || 0);
+      if (seen < (floor ?? 0)) faults.push(`${where} showed round ${seen} after ${floor} was acknowledged`);
+    };
+    const readRest = async (server: TestApp) => {
+      while (writing) {
+        const floors = new Map(acknowledged);
+        const { body } = await server.rest('GET', CLUSTERS);
+        for (const { id, description } of body) checkRow('REST', floors.get(id), description);
+      }
+    };
+    const readGraphQL = async (server: TestApp) => {
+      while (writing) {
+        const floors = new Map(acknowledged);
+        const { data } = await server.graphql(PAGE);
+        if (data.viewer.name !== 'test admin') faults.push(`the admin was answered as ${data.viewer.name}`);
+        for (const { databaseId, description } of data.clusters.nodes)
+          checkRow('GraphQL', floors.get(databaseId), description);
+      }
+    };
+    const readAsNobody = async (server: TestApp) => {
+      while (writing) {
+        const { data } = await server.graphql(PAGE, {}, { Authorization: server.nobody });
+        if (data.viewer.name !== 'test nobody' || data.clusters.totalCount !== 0)
+          faults.push('nobody was shown clusters');
+        const stranger = await server.graphql(PAGE, {}, {});
+        if (stranger.data?.clusters != null || stranger.data?.viewer != null) faults.push('a stranger was shown data');
+        const listed = await server.rest('GET', CLUSTERS, undefined, { Authorization: server.nobody });
+        if (listed.status !== 403) faults.push(`nobody's list answered ${listed.status}`);
+      }
+    };
+
+    const readers = [first, second].flatMap((server) => [readRest(server), readGraphQL(server), readAsNobody(server)]);
+    await Promise.all([0, 1, 2, 3].map(write));
+    writing = false;
+    await Promise.all(readers);
+    expect(faults).toEqual([]);
+    expect([...acknowledged.values()]).toEqual([ROUNDS, ROUNDS, ROUNDS, ROUNDS]);
+  });
+
+  it('a kept answer is sent with a hash, and 304 to one who has it, until something changes', async () => {
+    const { headers } = await first.rest('GET', CLUSTERS);
+    const etag = headers.get('etag') ?? '';
+    expect(headers.get('cache-control')).toBe('private, no-cache');
+    const again = () => first.rest('GET', CLUSTERS, undefined, { Authorization: first.admin, 'If-None-Match': etag });
+    expect(await again()).toMatchObject({ status: 304, text: '' });
+    expect((await second.rest('PUT', `${CLUSTERS}1`, { description: 'another' })).status).toBe(200);
+    expect(await again()).toMatchObject({ status: 200 });
+  });
+
+  it('a revocation by another process counts from the next request on', async () => {
+    const caller = systemCaller('command line');
+    const { id, text } = await second.domain.apiKeys.create(caller, { name: 'short-lived', roles: ['admin'] });
+    const list = () => first.rest('GET', CLUSTERS, undefined, { Authorization: text });
+    expect(await list()).toMatchObject({ status: 200 });
+    expect(await list()).toMatchObject({ status: 200 });
+    await second.domain.apiKeys.revoke(caller, id);
+    expect(await list()).toMatchObject({ status: 401 });
+  });
+
+  it('what a probe observes is computed each time, and a mutation is never shared or kept', async () => {
+    const query = '{ clusters(first: 1) { nodes { status { observedAt } } } }';
+    const answer = await fetch(`${first.url}/graphql?query=${encodeURIComponent(query)}`, {
+      headers: { Authorization: first.admin },
+    });
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get('etag')).toBeNull();
+
+    const mutation = 'mutation { createCluster(input: { name: "twice", verify: NONE }) { __typename } }';
+    const both = await Promise.all([first.graphql(mutation), first.graphql(mutation)]);
+    expect(both.map(({ data }) => data.createCluster.__typename).sort()).toEqual([
+      'CreateClusterSuccess',
+      'NameTakenError',
+    ]);
+  });
+});

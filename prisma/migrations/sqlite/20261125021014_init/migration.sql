@@ -17,13 +17,18 @@ CREATE TABLE "Cluster" (
     "credentialsVersion" INTEGER NOT NULL DEFAULT 1,
     "createdAt" DATETIME NOT NULL,
     "updatedAt" DATETIME NOT NULL,
+    "registryChange" INTEGER NOT NULL DEFAULT 0,
+    "statusChange" INTEGER NOT NULL DEFAULT 0,
     "state" TEXT NOT NULL,
     "stateSince" DATETIME NOT NULL,
     "observedAt" DATETIME,
     "version" TEXT,
     "latencyMs" REAL,
     "faultCode" TEXT,
-    "faultMessage" TEXT
+    "faultMessage" TEXT,
+    "identity" TEXT,
+    "otherIdentity" TEXT,
+    "discoveredPrometheusURL" TEXT
 );
 
 -- CreateTable
@@ -35,6 +40,19 @@ CREATE TABLE "ClusterLabel" (
 
     PRIMARY KEY ("clusterId", "key"),
     CONSTRAINT "ClusterLabel_clusterId_fkey" FOREIGN KEY ("clusterId") REFERENCES "Cluster" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+);
+
+-- CreateTable
+CREATE TABLE "ClusterTombstone" (
+    "clusterId" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "uid" TEXT NOT NULL,
+    "registryChange" INTEGER NOT NULL
+);
+
+-- CreateTable
+CREATE TABLE "ProbeRound" (
+    "replica" TEXT NOT NULL PRIMARY KEY,
+    "finishedAt" DATETIME NOT NULL
 );
 
 -- CreateTable
@@ -90,10 +108,22 @@ CREATE INDEX "Cluster_createdAt_id_idx" ON "Cluster"("createdAt", "id");
 CREATE INDEX "Cluster_state_idx" ON "Cluster"("state");
 
 -- CreateIndex
+CREATE INDEX "Cluster_registryChange_idx" ON "Cluster"("registryChange");
+
+-- CreateIndex
+CREATE INDEX "Cluster_statusChange_idx" ON "Cluster"("statusChange");
+
+-- CreateIndex
 CREATE UNIQUE INDEX "Cluster_one_default" ON "Cluster"("isDefault") WHERE "isDefault" = true;
 
 -- CreateIndex
 CREATE INDEX "ClusterLabel_key_value_idx" ON "ClusterLabel"("key", "value");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "ClusterTombstone_uid_key" ON "ClusterTombstone"("uid");
+
+-- CreateIndex
+CREATE INDEX "ClusterTombstone_registryChange_idx" ON "ClusterTombstone"("registryChange");
 
 -- CreateIndex
 CREATE INDEX "ClusterCredential_keyId_idx" ON "ClusterCredential"("keyId");
@@ -103,7 +133,6 @@ CREATE INDEX "AuditRecord_at_idx" ON "AuditRecord"("at");
 
 -- CreateIndex
 CREATE INDEX "AuditRecord_clusterUid_at_idx" ON "AuditRecord"("clusterUid", "at");
-
 
 -- What is new: every writing transaction raises one of these rows first.
 INSERT INTO "Counter" ("name", "value") VALUES ('registry', 0), ('status', 0), ('access', 0);

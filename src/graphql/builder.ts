@@ -61,6 +61,7 @@ export const builder = new SchemaBuilder<{
     nodesOnConnection: { ...counted, description: 'The rows of this page.' },
     nodeFieldOptions: { description: 'The row itself.', nullable: false },
     cursorFieldOptions: { description: 'Where this row stands; stays good when the row is deleted.' },
+    pageInfoFieldOptions: { description: 'Where this page stands.' },
     nodeQueryOptions: false,
     nodesQueryOptions: false,
   },

@@ -31,5 +31,10 @@ export function authorize(caller: Caller, action: Action): Viewer {
 
 /** The filter that leaves only the clusters the viewer may read. Nothing is left of a registry that is not theirs. */
 export function readableClusters(caller: Caller): { id?: { in: number[] } } {
-  return may(signedIn(caller), 'clusters.read') ? {} : { id: { in: [] } };
+  return mayReadClusters(caller) ? {} : { id: { in: [] } };
+}
+
+/** Whether the viewer may read the registry at all; refuses a stranger. */
+export function mayReadClusters(caller: Caller): boolean {
+  return may(signedIn(caller), 'clusters.read');
 }

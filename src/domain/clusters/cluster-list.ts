@@ -1,6 +1,6 @@
-import type { Database } from '../../storage/database.ts';
+import type { Counters, Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { readableClusters } from '../access/permissions.ts';
+import { mayReadClusters, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { invalidInput } from '../errors.ts';
 import type { ClusterState } from './cluster.ts';
@@ -12,10 +12,14 @@ import {
   orderPage,
   type PageArguments,
   readPage,
+  whereBehind,
   wherePage,
   writeCursor,
 } from './page.ts';
 import { fold } from './search.ts';
+
+/** More uids at once are refused. */
+export const MAX_UIDS = 100;
 
 /** What GraphQL wants to know of each cluster: the Pothos plugin's `query`, passed on to Prisma. */
 export type ClusterQuery = { select?: Prisma.ClusterSelect };
@@ -42,7 +46,9 @@ const MAX_SELECTOR = 10_000;
 
 /** Finds the cluster that is meant, where the caller may read it: look up and authorize in one step. */
 export function whereReadable(caller: Caller, by: ClusterBy): Prisma.ClusterWhereInput {
-  return { AND: [readableClusters(caller), 'databaseId' in by ? { id: by.databaseId } : by] };
+  const readable = readableClusters(caller);
+  if (!Object.values(by).every((value) => isStorable(String(value)))) return { id: { in: [] } };
+  return { AND: [readable, 'databaseId' in by ? { id: by.databaseId } : by] };
 }
 
 /** Reads of the registry. Each looks up and authorizes in one step: hidden and missing answer alike. */
@@ -60,7 +66,8 @@ export class ClusterList {
 
   /** The clusters with these uids, in any order; those that are missing or hidden are left out. */
   async findMany(caller: Caller, uids: readonly string[], query: ClusterQuery) {
-    const where = { uid: { in: [...uids] }, AND: readableClusters(caller) };
+    const where = { uid: { in: uids.filter(isStorable) }, AND: readableClusters(caller) };
+    if (uids.length > MAX_UIDS) throw invalidInput([{ path: ['ids'], message: `must be at most ${MAX_UIDS} ids` }]);
     const select = { ...query.select, uid: true };
     return this.#database.prisma.cluster.findMany({ select, where });
   }
@@ -84,10 +91,15 @@ export class ClusterList {
       orderBy: orderPage(page),
       ...(page.size === Number.POSITIVE_INFINITY ? {} : { take: page.size + 1 }),
     });
-    const { rows, ...more } = cutPage(found as (CursorRow & (typeof found)[number])[], page);
+    const behind = whereBehind(page);
+    const { rows, ...more } = cutPage(found as (CursorRow & (typeof found)[number])[], page, {
+      behind: behind !== undefined && (await this.#exists({ AND: [matching, behind] })),
+    });
     return {
       edges: rows.map((node) => ({ node, cursor: writeCursor(node, order) })),
       ...more,
+      /** How much goes on in a registry stays hidden from those who may not read it. */
+      known: (counters: Counters) => (mayReadClusters(caller) ? counters : { registry: 0, status: 0 }),
       totalCount: () => prisma.cluster.count({ where: matching }),
       stateCounts: async () => {
         const groups = await prisma.cluster.groupBy({
@@ -100,10 +112,22 @@ export class ClusterList {
       },
     };
   }
+
+  async #exists(where: Prisma.ClusterWhereInput): Promise<boolean> {
+    return (await this.#database.prisma.cluster.findFirst({ select: { id: true }, where })) !== null;
+  }
+}
+
+/** Whether a database can hold the text: what it cannot hold, no row has. */
+function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
 }
 
 function whereFilter({ search, names, states, enabled, labelSelector }: ClusterFilter): Prisma.ClusterWhereInput {
   const issue = (field: string, message: string) => invalidInput([{ path: ['filter', field], message }]);
+  const unstorable = 'must not hold NUL characters or lone surrogates';
+  if (search != null && !isStorable(search)) throw issue('search', unstorable);
+  if (names && !names.every(isStorable)) throw issue('names', unstorable);
   if ((search?.length ?? 0) > MAX_SEARCH) throw issue('search', `must be at most ${MAX_SEARCH} characters`);
   if ((names?.length ?? 0) > MAX_NAMES) throw issue('names', `must be at most ${MAX_NAMES} names`);
   if ((labelSelector?.length ?? 0) > MAX_SELECTOR)

@@ -29,8 +29,8 @@ interface Cursor {
   readonly id: number;
 }
 
-const DEFAULT_PAGE = 50;
-const MAX_PAGE = 100;
+export const DEFAULT_PAGE = 50;
+export const MAX_PAGE = 100;
 
 /** Where a page begins and ends, which way it is read, and how many rows it wants; `size` is Infinity without a limit. */
 export interface Page {
@@ -75,7 +75,10 @@ export function writeCursor(row: CursorRow, { field }: ClusterOrder): string {
 /** Reads a cursor that `writeCursor` made; undefined for any other text. */
 export function readCursor(text: string): Cursor | undefined {
   try {
-    const parsed: unknown = JSON.parse(Buffer.from(text, 'base64url').toString('utf8'));
+    const bytes = Buffer.from(text, 'base64url');
+    const parsed: unknown = JSON.parse(bytes.toString('utf8'));
+    // Decoding passes over what is no base64.
+    if (bytes.toString('base64url') !== text) return undefined;
     if (!Array.isArray(parsed) || parsed.length !== 3) return undefined;
     const [field, value, id] = parsed;
     const valueFits =
@@ -96,6 +99,13 @@ function isTime(value: unknown): boolean {
 export function wherePage({ order, after, before }: Page): Prisma.ClusterWhereInput {
   const forward = order.direction === 'ASC';
   return { AND: [...(after ? [beyond(after, forward)] : []), ...(before ? [beyond(before, !forward)] : [])] };
+}
+
+/** The rows on the far side of the cursor that the page begins at; undefined without one. */
+export function whereBehind({ order, backward, after, before }: Page): Prisma.ClusterWhereInput | undefined {
+  const cursor = backward ? before : after;
+  const forward = order.direction === 'ASC';
+  return cursor && { NOT: beyond(cursor, backward ? !forward : forward) };
 }
 
 function beyond({ field, value, id }: Cursor, greater: boolean): Prisma.ClusterWhereInput {
@@ -126,13 +136,13 @@ export function orderPage({ order, backward }: Page): Prisma.ClusterOrderByWithR
 }
 
 /** Cuts the one row too many that tells whether there are more. */
-export function cutPage<Row>(rows: Row[], { size, backward, after, before }: Page) {
+export function cutPage<Row>(rows: Row[], { size, backward }: Page, { behind }: { behind: boolean }) {
   const more = rows.length > size;
   const kept = more ? rows.slice(0, size) : rows;
   if (backward) kept.reverse();
   return {
     rows: kept,
-    hasNextPage: backward ? before !== undefined : more,
-    hasPreviousPage: backward ? more : after !== undefined,
+    hasNextPage: backward ? behind : more,
+    hasPreviousPage: backward ? more : behind,
   };
 }

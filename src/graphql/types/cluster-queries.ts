@@ -1,15 +1,14 @@
 import { queryFromInfo } from '@pothos/plugin-prisma';
 import type { GraphQLResolveInfo } from 'graphql';
 import type { ClusterState } from '../../domain/clusters/cluster.ts';
-import type { ClusterBy, ClusterQuery } from '../../domain/clusters/cluster-list.ts';
-import { invalidInput } from '../../domain/errors.ts';
+import { type ClusterBy, type ClusterQuery, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
+import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/clusters/page.ts';
+import type { Counters } from '../../storage/database.ts';
 import { builder } from '../builder.ts';
 import type { Context } from '../context.ts';
 import { decodeGlobalId } from '../global-id.ts';
 import { Cluster, ClusterStateEnum } from './cluster.ts';
 import { describedEnum } from './enums.ts';
-
-const MAX_NODES = 100;
 
 export const ClusterByInput = builder.inputType('ClusterBy', {
   description: 'One of the three ways to name a cluster.',
@@ -95,10 +94,9 @@ builder.queryFields((t) => ({
     type: [builder.nodeInterfaceRef()],
     nullable: { list: false, items: true },
     description: 'At most 100 by their global ids, in that order; null for each that is not there.',
-    complexity: ({ ids }) => ({ field: 1, multiplier: ids.length }),
+    complexity: ({ ids }) => ({ field: 1, multiplier: Math.min(ids.length, MAX_UIDS) }),
     args: { ids: t.arg.idList({ required: true, description: 'The global ids.' }) },
     resolve: async (_root, { ids }, context, info) => {
-      if (ids.length > MAX_NODES) throw invalidInput([{ path: ['ids'], message: `must be at most ${MAX_NODES} ids` }]);
       const bys = ids.map((id) => clusterBy({ id }));
       const uids = bys.flatMap((by) => ('uid' in by ? [by.uid] : []));
       const found = await context.clusterList.findMany(context.caller, uids, clusterQuery(context, info));
@@ -123,7 +121,11 @@ builder.queryFields((t) => ({
     {
       type: Cluster,
       description: 'The registry, a page at a time; ordered by database id unless told otherwise.',
-      complexity: ({ first, last }) => ({ field: 1, multiplier: Math.max(1, first ?? last ?? 50) }),
+      // More than a page is refused by its name, not by its cost.
+      complexity: ({ first, last }) => ({
+        field: 1,
+        multiplier: Math.min(Math.max(1, first ?? last ?? DEFAULT_PAGE), MAX_PAGE),
+      }),
       args: {
         filter: t.arg({ type: ClusterFilterInput, description: 'Only clusters for which this holds.' }),
         orderBy: t.arg({ type: ClusterOrderInput, description: 'The order; by database id when absent.' }),
@@ -159,8 +161,10 @@ builder.queryFields((t) => ({
         }),
         changesCursor: t.string({
           description: 'Where changes after this page begin.',
-          resolve: (_page, _args, { counters }) =>
-            Buffer.from(`${counters.registry}.${counters.status}`).toString('base64url'),
+          resolve: (page, _args, { counters }) => {
+            const { registry, status } = (page as unknown as Counts).known(counters);
+            return Buffer.from(`${registry}.${status}`).toString('base64url');
+          },
         }),
       }),
     },
@@ -169,6 +173,7 @@ builder.queryFields((t) => ({
 }));
 
 interface Counts {
+  known(counters: Counters): Pick<Counters, 'registry' | 'status'>;
   totalCount(): Promise<number>;
   stateCounts(): Promise<{ state: ClusterState; count: number }[]>;
 }

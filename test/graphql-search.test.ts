@@ -1,0 +1,86 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fold } from '../src/domain/clusters/search.ts';
+import { startApp, type TestApp } from './support/app.ts';
+
+let app: TestApp;
+const clusters: [name: string, description: string][] = [
+  ['Prod-EU', 'Frankfurt\nsecond line'],
+  ['straße', ''],
+  ['ΟΔΟΣ ΑΘΗΝΑΣ', ''],
+  ['100%', 'a_b\\c'],
+  ['axb', 'İstanbul'],
+  ['emoji 👩‍🚀', 'ﬁne'],
+];
+beforeAll(async () => {
+  app = await startApp();
+  for (const [name, description] of clusters)
+    await app.graphql(`mutation ($input: CreateClusterInput!) { createCluster(input: $input) { __typename } }`, {
+      input: { name, description, verify: 'NONE' },
+    });
+});
+afterAll(() => app.close());
+
+const search = async (search: string): Promise<string[]> => {
+  const { data, errors } = await app.graphql(
+    'query ($search: String) { clusters(filter: { search: $search }) { nodes { name } } }',
+    { search },
+  );
+  expect(errors).toBeUndefined();
+  return data.clusters.nodes.map(({ name }: { name: string }) => name);
+};
+
+describe('search', () => {
+  it.each([
+    ['prod', ['Prod-EU']],
+    ['PROD-eu', ['Prod-EU']],
+    ['FRANK', ['Prod-EU']],
+    ['furt\nSECOND', ['Prod-EU']],
+    ['STRASSE', ['straße']],
+    ['Straße', ['straße']],
+    ['οδος', ['ΟΔΟΣ ΑΘΗΝΑΣ']],
+    ['οδοσ', ['ΟΔΟΣ ΑΘΗΝΑΣ']],
+    ['δοσ αθ', ['ΟΔΟΣ ΑΘΗΝΑΣ']],
+    ['i\u0307STANBUL', ['axb']],
+    ['👩‍🚀', ['emoji 👩‍🚀']],
+    ['FINE', ['emoji 👩‍🚀']],
+  ])('of %j looks in name and description in any letter case', async (text, found) => {
+    expect(await search(text)).toEqual(found);
+  });
+
+  it.each([
+    ['%', ['100%']],
+    ['_', ['100%']],
+    ['\\', ['100%']],
+    ['a_b', ['100%']],
+    ['0%', ['100%']],
+    ['%0', []],
+    ['a%b', []],
+    ['_\\', []],
+    ['[a-z]', []],
+    ['*', []],
+  ])('takes %j as it stands', async (text, found) => {
+    expect(await search(text)).toEqual(found);
+  });
+
+  it('does not run from the name into the description', async () => {
+    expect(await search('Prod-EU\nFrankfurt')).toEqual([]);
+    expect(await search('euf')).toEqual([]);
+  });
+
+  it('of an empty text finds everything', async () => {
+    expect(await search('')).toHaveLength(clusters.length);
+  });
+
+  it('finds any part of any text, in either letter case', () => {
+    fc.assert(
+      fc.property(fc.array(fc.string({ unit: 'grapheme', maxLength: 5 }), { minLength: 3, maxLength: 3 }), (parts) => {
+        const [before, part, after] = parts as [string, string, string];
+        const text = fold(before + part + after);
+        for (const asked of [part, part.toLowerCase(), part.toUpperCase()]) expect(text).toContain(fold(asked));
+        expect(text).not.toMatch(/[%_\\]/);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});

@@ -12,7 +12,7 @@ import { createGraphQL } from './graphql/yoga.ts';
 import type { Logger } from './log.ts';
 import { createRest } from './rest/router.ts';
 import { createHttpServer, maskFor } from './server/http.ts';
-import { closeServer, listen } from './server/listen.ts';
+import { listen } from './server/listen.ts';
 import { openDatabase } from './storage/database.ts';
 import { loadKeyRing } from './storage/key-file.ts';
 import { Seal } from './storage/seal.ts';
@@ -68,12 +68,12 @@ export async function serve(config: Config, log: Logger, domain: Domain): Promis
     graphql: createGraphQL({ log }),
     rest: createRest({ maxBody: config.maxBody, mask: maskFor(log) }),
   });
-  await listen(server, config);
+  const stop = await listen(server, config);
   const { address, family, port } = server.address() as AddressInfo;
   return {
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     close: async () => {
-      await closeServer(server);
+      await stop();
       await domain.close();
     },
   };

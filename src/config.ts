@@ -3,6 +3,10 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { StartupError } from './storage/startup-error.ts';
 
+// With either of these the yaml library prints every token that it reads, and kubeconfigs hold secrets.
+delete process.env.LOG_TOKENS;
+delete process.env.LOG_STREAM;
+
 const flag = z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true');
 const list = z.string().transform((value) =>
   value
@@ -147,11 +151,17 @@ function given(environment: NodeJS.ProcessEnv, name: Name): string | undefined {
   const file = (VARIABLES[name] as Variable).secret ? environment[`${name}_FILE`] : undefined;
   if (!file) return own;
   if (own !== undefined) throw new StartupError(`${name} and ${name}_FILE are both set: unset one of them.`);
+  const text = readSecret(name, file);
+  if (text === '') throw new StartupError(`${name}_FILE names ${file}, which is empty: put the secret in it.`);
+  return text;
+}
+
+function readSecret(name: Name, file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown';
-    throw new StartupError(`${name}_FILE names ${file}, which cannot be read (${code}).`);
+    throw new StartupError(`${name}_FILE names ${file}, which cannot be read (${code}): make it readable or unset it.`);
   }
 }
 

@@ -30,12 +30,12 @@ async function declareKeys(config: Config, log: Logger, { apiKeys }: Domain, ter
   const { weak } = await explained(() => apiKeys.declare(caller, config.adminApiKey));
   if (weak)
     log.warn(
-      'ADMIN_API_KEY is weak (under 128 bits): it is accepted on loopback alone; replace its secret with `openssl rand -hex 32`',
+      'ADMIN_API_KEY is weak (under 128 bits): it is accepted on loopback alone; replace its secret with one from: openssl rand -hex 32',
     );
-  const key = await apiKeys.ensureFirst(caller);
-  if (key === undefined) return;
-  if (terminal) process.stdout.write(`\n  Your admin API key, shown this once:\n\n    ${key}\n\n`);
-  else log.info({ file: await keepKey(config.dataDir, key) }, 'the first admin API key was made; this file holds it');
+  await apiKeys.ensureFirst(caller, async (key) => {
+    if (terminal) process.stdout.write(`\n  Your admin API key, shown this once:\n\n    ${key}\n\n`);
+    else log.info({ file: await keepKey(config.dataDir, key) }, 'the first admin API key was made; this file holds it');
+  });
 }
 
 async function keepKey(dataDir: string, key: string): Promise<string> {
@@ -47,7 +47,9 @@ async function keepKey(dataDir: string, key: string): Promise<string> {
   return path;
 }
 
-async function importKubeconfig(path: string, log: Logger, { clusterImport }: Domain): Promise<void> {
+async function importKubeconfig(path: string, log: Logger, { clusterImport, database }: Domain): Promise<void> {
+  // Later starts need the file no more.
+  if ((await database.prisma.cluster.count()) > 0) return;
   const kubeconfig = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new StartupError(`IMPORT_KUBECONFIG names ${path}, which cannot be read (${error.code}).`);
   });

@@ -3,7 +3,10 @@ import type { Config } from '../config.ts';
 
 /** One command: what it takes, and what it does. `run` answers the exit code. */
 export interface Command {
-  readonly parameters: string;
+  /** The words that follow its options, such as FILE; each must be given. */
+  readonly positionals: readonly string[];
+  /** What else its line in the usage shows. */
+  readonly synopsis?: string;
   readonly about: string;
   readonly options: ParseArgsOptionsConfig;
   readonly run: (given: {

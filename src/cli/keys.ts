@@ -1,75 +1,73 @@
-import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { ApiKeys } from '../domain/access/api-keys.ts';
 import { systemCaller } from '../domain/access/viewer.ts';
-import { openDatabase } from '../storage/database.ts';
 import { type Command, UsageError } from './command.ts';
+import { requireDatabase, withDatabase } from './database.ts';
 
 const caller = systemCaller('command line');
 
 export const createKey: Command = {
-  parameters: '--name NAME [--role admin] [--expires DATE]',
+  positionals: [],
+  synopsis: '--name NAME [--role admin] [--expires DATE]',
   about: 'makes an API key and shows it this once',
   options: {
     name: { type: 'string' },
     role: { type: 'string', multiple: true },
     expires: { type: 'string' },
   },
-  run: ({ config, values: { name, role, expires } }) =>
-    withKeys(config, async (keys) => {
-      if (typeof name !== 'string') throw new UsageError('keys create needs --name NAME.');
-      const expiresAt = typeof expires === 'string' ? readDate(expires) : undefined;
-      const roles = Array.isArray(role) ? role.map(String) : [];
-      const { text } = await keys.create(caller, { name, roles, expiresAt });
-      process.stdout.write(`${text}\n`);
-      if (roles.length === 0)
-        process.stderr.write(
-          'This key holds no role: it signs in and may do nothing. Use --role admin for one that may.\n',
-        );
-    }),
+  run: async ({ config, values: { name, role, expires } }) => {
+    if (typeof name !== 'string') throw new UsageError('keys create needs --name NAME.');
+    const expiresAt = typeof expires === 'string' ? readDate(expires) : undefined;
+    const roles = Array.isArray(role) ? role.map(String) : [];
+    const { text } = await withKeys(config, (keys) => keys.create(caller, { name, roles, expiresAt }));
+    process.stdout.write(`${text}\n`);
+    if (roles.length === 0)
+      process.stderr.write(
+        'This key holds no role: it signs in and may do nothing. Use --role admin for one that may.\n',
+      );
+    return 0;
+  },
 };
 
 export const listKeys: Command = {
-  parameters: '',
+  positionals: [],
   about: 'lists the API keys, without their secrets',
-  options: {},
-  run: ({ config }) =>
-    withKeys(config, async (keys) => {
-      const rows = (await keys.list()).map((key) => ({
-        id: key.id,
-        name: key.name,
-        roles: Array.isArray(key.roles) ? key.roles.join(', ') : '',
-        source: key.source,
-        created: key.createdAt.toISOString(),
-        expires: key.expiresAt?.toISOString() ?? 'never',
-        note: [key.disabled ? 'disabled' : '', key.weak ? 'weak' : ''].filter(Boolean).join(', '),
-      }));
-      if (rows.length > 0) console.table(rows);
-      else process.stdout.write('There are no API keys.\n');
-    }),
+  options: { json: { type: 'boolean' } },
+  synopsis: '[--json]',
+  run: async ({ config, values: { json } }) => {
+    requireDatabase(config);
+    const keys = (await withKeys(config, (keys) => keys.list())).map((key) => ({
+      id: key.id,
+      name: key.name,
+      roles: Array.isArray(key.roles) ? key.roles.join(', ') : '',
+      source: key.source,
+      created: key.createdAt.toISOString(),
+      expires: key.expiresAt?.toISOString() ?? 'never',
+      note: [key.disabled ? 'disabled' : '', key.weak ? 'weak' : ''].filter(Boolean).join(', '),
+    }));
+    if (json) process.stdout.write(`${JSON.stringify(keys, null, 2)}\n`);
+    else if (keys.length > 0) console.table(keys);
+    else process.stderr.write('There are no API keys.\n');
+    return 0;
+  },
 };
 
 export const revokeKey: Command = {
-  parameters: 'ID',
+  positionals: ['ID'],
   about: 'forgets an API key; it is refused from the next request on',
   options: {},
-  run: ({ config, positionals: [id] }) =>
-    withKeys(config, async (keys) => {
-      const number = /^(?:kite)?([1-9][0-9]{0,9})$/.exec(id ?? '')?.[1];
-      if (!number) throw new UsageError('keys revoke needs the ID of a key: see keys list.');
-      await keys.revoke(caller, Number(number));
-      process.stdout.write(`API key ${number} is revoked.\n`);
-    }),
+  run: async ({ config, positionals: [id] }) => {
+    const number = Number(/^(?:kite)?([1-9][0-9]{0,9})$/.exec(id ?? '')?.[1]);
+    if (!(number < 2 ** 31)) throw new UsageError('keys revoke takes the ID of a key: see keys list.');
+    requireDatabase(config);
+    await withKeys(config, (keys) => keys.revoke(caller, number));
+    process.stdout.write(`API key ${number} is revoked.\n`);
+    return 0;
+  },
 };
 
-async function withKeys(config: Config, work: (keys: ApiKeys) => Promise<void>): Promise<number> {
-  const database = await openDatabase({ file: join(config.dataDir, 'kitestring.db') });
-  try {
-    await work(new ApiKeys({ database, now: () => new Date() }));
-    return 0;
-  } finally {
-    await database.close();
-  }
+function withKeys<T>(config: Config, work: (keys: ApiKeys) => Promise<T>): Promise<T> {
+  return withDatabase(config, (database) => work(new ApiKeys({ database, now: () => new Date() })));
 }
 
 function readDate(text: string): Date {

@@ -1,0 +1,88 @@
+import type { CounterName, Database, Transaction } from './database.ts';
+
+const COUNTERS: readonly CounterName[] = ['access', 'registry', 'status'];
+/** These do not simply become what they were; `_prisma_migrations` tells of the file, not of its content. */
+const APART = ['_prisma_migrations', 'Counter', 'ApiKey', 'AuditRecord'];
+
+type Run = (sql: string) => Promise<number>;
+
+/**
+ * Puts the content of another database of the same models in the place of this one's, in one transaction that other
+ * processes see whole. What only ever grows goes on from here, so that nothing kept or connected anywhere passes for
+ * fresh: counters, revisions and ids. Keys that were revoked or disabled since stay so, declared ones stay as they are,
+ * and no audit record is lost. `finish` runs inside the transaction.
+ */
+export async function restoreInto<T>(
+  database: Database,
+  file: string,
+  finish: (tx: Transaction) => Promise<T>,
+): Promise<T> {
+  const { prisma } = database;
+  await prisma.$executeRaw`ATTACH DATABASE ${file} AS "backup"`;
+  try {
+    return await database.write(COUNTERS, async (tx) => {
+      const run: Run = (sql) => tx.$executeRawUnsafe(sql);
+      await run('PRAGMA defer_foreign_keys = ON');
+      await restoreRows(tx, run);
+      await restoreApiKeys(tx, run);
+      await addAuditRecords(tx, run);
+      await goOn(run);
+      return finish(tx);
+    });
+  } finally {
+    await prisma.$executeRaw`DETACH DATABASE "backup"`;
+  }
+}
+
+async function restoreRows(tx: Transaction, run: Run): Promise<void> {
+  const found = await tx.$queryRaw<{ name: string }[]>`
+    SELECT "name" FROM main.sqlite_master WHERE "type" = 'table' AND "name" NOT LIKE 'sqlite\\_%' ESCAPE '\\'`;
+  const tables = found.map(({ name }) => name).filter((name) => !APART.includes(name));
+  // All of them before the first row is written: a delete cascades to the tables that refer to it.
+  for (const table of tables) await run(`DELETE FROM main."${table}"`);
+  for (const table of tables) {
+    const columns = (await columnsOf(tx, table)).join();
+    await run(`INSERT INTO main."${table}" (${columns}) SELECT ${columns} FROM "backup"."${table}"`);
+  }
+}
+
+/** A key that is in the backup and whose id was given out here, but which no longer stands, was revoked since. */
+async function restoreApiKeys(tx: Transaction, run: Run): Promise<void> {
+  const columns = await columnsOf(tx, 'ApiKey');
+  const updates = columns.filter((column) => column !== '"disabled"').map((column) => `${column} = excluded.${column}`);
+  await run(`DELETE FROM main."ApiKey"
+    WHERE "source" <> 'CONFIGURATION' AND "id" NOT IN (SELECT "id" FROM "backup"."ApiKey")`);
+  await run(`INSERT INTO main."ApiKey" (${columns.join()})
+    SELECT ${columns.join()} FROM "backup"."ApiKey" AS kept
+    WHERE kept."source" <> 'CONFIGURATION' AND (
+      kept."id" IN (SELECT "id" FROM main."ApiKey")
+      OR kept."id" > coalesce((SELECT "seq" FROM main.sqlite_sequence WHERE "name" = 'ApiKey'), 0))
+    ON CONFLICT ("id") DO UPDATE SET ${updates.join()}, "disabled" = max("disabled", excluded."disabled")
+    WHERE "ApiKey"."source" <> 'CONFIGURATION'`);
+}
+
+async function addAuditRecords(tx: Transaction, run: Run): Promise<void> {
+  const columns = (await columnsOf(tx, 'AuditRecord')).filter((column) => column !== '"id"');
+  const same = columns.map((column) => `here.${column} IS kept.${column}`).join(' AND ');
+  await run(`INSERT INTO main."AuditRecord" (${columns.join()})
+    SELECT ${columns.join()} FROM "backup"."AuditRecord" AS kept
+    WHERE NOT EXISTS (SELECT 1 FROM main."AuditRecord" AS here WHERE ${same}) ORDER BY kept."id"`);
+}
+
+async function goOn(run: Run): Promise<void> {
+  await run(`UPDATE main."Counter" SET "value" = max("value",
+    coalesce((SELECT kept."value" FROM "backup"."Counter" AS kept WHERE kept."name" = "Counter"."name"), 0) + 1)`);
+  // No revision has ever been above the registry's counter: each change raises both by one.
+  const registry = `(SELECT "value" FROM main."Counter" WHERE "name" = 'registry')`;
+  await run(`UPDATE main."Cluster" SET "revision" = ${registry}, "credentialsVersion" = ${registry}`);
+  await run(`UPDATE main.sqlite_sequence SET "seq" = max("seq",
+    coalesce((SELECT kept."seq" FROM "backup".sqlite_sequence AS kept WHERE kept."name" = sqlite_sequence."name"), 0))`);
+  await run(`INSERT INTO main.sqlite_sequence ("name", "seq") SELECT "name", "seq" FROM "backup".sqlite_sequence
+    WHERE "name" NOT IN (SELECT "name" FROM main.sqlite_sequence)`);
+}
+
+/** In quotes. By name, since another history of migrations may have left them in another order. */
+async function columnsOf(tx: Transaction, table: string): Promise<string[]> {
+  const found = await tx.$queryRaw<{ name: string }[]>`SELECT "name" FROM pragma_table_info(${table}, 'main')`;
+  return found.map(({ name }) => `"${name}"`);
+}

@@ -1,0 +1,375 @@
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { CLUSTERS } from './support/app.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { failToStart, firstKey, type Running, startProcess } from './support/process.ts';
+
+const WEAK = 'kite7-adminsecret';
+const STRONG = `kite7-${'0123456789abcdef'.repeat(4)}`;
+const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
+
+async function statusOf({ url }: { url: string }, key: string, headers: Record<string, string> = {}): Promise<number> {
+  const response = await fetch(`${url}${CLUSTERS}`, { headers: { Authorization: key, ...headers } });
+  await response.arrayBuffer();
+  return response.status;
+}
+
+async function create({ url }: { url: string }, key: string, body: object): Promise<Response> {
+  return fetch(`${url}${CLUSTERS}`, { method: 'POST', headers: { Authorization: key }, body: JSON.stringify(body) });
+}
+
+function rowsOf(dataDir: string, sql: string) {
+  const database = new DatabaseSync(join(dataDir, 'kitestring.db'), { readOnly: true });
+  try {
+    return database.prepare(sql).all();
+  } finally {
+    database.close();
+  }
+}
+
+const modeOf = async (...path: string[]) => (await stat(join(...path))).mode & 0o777;
+
+describe('a first start', () => {
+  it('makes the database, the key file and the admin key, each for its owner alone', async () => {
+    const dataDir = join(await temporaryDirectory(), 'not', 'there yet');
+    const app = await startProcess({ dataDir });
+    const key = await firstKey(dataDir);
+    expect(await statusOf(app, key)).toBe(200);
+    expect(await modeOf(dataDir)).toBe(0o700);
+    for (const file of ['admin-api-key', 'seal-keys', 'kitestring.db']) expect(await modeOf(dataDir, file)).toBe(0o600);
+    expect(app.output()).toContain(join(dataDir, 'admin-api-key'));
+    expect(app.output()).not.toContain(key);
+    expect(app.output()).not.toContain(key.slice(6));
+    await app.stop();
+
+    const again = await startProcess({ dataDir });
+    expect(await statusOf(again, key)).toBe(200);
+    expect(rowsOf(dataDir, 'SELECT id FROM ApiKey')).toHaveLength(1);
+    expect(again.output()).not.toContain('admin-api-key');
+  });
+
+  it('shows the key on a terminal alone', async () => {
+    const dataDir = await temporaryDirectory();
+    const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
+    const { stdout } = await promisify(execFile)(
+      'script',
+      ['-qec', `${process.execPath} --import "data:text/javascript,${END_WHEN_LISTENING}" ${main}`, '/dev/null'],
+      { env: { PATH: process.env.PATH ?? '', PORT: '0', DATA_DIR: dataDir } },
+    );
+    const [key = ''] = /kite1-\S+/.exec(stdout) ?? [];
+    expect(await readdir(dataDir)).not.toContain('admin-api-key');
+    expect(await statusOf(await startProcess({ dataDir }), key)).toBe(200);
+  });
+
+  it('is one where two happen at once', async () => {
+    const dataDir = await temporaryDirectory();
+    const apps = await Promise.all([startProcess({ dataDir }), startProcess({ dataDir })]);
+    const key = await firstKey(dataDir);
+    for (const app of apps) expect(await statusOf(app, key)).toBe(200);
+    expect(rowsOf(dataDir, 'SELECT id FROM ApiKey')).toEqual([{ id: 1 }]);
+    // What one has sealed, the other opens.
+    const [first, second] = apps as [Running, Running];
+    const { id } = (await (await create(first, key, { name: 'one', config: kubeconfig() })).json()) as { id: number };
+    const response = await fetch(`${second.url}${CLUSTERS}${id}`, {
+      ...{ method: 'PUT', headers: { Authorization: key }, body: JSON.stringify({ config: kubeconfig() }) },
+    });
+    expect(response.status).toBe(200);
+    expect(await readdir(dataDir)).toEqual(expect.not.arrayContaining([expect.stringMatching(/migrating|draft/)]));
+  });
+
+  it('takes NODE_ENV=production', async () => {
+    const dataDir = await temporaryDirectory();
+    const app = await startProcess({ dataDir, environment: { NODE_ENV: 'production' } });
+    expect(await statusOf(app, await firstKey(dataDir))).toBe(200);
+  });
+});
+
+// `script` has no signals to give: the process ends itself once its server listens.
+const END_WHEN_LISTENING = encodeURIComponent(
+  "import{Server}from'node:net';const listen=Server.prototype.listen;" +
+    "Server.prototype.listen=function(...a){this.once('listening',()=>setImmediate(()=>process.kill(process.pid,'SIGTERM')));return listen.apply(this,a)}",
+);
+
+describe('ADMIN_API_KEY', () => {
+  it('is made, marked, replaced when its secret changes and disabled when the variable is gone', async () => {
+    const dataDir = await temporaryDirectory();
+    const marks = () => rowsOf(dataDir, 'SELECT id, source, weak, disabled FROM ApiKey');
+    const declared = { id: 7, source: 'CONFIGURATION' };
+
+    let app = await startProcess({ dataDir, environment: { ADMIN_API_KEY: WEAK } });
+    expect(await statusOf(app, WEAK)).toBe(200);
+    expect(marks()).toEqual([{ ...declared, weak: 1, disabled: 0 }]);
+    expect(app.output()).toMatch(/ADMIN_API_KEY is weak.*openssl rand/);
+    expect(app.output()).not.toContain('adminsecret');
+    expect(await readdir(dataDir)).not.toContain('admin-api-key');
+    for (const header of ['Forwarded', 'X-Forwarded-For', 'X-Forwarded-Proto'])
+      expect(await statusOf(app, WEAK, { [header]: 'for=10.0.0.1' })).toBe(401);
+    await app.stop();
+
+    app = await startProcess({ dataDir, environment: { ADMIN_API_KEY: STRONG } });
+    expect([await statusOf(app, WEAK), await statusOf(app, STRONG)]).toEqual([401, 200]);
+    expect(await statusOf(app, STRONG, { Forwarded: 'for=10.0.0.1' })).toBe(200);
+    expect(marks()).toEqual([{ ...declared, weak: 0, disabled: 0 }]);
+    expect(app.output()).not.toContain('is weak');
+    await app.stop();
+
+    app = await startProcess({ dataDir });
+    expect(await statusOf(app, STRONG)).toBe(401);
+    expect(marks()).toEqual([{ ...declared, weak: 0, disabled: 1 }]);
+  });
+
+  it('that is weak is refused wherever it does not listen on loopback alone', async () => {
+    const dataDir = await temporaryDirectory();
+    const environment = { ADMIN_API_KEY: WEAK, HOST: '0.0.0.0', SEAL_KEY };
+    const app = await startProcess({ dataDir, environment });
+    const local = { url: app.url.replace('0.0.0.0', '127.0.0.1') };
+    expect(await statusOf(local, WEAK)).toBe(401);
+  });
+
+  it('takes the place of a key that has its id', async () => {
+    const dataDir = await temporaryDirectory();
+    await (await startProcess({ dataDir })).stop();
+    const first = await firstKey(dataDir);
+    const declared = STRONG.replace('kite7', 'kite1');
+    const app = await startProcess({ dataDir, environment: { ADMIN_API_KEY: declared } });
+    expect([await statusOf(app, first), await statusOf(app, declared)]).toEqual([401, 200]);
+  });
+});
+
+describe('IMPORT_KUBECONFIG', () => {
+  it('imports into an empty registry alone, and KUBECONFIG is never read', async () => {
+    const dataDir = await temporaryDirectory();
+    const file = join(dataDir, 'kubeconfig');
+    await writeFile(file, kubeconfig());
+    const names = () => rowsOf(dataDir, 'SELECT name, isDefault FROM Cluster');
+
+    await (await startProcess({ dataDir, environment: { KUBECONFIG: file } })).stop();
+    expect(names()).toEqual([]);
+    await (await startProcess({ dataDir, environment: { IMPORT_KUBECONFIG: file } })).stop();
+    const imported = names();
+    expect(imported).toHaveLength(1);
+    expect(imported[0]?.isDefault).toBe(1);
+
+    await rm(file);
+    await (await startProcess({ dataDir, environment: { IMPORT_KUBECONFIG: file } })).stop();
+    expect(names()).toEqual(imported);
+  });
+});
+
+describe('a start that cannot go on', () => {
+  const refusal = async (environment: Record<string, string>, dataDir?: string, before?: string) => {
+    const directory = dataDir ?? (await temporaryDirectory());
+    const { code, stdout, stderr } = await failToStart({
+      dataDir: directory,
+      environment,
+      ...(before === undefined ? {} : { before }),
+    });
+    expect(code).toBe(1);
+    // One line, no stack, and nothing that looks like success.
+    expect(stderr).toMatch(/^[^\n]+\n$/);
+    expect(stderr).not.toMatch(/ {4}at |Error:/);
+    expect(stdout).not.toContain('listens');
+    return stderr;
+  };
+
+  it('says so for each kind of wrong variable, without the secret', async () => {
+    expect(await refusal({ PORT: 'http' })).toMatch(/^PORT must be/);
+    expect(await refusal({ HOST: '0.0.0.0' })).toMatch(/set SEAL_KEY/);
+    expect(await refusal({ DATABASE_URL: 'postgresql://db/x' })).toMatch(/^DATABASE_URL is set/);
+    for (const [name, value] of [
+      ['SEAL_KEY', 'canary-too-short'],
+      ['ADMIN_API_KEY', 'canary'],
+      ['ADMIN_API_KEY', 'kite2147483647-canary'],
+    ] as const) {
+      const sentence = await refusal({ [name]: value });
+      expect(sentence).toContain(name);
+      expect(sentence).not.toContain('canary');
+    }
+  });
+
+  it('says so for a kubeconfig to import that is not there, or is none', async () => {
+    const directory = await temporaryDirectory();
+    const file = join(directory, 'kubeconfig');
+    expect(await refusal({ IMPORT_KUBECONFIG: file })).toMatch(/^IMPORT_KUBECONFIG names .*ENOENT/);
+    await writeFile(file, 'token: [canary');
+    const sentence = await refusal({ IMPORT_KUBECONFIG: file });
+    expect(sentence).toMatch(/^IMPORT_KUBECONFIG: /);
+    expect(sentence).not.toContain('canary');
+  });
+
+  it('says so when the port is taken', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void taken.close());
+    await once(taken, 'listening');
+    const { port } = taken.address() as { port: number };
+    expect(await refusal({ PORT: String(port) })).toMatch(`Port ${port} on 127.0.0.1 is taken`);
+  });
+
+  it('says so when it has no such address', async () => {
+    expect(await refusal({ HOST: '192.0.2.1', SEAL_KEY })).toMatch(/^Cannot listen on 192.0.2.1/);
+  });
+
+  it('says so when the data directory cannot be written', async () => {
+    const file = join(await temporaryDirectory(), 'file');
+    await writeFile(file, '');
+    for (const dataDir of [file, join(file, 'data'), '/proc/kitestring'])
+      expect(await refusal({}, dataDir)).toMatch(/cannot be written \(\w+\).*DATA_DIR/);
+  });
+
+  it('says so when the database is none, and leaves it as it is', async () => {
+    const dataDir = await temporaryDirectory();
+    const text = 'not a database, but somebody may want it\n'.repeat(100);
+    await writeFile(join(dataDir, 'kitestring.db'), text);
+    expect(await refusal({}, dataDir)).toMatch(/is not a database: move it away/);
+    expect(await readFile(join(dataDir, 'kitestring.db'), 'utf8')).toBe(text);
+  });
+
+  it('says so when a newer version has written the database', async () => {
+    const dataDir = await temporaryDirectory();
+    await (await startProcess({ dataDir })).stop();
+    const database = new DatabaseSync(join(dataDir, 'kitestring.db'));
+    database.exec(`INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name, applied_steps_count)
+      VALUES ('later', 'x', CURRENT_TIMESTAMP, '29990101000000_later', 1)`);
+    database.close();
+    expect(await refusal({}, dataDir)).toMatch(/29990101000000_later.*newer/);
+  });
+
+  it('says so when the key of sealed data is missing, and makes no new one', async () => {
+    const dataDir = await temporaryDirectory();
+    const app = await startProcess({ dataDir });
+    const key = await firstKey(dataDir);
+    expect((await create(app, key, { name: 'one', config: kubeconfig() })).status).toBe(201);
+    await app.stop();
+    const kept = await readFile(join(dataDir, 'seal-keys'));
+    await rm(join(dataDir, 'seal-keys'));
+    expect(await refusal({}, dataDir)).toMatch(/key file .* is missing: restore it, or set SEAL_KEY/);
+    expect(await readdir(dataDir)).not.toContain('seal-keys');
+    expect(await refusal({ SEAL_KEY }, dataDir)).toMatch(/SEAL_KEY does not have/);
+    await mkdir(join(dataDir, 'seal-keys'));
+    expect(await refusal({}, dataDir)).toMatch(/key file .* cannot be read/);
+    await rm(join(dataDir, 'seal-keys'), { recursive: true });
+    await writeFile(join(dataDir, 'seal-keys'), kept, { mode: 0o600 });
+    expect(await statusOf(await startProcess({ dataDir }), key)).toBe(200);
+  });
+
+  it('says so on a Node that is too old', async () => {
+    const before = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.3.0' } })`;
+    expect(await refusal({}, undefined, before)).toMatch(/needs Node 24/);
+  });
+
+  it('says no more than where when the fault is its own', async () => {
+    const dataDir = await temporaryDirectory();
+    const { code, stdout, stderr } = await failToStart({
+      dataDir,
+      before: `import { Server } from 'node:net'; Server.prototype.address = () => { throw new RangeError('can' + 'ary') }`,
+    });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^Kitestring cannot start [^\n]*RangeError[^\n]*\n$/);
+    expect(stdout + stderr).not.toContain('canary');
+    expect(stdout).toMatch(/"level":60.*"type":"RangeError"/);
+  });
+});
+
+describe('an end', () => {
+  const WRITER = { name: '', description: 'x'.repeat(1_000) };
+
+  async function open({ url }: Running, text: string): Promise<{ socket: Socket; received: () => string }> {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    onTestFinished(() => void socket.destroy());
+    let received = '';
+    socket.setEncoding('utf8').on('data', (data) => {
+      received += data;
+    });
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    await new Promise((resolve) => socket.write(text, resolve));
+    return { socket, received: () => received };
+  }
+
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    '%s: idle connections do not hold it up, and nothing acknowledged is lost',
+    async (signal) => {
+      const dataDir = await temporaryDirectory();
+      const app = await startProcess({ dataDir });
+      const key = await firstKey(dataDir);
+      const idle = await open(app, `GET ${CLUSTERS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${key}\r\n\r\n`);
+      await once(idle.socket, 'data');
+      const untouched = await open(app, '');
+
+      let acknowledged = 0;
+      let asked = 0;
+      const write = async (writer: number) => {
+        for (let index = 0; ; index++) {
+          const response = await create(app, key, { ...WRITER, name: `w${writer}-${index}` });
+          if (response.status !== 201) throw new Error(`answered ${response.status}`);
+          await response.arrayBuffer();
+          if (++acknowledged === 40) {
+            asked = performance.now();
+            app.kill(signal);
+          }
+        }
+      };
+      const refused = await Promise.allSettled([write(1), write(2), write(3), write(4)]);
+      const { code, output } = { ...(await app.ended), output: app.output() };
+      expect(code).toBe(0);
+      expect(performance.now() - asked).toBeLessThan(5_000);
+      // The server refused new connections; it never answered with an error.
+      for (const { status, reason } of refused as PromiseRejectedResult[])
+        expect([status, reason instanceof TypeError]).toEqual(['rejected', true]);
+      expect(output).toContain('"msg":"ending"');
+      expect(rowsOf(dataDir, 'SELECT count(*) AS count FROM Cluster')[0]?.count).toBeGreaterThanOrEqual(acknowledged);
+      untouched.socket.destroy();
+    },
+  );
+
+  it('cuts a body that never comes, within ten seconds', async () => {
+    const dataDir = await temporaryDirectory();
+    const app = await startProcess({ dataDir });
+    const key = await firstKey(dataDir);
+    const head = `Host: localhost\r\nAuthorization: ${key}\r\nContent-Length: 1000\r\n\r\n{"name":`;
+    await open(app, `POST ${CLUSTERS} HTTP/1.1\r\n${head}`);
+    await open(app, `POST /graphql HTTP/1.1\r\n${head}`);
+    // Both are being read: a request that came later is answered.
+    expect(await statusOf(app, key)).toBe(200);
+    const began = performance.now();
+    const { code } = await app.stop();
+    expect(code).toBe(0);
+    expect(performance.now() - began).toBeLessThan(10_000);
+  });
+
+  it('comes at once with a second signal', async () => {
+    const dataDir = await temporaryDirectory();
+    const app = await startProcess({ dataDir });
+    const key = await firstKey(dataDir);
+    await open(app, `POST /graphql HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${key}\r\nContent-Length: 9\r\n\r\n{`);
+    expect(await statusOf(app, key)).toBe(200);
+    const began = performance.now();
+    app.kill('SIGTERM');
+    await expect.poll(() => fetch(app.url).catch(() => 'refused')).toBe('refused');
+    app.kill('SIGINT');
+    const { code } = await app.ended;
+    expect(code).toBe(130);
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
+
+  it.each([
+    ['an exception', `throw new TypeError('can' + 'ary\\n    at can' + 'ary')`],
+    ['a rejection', `Promise.reject(new TypeError('can' + 'ary'))`],
+  ])('comes with exit code 1 and a line in the log for %s that nothing handles', async (_, fault) => {
+    const dataDir = await temporaryDirectory();
+    const app = await startProcess({ dataDir, before: `process.on('SIGUSR2', () => { ${fault} })` });
+    app.kill('SIGUSR2');
+    const { code, stdout, stderr } = await app.ended;
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/"level":60.*"type":"TypeError"/);
+    expect(stdout + stderr).not.toContain('canary');
+  });
+});

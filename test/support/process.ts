@@ -1,0 +1,104 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { onTestFinished } from 'vitest';
+
+const server = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+const commandLine = fileURLToPath(new URL('../../src/cli/kitestring.ts', import.meta.url));
+
+export interface Start {
+  readonly dataDir: string;
+  /** Nothing else of this process's environment is passed on, but for PATH. */
+  readonly environment?: Record<string, string>;
+  /** JavaScript that runs before the product does. */
+  readonly before?: string;
+}
+
+/** How a process ended, and what it wrote. */
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The product as a process of its own; it is killed with the test at the latest. */
+export interface Running {
+  readonly url: string;
+  readonly pid: number;
+  readonly ended: Promise<Ended>;
+  /** Everything written to stdout and stderr so far. */
+  readonly output: () => string;
+  readonly kill: (signal: NodeJS.Signals) => void;
+  /** Asks it to end as an orchestrator does, and waits for it. */
+  readonly stop: () => Promise<Ended>;
+}
+
+/** Starts the server on a free port and waits until it says that it listens. */
+export async function startProcess(start: Start): Promise<Running> {
+  const { child, ended, output, listening } = launch(server, [], start);
+  const url = await Promise.race([
+    listening,
+    ended.then(({ code, stderr }) => {
+      throw new Error(`the server ended with ${code} before it listened: ${stderr}`);
+    }),
+  ]);
+  const kill = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+  };
+  const stop = () => {
+    kill('SIGTERM');
+    return ended;
+  };
+  return { url, pid: child.pid ?? 0, ended, output, kill, stop };
+}
+
+/** Starts the server where that fails, and tells how. */
+export function failToStart(start: Start): Promise<Ended> {
+  const { child, ended, listening } = launch(server, [], start);
+  // One that starts after all is a failure as well, and not a test that hangs.
+  listening.then(() => child.kill('SIGKILL'));
+  return ended;
+}
+
+/** Runs a command of the command line to its end. */
+export function runCommand(words: readonly string[], start: Start): Promise<Ended> {
+  return launch(commandLine, words, start).ended;
+}
+
+/** The key that a first start without a terminal leaves in its data directory. */
+export async function firstKey(dataDir: string): Promise<string> {
+  return (await readFile(join(dataDir, 'admin-api-key'), 'utf8')).trim();
+}
+
+function launch(program: string, words: readonly string[], { dataDir, environment = {}, before }: Start) {
+  const imports = before === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(before)}`];
+  const child = spawn(process.execPath, [...imports, program, ...words], {
+    env: { PATH: process.env.PATH ?? '', PORT: '0', DATA_DIR: dataDir, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  onTestFinished(() => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+  });
+  const written = { stdout: '', stderr: '' };
+  const listening = Promise.withResolvers<string>();
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      written[name] += text;
+      const url = /"url":"(http[^"]+)"/.exec(written.stdout)?.[1];
+      if (url) listening.resolve(url);
+    });
+  return {
+    child,
+    ended: whenEnded(child, written),
+    output: () => written.stdout + written.stderr,
+    listening: listening.promise,
+  };
+}
+
+function whenEnded(child: ChildProcess, written: { stdout: string; stderr: string }): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    child.on('error', reject).on('close', (code, signal) => resolve({ code, signal, ...written }));
+  });
+}

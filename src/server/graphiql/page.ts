@@ -1,0 +1,96 @@
+import { readFile } from 'node:fs/promises';
+import { css, editorWorkerService, graphqlWorker, js, jsonWorker } from '@graphql-yoga/render-graphiql/graphiql';
+import { type StaticContent, staticContent } from '../static-content.ts';
+import { ASSETS } from './assets.ts';
+import { EXAMPLES } from './examples.ts';
+
+/** The page, and its assets by name. */
+export interface GraphiQL {
+  readonly page: StaticContent;
+  readonly assets: ReadonlyMap<string, StaticContent>;
+}
+
+const SCRIPT = 'text/javascript; charset=utf-8';
+const STYLE = 'text/css; charset=utf-8';
+
+// The editor writes style elements and has its font and icons in its style sheet; nothing else is let in.
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "worker-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "font-src 'self' data:",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+  "form-action 'none'",
+].join('; ');
+
+/** GraphiQL under a bar that takes the API key, wholly from here. */
+export async function loadGraphiQL(): Promise<GraphiQL> {
+  const [client, style, icon] = await Promise.all(['client.js', 'client.css', 'icon.svg'].map(read));
+  const assets = new Map<string, StaticContent>();
+  const add = (name: string, type: string, text = ''): string => {
+    const headers = { 'Content-Type': type, 'Cache-Control': 'public, max-age=31536000, immutable' };
+    const content = staticContent(text, headers);
+    const hashed = name.replace('.', `.${content.hash}.`);
+    assets.set(hashed, content);
+    return `${ASSETS}${hashed}`;
+  };
+  const settings = {
+    workers: {
+      editorWorkerService: add('editor-worker.js', SCRIPT, editorWorkerService),
+      json: add('json-worker.js', SCRIPT, jsonWorker),
+      graphql: add('graphql-worker.js', SCRIPT, graphqlWorker),
+    },
+    tabs: EXAMPLES.map(({ query, variables }) => ({
+      query,
+      variables: variables ? JSON.stringify(variables, null, 2) : null,
+    })),
+  };
+  const html = pageText({
+    icon: add('icon.svg', 'image/svg+xml', icon),
+    styles: [add('graphiql.css', STYLE, css), add('client.css', STYLE, style)],
+    graphiql: add('graphiql.js', SCRIPT, js),
+    client: add('client.js', SCRIPT, client),
+    settings: JSON.stringify(settings).replaceAll('<', '\\u003c'),
+  });
+  const headers = {
+    'Content-Type': 'text/html; charset=utf-8',
+    'Cache-Control': 'no-cache',
+    'Content-Security-Policy': POLICY,
+  };
+  return { page: staticContent(html, headers), assets };
+}
+
+function read(file: string): Promise<string> {
+  return readFile(new URL(file, import.meta.url), 'utf8');
+}
+
+function pageText(parts: { icon: string; styles: string[]; graphiql: string; client: string; settings: string }) {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Kitestring · GraphiQL</title>
+<link rel="icon" href="${parts.icon}">
+${parts.styles.map((style) => `<link rel="stylesheet" href="${style}">`).join('\n')}
+<script type="application/json" id="settings">${parts.settings}</script>
+<script src="${parts.graphiql}" defer></script>
+<script src="${parts.client}" type="module"></script>
+</head>
+<body>
+<header>
+<h1><img src="${parts.icon}" alt="" width="24" height="24">Kitestring</h1>
+<label for="key">API key</label>
+<input id="key" type="password" placeholder="kite1-…" autocomplete="off" spellcheck="false">
+<label><input id="remember" type="checkbox"> Remember in this tab</label>
+<output id="state" for="key"></output>
+</header>
+<main id="graphiql"><noscript>GraphiQL needs JavaScript.</noscript></main>
+</body>
+</html>
+`;
+}

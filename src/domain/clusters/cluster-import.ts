@@ -7,7 +7,7 @@ import { DomainError, type InputIssue } from '../errors.ts';
 import { nameProblem, refuse, untriedState } from './cluster.ts';
 import type { ClusterQuery } from './cluster-list.ts';
 import { credentialOf, IN_CLUSTER, type ReadCredential, type Verification } from './credential.ts';
-import { changeRegistry, kubeconfigPlace, type Registry } from './registry.ts';
+import { changeRegistry, kubeconfigPlace, type Moment, type Registry, storeKubeconfig } from './registry.ts';
 import { searchText } from './search.ts';
 
 export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
@@ -58,22 +58,28 @@ export class ClusterImport {
       refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
     if (input.onlyIfEmpty) await existingNames(this.#registry.database.prisma, input);
     const { candidates, current } = this.#candidates(input);
-    const work = async (tx: Transaction, at: Date) => {
+    const work = async (tx: Transaction, moment: Moment) => {
       const existing = await existingNames(tx, input);
       const results: ImportedContext[] = [];
       const creating: Candidate[] = [];
       for (const candidate of candidates) {
         const result = decide(candidate, existing.has(candidate.name), input.onNameTaken);
         if (result.outcome === 'CREATED') creating.push(candidate);
-        if (result.outcome === 'UPDATED' && !input.dryRun) await this.#update(tx, caller, at, candidate);
+        if (result.outcome === 'UPDATED' && !input.dryRun) await this.#update(tx, caller, moment, candidate);
         results.push(result);
       }
       if (!input.dryRun)
-        await this.#create(tx, caller, at, creating, existing.size === 0 ? firstDefault(creating, current) : undefined);
+        await this.#create(
+          tx,
+          caller,
+          moment,
+          creating,
+          existing.size === 0 ? firstDefault(creating, current) : undefined,
+        );
       return input.dryRun ? results.map((result) => ({ ...result, cluster: null })) : withClusters(tx, results, query);
     };
     return input.dryRun
-      ? this.#registry.database.prisma.$transaction((tx) => work(tx, this.#registry.now()))
+      ? this.#registry.database.prisma.$transaction((tx) => work(tx, { at: this.#registry.now(), registryChange: 0 }))
       : changeRegistry(this.#registry, work);
   }
 
@@ -101,7 +107,7 @@ export class ClusterImport {
   async #create(
     tx: Transaction,
     caller: Caller,
-    at: Date,
+    { at, registryChange }: Moment,
     candidates: readonly Candidate[],
     target: string | undefined,
   ) {
@@ -113,7 +119,7 @@ export class ClusterImport {
           ...facts,
           ...untriedState({ enabled: true, problem: facts.credentialProblem }),
           searchText: searchText({ name, description }),
-          ...{ createdAt: at, updatedAt: at, stateSince: at },
+          ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
         };
       }),
       select: { id: true, uid: true, name: true },
@@ -132,15 +138,16 @@ export class ClusterImport {
       await record(tx, caller, { action: 'cluster.import', at, cluster: row, changes: { name: { to: row.name } } });
   }
 
-  async #update(tx: Transaction, caller: Caller, at: Date, { name, read }: Candidate): Promise<void> {
+  async #update(
+    tx: Transaction,
+    caller: Caller,
+    { at, registryChange }: Moment,
+    { name, read }: Candidate,
+  ): Promise<void> {
     const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
     const { id } = current;
     const facts = read?.facts ?? IN_CLUSTER;
-    if (read) {
-      const { seal } = this.#registry;
-      const row = { sealed: seal.seal(read.kubeconfig, kubeconfigPlace(current.uid)), keyId: seal.keyId };
-      await tx.clusterCredential.upsert({ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row });
-    }
+    if (read) await storeKubeconfig(tx, this.#registry, current, read.kubeconfig);
     await tx.cluster.update({
       where: { id },
       data: {
@@ -153,6 +160,7 @@ export class ClusterImport {
           observedAt: null,
           latencyMs: null,
           updatedAt: at,
+          registryChange,
         },
         ...{ revision: { increment: 1 }, credentialsVersion: { increment: 1 } },
       },

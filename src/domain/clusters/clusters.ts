@@ -17,7 +17,7 @@ import {
   readCredential,
   type Verification,
 } from './credential.ts';
-import { changeRegistry, kubeconfigPlace, type Registry, takeDefault } from './registry.ts';
+import { changeRegistry, openKubeconfig, type Registry, storeKubeconfig, takeDefault } from './registry.ts';
 import { searchText } from './search.ts';
 
 /** Absent keeps (or takes the default), null clears; null where nothing can be cleared is INVALID_INPUT. */
@@ -69,27 +69,28 @@ export class Clusters {
     const fields = check(this.#fields.create, input, issues);
     const verify = checkVerify(input.verify, issues);
     const given = this.#readCredential(input.credential, verify, issues);
-    if (!given.inCluster && !given.read && verify !== 'NONE' && issues.length === 0)
+    if (!given.inCluster && !input.credential?.kubeconfig && verify !== 'NONE')
       issues.push({ path: ['credential'], message: 'is required: give a kubeconfig or inCluster: true' });
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
     const { name, description = '', prometheusURL = '', enabled = true, isDefault = false, labels = [] } = fields;
     const facts = given.inCluster ? IN_CLUSTER : (given.read?.facts ?? MISSING);
 
-    return changeRegistry(this.#registry, async (tx, at) => {
-      const holder = isDefault ? await takeDefault(tx, caller, at) : undefined;
+    return changeRegistry(this.#registry, async (tx, moment) => {
+      const { at, registryChange } = moment;
+      const holder = isDefault ? await takeDefault(tx, caller, moment) : undefined;
       const { id, uid } = await tx.cluster.create({
         data: {
           ...{ name, description, prometheusURL, enabled, isDefault, inCluster: given.inCluster },
           ...facts,
           ...untriedState({ enabled, problem: facts.credentialProblem }),
           searchText: searchText({ name, description }),
-          ...{ createdAt: at, updatedAt: at, stateSince: at },
+          ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
           labels: { create: labels.map(storedLabel) },
         },
         select: { id: true, uid: true },
       });
-      if (given.read) await this.#store(tx, { id, uid }, given.read);
+      if (given.read) await storeKubeconfig(tx, this.#registry, { id, uid }, given.read.kubeconfig);
       await record(tx, caller, {
         action: 'cluster.create',
         at,
@@ -107,11 +108,13 @@ export class Clusters {
     const verify = checkVerify(input.verify, issues);
     if (input.credential === null)
       issues.push({ path: ['credential'], message: 'cannot be null: leave it out to keep the credential' });
+    checkExpected(input.expectedRevision, issues);
     const given = this.#readCredential(input.credential, verify, issues);
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
 
-    return changeRegistry(this.#registry, async (tx, at) => {
+    return changeRegistry(this.#registry, async (tx, moment) => {
+      const { at, registryChange } = moment;
       const current = await this.#current(tx, caller, input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
       const changes: Changes = {};
@@ -129,7 +132,7 @@ export class Clusters {
       if (facts) changes.credential = 'changed';
       if (Object.keys(changes).length === 0) return this.#result(tx, { id: current.id, problem: null }, queries);
 
-      const holder = data.isDefault === true ? await takeDefault(tx, caller, at) : undefined;
+      const holder = data.isDefault === true ? await takeDefault(tx, caller, moment) : undefined;
       const { name, description, enabled } = { ...current, ...definedOf(fields) };
       const problem = facts ? facts.credentialProblem : current.credentialProblem;
       await tx.cluster.update({
@@ -145,6 +148,7 @@ export class Clusters {
           searchText: searchText({ name, description }),
           revision: { increment: 1 },
           updatedAt: at,
+          registryChange,
         },
       });
       await record(tx, caller, { action: 'cluster.update', at, cluster: current, changes });
@@ -158,10 +162,14 @@ export class Clusters {
     query: ClusterQuery,
   ): Promise<{ uid: string; databaseId: number }> {
     authorize(caller, 'clusters.delete');
-    return changeRegistry(this.#registry, async (tx, at) => {
+    const issues: InputIssue[] = [];
+    checkExpected(input.expectedRevision, issues);
+    refuse(issues);
+    return changeRegistry(this.#registry, async (tx, { at, registryChange }) => {
       const current = await this.#current(tx, caller, input, query);
       if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
       await tx.cluster.delete({ where: { id: current.id }, select: { id: true } });
+      await tx.clusterTombstone.create({ data: { clusterId: current.id, uid: current.uid, registryChange } });
       await record(tx, caller, {
         action: 'cluster.delete',
         at,
@@ -175,7 +183,7 @@ export class Clusters {
   #readCredential(input: CredentialInput | null | undefined, verify: Verification, issues: InputIssue[]) {
     const { kubeconfig, inCluster } = input ?? {};
     const { policy } = this.#registry;
-    const path = ['credential', 'kubeconfig', 'text'];
+    const path = ['credential', 'kubeconfig'];
     const read = kubeconfig ? readCredential(kubeconfig, { verify, policy, path, issues }) : undefined;
     return { inCluster: inCluster === true, leavesCluster: inCluster === false, read };
   }
@@ -209,28 +217,17 @@ export class Clusters {
   ): Promise<CredentialFacts | undefined> {
     if (inCluster) return current.inCluster ? undefined : IN_CLUSTER;
     if (read) {
-      const stored = await this.#open(tx, current);
+      const stored = await openKubeconfig(tx, this.#registry, current);
       const same =
         stored === read.kubeconfig && !current.inCluster && current.credentialProblem === read.facts.credentialProblem;
       if (same) return undefined;
-      await this.#store(tx, current, read);
+      await storeKubeconfig(tx, this.#registry, current, read.kubeconfig);
       return read.facts;
     }
     if (!leavesCluster || !current.inCluster) return undefined;
-    const stored = await this.#open(tx, current);
+    const stored = await openKubeconfig(tx, this.#registry, current);
     if (stored === undefined) return MISSING;
     return credentialOf(chooseContext(readKubeconfig(stored, this.#registry.policy)), stored).facts;
-  }
-
-  async #store(tx: Transaction, { id, uid }: { id: number; uid: string }, { kubeconfig }: ReadCredential) {
-    const sealed = this.#registry.seal.seal(kubeconfig, kubeconfigPlace(uid));
-    const row = { sealed, keyId: this.#registry.seal.keyId };
-    await tx.clusterCredential.upsert({ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row });
-  }
-
-  async #open(tx: Transaction, { id, uid }: { id: number; uid: string }): Promise<string | undefined> {
-    const row = await tx.clusterCredential.findUnique({ where: { clusterId: id } });
-    return row ? this.#registry.seal.open(row.sealed, kubeconfigPlace(uid)) : undefined;
   }
 
   async #result(
@@ -260,6 +257,12 @@ function credentialWarning(problem: string): Warning {
 function checkVerify(verify: Verification | null | undefined, issues: InputIssue[]): Verification {
   if (verify === null) issues.push({ path: ['verify'], message: 'cannot be null: leave it out for SYNTAX' });
   return verify ?? 'SYNTAX';
+}
+
+// A null from a variable that was never filled would overwrite what the caller means to protect.
+function checkExpected(revision: number | null | undefined, issues: InputIssue[]): void {
+  if (revision === null)
+    issues.push({ path: ['expectedRevision'], message: 'cannot be null: leave it out to accept any revision' });
 }
 
 function plainLabel({ key, value }: Label): Label {

@@ -74,12 +74,14 @@ export function readCredential(
   }: { verify: Verification; policy: KubeconfigPolicy; path: string[]; issues: InputIssue[] },
 ): ReadCredential | undefined {
   if (!text.isWellFormed() || text.includes('\0')) {
-    issues.push({ path, message: 'must not hold NUL characters or lone surrogates' });
+    issues.push({ path: [...path, 'text'], message: 'must not hold NUL characters or lone surrogates' });
     return undefined;
   }
-  const chosen = chooseContext(readKubeconfig(text, policy), context ?? undefined);
+  const reading = readKubeconfig(text, policy);
+  const chosen = chooseContext(reading, context ?? undefined);
   if (chosen.problem === undefined || verify === 'NONE') return credentialOf(chosen, text);
-  issues.push({ path, message: chosen.problem });
+  const isOfContext = context != null && reading.contexts && !('name' in chosen);
+  issues.push({ path: [...path, isOfContext ? 'context' : 'text'], message: chosen.problem });
   return undefined;
 }
 

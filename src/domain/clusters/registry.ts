@@ -14,13 +14,21 @@ export interface Registry {
   readonly now: () => Date;
 }
 
+/** When a change is made, and its number in the order of commits: the registry's counter. */
+export interface Moment {
+  readonly at: Date;
+  readonly registryChange: number;
+}
+
 /** Runs a change under the registry's lock; a name that stands already is NAME_TAKEN and nothing is stored. */
 export async function changeRegistry<T>(
   { database, now }: Registry,
-  change: (tx: Transaction, at: Date) => Promise<T>,
+  change: (tx: Transaction, moment: Moment) => Promise<T>,
 ): Promise<T> {
   try {
-    return await database.write('registry', (tx) => change(tx, now()));
+    return await database.write('registry', (tx, { registry = 0 }) =>
+      change(tx, { at: now(), registryChange: registry }),
+    );
   } catch (error) {
     if (uniqueViolation(error) === 'name') throw new DomainError('NAME_TAKEN', 'cluster already exists');
     throw error;
@@ -28,7 +36,11 @@ export async function changeRegistry<T>(
 }
 
 /** Takes the default from the cluster that has it, and tells which one that was. */
-export async function takeDefault(tx: Transaction, caller: Caller, at: Date): Promise<{ id: number } | undefined> {
+export async function takeDefault(
+  tx: Transaction,
+  caller: Caller,
+  { at, registryChange }: Moment,
+): Promise<{ id: number } | undefined> {
   const holder = await tx.cluster.findFirst({
     where: { isDefault: true },
     select: { id: true, uid: true, name: true },
@@ -36,7 +48,7 @@ export async function takeDefault(tx: Transaction, caller: Caller, at: Date): Pr
   if (!holder) return undefined;
   await tx.cluster.update({
     where: { id: holder.id },
-    data: { isDefault: false, revision: { increment: 1 }, updatedAt: at },
+    data: { isDefault: false, revision: { increment: 1 }, updatedAt: at, registryChange },
   });
   await record(tx, caller, {
     action: 'cluster.update',
@@ -50,4 +62,25 @@ export async function takeDefault(tx: Transaction, caller: Caller, at: Date): Pr
 /** Where a cluster's sealed kubeconfig stands: a value copied to another row does not open. */
 export function kubeconfigPlace(uid: string): SealedPlace {
   return { table: 'ClusterCredential', column: 'sealed', uid };
+}
+
+/** Seals a kubeconfig and stores it for its cluster, in place of the one before. */
+export async function storeKubeconfig(
+  tx: Transaction,
+  { seal }: Registry,
+  { id, uid }: { id: number; uid: string },
+  kubeconfig: string,
+): Promise<void> {
+  const row = { sealed: seal.seal(kubeconfig, kubeconfigPlace(uid)), keyId: seal.keyId };
+  await tx.clusterCredential.upsert({ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row });
+}
+
+/** The kubeconfig of a cluster; undefined when none is stored. */
+export async function openKubeconfig(
+  client: Pick<Transaction, 'clusterCredential'>,
+  { seal }: Registry,
+  { id, uid }: { id: number; uid: string },
+): Promise<string | undefined> {
+  const row = await client.clusterCredential.findUnique({ where: { clusterId: id } });
+  return row ? seal.open(row.sealed, kubeconfigPlace(uid)) : undefined;
 }

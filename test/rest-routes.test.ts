@@ -1,6 +1,9 @@
+import { validate } from 'graphql';
 import { describe, expect, it } from 'vitest';
+import { schema } from '../src/graphql/schema.ts';
+import { ROWS } from '../src/rest/routes.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
-import { kubeconfig, needingCommand, usable } from './support/kubeconfigs.ts';
+import { canary, kubeconfig, needingCommand, usable } from './support/kubeconfigs.ts';
 import { freshApp } from './support/wire.ts';
 
 // Nothing listens there: what is dialled in vain is loopback.
@@ -27,6 +30,13 @@ function contexts(names: string[], root: object = {}): string {
     ...root,
   });
 }
+
+it.each(ROWS.map(({ method, path, document }) => [method, path, document] as const))(
+  'the document of %s %s is valid, since no request validates it again',
+  (_method, _path, document) => {
+    expect(validate(schema, document)).toEqual([]);
+  },
+);
 
 describe('the list', () => {
   it('is an empty array while there is no cluster', async () => {
@@ -120,6 +130,7 @@ describe('create', () => {
     const shown = await list(app);
     expect(shown.map(({ error }: { error?: string }) => typeof error)).toEqual(['string', 'string', 'string']);
     expect(shown[0].error).toContain('exec');
+    expect(JSON.stringify(shown) + app.logged()).not.toContain(canary);
     await app.rest('PUT', `${CLUSTERS}1`, { config: usable.k3s, enabled: false });
     expect((await list(app))[0]).not.toHaveProperty('error');
   });

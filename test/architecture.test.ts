@@ -1,0 +1,70 @@
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { expect, it } from 'vitest';
+
+const files = globSync('src/**/*.{ts,js}').filter((file) => !file.includes('/generated/'));
+const FROM = /^(?:import|export)\s+(type\s)?[^;'"]*?from\s+'([^']+)'|^import\s+()'([^']+)'|\bimport\(()'([^']+)'\)/gm;
+
+/** Every import of our code: who imports what, and whether it leaves nothing behind at run time. */
+const imports = files.flatMap((file) =>
+  [...readFileSync(file, 'utf8').matchAll(FROM)].map(([, type, from, , bare, , lazy]) => {
+    const target = from ?? bare ?? lazy ?? '';
+    const path = target.startsWith('.') ? join(dirname(file), target) : target;
+    return { file, path, typeOnly: type !== undefined };
+  }),
+);
+
+/** A file of src/ itself stands for its own part. */
+const partOf = (path: string) => /^src\/([^/.]+)/.exec(path)?.[1] ?? '';
+const show = ({ file, path }: { file: string; path: string }) => `${file} → ${path}`;
+
+// From the top down: a part knows those below it and none above. Storage and kubernetes stand side by side.
+const ORDER = ['main', 'cli', 'start', 'app', 'server', 'rest', 'graphql', 'domain', 'kubernetes', 'storage'];
+
+it('the parts know only those below them', () => {
+  const inner = imports.filter(({ path }) => ORDER.includes(partOf(path)));
+  expect(inner.length).toBeGreaterThan(100);
+  const upward = inner.filter(({ file, path }) => {
+    const [from, to] = [partOf(file), partOf(path)];
+    if (from === 'config') return !path.endsWith('startup-error.ts');
+    return from !== to && (ORDER.indexOf(from) >= ORDER.indexOf(to) || from === 'kubernetes');
+  });
+  expect(upward.map(show)).toEqual([]);
+  expect(files.map(partOf).filter((part) => ![...ORDER, 'config', 'log'].includes(part))).toEqual([]);
+});
+
+it('configuration and log are handed down as values', () => {
+  const taken = imports.filter(({ file, path, typeOnly }) => {
+    const top = ['main', 'cli'].includes(partOf(file));
+    return ['config', 'log'].includes(partOf(path)) && !typeOnly && !top;
+  });
+  expect(taken.map(show)).toEqual([]);
+});
+
+it.each([
+  ['express', ['rest', 'server']],
+  ['@pothos/', ['graphql']],
+  ['graphql-yoga', ['graphql']],
+  ['@kubernetes/client-node', ['kubernetes']],
+  ['undici', ['kubernetes']],
+  ['@prisma/', ['storage']],
+  ['node:sqlite', ['storage']],
+  ['src/storage/generated/', ['storage']],
+])('%s is owned by %j', (dependency, owners) => {
+  const strangers = imports.filter(
+    ({ file, path, typeOnly }) => path.startsWith(dependency) && !owners.includes(partOf(file)) && !typeOnly,
+  );
+  // What the generator writes for Pothos' plugin are types, and a description of the models.
+  expect(strangers.filter(({ file }) => !file.endsWith('.generated.ts')).map(show)).toEqual([]);
+});
+
+it.each([
+  [/\bprocess\.env\b/, /^src\/config\.ts$/],
+  [/\bnew PrismaClient\b/, /^src\/storage\//],
+  // The sealed kubeconfig is absent from the schema by type: its model is registered nowhere.
+  [/(['"`])ClusterCredential\1/, /^src\/(?:domain|storage|graphql\/prisma\.generated\.ts)/],
+])('%s stands only in %s', (pattern, place) => {
+  const found = files.filter((file) => pattern.test(readFileSync(file, 'utf8')));
+  expect(found.filter((file) => !place.test(file))).toEqual([]);
+  expect(found).not.toEqual([]);
+});

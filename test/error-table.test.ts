@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ERROR_CODES, type ErrorCode } from '../src/domain/errors.ts';
+import { ERRORS } from '../src/graphql/errors.ts';
+import { type Answer, CLUSTERS, type GraphQLAnswer, startApp, type TestApp } from './support/app.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+
+let app: TestApp;
+let first: { databaseId: number; revision: number };
+beforeAll(async () => {
+  app = await startApp();
+  const made = await create({ name: 'first', isDefault: true, verify: 'NONE' });
+  await create({ name: 'second', verify: 'NONE' });
+  first = made.data.createCluster.cluster;
+});
+afterAll(() => app.close());
+
+interface Case {
+  readonly graphql: () => Promise<GraphQLAnswer>;
+  /** Absent where REST has no way to ask for it. */
+  readonly rest?: () => Promise<Answer>;
+}
+
+const refusal = '__typename ... on Error { code message }';
+const mutate = (field: string, type: string, input: object, headers?: Record<string, string>) =>
+  app.graphql(`mutation ($input: ${type}!) { ${field}(input: $input) { ${refusal} } }`, { input }, headers);
+const create = (input: object, headers?: Record<string, string>) =>
+  app.graphql(
+    `mutation ($input: CreateClusterInput!) { createCluster(input: $input) {
+      ${refusal} ... on CreateClusterSuccess { cluster { databaseId revision } } } }`,
+    { input },
+    headers,
+  );
+const update = (input: object) => mutate('updateCluster', 'UpdateClusterInput', input);
+const remove = (databaseId: number) => mutate('deleteCluster', 'DeleteClusterInput', { by: { databaseId } });
+
+async function whileReadOnly<T>(ask: () => Promise<T>): Promise<T> {
+  const { prisma } = app.domain.database;
+  await prisma.$queryRaw`PRAGMA query_only = ON`;
+  try {
+    return await ask();
+  } finally {
+    await prisma.$queryRaw`PRAGMA query_only = OFF`;
+  }
+}
+
+/** Each code as a caller can provoke it, on both surfaces by the same fault. */
+const CASES: Record<ErrorCode, Case> = {
+  INVALID_INPUT: {
+    graphql: () => create({ name: ' ', verify: 'NONE' }),
+    rest: () => app.rest('POST', CLUSTERS, { name: ' ' }),
+  },
+  UNAUTHENTICATED: {
+    graphql: () => create({ name: 'x' }, { Authorization: 'kite1-x' }),
+    rest: () => app.rest('POST', CLUSTERS, { name: 'x' }, { Authorization: 'kite1-x' }),
+  },
+  FORBIDDEN: {
+    graphql: () => create({ name: 'x' }, { Authorization: app.nobody }),
+    rest: () => app.rest('POST', CLUSTERS, { name: 'x' }, { Authorization: app.nobody }),
+  },
+  NOT_FOUND: {
+    graphql: () => remove(4711),
+    rest: () => app.rest('DELETE', `${CLUSTERS}4711`),
+  },
+  NAME_TAKEN: {
+    graphql: () => create({ name: 'first', verify: 'NONE' }),
+    rest: () => app.rest('POST', CLUSTERS, { name: 'first' }),
+  },
+  DEFAULT_CLUSTER: {
+    graphql: () => remove(first.databaseId),
+    rest: () => app.rest('DELETE', `${CLUSTERS}${first.databaseId}`),
+  },
+  REGISTRY_NOT_EMPTY: {
+    graphql: () => mutate('importClusters', 'ImportClustersInput', { kubeconfig: kubeconfig(), onlyIfEmpty: true }),
+    rest: () => app.rest('POST', `${CLUSTERS}import`, { config: kubeconfig() }),
+  },
+  REVISION_CONFLICT: {
+    graphql: () => update({ by: { name: 'first' }, expectedRevision: first.revision + 1, description: 'new' }),
+  },
+  UNAVAILABLE: {
+    graphql: () => whileReadOnly(() => create({ name: 'third', verify: 'NONE' })),
+    rest: () => whileReadOnly(() => app.rest('POST', CLUSTERS, { name: 'third' })),
+  },
+};
+
+it.each(ERROR_CODES)('%s is the same refusal on both surfaces', async (code) => {
+  const { type, status } = ERRORS[code];
+  const { data, errors } = await CASES[code].graphql();
+  const [member] = Object.values<{ __typename: string; code: string; message: string }>(data ?? {});
+  const shown = type === null ? { ...errors?.[0], code: errors?.[0]?.extensions.code, __typename: null } : member;
+  expect(shown).toMatchObject({ __typename: type, code, message: expect.stringMatching(/\S/) });
+  if (type !== null) expect(errors).toBeUndefined();
+  const answer = await CASES[code].rest?.();
+  if (answer) expect([answer.status, answer.body]).toEqual([status, { error: shown?.message }]);
+});
+
+it('every other refusal of the domain keeps its status and message on both surfaces, for updates and imports too', async () => {
+  const same = async (graphql: Promise<GraphQLAnswer>, rest: Promise<Answer>) => {
+    const [refused] = Object.values<{ code: ErrorCode; message: string }>((await graphql).data);
+    const { status, body } = await rest;
+    expect([status, body]).toEqual([ERRORS[refused?.code ?? 'UNAVAILABLE'].status, { error: refused?.message }]);
+  };
+  const by = { databaseId: first.databaseId };
+  const path = `${CLUSTERS}${first.databaseId}`;
+  await same(update({ by, name: 'second' }), app.rest('PUT', path, { name: 'second' }));
+  await same(update({ by, prometheusURL: 'ftp://p' }), app.rest('PUT', path, { prometheusURL: 'ftp://p' }));
+  await same(update({ by: { databaseId: 4711 } }), app.rest('PUT', `${CLUSTERS}4711`, {}));
+});
+
+it('without credentials both surfaces refuse, each in its own words', async () => {
+  const { errors } = await app.graphql('{ defaultCluster { name } }', {}, {});
+  expect(errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
+  expect((await app.rest('GET', CLUSTERS, undefined, {})).status).toBe(ERRORS.UNAUTHENTICATED.status);
+});

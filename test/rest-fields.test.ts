@@ -147,7 +147,15 @@ describe('prometheusURL', () => {
   });
 
   it.each([
-    ...['', 'http://prometheus.monitoring.svc:9090', 'https://p/prefix?a=b', 'HTTP://P', 'http://10.0.0.1:9090'],
+    ...[
+      '',
+      'http://prometheus.monitoring.svc:9090',
+      'https://p/prefix?a=b',
+      'http://p/a@b',
+      'http://p?a@b',
+      'HTTP://P',
+      'http://10.0.0.1:9090',
+    ],
     ...['http://[fd00::1]:9090', 'http://127.0.0.1:9090', 'http://localhost:9090'],
   ])('is kept as it is written: %s', async (prometheusURL) => {
     expect((await stored({ prometheusURL })).prometheusURL).toBe(prometheusURL);
@@ -164,7 +172,18 @@ describe('prometheusURL', () => {
       'http://',
       'x',
     ],
-    ...['http://user@p', 'http://user:pass@p', 'http://:pass@p', 'http://p:99999', ' ', 'http://a b'],
+    ...[
+      'http://user@p',
+      'http://user:pass@p',
+      'http://:pass@p',
+      'http://@p',
+      'http://:@p',
+      'http:///u@p',
+      'http://p@u:80/',
+      'http://p:99999',
+      ' ',
+      'http://a b',
+    ],
     ...['http://p/\r\nHost: x', 'http://p\n', ' http://p'],
   ])('is http or https without user info: %j', (value) => refused('prometheusURL', value));
 

@@ -61,7 +61,8 @@ function prometheusProblem(value: string, policy: AddressPolicy): string | undef
   const url = URL.parse(value);
   if (!url || !/^https?:\/\//i.test(value)) return 'must be an http or https URL, such as http://prometheus:9090';
   if (CONTROL.test(value) || /\s/.test(value)) return 'must not hold spaces or control characters';
-  if (url.username || url.password) return 'must not hold a user or password';
+  // Also an empty one, which the URL does not show.
+  if (/^https?:[/\\]*[^/\\?#]*@/i.test(value)) return 'must not hold a user or password';
   return judgeHost(url.hostname, policy);
 }
 

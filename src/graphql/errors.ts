@@ -1,7 +1,8 @@
 import type { ComplexityErrorFn } from '@pothos/plugin-complexity';
-import { GraphQLError } from 'graphql';
+import { GraphQLError, type GraphQLErrorOptions } from 'graphql';
 import type { Logger } from 'pino';
 import { DomainError, domainErrorOf, type ErrorCode } from '../domain/errors.ts';
+import { sentenceOf } from './fault.ts';
 
 /** Each code's GraphQL type in a mutation's union (null: always a top-level error) and its REST status. */
 export const ERRORS: Readonly<Record<ErrorCode, { readonly type: string | null; readonly status: number }>> = {
@@ -47,14 +48,24 @@ export const tooCostly: ComplexityErrorFn = (kind, cost) =>
     { extensions: { code: 'TOO_COSTLY' } },
   );
 
+// What has left once is not masked again: it would lose its details.
+const masked = new WeakSet<GraphQLError>();
+
 /**
- * The only exit of errors: a domain error keeps its sentence, a fault of the request keeps GraphQL's, anything else
- * becomes INTERNAL and goes to the log.
+ * The only exit of errors: a domain error keeps its sentence, a fault of the request keeps GraphQL's without the value
+ * that was sent, anything else becomes INTERNAL and goes to the log.
  */
 export function maskError(
   error: unknown,
   { log, requestId }: { log: Logger; requestId?: string | undefined },
 ): GraphQLError {
+  if (error instanceof GraphQLError && masked.has(error)) return error;
+  const result = mask(error, { log, requestId });
+  masked.add(result);
+  return result;
+}
+
+function mask(error: unknown, { log, requestId }: { log: Logger; requestId?: string | undefined }): GraphQLError {
   const { original, located } = unwrap(error);
   const domain = domainErrorOf(original);
   if (domain) {
@@ -64,7 +75,8 @@ export function maskError(
   if (original instanceof GraphQLError && !original.originalError) {
     const code = original.extensions.code ?? 'BAD_REQUEST';
     const http = original.extensions.http;
-    return new GraphQLError(original.message, { ...located, extensions: { code, ...(http ? { http } : {}) } });
+    const message = sentenceOf(original, error);
+    return new GraphQLError(message, { ...located, extensions: { code, ...(http ? { http } : {}) } });
   }
   log.error({ err: original, requestId }, 'a request failed');
   return new GraphQLError('Something went wrong on our side; the log has it under this request id', {
@@ -75,10 +87,12 @@ export function maskError(
 
 function unwrap(error: unknown) {
   let original = error;
-  const located: { path?: readonly (string | number)[]; nodes?: GraphQLError['nodes'] } = {};
+  const located: Pick<GraphQLErrorOptions, 'path' | 'nodes' | 'source' | 'positions'> = {};
   while (original instanceof GraphQLError) {
     if (original.path) located.path = original.path;
     if (original.nodes) located.nodes = original.nodes;
+    else if (original.source && original.positions)
+      Object.assign(located, { source: original.source, positions: original.positions });
     if (!original.originalError) break;
     original = original.originalError;
   }

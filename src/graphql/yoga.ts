@@ -3,6 +3,8 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
 import { maskError } from './errors.ts';
+import { withoutValue } from './fault.ts';
+import { limitIntrospection } from './introspection.ts';
 import { schema } from './schema.ts';
 import { readsStoredFields } from './stored.ts';
 
@@ -24,7 +26,7 @@ export function createGraphQL({ log }: { log: Logger }) {
     logging: false,
     batching: false,
     maskedErrors: { maskError: (error) => maskError(error, { log }) },
-    plugins: [tokenLimit(), keepStored()],
+    plugins: [tokenLimit(), introspectionLimit(), unquoteFaults(), nameRequest(log), keepStored()],
   });
 }
 
@@ -36,6 +38,36 @@ function keepStored(): Plugin<Context> {
         onExecuteDone({ result }) {
           const whole = typeof result === 'object' && !(Symbol.asyncIterator in result) && !result.errors;
           answer.mayBeKept = whole && readsStoredFields(document, operationName);
+        },
+      };
+    },
+  };
+}
+
+function introspectionLimit(): Plugin {
+  return { onValidate: ({ addValidationRule }) => addValidationRule(limitIntrospection) };
+}
+
+/** What validation finds does not go through Yoga's masking. */
+function unquoteFaults(): Plugin {
+  return {
+    onValidate:
+      () =>
+      ({ valid, result, setResult }) => {
+        if (!valid) setResult(result.map((error) => withoutValue(error as GraphQLError)));
+      },
+  };
+}
+
+/** Masks what an execution found: Yoga's own masking, which follows, does not know the request. */
+function nameRequest(log: Logger): Plugin<Context> {
+  return {
+    onExecute({ args: { contextValue } }) {
+      const { requestId } = (contextValue as Context).caller;
+      return {
+        onExecuteDone({ result, setResult }) {
+          if (Symbol.asyncIterator in result || !result.errors) return;
+          setResult({ ...result, errors: result.errors.map((error) => maskError(error, { log, requestId })) });
         },
       };
     },

@@ -1,0 +1,27 @@
+import { GraphQLError } from 'graphql';
+
+// How graphql-js ends its messages with the value that does not fit, which may be a kubeconfig or a token.
+const QUOTED: readonly (readonly [RegExp, string])[] = [
+  [/(?:, found|; found|\. Found): .*$/s, ''],
+  [/( cannot represent [^:]*): .*$/s, '$1'],
+  [/^Value .* does not exist in/s, 'Value does not exist in'],
+  [/((?:found|Unexpected) (?:String|BlockString|Name|Int|Float)) ".*"/s, '$1'],
+];
+
+function unquote(message: string): string {
+  return QUOTED.reduce((text, [pattern, kept]) => text.replace(pattern, kept), message);
+}
+
+/** A fault that validation found, without the value that was sent. */
+export function withoutValue({ message, nodes }: GraphQLError): GraphQLError {
+  return new GraphQLError(unquote(message), { nodes });
+}
+
+/** The innermost message says what is wrong; the outermost, when it is another, which variable and where in it. */
+export function sentenceOf(original: GraphQLError, outermost: unknown): string {
+  const sentence = unquote(original.message);
+  if (outermost === original || !(outermost instanceof GraphQLError)) return sentence;
+  const about = outermost.message.slice(0, -`; ${original.message}`.length);
+  const [, variable, at = ''] = /^(Variable "\$\w+") got invalid value .*?( at "[^"]*")?$/s.exec(about) ?? [];
+  return variable ? `${variable} is not valid${at}: ${sentence}` : sentence;
+}

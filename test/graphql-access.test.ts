@@ -1,0 +1,126 @@
+import { getIntrospectionQuery } from 'graphql';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { schema } from '../src/graphql/schema.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+
+let app: TestApp;
+let id: string;
+beforeAll(async () => {
+  app = await startApp();
+  const { data } = await app.graphql(
+    'mutation ($input: CreateClusterInput!) { createCluster(input: $input) { ... on CreateClusterSuccess { cluster { id } } } }',
+    { input: { name: 'hidden', isDefault: true, credential: { kubeconfig: { text: kubeconfig() } } } },
+  );
+  id = data.createCluster.cluster.id;
+});
+afterAll(() => app.close());
+
+const stranger = {};
+const by = '{ databaseId: 1 }';
+const queries: Record<string, string> = {
+  node: `node(id: "x") { id }`,
+  nodes: `nodes(ids: []) { id }`,
+  cluster: `cluster(by: ${by}) { id }`,
+  defaultCluster: 'defaultCluster { id }',
+  clusters: 'clusters(first: 0, filter: { labelSelector: "=" }) { totalCount }',
+};
+const mutations: Record<string, string> = {
+  createCluster: 'createCluster(input: { name: "" }) { __typename ... on Error { code } }',
+  updateCluster: `updateCluster(input: { by: ${by}, name: "" }) { __typename ... on Error { code } }`,
+  deleteCluster: `deleteCluster(input: { by: ${by}, expectedRevision: null }) { __typename ... on Error { code } }`,
+  importClusters: 'importClusters(input: { contexts: ["x"] }) { __typename ... on Error { code } }',
+};
+
+it('every root field but viewer is tried here', () => {
+  const fieldsOf = (type: typeof schema extends { getQueryType(): infer Type } ? Type : never) =>
+    Object.keys(type?.getFields() ?? {}).sort();
+  expect(fieldsOf(schema.getQueryType())).toEqual([...Object.keys(queries), 'viewer'].sort());
+  expect(fieldsOf(schema.getMutationType())).toEqual(Object.keys(mutations).sort());
+});
+
+describe('a stranger', () => {
+  it('may ask for the schema, and is nobody', async () => {
+    const { data, errors } = await app.graphql(getIntrospectionQuery(), {}, stranger);
+    expect(errors).toBeUndefined();
+    expect(data.__schema.types.length).toBeGreaterThan(30);
+    expect(await app.graphql('{ __typename viewer { name } }', {}, stranger)).toMatchObject({
+      ...{ status: 200, data: { __typename: 'Query', viewer: null } },
+    });
+  });
+
+  it.each([
+    ...Object.entries(queries).map(([name, field]) => [name, `query { ${field} }`]),
+    ...Object.entries(mutations).map(([name, field]) => [name, `mutation { ${field} }`]),
+  ])('hears UNAUTHENTICATED of %s, whatever else is wrong', async (name, document) => {
+    const { data, errors } = await app.graphql(document ?? '', {}, stranger);
+    expect(data?.[name ?? ''] ?? null).toBeNull();
+    expect(errors?.map(({ extensions, path }) => [extensions, path])).toEqual([[{ code: 'UNAUTHENTICATED' }, [name]]]);
+  });
+
+  it('hears it of more than a hundred ids too', async () => {
+    const document = 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }';
+    const { errors } = await app.graphql(document, { ids: Array(101).fill(id) }, stranger);
+    expect(errors?.[0].extensions.code).toBe('UNAUTHENTICATED');
+  });
+
+  it('changes nothing', async () => {
+    expect((await app.graphql('{ clusters { totalCount } }')).data.clusters.totalCount).toBe(1);
+    expect(await app.domain.database.prisma.cluster.findFirst({ select: { name: true, revision: true } })).toEqual({
+      ...{ name: 'hidden', revision: 1 },
+    });
+  });
+});
+
+describe('wrong credentials', () => {
+  it('are answered 401, also where a stranger would be answered', async () => {
+    const last = app.admin.endsWith('A') ? 'B' : 'A';
+    for (const key of ['kite1-', 'kite1', `${app.admin.slice(0, -1)}${last}`, 'kite99-x', `kite0${app.admin.slice(4)}`])
+      for (const authorization of [key, `Bearer ${key}`]) {
+        const { status, data, errors } = await app.graphql('{ viewer { name } }', {}, { Authorization: authorization });
+        expect([authorization, status, data, errors?.[0].extensions]).toEqual([
+          ...[authorization, 401, undefined, { code: 'UNAUTHENTICATED' }],
+        ]);
+      }
+  });
+});
+
+describe('a key without a role', () => {
+  const ask = async (document: string, variables: object = {}) =>
+    app.graphql(document, variables, { Authorization: app.nobody });
+
+  it.each(Object.entries(mutations))('hears ForbiddenError of %s, whatever else is wrong', async (name, field) => {
+    const { data, errors } = await ask(`mutation { ${field} }`);
+    expect(errors).toBeUndefined();
+    expect(data[name]).toEqual({ __typename: 'ForbiddenError', code: 'FORBIDDEN' });
+  });
+
+  it('cannot tell hidden from missing', async () => {
+    const document = `query ($id: ID!, $ids: [ID!]!, $uid: ClusterBy!, $databaseId: ClusterBy!, $name: ClusterBy!) {
+      node(id: $id) { id } nodes(ids: $ids) { id }
+      a: cluster(by: $uid) { id } b: cluster(by: $databaseId) { id } c: cluster(by: $name) { id }
+      defaultCluster { id }
+    }`;
+    const hidden = { id, ids: [id], uid: { id }, databaseId: { databaseId: 1 }, name: { name: 'hidden' } };
+    const missing = { id: 'x', ids: ['x'], uid: { id: 'x' }, databaseId: { databaseId: 9 }, name: { name: 'missing' } };
+    const nothing = { node: null, nodes: [null], a: null, b: null, c: null, defaultCluster: null };
+    for (const variables of [hidden, missing]) {
+      const { data, errors } = await ask(document, variables);
+      expect([errors, data]).toEqual([undefined, nothing]);
+    }
+  });
+
+  it('sees an empty registry, and not how much goes on in it', async () => {
+    const document = `{ clusters { edges { cursor } nodes { id } totalCount stateCounts { count } changesCursor
+      pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }`;
+    const before = await ask(document);
+    expect(before.data.clusters).toMatchObject({ edges: [], nodes: [], totalCount: 0, stateCounts: [] });
+    await app.graphql('mutation { updateCluster(input: { by: { databaseId: 1 }, description: "x" }) { __typename } }');
+    const after = await ask(document);
+    expect(after.data).toEqual(before.data);
+    expect(after.headers.get('etag')).toBe(before.headers.get('etag'));
+    const cursor = Buffer.from('["DATABASE_ID",5,5]').toString('base64url');
+    const behind = await ask(`{ clusters(first: 1, after: "${cursor}") { pageInfo { hasPreviousPage } } }`);
+    expect(behind.data.clusters.pageInfo.hasPreviousPage).toBe(false);
+  });
+});

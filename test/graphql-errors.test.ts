@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { maskError } from '../src/graphql/errors.ts';
+import type { Logger } from '../src/log.ts';
+import { startApp, type TestApp } from './support/app.ts';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+});
+afterAll(() => app.close());
+
+const canary = 'kite-canary-value';
+const create = 'mutation ($input: CreateClusterInput!) { createCluster(input: $input) { __typename } }';
+
+const post = async (body: string, headers: Record<string, string> = {}) => {
+  const response = await fetch(`${app.url}/graphql`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Authorization: app.admin, ...headers },
+    body,
+  });
+  const text = await response.text();
+  return { status: response.status, text, errors: JSON.parse(text).errors };
+};
+
+describe('a fault of the request', () => {
+  const withCredential = (credential: unknown) =>
+    JSON.stringify({ query: create, variables: { input: { name: 'x', credential } } });
+  const inline = (input: string) =>
+    JSON.stringify({ query: `mutation { createCluster(input: ${input}) { __typename } }` });
+
+  it.each([
+    ['an object is expected', withCredential({ kubeconfig: canary })],
+    ['a string is expected', withCredential({ kubeconfig: { text: { canary } } })],
+    ['a list is sent', withCredential({ kubeconfig: [{ text: [canary] }] })],
+    ['two of one', withCredential({ inCluster: true, kubeconfig: { text: canary } })],
+    ['an unknown field', withCredential({ kubeconfig: { text: 'x', token: canary } })],
+    ['a required field is missing', withCredential({ kubeconfig: { context: canary } })],
+    ['the whole input', JSON.stringify({ query: create, variables: { input: canary } })],
+    ['a variable of another type', JSON.stringify({ query: create, variables: [canary] })],
+    ['a literal of another type', inline(`{ name: "x", credential: { kubeconfig: "${canary}" } }`)],
+    ['a literal number', inline(`{ name: "x", credential: { kubeconfig: { text: 1, context: ["${canary}"] } } }`)],
+    ['a literal enum', inline(`{ name: "x", verify: "${canary}" }`)],
+    [
+      'a literal with an unknown field',
+      inline(`{ name: "x", credential: { kubeconfig: { text: "${canary}", token: "" } } }`),
+    ],
+    ['a literal twice', inline(`{ name: "${canary}" "${canary}" }`)],
+    ['a block string', inline(`{ name: """${canary}""" """${canary}""" }`)],
+    ['a string without its end', inline(`{ name: "${canary}`)],
+    ['malformed JSON', `{ "query": "{ viewer { name } }", "variables": { "x": ${canary} }`],
+    ['JSON that is no object', JSON.stringify(canary)],
+    ['null', 'null'],
+    ['no query', JSON.stringify({ variables: { canary } })],
+    ['a query that is no text', JSON.stringify({ query: { canary } })],
+    ['extensions that are no object', JSON.stringify({ query: '{ viewer { name } }', extensions: canary })],
+  ])('says where it is and never what was sent: %s', async (_, body) => {
+    for (const accept of ['application/json', 'application/graphql-response+json']) {
+      const { status, text, errors } = await post(body, { Accept: accept });
+      expect(status).toBeLessThan(500);
+      expect(errors.length).toBeGreaterThan(0);
+      expect(text).not.toContain(canary);
+      expect(text).not.toMatch(/stack|originalError|node_modules|\.ts\b/);
+      for (const { message, extensions, ...rest } of errors) {
+        expect(message).not.toBe('');
+        expect(Object.keys(extensions)).toEqual(['code']);
+        expect(extensions.code).toMatch(/^(?:BAD_REQUEST|GRAPHQL_PARSE_FAILED|GRAPHQL_VALIDATION_FAILED)$/);
+        expect(Object.keys(rest).filter((key) => key !== 'locations')).toEqual([]);
+      }
+    }
+  });
+
+  it('names the variable, the place in it, and the place in the document', async () => {
+    const { errors } = await post(withCredential({ kubeconfig: { text: 1 } }));
+    expect(errors[0].message).toMatch(/\$input.*credential\.kubeconfig\.text/);
+    expect(errors[0].locations).toEqual([{ line: 1, column: 11 }]);
+    expect((await post(JSON.stringify({ query: '{ viewer { ' }))).errors[0].locations).toEqual([
+      { line: 1, column: 12 },
+    ]);
+  });
+
+  it('suggests what the schema has, and no data', async () => {
+    await app.graphql(create, { input: { name: 'canary-cluster', verify: 'NONE' } });
+    const { errors } = await post(JSON.stringify({ query: '{ clusterz { id } }' }));
+    expect(errors[0].message).toContain('Did you mean');
+    const { text } = await post(JSON.stringify({ query: '{ cluster(by: { name: "canary-cluste" }) { id } }' }));
+    expect(text).toBe('{"data":{"cluster":null}}');
+  });
+});
+
+describe('a fault of the server', () => {
+  it('is INTERNAL, with the id under which the log has it, and no more', async () => {
+    const { prisma } = app.domain.database;
+    await prisma.$executeRawUnsafe('ALTER TABLE "ClusterLabel" RENAME TO "Elsewhere"');
+    try {
+      const { data, errors, headers } = await app.graphql('{ viewer { name } clusters { nodes { labels { key } } } }');
+      const requestId = headers.get('x-request-id');
+      expect(data).toBeNull();
+      expect(errors?.map(({ extensions, path }) => [extensions, path])).toEqual([
+        [{ code: 'INTERNAL', requestId }, ['clusters']],
+      ]);
+      expect(JSON.stringify(errors)).not.toMatch(/ClusterLabel|prisma|SQL|stack/i);
+      const lines = app
+        .logged()
+        .split('\n')
+        .filter((line) => line.includes('a request failed'));
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).toContain(requestId);
+    } finally {
+      await prisma.$executeRawUnsafe('ALTER TABLE "Elsewhere" RENAME TO "ClusterLabel"');
+    }
+  });
+
+  it('keeps the half of an answer that can be given', async () => {
+    const { prisma } = app.domain.database;
+    await prisma.$executeRawUnsafe('ALTER TABLE "ClusterLabel" RENAME TO "Elsewhere"');
+    try {
+      const { data, errors } = await app.graphql(
+        '{ viewer { name } cluster(by: { databaseId: 1 }) { labels { key } } }',
+      );
+      expect([data, errors?.[0].extensions.code]).toEqual([
+        { viewer: { name: 'test admin' }, cluster: null },
+        'INTERNAL',
+      ]);
+    } finally {
+      await prisma.$executeRawUnsafe('ALTER TABLE "Elsewhere" RENAME TO "ClusterLabel"');
+    }
+  });
+
+  it('is masked whatever was thrown, once', () => {
+    const logged: object[] = [];
+    const log = { error: (fields: object) => logged.push(fields) } as unknown as Logger;
+    for (const thrown of [new Error(canary), new TypeError(canary), canary, undefined, null, { message: canary }]) {
+      const masked = maskError(thrown, { log, requestId: 'r' });
+      expect(JSON.stringify(masked)).not.toContain(canary);
+      expect(masked.extensions).toEqual({ code: 'INTERNAL', requestId: 'r' });
+      expect(masked.originalError).toBeUndefined();
+      expect(maskError(masked, { log })).toBe(masked);
+    }
+    expect(logged).toHaveLength(6);
+  });
+});

@@ -1,0 +1,193 @@
+import { getIntrospectionQuery } from 'graphql';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LIMITS } from '../src/graphql/builder.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { clusterRow } from './support/rows.ts';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+  await app.domain.database.write('registry', (tx) =>
+    tx.cluster.createMany({ data: Array.from({ length: 130 }, (_, index) => clusterRow(`c${index}`)) }),
+  );
+});
+afterAll(() => app.close());
+
+const STORED = `id databaseId name description labels { key value } enabled isDefault inCluster prometheusURL apiServer
+  credential { kind expiresAt problem } revision createdAt updatedAt
+  status { state since observedAt version latencyMs error { code message } }`;
+const repeat = (times: number, write: (index: number) => string) =>
+  Array.from({ length: times }, (_, i) => write(i)).join(' ');
+const code = async (query: string, variables: object = {}, headers?: Record<string, string>) => {
+  const { status, errors } = await app.graphql(query, variables, headers);
+  expect(status).toBe(200);
+  return errors?.[0].extensions.code;
+};
+
+describe('the cost of a document', () => {
+  const document = `query ($first: Int!) { ${repeat(4, (index) => `page${index}: clusters(first: $first) { nodes { ${STORED} } }`)} }`;
+
+  it('is counted with the variables of each request, although validation is remembered', async () => {
+    for (let round = 0; round < 3; round++) {
+      expect(await code(document, { first: 1 })).toBeUndefined();
+      expect(await code(document, { first: 100 })).toBe('TOO_COSTLY');
+    }
+  });
+
+  it('is counted with the defaults of variables and with the page that nobody asked for', async () => {
+    expect(await code(document.replace('Int!', 'Int = 100'))).toBe('TOO_COSTLY');
+    expect(await code(document.replace('Int!', 'Int = 100'), { first: 1 })).toBeUndefined();
+    expect(await code(`{ ${repeat(6, (index) => `page${index}: clusters { nodes { ${STORED} } }`)} }`)).toBe(
+      'TOO_COSTLY',
+    );
+    expect(await code(document.replaceAll('first', 'last'), { last: 100 })).toBe('TOO_COSTLY');
+  });
+
+  it('is counted through fragments and inline fragments', async () => {
+    const through = `query ($first: Int!) { ...Pages } fragment Pages on Query {
+      ${repeat(4, (index) => `page${index}: clusters(first: $first) { edges { node { ... on Node { ...Stored } } } }`)}
+    } fragment Stored on Cluster { ${STORED} }`;
+    expect(await code(through, { first: 1 })).toBeUndefined();
+    expect(await code(through, { first: 100 })).toBe('TOO_COSTLY');
+  });
+
+  it('of a page of a hundred with every stored field is allowed', async () => {
+    const { data, errors } = await app.graphql(
+      `{ clusters(first: 100) { edges { cursor node { ${STORED} } } totalCount } }`,
+    );
+    expect(errors).toBeUndefined();
+    expect(data.clusters.edges).toHaveLength(100);
+  });
+
+  it('counts nodes by their ids', async () => {
+    const nodes = `query ($ids: [ID!]!) { ${repeat(4, (index) => `n${index}: nodes(ids: $ids) { ... on Cluster { ${STORED} } }`)} }`;
+    expect(await code(nodes, { ids: ['x'] })).toBeUndefined();
+    expect(await code(nodes, { ids: Array(100).fill('x') })).toBe('TOO_COSTLY');
+  });
+
+  it('is counted before anything is changed', async () => {
+    const mutation = `mutation { createCluster(input: { name: "costly", verify: NONE }) {
+      ... on CreateClusterSuccess { ${repeat(LIMITS.breadth, (index) => `c${index}: warnings { message }`)} } } }`;
+    expect(await code(mutation)).toBe('TOO_COSTLY');
+    expect((await app.graphql('{ cluster(by: { name: "costly" }) { id } }')).data.cluster).toBeNull();
+  });
+});
+
+describe('refused before it is executed', () => {
+  const cases: [what: string, document: string, codes: string[]][] = [
+    ['too many aliases', `{ ${repeat(LIMITS.breadth, (i) => `a${i}: viewer { name }`)} }`, ['TOO_COSTLY']],
+    ['too many tokens', `{ ${'__typename '.repeat(3000)} }`, ['GRAPHQL_PARSE_FAILED']],
+    ['a megabyte of tokens', `{ ${'a '.repeat(500_000)} }`, ['GRAPHQL_PARSE_FAILED']],
+    ['a megabyte of brackets', '{a'.repeat(500_000), ['GRAPHQL_PARSE_FAILED']],
+    ['a megabyte of lists', `{ nodes(ids: ${'['.repeat(500_000)}`, ['GRAPHQL_PARSE_FAILED']],
+    ['the same field too often', `{ ${'viewer { name } '.repeat(490)} }`, ['GRAPHQL_VALIDATION_FAILED', 'TOO_COSTLY']],
+    ['directives that are none', `{ viewer ${'@a '.repeat(900)} { name } }`, ['GRAPHQL_VALIDATION_FAILED']],
+    [
+      'one directive too often',
+      `{ viewer ${'@include(if: true) '.repeat(250)} { name } }`,
+      ['GRAPHQL_VALIDATION_FAILED'],
+    ],
+    [
+      'a fragment in a circle',
+      '{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }',
+      ['GRAPHQL_VALIDATION_FAILED'],
+    ],
+    ['a fragment in itself', '{ ...A } fragment A on Query { viewer { name } ...A }', ['GRAPHQL_VALIDATION_FAILED']],
+    [
+      'fragments that double each other',
+      `{ ...F0 } ${repeat(60, (i) => `fragment F${i} on Query { a${i}: viewer { name } ...F${i + 1} b${i}: viewer { name } ...F${i + 1} }`)}
+       fragment F60 on Query { ${repeat(200, (i) => `z${i}: __typename`)} }`,
+      ['TOO_COSTLY', 'GRAPHQL_VALIDATION_FAILED'],
+    ],
+    [
+      'the schema in its own depth',
+      '{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } } }',
+      ['GRAPHQL_VALIDATION_FAILED'],
+    ],
+    [
+      'the schema many times',
+      `{ ${repeat(60, (i) => `a${i}: __schema { types { name } }`)} }`,
+      ['GRAPHQL_VALIDATION_FAILED'],
+    ],
+    [
+      'one list of the schema many times',
+      `{ __schema { types { ${repeat(200, (i) => `a${i}: fields { name description }`)} } } }`,
+      ['GRAPHQL_VALIDATION_FAILED'],
+    ],
+  ];
+
+  it.each(cases)('is %s, in little time, to anybody', async (_, document, codes) => {
+    for (const headers of [{}, { Authorization: app.admin }]) {
+      const began = performance.now();
+      expect(codes).toContain(await code(document, {}, headers));
+      // Far above what it takes (under 50 ms), far below what it must not take, also on a busy machine.
+      expect(performance.now() - began).toBeLessThan(1_500);
+    }
+  });
+
+  it('is an array of requests', async () => {
+    const response = await fetch(`${app.url}/graphql`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: app.admin },
+      body: JSON.stringify(Array(5).fill({ query: '{ viewer { name } }' })),
+    });
+    expect(response.status).toBe(400);
+    expect((await response.json()).errors[0].extensions.code).toBe('BAD_REQUEST');
+  });
+
+  it('is not the introspection that tools send, nor depth that the schema needs', async () => {
+    const options = {
+      specifiedByUrl: true,
+      directiveIsRepeatable: true,
+      schemaDescription: true,
+      inputValueDeprecation: true,
+      oneOf: true,
+    };
+    expect(await code(getIntrospectionQuery(options), {}, {})).toBeUndefined();
+    expect(await code('{ clusters { edges { node { status { error { code } } } } } }')).toBeUndefined();
+  });
+});
+
+describe('the context without limits', () => {
+  it('cannot be obtained over HTTP', async () => {
+    const query = '{ clusters { nodes { databaseId } } }';
+    const body = {
+      ...{ query, unlimited: true, context: { unlimited: true }, variables: { unlimited: true } },
+      extensions: { unlimited: true, context: { unlimited: true } },
+    };
+    const json = { 'Content-Type': 'application/json', Authorization: app.admin };
+    const tries: [path: string, init: RequestInit][] = [
+      ['/graphql', { body: JSON.stringify({ query }) }],
+      ['/graphql', { body: JSON.stringify({ ...body, operationName: null }) }],
+      ['/graphql?unlimited=true', { body: JSON.stringify({ query }) }],
+      ['/graphql', { body: JSON.stringify({ query }), headers: { ...json, 'x-unlimited': 'true', unlimited: 'true' } }],
+      [
+        '/graphql',
+        {
+          body: `{"query": ${JSON.stringify(query)}, "__proto__": { "unlimited": true }, "constructor": { "prototype": { "unlimited": true } }}`,
+        },
+      ],
+      [
+        `/graphql?query=${encodeURIComponent(query)}&unlimited=true&extensions=${encodeURIComponent('{"unlimited":true}')}`,
+        { method: 'GET' },
+      ],
+      ['/api/../graphql', { body: JSON.stringify({ query }) }],
+    ];
+    for (const [path, init] of tries) {
+      const response = await fetch(`${app.url}${path}`, { method: 'POST', headers: json, ...init });
+      const answer = await response.json();
+      const size = answer.data?.clusters.nodes.length ?? 0;
+      expect([path, size <= 50]).toEqual([path, true]);
+    }
+    const { body: whole } = await app.rest('GET', '/api/v1/admin/clusters/');
+    expect(whole).toHaveLength(130);
+    for (const path of ['/api/graphql', '/api/v1/graphql', '/api/v1/admin/clusters/?query={clusters{nodes{id}}}'])
+      expect((await app.rest('POST', path, body)).body?.data).toBeUndefined();
+  });
+
+  it('is not left behind by a REST request', async () => {
+    await app.rest('GET', '/api/v1/admin/clusters/');
+    expect((await app.graphql('{ clusters { nodes { id } } }')).data.clusters.nodes).toHaveLength(50);
+    expect(await code('{ clusters(first: 130) { nodes { id } } }')).toBe('INVALID_INPUT');
+  });
+});

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { ApiKeys } from './domain/access/api-keys.ts';
+import { ClusterChanges } from './domain/clusters/changes.ts';
 import { ClusterImport } from './domain/clusters/cluster-import.ts';
 import { ClusterList } from './domain/clusters/cluster-list.ts';
 import { Clusters } from './domain/clusters/clusters.ts';
@@ -15,6 +16,7 @@ import { createHttpServer, maskFor } from './server/http.ts';
 import { listen } from './server/listen.ts';
 import { openDatabase } from './storage/database.ts';
 import { loadKeyRing } from './storage/key-file.ts';
+import { News } from './storage/news.ts';
 import { Seal } from './storage/seal.ts';
 
 /** The domain over an open database: what the server, the command line and a start share. */
@@ -44,6 +46,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       clusters: new Clusters(registry),
       clusterList: new ClusterList({ database }),
       clusterImport: new ClusterImport(registry),
+      clusterChanges: new ClusterChanges({ database, news: new News(database) }),
       close: () => database.close(),
     };
   } catch (error) {
@@ -60,7 +63,9 @@ export interface App {
 
 /** Serves the domain over HTTP. */
 export async function serve(config: Config, log: Logger, domain: Domain): Promise<App> {
+  const ending = new AbortController();
   const server: Server = createHttpServer({
+    ending: ending.signal,
     config,
     log,
     apiKeys: domain.apiKeys,

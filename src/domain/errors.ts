@@ -10,6 +10,7 @@ export const ERROR_CODES = [
   'DEFAULT_CLUSTER',
   'REGISTRY_NOT_EMPTY',
   'REVISION_CONFLICT',
+  'TOO_MANY_STREAMS',
   'UNAVAILABLE',
 ] as const;
 

@@ -73,6 +73,8 @@ builder.mutationType({
     'Changes. Each answers a union of its success and the errors a caller can act on; end with `... on Error`.',
 });
 
+builder.subscriptionType({ description: 'Streams, over server-sent events: POST with `Accept: text/event-stream`.' });
+
 builder.scalarType('DateTime', {
   description: 'A point in time, ISO 8601 in UTC: `2026-11-22T09:30:00.000Z`.',
   serialize: (value) => value.toISOString(),

@@ -1,4 +1,5 @@
 import type { Caller } from '../domain/access/viewer.ts';
+import type { ClusterChanges } from '../domain/clusters/changes.ts';
 import type { ClusterImport } from '../domain/clusters/cluster-import.ts';
 import type { ClusterList } from '../domain/clusters/cluster-list.ts';
 import type { Clusters } from '../domain/clusters/clusters.ts';
@@ -10,6 +11,7 @@ export interface Services {
   readonly clusters: Clusters;
   readonly clusterList: ClusterList;
   readonly clusterImport: ClusterImport;
+  readonly clusterChanges: ClusterChanges;
 }
 
 /** What every resolver is handed: the same for a GraphQL request and for a REST row. */
@@ -19,6 +21,10 @@ export interface Context extends Services {
   readonly counters: Counters;
   /** Lifts the page and cost limits. Set for the documents of the REST rows alone; no request over HTTP obtains it. */
   readonly unlimited: boolean;
+  /** Aborted when the one who asks leaves, and when the server ends. */
+  readonly signal: AbortSignal;
+  /** The caller as the credentials of the request are worth at another value of the access counter. */
+  readonly askAgain: (access: number) => Promise<Caller>;
   /** Set by the execution: whether the answer may be kept for as long as the counters stand. */
   readonly answer: { mayBeKept: boolean };
 }

@@ -63,6 +63,8 @@ export type ErrorCode =
   | 'REGISTRY_NOT_EMPTY'
   /** The cluster was changed since the expected revision. */
   | 'REVISION_CONFLICT'
+  /** The caller has 50 event streams open already. */
+  | 'TOO_MANY_STREAMS'
   /** No valid credentials were sent. */
   | 'UNAUTHENTICATED'
   /** The database cannot be used right now. */

@@ -57,6 +57,13 @@ export class Exchange {
     else response.end(bytes);
   }
 
+  /** Aborted when the one who asks leaves. */
+  closed(): AbortSignal {
+    const closed = new AbortController();
+    this.response.once('close', () => closed.abort());
+    return closed.signal;
+  }
+
   #logWhenClosed(log: Logger): void {
     const { request, response, requestId, path } = this;
     const began = performance.now();

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Context } from '../graphql/context.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
@@ -25,20 +24,22 @@ export function readRaw(request: IncomingMessage, maxBody: number): Promise<Buff
   });
 }
 
-/** Hands a request to Yoga, which speaks fetch. Whoever leaves ends their event stream, and nobody's shared read. */
+/** Whether the one who asks would take an event stream. */
+export function wantsStream({ headers }: IncomingMessage): boolean {
+  return headers.accept?.includes('text/event-stream') ?? false;
+}
+
+/** Hands a request to Yoga, which speaks fetch. Only an event stream ends with its reader: a read may be shared. */
 export async function askGraphQL(
   graphql: GraphQL,
-  asked: { request: IncomingMessage; response: ServerResponse; body: Buffer<ArrayBuffer>; context: Context },
+  { request, body, context }: { request: IncomingMessage; body: Buffer<ArrayBuffer>; context: Context },
 ): Promise<Response> {
-  const { request, response, body, context } = asked;
-  const ended = new AbortController();
-  if (request.headers.accept?.includes('text/event-stream')) response.once('close', () => ended.abort());
   return graphql.fetch(
     new Request(`http://kitestring${request.url ?? '/'}`, {
       method: request.method ?? 'GET',
       headers: fetchHeaders(request),
       ...(body.length > 0 ? { body } : {}),
-      signal: ended.signal,
+      ...(wantsStream(request) ? { signal: context.signal } : {}),
     }),
     context,
   );
@@ -52,8 +53,13 @@ export function isStream(answer: Response): boolean {
 /** Passes an event stream on until either side ends it. */
 export async function passStream(answer: Response, response: ServerResponse): Promise<void> {
   response.writeHead(answer.status, Object.fromEntries(answer.headers));
-  if (answer.body) await pipeline(Readable.fromWeb(answer.body as never), response);
-  else response.end();
+  response.flushHeaders();
+  try {
+    await pipeline((answer.body ?? []) as AsyncIterable<Uint8Array>, response);
+  } catch (error) {
+    // The reader left; that ends the stream and is no fault.
+    if (!response.destroyed) throw error;
+  }
 }
 
 /** Takes the whole of an answer that is no stream. */

@@ -12,7 +12,7 @@ import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson } from './answer.ts';
 import { authenticate } from './authenticate.ts';
 import { Exchange } from './exchange.ts';
-import { askGraphQL, isStream, passStream, readRaw, wholeAnswer } from './graphql-endpoint.ts';
+import { askGraphQL, isStream, passStream, readRaw, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
 import { type Computed, KeptAnswers } from './kept.ts';
 import { crossSiteRefusal, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
@@ -26,6 +26,8 @@ export interface ServerOptions {
   readonly services: Services;
   readonly graphql: ReturnType<typeof createGraphQL>;
   readonly rest: Rest;
+  /** Aborted when the server ends: streams end with it. */
+  readonly ending: AbortSignal;
 }
 
 /** Who asks, and the counters as they were when the request arrived. */
@@ -38,7 +40,8 @@ const NOT_OUR_HOST = 'this host is not served here: use localhost or an IP addre
 const BROKEN = 'Something went wrong on our side; the log has it under this request id';
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
-export function createHttpServer({ config, log, apiKeys, services, graphql, rest }: ServerOptions): Server {
+export function createHttpServer(options: ServerOptions): Server {
+  const { config, log, apiKeys, services, graphql, rest, ending } = options;
   const kept = new KeptAnswers();
   const isOurs = ourHosts(config);
   const { allowedOrigins, loopback, maxBody } = config;
@@ -71,12 +74,22 @@ export function createHttpServer({ config, log, apiKeys, services, graphql, rest
     return surface === REST ? answerRest(exchange, asker) : answerGraphQL(exchange, asker);
   }
 
-  function contextOf(
-    { requestId }: Exchange,
-    { viewer, counters }: Asker,
-    { unlimited }: { unlimited: boolean },
-  ): Context {
-    return { ...services, counters, caller: { viewer, requestId }, unlimited, answer: { mayBeKept: false } };
+  function contextOf(exchange: Exchange, { viewer, counters }: Asker, { unlimited }: { unlimited: boolean }): Context {
+    const { request, requestId } = exchange;
+    const askAgain = async (access: number) => {
+      const who = await authenticate(request, { apiKeys, access, loopback });
+      return { viewer: who.viewer ?? null, requestId };
+    };
+    const signal = wantsStream(request) ? AbortSignal.any([ending, exchange.closed()]) : ending;
+    return {
+      ...services,
+      counters,
+      caller: { viewer, requestId },
+      unlimited,
+      signal,
+      askAgain,
+      answer: { mayBeKept: false },
+    };
   }
 
   async function answerRest(exchange: Exchange, asker: Asker): Promise<void> {
@@ -94,17 +107,17 @@ export function createHttpServer({ config, log, apiKeys, services, graphql, rest
   }
 
   async function answerGraphQL(exchange: Exchange, asker: Asker): Promise<void> {
-    const { request, response } = exchange;
+    const { request } = exchange;
     const body = await readRaw(request, maxBody);
     if (!body) return GRAPHQL.refuse(exchange.prepare(), 413, 'the body is too large', { Connection: 'close' });
-    if (request.headers.accept?.includes('text/event-stream')) {
+    if (wantsStream(request)) {
       const context = contextOf(exchange, asker, { unlimited: false });
-      const answer = await askGraphQL(graphql, { request, response, body, context });
+      const answer = await askGraphQL(graphql, { request, body, context });
       return isStream(answer) ? passStream(answer, exchange.prepare()) : exchange.send(await wholeAnswer(answer));
     }
     return answerKept(exchange, asker, body.toString('latin1'), async () => {
       const context = contextOf(exchange, asker, { unlimited: false });
-      const answer = await wholeAnswer(await askGraphQL(graphql, { request, response, body, context }));
+      const answer = await wholeAnswer(await askGraphQL(graphql, { request, body, context }));
       return { answer, keep: answer.status === 200 && context.answer.mayBeKept };
     });
   }

@@ -123,7 +123,14 @@ function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
 }
 
-function whereFilter({ search, names, states, enabled, labelSelector }: ClusterFilter): Prisma.ClusterWhereInput {
+/** The filter of the database for what a caller wants to see; INVALID_INPUT when it cannot be read. */
+export function whereFilter({
+  search,
+  names,
+  states,
+  enabled,
+  labelSelector,
+}: ClusterFilter): Prisma.ClusterWhereInput {
   const issue = (field: string, message: string) => invalidInput([{ path: ['filter', field], message }]);
   const unstorable = 'must not hold NUL characters or lone surrogates';
   if (search != null && !isStorable(search)) throw issue('search', unstorable);

@@ -5,6 +5,7 @@ import { authorize } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { type Changes, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
+import { REMEMBERED_CHANGES } from './changes.ts';
 import { check, clusterFields, type Label, refuse, storedLabel, untriedState } from './cluster.ts';
 import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
 import {
@@ -170,6 +171,8 @@ export class Clusters {
       if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
       await tx.cluster.delete({ where: { id: current.id }, select: { id: true } });
       await tx.clusterTombstone.create({ data: { clusterId: current.id, uid: current.uid, registryChange } });
+      const forgotten = { registryChange: { lt: registryChange - REMEMBERED_CHANGES } };
+      await tx.clusterTombstone.deleteMany({ where: forgotten });
       await record(tx, caller, {
         action: 'cluster.delete',
         at,

@@ -266,7 +266,7 @@ const ImportClustersResult = builder.unionType('ImportClustersResult', {
 });
 
 const input = { required: true, description: 'What to do.' } as const;
-const CONFLICT = [{ name: 'current', type: 'RevisionConflictError' }] as never;
+const CONFLICT = [{ name: 'current', type: 'RevisionConflictError' }];
 
 builder.mutationFields((t) => ({
   createCluster: t.field({

@@ -1,5 +1,6 @@
 import { queryFromInfo } from '@pothos/plugin-prisma';
 import type { GraphQLResolveInfo } from 'graphql';
+import { writeChangesCursor } from '../../domain/clusters/changes.ts';
 import type { ClusterState } from '../../domain/clusters/cluster.ts';
 import { type ClusterBy, type ClusterQuery, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/clusters/page.ts';
@@ -74,8 +75,11 @@ export function clusterBy({ id, databaseId, name }: typeof ClusterByInput.$infer
   return { uid: decoded.typename === 'Cluster' ? decoded.id : '' };
 }
 
+/** The way to a field; through a union or an interface it names the type. */
+type Path = (string | { name: string; type: string })[];
+
 /** What the document asks of the clusters under these paths of the field. */
-export function clusterQuery(context: Context, info: GraphQLResolveInfo, ...paths: string[][]): ClusterQuery {
+export function clusterQuery(context: Context, info: GraphQLResolveInfo, ...paths: Path[]): ClusterQuery {
   return queryFromInfo({ context, info, typeName: 'Cluster', paths }) as ClusterQuery;
 }
 
@@ -160,10 +164,9 @@ builder.queryFields((t) => ({
           resolve: (page) => (page as unknown as Counts).stateCounts(),
         }),
         changesCursor: t.string({
-          description: 'Where changes after this page begin.',
+          description: 'Where changes after this page begin: `after` of the subscription `clusterChanged`.',
           resolve: (page, _args, { counters }) => {
-            const { registry, status } = (page as unknown as Counts).known(counters);
-            return Buffer.from(`${registry}.${status}`).toString('base64url');
+            return writeChangesCursor((page as unknown as Counts).known(counters));
           },
         }),
       }),

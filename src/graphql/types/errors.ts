@@ -15,6 +15,7 @@ const ErrorCodeEnum = builder.enumType('ErrorCode', {
     DEFAULT_CLUSTER: 'The default cluster cannot be deleted; move the default first.',
     REGISTRY_NOT_EMPTY: 'The first set-up works only while no cluster exists.',
     REVISION_CONFLICT: 'The cluster was changed since the expected revision.',
+    TOO_MANY_STREAMS: 'The caller has 50 event streams open already.',
     UNAVAILABLE: 'The database cannot be used right now.',
   }),
 });

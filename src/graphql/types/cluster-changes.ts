@@ -1,0 +1,62 @@
+import type { ClusterChange as DomainChange } from '../../domain/clusters/changes.ts';
+import { builder } from '../builder.ts';
+import { encodeGlobalId } from '../global-id.ts';
+import { Cluster } from './cluster.ts';
+import { ClusterFilterInput, clusterQuery } from './cluster-queries.ts';
+
+type Change = DomainChange<typeof Cluster.$inferType>;
+type Upserted = Extract<Change, { kind: 'UPSERTED' }>;
+type Removed = Extract<Change, { kind: 'REMOVED' }>;
+type Reset = Extract<Change, { kind: 'RESET' }>;
+
+const CURSOR = 'Where to go on after this: `after` of the next subscription.';
+
+const ClusterUpserted = builder.objectRef<Upserted>('ClusterUpserted').implement({
+  description: 'A cluster that matches was registered or changed, or matches now.',
+  fields: (t) => ({
+    cursor: t.exposeString('cursor', { description: CURSOR }),
+    cluster: t.expose('cluster', { type: Cluster, description: 'The cluster as it is now.' }),
+  }),
+});
+
+const ClusterRemoved = builder.objectRef<Removed>('ClusterRemoved').implement({
+  description: 'A cluster is deleted, hidden from you now, or no longer matches.',
+  fields: (t) => ({
+    cursor: t.exposeString('cursor', { description: CURSOR }),
+    id: t.id({ description: 'Its global id.', resolve: ({ uid }) => encodeGlobalId('Cluster', uid) }),
+    databaseId: t.exposeInt('databaseId', { description: 'The id that the REST routes use.' }),
+  }),
+});
+
+const ClusterChangesReset = builder.objectRef<Reset>('ClusterChangesReset').implement({
+  description: '`after` is too old, or more has changed than is told one by one: list again, then go on from here.',
+  fields: (t) => ({ cursor: t.exposeString('cursor', { description: CURSOR }) }),
+});
+
+const TYPES = { UPSERTED: 'ClusterUpserted', REMOVED: 'ClusterRemoved', RESET: 'ClusterChangesReset' } as const;
+
+const ClusterChange = builder.unionType('ClusterChange', {
+  description:
+    'A change of a cluster. Changes come in order, each at least once; of several of one cluster perhaps the last alone.',
+  types: [ClusterUpserted, ClusterRemoved, ClusterChangesReset],
+  resolveType: ({ kind }) => TYPES[kind],
+});
+
+builder.subscriptionField('clusterChanged', (t) =>
+  t.field({
+    type: ClusterChange,
+    description: 'Changes of the clusters that match, beginning after the cursor; without one, from now on.',
+    args: {
+      filter: t.arg({ type: ClusterFilterInput, description: 'Only clusters for which this holds.' }),
+      after: t.arg.string({ description: 'The `changesCursor` of a list, or the `cursor` of the last change.' }),
+    },
+    subscribe: (_root, args, context, info) =>
+      context.clusterChanges.follow(
+        context.caller,
+        args,
+        clusterQuery(context, info, [{ name: 'cluster', type: 'ClusterUpserted' }]),
+        { signal: context.signal, caller: context.askAgain },
+      ) as AsyncIterable<Change>,
+    resolve: (change) => change,
+  }),
+);

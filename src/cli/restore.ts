@@ -1,7 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import type { Config } from '../config.ts';
 import { systemCaller } from '../domain/access/viewer.ts';
 import { record } from '../domain/audit.ts';
@@ -10,7 +9,7 @@ import { sealedKeyIds } from '../domain/clusters/sealed.ts';
 import { openDatabase } from '../storage/database.ts';
 import { loadKeyRing } from '../storage/key-file.ts';
 import { restoreInto } from '../storage/restore.ts';
-import { checkIntegrity, createFile } from '../storage/sqlite-file.ts';
+import { checkIntegrity, createFile, openSqlite } from '../storage/sqlite-file.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
 import { databaseFile, keyFile, withDatabase } from './database.ts';
@@ -65,7 +64,7 @@ async function takeCopy(config: Config, file: string, copy: string): Promise<voi
 function isOurs(copy: string): boolean {
   try {
     checkIntegrity(copy);
-    const database = new DatabaseSync(copy);
+    const database = openSqlite(copy);
     const tables =
       "SELECT count(*) AS found FROM sqlite_master WHERE name IN ('_prisma_migrations', 'Cluster', 'Counter')";
     const ours = database.prepare(tables).get()?.found === 3;

@@ -1,8 +1,11 @@
 import type { CounterName, Database, Transaction } from './database.ts';
 
 const COUNTERS: readonly CounterName[] = ['access', 'registry', 'status'];
-/** These do not simply become what they were; `_prisma_migrations` tells of the file, not of its content. */
-const APART = ['_prisma_migrations', 'Counter', 'ApiKey', 'AuditRecord'];
+/** These do not simply become what they were. The first two tell of the file and of those who run on it. */
+const APART = ['_prisma_migrations', 'ProbeRound', 'Counter', 'ClusterTombstone', 'ApiKey', 'AuditRecord'];
+
+const REGISTRY = `(SELECT "value" FROM main."Counter" WHERE "name" = 'registry')`;
+const STATUS = `(SELECT "value" FROM main."Counter" WHERE "name" = 'status')`;
 
 type Run = (sql: string) => Promise<number>;
 
@@ -23,15 +26,30 @@ export async function restoreInto<T>(
     return await database.write(COUNTERS, async (tx) => {
       const run: Run = (sql) => tx.$executeRawUnsafe(sql);
       await run('PRAGMA defer_foreign_keys = ON');
+      await raiseCounters(run);
+      await buryClusters(run);
       await restoreRows(tx, run);
+      await markChanged(run);
       await restoreApiKeys(tx, run);
       await addAuditRecords(tx, run);
-      await goOn(run);
+      await raiseIds(run);
       return finish(tx);
     });
   } finally {
     await prisma.$executeRaw`DETACH DATABASE "backup"`;
   }
+}
+
+async function raiseCounters(run: Run): Promise<void> {
+  await run(`UPDATE main."Counter" SET "value" = max("value",
+    coalesce((SELECT kept."value" FROM "backup"."Counter" AS kept WHERE kept."name" = "Counter"."name"), 0) + 1)`);
+}
+
+/** What stands now and will not: a stream has to hear that it is gone. */
+async function buryClusters(run: Run): Promise<void> {
+  await run(`DELETE FROM main."ClusterTombstone" WHERE "uid" IN (SELECT "uid" FROM "backup"."Cluster")`);
+  await run(`INSERT INTO main."ClusterTombstone" ("clusterId", "uid", "registryChange")
+    SELECT "id", "uid", ${REGISTRY} FROM main."Cluster" WHERE "uid" NOT IN (SELECT "uid" FROM "backup"."Cluster")`);
 }
 
 async function restoreRows(tx: Transaction, run: Run): Promise<void> {
@@ -69,12 +87,13 @@ async function addAuditRecords(tx: Transaction, run: Run): Promise<void> {
     WHERE NOT EXISTS (SELECT 1 FROM main."AuditRecord" AS here WHERE ${same}) ORDER BY kept."id"`);
 }
 
-async function goOn(run: Run): Promise<void> {
-  await run(`UPDATE main."Counter" SET "value" = max("value",
-    coalesce((SELECT kept."value" FROM "backup"."Counter" AS kept WHERE kept."name" = "Counter"."name"), 0) + 1)`);
-  // No revision has ever been above the registry's counter: each change raises both by one.
-  const registry = `(SELECT "value" FROM main."Counter" WHERE "name" = 'registry')`;
-  await run(`UPDATE main."Cluster" SET "revision" = ${registry}, "credentialsVersion" = ${registry}`);
+/** No revision has ever been above the registry's counter, since each change raises both by one. */
+async function markChanged(run: Run): Promise<void> {
+  await run(`UPDATE main."Cluster" SET "revision" = ${REGISTRY}, "credentialsVersion" = ${REGISTRY},
+    "registryChange" = ${REGISTRY}, "statusChange" = ${STATUS}`);
+}
+
+async function raiseIds(run: Run): Promise<void> {
   await run(`UPDATE main.sqlite_sequence SET "seq" = max("seq",
     coalesce((SELECT kept."seq" FROM "backup".sqlite_sequence AS kept WHERE kept."name" = sqlite_sequence."name"), 0))`);
   await run(`INSERT INTO main.sqlite_sequence ("name", "seq") SELECT "name", "seq" FROM "backup".sqlite_sequence

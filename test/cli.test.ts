@@ -1,0 +1,335 @@
+import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { type Ended, runCommand } from './support/process.ts';
+
+async function serve(): Promise<TestApp> {
+  const app = await startApp();
+  onTestFinished(() => app.close());
+  return app;
+}
+
+const run = (dataDir: string, ...words: string[]) => runCommand(words, { dataDir });
+
+async function succeed(dataDir: string, ...words: string[]): Promise<string> {
+  const ended = await run(dataDir, ...words);
+  expect(ended).toMatchObject({ code: 0 });
+  return ended.stdout;
+}
+
+/** One line on stderr that says why, nothing on stdout, no stack. */
+function refused({ code, stdout, stderr }: Ended): string {
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(/^[^\n]+\n$/);
+  expect(stderr).not.toMatch(/ {4}at |Error:/);
+  return stderr;
+}
+
+const signsIn = async (app: TestApp, key: string) =>
+  (await app.rest('GET', CLUSTERS, undefined, { Authorization: key })).status;
+
+const listed = async (app: TestApp) => (await app.rest('GET', CLUSTERS)).body as { id: number; name: string }[];
+
+const create = async (app: TestApp, name: string, more: object = {}) => {
+  const { status, body } = await app.rest('POST', CLUSTERS, { name, config: kubeconfig(), ...more });
+  expect(status).toBe(201);
+  return body.id as number;
+};
+
+const rowsOf = (file: string, sql: string) => {
+  const database = new DatabaseSync(file);
+  try {
+    return database.prepare(sql).all();
+  } finally {
+    database.close();
+  }
+};
+
+describe('the words', () => {
+  it.each([
+    [[], /^Name a command/],
+    [['nonsense'], /no command "nonsense"/],
+    [['keys'], /no command "keys"/],
+    [['keys', 'create', '--nam', 'x'], /--nam/],
+    [['keys', 'create'], /--name/],
+    [['keys', 'create', '--name', 'x', '--expires', 'tomorrow'], /tomorrow/],
+    [['keys', 'create', '--name', 'x', '--expires', '2020-01-01'], /future/],
+    [['keys', 'list', 'all'], /options alone/],
+    [['keys', 'revoke'], /ID/],
+    [['keys', 'revoke', '01'], /ID/],
+    [['backup'], /FILE/],
+    [['backup', 'a', 'b'], /FILE/],
+    [['restore', 'a', '--force'], /--force/],
+  ] as [string[], RegExp][])('%j are off: exit code 2, and how they should be on stderr', async (words, reason) => {
+    const dataDir = await temporaryDirectory();
+    const { code, stdout, stderr } = await run(dataDir, ...words);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(reason);
+    expect(stderr).toMatch(/Usage: .*kitestring/);
+    expect(stderr).not.toMatch(/ {4}at /);
+    expect(await readdir(dataDir)).toEqual([]);
+  });
+
+  it('--help shows every command, or the one asked about', async () => {
+    const dataDir = await temporaryDirectory();
+    const all = await succeed(dataDir, '--help');
+    for (const name of ['keys create', 'keys list', 'keys revoke', 'seal verify', 'backup FILE', 'restore FILE'])
+      expect(all).toContain(name);
+    const one = await succeed(dataDir, 'backup', '-h');
+    expect(one).toContain('backup FILE');
+    expect(one).not.toContain('restore');
+  });
+});
+
+describe('keys', () => {
+  it('are made and revoked beside a running server, from its next request on', async () => {
+    const app = await serve();
+    const stdout = await succeed(app.dataDir, 'keys', 'create', '--name', 'ci', '--role', 'admin');
+    // Nothing but the key, for `KEY=$(npm run -s kitestring -- keys create …)`.
+    expect(stdout).toMatch(/^kite[1-9][0-9]*-[\w-]{43}\n$/);
+    const key = stdout.trim();
+    expect(await signsIn(app, key)).toBe(200);
+    const [id = ''] = key.split('-');
+    await succeed(app.dataDir, 'keys', 'revoke', id);
+    expect(await signsIn(app, key)).toBe(401);
+    expect(refused(await run(app.dataDir, 'keys', 'revoke', id))).toMatch(/not found/);
+  });
+
+  it('without a role sign in and may do nothing', async () => {
+    const app = await serve();
+    const { stdout, stderr } = await run(app.dataDir, 'keys', 'create', '--name', 'nobody', '--expires', '2999-01-01');
+    expect(await signsIn(app, stdout.trim())).toBe(403);
+    expect(stderr).toContain('--role admin');
+    expect(refused(await run(app.dataDir, 'keys', 'create', '--name', 'x', '--role', 'root'))).toContain('root');
+  });
+
+  it('are listed without their secrets', async () => {
+    const app = await serve();
+    const keys = JSON.parse(await succeed(app.dataDir, 'keys', 'list', '--json'));
+    expect(keys).toMatchObject([
+      { id: 1, name: 'test admin', roles: 'admin', expires: 'never' },
+      { id: 2, name: 'test nobody', roles: '' },
+    ]);
+    expect(Object.keys(keys[0])).not.toContain('hash');
+    expect(await succeed(app.dataDir, 'keys', 'list')).toContain('test admin');
+  });
+
+  it('can be made before the first start, in a directory that is not there yet', async () => {
+    const dataDir = join(await temporaryDirectory(), 'data');
+    const key = (await succeed(dataDir, 'keys', 'create', '--name', 'first', '--role', 'admin')).trim();
+    const app = await startApp({ DATA_DIR: dataDir });
+    onTestFinished(() => app.close());
+    expect(await signsIn(app, key)).toBe(200);
+  });
+});
+
+describe('a data directory without a database', () => {
+  it.each(
+    [
+      ['keys', 'list'],
+      ['keys', 'revoke', '1'],
+      ['backup', 'copy.db'],
+      ['seal', 'verify'],
+    ].map((words) => [words]),
+  )('%j refuses it and makes none', async (words) => {
+    const dataDir = join(await temporaryDirectory(), 'mistyped');
+    expect(refused(await run(dataDir, ...words))).toMatch(/no database in .*mistyped: set DATA_DIR/);
+    await expect(stat(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('backup', () => {
+  it('copies a database in use, for its owner alone, and overwrites nothing unless it is told to', async () => {
+    const app = await serve();
+    await create(app, 'one');
+    const file = join(await temporaryDirectory(), 'copy.db');
+    expect(await succeed(app.dataDir, 'backup', file)).toContain(file);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect(rowsOf(file, 'SELECT name FROM Cluster')).toEqual([{ name: 'one' }]);
+
+    await create(app, 'two');
+    const before = await readFile(file);
+    expect(refused(await run(app.dataDir, 'backup', file))).toMatch(/exists: .*--force/);
+    expect(await readFile(file)).toEqual(before);
+    await succeed(app.dataDir, 'backup', '--force', file);
+    expect(rowsOf(file, 'SELECT name FROM Cluster')).toHaveLength(2);
+  });
+
+  it('says why it cannot be written', async () => {
+    const app = await serve();
+    const nowhere = join(app.dataDir, 'nowhere', 'copy.db');
+    expect(refused(await run(app.dataDir, 'backup', nowhere))).toMatch(/cannot be written \(ENOENT\)/);
+    const itself = join(app.dataDir, 'kitestring.db');
+    expect(refused(await run(app.dataDir, 'backup', '--force', itself))).toMatch(/cannot be written/);
+    expect(await listed(app)).toEqual([]);
+  });
+});
+
+describe('restore', () => {
+  async function backedUp() {
+    const app = await serve();
+    const file = join(await temporaryDirectory(), 'copy.db');
+    return { app, file, back: () => succeed(app.dataDir, 'backup', file) };
+  }
+
+  const numbersOf = async (app: TestApp) =>
+    new Map(
+      (await app.domain.database.prisma.cluster.findMany()).map((row) => [
+        row.name,
+        { ...row, numbers: [row.revision, row.credentialsVersion, row.registryChange] },
+      ]),
+    );
+
+  it('is seen whole by the next request to a running server, through kept answers too', async () => {
+    const { app, file, back } = await backedUp();
+    await create(app, 'kept', { isDefault: true, description: 'as it was' });
+    const dropped = await create(app, 'dropped later');
+    await back();
+    await app.rest('PUT', `${CLUSTERS}1`, { description: 'changed', isDefault: false });
+    await app.rest('DELETE', `${CLUSTERS}${dropped}`);
+    await create(app, 'made later', { isDefault: true });
+    for (let asked = 0; asked < 3; asked++) expect((await listed(app)).map(({ id }) => id)).toEqual([1, 3]);
+
+    expect(await succeed(app.dataDir, 'restore', file)).toContain('2 clusters');
+    expect(await listed(app)).toMatchObject([
+      { id: 1, name: 'kept', description: 'as it was', isDefault: true },
+      { id: 2, name: 'dropped later', isDefault: false },
+    ]);
+    // An id is never used again, not even that of a cluster of which nothing is left.
+    expect(await create(app, 'new')).toBe(4);
+    expect(await succeed(app.dataDir, 'seal', 'verify')).toBe('3 of 3 sealed kubeconfigs open.\n');
+    expect((await readdir(app.dataDir)).filter((name) => name.startsWith('restore'))).toEqual([]);
+  });
+
+  it('takes its turn among writers, none of which is refused', async () => {
+    const { app, file, back } = await backedUp();
+    await create(app, 'one');
+    await back();
+    let restoring = true;
+    const write = async (writer: number) => {
+      for (let index = 0; restoring; index++) await create(app, `w${writer}-${index}`);
+    };
+    const writers = [write(1), write(2), write(3)];
+    await succeed(app.dataDir, 'restore', file);
+    restoring = false;
+    await Promise.all(writers);
+    expect((await listed(app))[0]).toMatchObject({ id: 1, name: 'one' });
+    expect(rowsOf(join(app.dataDir, 'kitestring.db'), 'PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }]);
+    expect(rowsOf(join(app.dataDir, 'kitestring.db'), 'PRAGMA foreign_key_check')).toEqual([]);
+  });
+
+  it('raises whatever tells old from new above both databases', async () => {
+    const { app, file, back } = await backedUp();
+    const id = await create(app, 'one');
+    await back();
+    for (const server of ['https://10.0.0.1:6443', 'https://10.0.0.2:6443'])
+      await app.rest('PUT', `${CLUSTERS}${id}`, { config: kubeconfig({ cluster: { server } }) });
+    await create(app, 'gone');
+    const [before, counters] = [await numbersOf(app), app.domain.database.counters()];
+    await succeed(app.dataDir, 'restore', file);
+    const [after, raised] = [await numbersOf(app), app.domain.database.counters()];
+    for (const name of ['registry', 'status', 'access'] as const) expect(raised[name]).toBeGreaterThan(counters[name]);
+    const highest = Math.max(...[...before.values()].flatMap(({ numbers }) => numbers));
+    for (const number of after.get('one')?.numbers ?? []) expect(number).toBeGreaterThan(highest);
+    expect(after.get('one')).toMatchObject({ uid: before.get('one')?.uid, state: 'PENDING', observedAt: null });
+    const tombstones = await app.domain.database.prisma.clusterTombstone.findMany();
+    expect(tombstones).toEqual([{ clusterId: 2, uid: before.get('gone')?.uid, registryChange: raised.registry }]);
+  });
+
+  it('lets the keys of the backup apply, but for those revoked since; the declared one stays', async () => {
+    const { app, file, back } = await backedUp();
+    const make = async (name: string) => (await succeed(app.dataDir, 'keys', 'create', '--name', name)).trim();
+    const [stays, leaked] = [await make('stays'), await make('leaked')];
+    const { apiKeys } = app.domain;
+    const caller = { viewer: null };
+    await apiKeys.declare(caller, 'kite9-old-secret-of-the-configuration');
+    await back();
+    await succeed(app.dataDir, 'keys', 'revoke', leaked.split('-')[0] ?? '');
+    const later = await make('later');
+    await apiKeys.declare(caller, 'kite9-new-secret-of-the-configuration');
+    await succeed(app.dataDir, 'restore', file);
+    const statuses = [stays, leaked, later, 'kite9-old-secret-of-the-configuration'].map((key) => signsIn(app, key));
+    expect(await Promise.all(statuses)).toEqual([403, 401, 401, 401]);
+    expect(await signsIn(app, 'kite9-new-secret-of-the-configuration')).toBe(200);
+    expect(await signsIn(app, app.admin)).toBe(200);
+    // Nor is the id of a key that is gone.
+    expect(Number((await make('new')).slice(4).split('-')[0])).toBeGreaterThan(Number(later.slice(4).split('-')[0]));
+  });
+
+  it('loses no audit record, and is one itself', async () => {
+    const { app, file, back } = await backedUp();
+    await create(app, 'one');
+    await back();
+    await create(app, 'two');
+    const { prisma } = app.domain.database;
+    const before = await prisma.auditRecord.findMany();
+    for (let restored = 1; restored <= 2; restored++) {
+      await succeed(app.dataDir, 'restore', file);
+      const after = await prisma.auditRecord.findMany({ orderBy: { id: 'asc' } });
+      expect(after.slice(0, before.length)).toEqual(before);
+      expect(after).toHaveLength(before.length + restored);
+      expect(after.at(-1)).toMatchObject({ action: 'database.restore', actor: 'system:command line (command line)' });
+    }
+  });
+
+  it('brings a registry to a new machine, with its key file', async () => {
+    const { app, file, back } = await backedUp();
+    await create(app, 'one', { isDefault: true });
+    await app.rest('DELETE', `${CLUSTERS}${await create(app, 'gone before the backup')}`);
+    await back();
+    const dataDir = join(await temporaryDirectory(), 'new');
+    expect(refused(await run(dataDir, 'restore', file))).toMatch(/key file .* is missing: restore it/);
+    await copyFile(join(app.dataDir, 'seal-keys'), join(dataDir, 'seal-keys'));
+    await succeed(dataDir, 'restore', file);
+    const moved = await startApp({ DATA_DIR: dataDir });
+    onTestFinished(() => moved.close());
+    expect(await signsIn(moved, app.admin)).toBe(200);
+    expect(await listed(moved)).toMatchObject([{ id: 1, name: 'one', isDefault: true }]);
+    expect(await moved.domain.database.prisma.auditRecord.count({ where: { action: 'cluster.create' } })).toBe(2);
+    expect(await create(moved, 'two')).toBe(3);
+  });
+
+  it('refuses what is not a backup, and leaves everything as it is', async () => {
+    const { app, file, back } = await backedUp();
+    await create(app, 'one');
+    await back();
+    const directory = await temporaryDirectory();
+    const text = join(directory, 'text');
+    await writeFile(text, 'not a database\n'.repeat(100));
+    const cut = join(directory, 'cut.db');
+    await writeFile(cut, (await readFile(file)).subarray(0, 40_000));
+    const foreign = join(directory, 'foreign.db');
+    rowsOf(foreign, 'SELECT 1');
+    const other = new DatabaseSync(foreign);
+    other.exec('CREATE TABLE recipes (name TEXT)');
+    other.close();
+    const newer = join(directory, 'newer.db');
+    await copyFile(file, newer);
+    rowsOf(
+      newer,
+      `INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name, applied_steps_count)
+      VALUES ('later', 'x', CURRENT_TIMESTAMP, '29990101000000_later', 1) RETURNING id`,
+    );
+    const sealed = join(directory, 'sealed.db');
+    await copyFile(file, sealed);
+    rowsOf(sealed, `UPDATE ClusterCredential SET keyId = 'nobodys1' RETURNING keyId`);
+    const before = await listed(app);
+    for (const [name, reason] of [
+      [text, /not a backup/],
+      [cut, /not a backup/],
+      [foreign, /not a backup/],
+      [join(directory, 'none'), /no file/],
+      [directory, /cannot be copied/],
+      [join(app.dataDir, 'kitestring.db'), /the database itself/],
+      [newer, /29990101000000_later/],
+      [sealed, /sealed with key nobodys1/],
+    ] as const)
+      expect(refused(await run(app.dataDir, 'restore', name))).toMatch(reason);
+    expect(await listed(app)).toEqual(before);
+    expect((await readdir(app.dataDir)).filter((name) => name.startsWith('restore'))).toEqual([]);
+  });
+});

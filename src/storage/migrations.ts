@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
+import { isDriverAdapterError, type SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import type { MigrationList } from '@prisma/schema-engine-wasm';
 import { withSchemaEngine } from './schema-engine.ts';
 import { StartupError } from './startup-error.ts';
@@ -50,24 +50,38 @@ export async function pendingMigrations(folder: string, applied: AppliedMigratio
 /** Applies what is pending, each migration whole or not at all. The caller holds the lock. */
 export async function applyMigrations({ folder, factory }: Migrated, applied: AppliedMigration[]): Promise<void> {
   const known = await readMigrations(folder);
+  const migrationsList = await migrationList(folder, known);
+  let failure: { name: string; error: unknown } | undefined;
   const atomic: SqlMigrationAwareDriverAdapterFactory = {
     ...factory,
-    connect: async () => {
+    async connect() {
       const connection = await factory.connect();
       const run = connection.executeScript.bind(connection);
-      connection.executeScript = (script) => run(script + finishing(known, script));
+      connection.executeScript = async (script) => {
+        const migration = known.find((one) => one.script === script);
+        if (!migration) return run(script);
+        try {
+          await run(`${script};\n${finished(migration)}`);
+        } catch (error) {
+          failure = { name: migration.name, error };
+          throw error;
+        }
+      };
       return connection;
     },
   };
   await withSchemaEngine(atomic, async (engine) => {
-    // Finished together with their script: what is not finished has left nothing behind and is tried again.
-    const unfinished = applied.filter(({ finished, rolledBack }) => !finished && !rolledBack);
+    // A script and the mark that it is finished are stored together: what has no mark left nothing behind.
+    const unfinished = applied.filter((one) => !one.finished && !one.rolledBack);
     for (const { name } of unfinished) await engine.markMigrationRolledBack({ migrationName: name });
     try {
-      await engine.applyMigrations({ migrationsList: await migrationList(folder, known), filters: NO_FILTERS });
+      await engine.applyMigrations({ migrationsList, filters: NO_FILTERS });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new StartupError(`The database could not be migrated and is as it was before: ${reason}`, { cause: error });
+      if (!failure) throw error;
+      throw new StartupError(
+        `Migration ${failure.name} failed and left nothing behind (${reasonOf(failure.error)}): put that right and start again, or start the version before.`,
+        { cause: error },
+      );
     }
   });
 }
@@ -88,11 +102,14 @@ export async function nextMigration({ schema, folder, factory }: Migrated): Prom
   return exitCode === 0 ? undefined : (stdout ?? '');
 }
 
-function finishing(known: Migration[], script: string): string {
-  const migration = known.find((one) => one.script === script);
-  if (!migration) return '';
-  return `;\nUPDATE "_prisma_migrations" SET "finished_at" = CURRENT_TIMESTAMP
-WHERE "checksum" = '${migration.checksum}' AND "finished_at" IS NULL AND "rolled_back_at" IS NULL;`;
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return isDriverAdapterError(error) ? (error.cause.originalMessage ?? error.message) : error.message;
+}
+
+function finished({ checksum }: Migration): string {
+  return `UPDATE "_prisma_migrations" SET "finished_at" = CURRENT_TIMESTAMP
+WHERE "checksum" = '${checksum}' AND "finished_at" IS NULL AND "rolled_back_at" IS NULL;`;
 }
 
 async function readMigrations(folder: string): Promise<Migration[]> {

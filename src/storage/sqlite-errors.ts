@@ -1,12 +1,16 @@
 import { DriverAdapterError } from '@prisma/driver-adapter-utils';
 
 const BUSY = 5;
+const REMOVED = 1802;
 const UNIQUE = [2067, 1555, 2579];
 const NOT_NULL = 1299;
 const FOREIGN_KEY = [787, 1811];
 
 /** Another connection holds the lock that is needed. */
 export const isBusy = (error: unknown) => (codeOf(error) & 0xff) === BUSY;
+
+/** The file was removed while it was open. */
+export const isRemoved = (error: unknown) => codeOf(error) === REMOVED;
 
 /** What Prisma makes its own errors of. */
 export function toDriverError(error: unknown): unknown {

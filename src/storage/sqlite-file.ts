@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite';
@@ -10,7 +10,7 @@ export const PATIENCE_MS = 5_000;
 /** Makes sure that there is a file which only its owner reads. SQLite gives its companions the same mode. */
 export function createFile(file: string): void {
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(file));
     closeSync(openSync(file, 'a', 0o600));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : error;
@@ -20,6 +20,17 @@ export function createFile(file: string): void {
         cause: error,
       },
     );
+  }
+}
+
+// mkdirSync's own `recursive` never returns where a directory cannot be made, as in /proc.
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path));
+  try {
+    mkdirSync(path, 0o700);
+  } catch (error) {
+    if (!existsSync(path)) throw error;
   }
 }
 
@@ -39,9 +50,11 @@ export function openSqlite(file: string, options?: DatabaseSyncOptions): Databas
 
 /** Copies the database as it is at one moment, while others write; the copy appears whole or not at all. */
 export async function backupFile(file: string, copy: string): Promise<void> {
+  if (statSync(copy, { throwIfNoEntry: false })?.ino === statSync(file).ino)
+    throw new Error(`${copy} is the database itself: name another file for its backup`);
   const partial = `${copy}.partial`;
   await rm(partial, { force: true });
-  createFile(partial);
+  closeSync(openSync(partial, 'wx', 0o600));
   const source = openSqlite(file);
   try {
     // In one step: a backup in several starts over whenever somebody writes.

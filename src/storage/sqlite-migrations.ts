@@ -4,35 +4,39 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from './migrations.ts';
 import { SqliteConnection } from './sqlite.ts';
-import { isBusy } from './sqlite-errors.ts';
+import { isBusy, isRemoved } from './sqlite-errors.ts';
 import { StartupError } from './startup-error.ts';
 
 const PATIENCE_MS = 60_000;
 
 /** Brings the file to this version's models. Processes that start at once take turns. */
-export async function migrate(file: string, database: DatabaseSync): Promise<void> {
-  const sqlite = migratedBy('sqlite', sqliteForSchemaEngine(file));
+export async function migrate(file: string, database: DatabaseSync, folder?: string): Promise<void> {
+  const shipped = migratedBy('sqlite', sqliteForSchemaEngine(file));
+  const sqlite = { ...shipped, folder: folder ?? shipped.folder };
   if ((await pendingMigrations(sqlite.folder, appliedMigrations(database))).length === 0) return;
   const lockFile = `${file}-migrating`;
-  const lock = new DatabaseSync(lockFile);
+  const lock = await takeLock(lockFile);
   try {
-    await begin(lock);
     const applied = appliedMigrations(database);
     if ((await pendingMigrations(sqlite.folder, applied)).length > 0) await applyMigrations(sqlite, applied);
-    // Only now: whoever still waits on the removed file finds nothing pending.
+    // Only now: whoever takes a new lock from here on finds nothing pending.
     rmSync(lockFile, { force: true });
   } finally {
     lock.close();
   }
 }
 
-async function begin(lock: DatabaseSync): Promise<void> {
+/** SQLite's lock of a file of its own: it ends with the process, however that ends. */
+async function takeLock(file: string): Promise<DatabaseSync> {
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
+    const lock = new DatabaseSync(file);
     try {
-      return lock.exec('BEGIN EXCLUSIVE');
+      lock.exec('BEGIN EXCLUSIVE');
+      return lock;
     } catch (error) {
-      if (!isBusy(error)) throw error;
+      lock.close();
+      if (!isBusy(error) && !isRemoved(error)) throw error;
       if (performance.now() > deadline)
         throw new StartupError(
           'Another process has been migrating the database for a minute: end it, then start again.',

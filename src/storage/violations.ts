@@ -45,6 +45,7 @@ const SQLITE_UNAVAILABLE: Readonly<Record<number, string>> = {
   13: 'the disk is full',
   14: 'the database file cannot be opened',
   26: 'the database file is not a database',
+  1032: 'the database file was moved or replaced',
 };
 
 /**
@@ -53,7 +54,8 @@ const SQLITE_UNAVAILABLE: Readonly<Record<number, string>> = {
  */
 export function unavailability(error: unknown): string | undefined {
   const cause = causeOf(error);
-  if (cause?.kind === 'sqlite') return SQLITE_UNAVAILABLE[cause.extendedCode & 0xff];
+  if (cause?.kind === 'sqlite')
+    return SQLITE_UNAVAILABLE[cause.extendedCode] ?? SQLITE_UNAVAILABLE[cause.extendedCode & 0xff];
   if (cause?.kind === 'SocketTimeout') return SQLITE_UNAVAILABLE[5];
   if (cause && UNAVAILABLE_KINDS.includes(cause.kind)) return 'the database does not answer';
   return UNAVAILABLE_CODES.includes(prismaCodeOf(error) ?? '') ? 'the database does not answer in time' : undefined;

@@ -1,0 +1,150 @@
+import { spawnSync } from 'node:child_process';
+import { appendFile, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openDatabase } from '../src/storage/database.ts';
+import { applyMigrations, migratedBy, nextMigration } from '../src/storage/migrations.ts';
+import { openSqlite } from '../src/storage/sqlite-file.ts';
+import { migrate, sqliteForSchemaEngine } from '../src/storage/sqlite-migrations.ts';
+import { StartupError } from '../src/storage/startup-error.ts';
+import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
+
+const shipped = migratedBy('sqlite', sqliteForSchemaEngine(':memory:'));
+
+/** A database, and a copy of the migrations that a test may add to. */
+async function place() {
+  const directory = await temporaryDirectory();
+  const file = join(directory, 'kitestring.db');
+  const folder = join(directory, 'migrations');
+  await cp(shipped.folder, folder, { recursive: true });
+  const database = openSqlite(file);
+  onTestFinished(() => database.close());
+  return {
+    ...{ directory, file, folder, database },
+    migrate: () => migrate(file, database, folder),
+    history: () => database.prepare('SELECT * FROM _prisma_migrations ORDER BY started_at, finished_at').all(),
+    add: async (name: string, sql: string) => {
+      await mkdir(join(folder, name), { recursive: true });
+      await writeFile(join(folder, name, 'migration.sql'), sql);
+    },
+  };
+}
+
+describe('migrations', () => {
+  it('agree with the models', async () => {
+    expect(await nextMigration(shipped)).toBeUndefined();
+  });
+
+  it('give the SQL that leads to changed models, and the partial index stays', async () => {
+    const schema = join(await temporaryDirectory(), 'changed.prisma');
+    const models = await readFile(shipped.schema, 'utf8');
+    await writeFile(schema, models.replace(/^(model Cluster \{)$/m, '$1\n  colour Int'));
+    const sql = await nextMigration({ ...shipped, schema });
+    expect(sql).toContain('"colour" INTEGER NOT NULL');
+    expect(sql).toMatch(/CREATE UNIQUE INDEX "Cluster_one_default" .* WHERE/);
+  });
+
+  it('are checked from the command line', () => {
+    const program = fileURLToPath(new URL('../prisma/next-migration.ts', import.meta.url));
+    expect(spawnSync(process.execPath, [program, '--check']).status).toBe(0);
+    expect(spawnSync(process.execPath, [program]).status).toBe(2);
+  });
+
+  it('apply once, also when started again', async () => {
+    const { migrate, history } = await place();
+    await migrate();
+    const after = history();
+    expect(after.every((row) => row.finished_at !== null)).toBe(true);
+    await migrate();
+    expect(history()).toEqual(after);
+  });
+
+  it('apply once when several processes start at once', async () => {
+    const directory = await temporaryDirectory();
+    await Promise.all(Array.from({ length: 4 }, () => inAnotherProcess('open', directory)));
+    const database = new DatabaseSync(join(directory, 'kitestring.db'));
+    const names = database.prepare('SELECT migration_name FROM _prisma_migrations').all();
+    database.close();
+    const folders = await readdir(shipped.folder, { withFileTypes: true });
+    expect(names).toHaveLength(folders.filter((entry) => entry.isDirectory()).length);
+    expect(await readdir(directory)).toEqual(['kitestring.db']);
+  });
+
+  it('apply once when one process opens the database several times at once', async () => {
+    const file = join(await temporaryDirectory(), 'kitestring.db');
+    const opened = await Promise.all(Array.from({ length: 4 }, () => openDatabase({ file })));
+    for (const database of opened) expect(database.counters()).toEqual({ registry: 0, status: 0, access: 0 });
+    await Promise.all(opened.map((database) => database.close()));
+  });
+
+  it('make ids that are never used again, and the rows that count', async () => {
+    const { migrate, database } = await place();
+    await migrate();
+    const tables = database.prepare("SELECT sql FROM sqlite_master WHERE name = 'Cluster'").get();
+    expect(tables?.sql).toContain('AUTOINCREMENT');
+    expect(database.prepare('SELECT name FROM Counter ORDER BY name').all()).toHaveLength(3);
+  });
+
+  it('name the one that failed, leave nothing of it behind, and go on when it is put right', async () => {
+    const { migrate, add, database } = await place();
+    await add('20990101000000_broken', 'CREATE TABLE "half" ("id" INTEGER);\nINSERT INTO "missing" VALUES (1);');
+    await expect(migrate()).rejects.toThrow(/20990101000000_broken .*missing/);
+    await expect(migrate()).rejects.toBeInstanceOf(StartupError);
+    expect(database.prepare("SELECT name FROM sqlite_master WHERE name = 'half'").all()).toEqual([]);
+    await add('20990101000000_broken', 'CREATE TABLE "half" ("id" INTEGER);');
+    await migrate();
+    expect(database.prepare('SELECT * FROM "half"').all()).toEqual([]);
+  });
+
+  it('refuse one that would leave a reference without its row', async () => {
+    const { migrate, add } = await place();
+    await add('20990101000000_loose', `INSERT INTO "ClusterLabel" ("clusterId", "key", "value") VALUES (1, 'a', 'b');`);
+    await expect(migrate()).rejects.toThrow(/20990101000000_loose.*ClusterLabel/);
+  });
+
+  it('try again what a killed process had begun', async () => {
+    const { migrate, add, database, history } = await place();
+    await migrate();
+    database.exec(
+      `INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('x', 'y', '20990101000000_late')`,
+    );
+    await add('20990101000000_late', 'CREATE TABLE "late" ("id" INTEGER);');
+    await migrate();
+    expect(history().find(({ id }) => id === 'x')?.rolled_back_at).not.toBeNull();
+    expect(database.prepare('SELECT * FROM "late"').all()).toEqual([]);
+  });
+
+  it('are finished together with their script, even if the process dies right after it', async () => {
+    const { migrate, file, folder, history } = await place();
+    const engine = sqliteForSchemaEngine(file);
+    const dying = {
+      ...engine,
+      async connect() {
+        const connection = await engine.connect();
+        const query = connection.queryRaw.bind(connection);
+        connection.queryRaw = async (asked) => {
+          if (asked.sql.startsWith('UPDATE `_prisma_migrations`')) throw new Error('killed');
+          return query(asked);
+        };
+        return connection;
+      },
+    };
+    await expect(applyMigrations({ ...shipped, folder, factory: dying }, [])).rejects.toThrow();
+    const after = history();
+    expect(after.map((row) => row.finished_at)).not.toContain(null);
+    await migrate();
+    expect(history()).toEqual(after);
+  });
+
+  it('of a newer version are refused, and so are changed ones', async () => {
+    const { migrate, add, folder } = await place();
+    await add('20990101000000_newer', 'CREATE TABLE "newer" ("id" INTEGER);');
+    await migrate();
+    await appendFile(join(folder, '20990101000000_newer', 'migration.sql'), '-- changed');
+    await expect(migrate()).rejects.toThrow(/20990101000000_newer is not the one/);
+    await rm(join(folder, '20990101000000_newer'), { recursive: true });
+    await expect(migrate()).rejects.toThrow(/20990101000000_newer, which this version does not know/);
+  });
+});

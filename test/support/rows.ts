@@ -1,0 +1,11 @@
+import { randomUUID } from 'node:crypto';
+
+/** The columns that a cluster cannot be without. */
+export function clusterRow(name: string) {
+  const now = new Date();
+  return {
+    uid: randomUUID(),
+    ...{ name, searchText: name, credentialKind: 'TOKEN', state: 'PENDING' },
+    ...{ createdAt: now, updatedAt: now, stateSince: now },
+  };
+}

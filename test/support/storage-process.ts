@@ -1,0 +1,34 @@
+// Another process over the same files: `node storage-process.ts <what> <directory>`.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { openDatabase } from '../../src/storage/database.ts';
+import { loadKeyRing } from '../../src/storage/key-file.ts';
+import { clusterRow } from './rows.ts';
+
+const [what = '', directory = ''] = process.argv.slice(2);
+const file = join(directory, 'kitestring.db');
+
+if (what === 'key') {
+  const { keys } = await loadKeyRing({ file: join(directory, 'seal.key'), sealedKeyIds: async () => [] });
+  console.log(keys.map(({ id }) => id).join());
+} else {
+  const database = await openDatabase({ file });
+  if (what === 'raise') await database.write('access', async () => {});
+  if (what === 'soak') console.log(JSON.stringify(await soak()));
+  await database.close();
+
+  async function soak() {
+    const { id } = await database.write('registry', (tx) => tx.cluster.create({ data: clusterRow('soaked') }));
+    const run = async (transactions: number) => {
+      for (let done = 0; done < transactions; done++) {
+        await database.write('registry', (tx) =>
+          tx.cluster.update({ where: { id }, data: { description: String(done), revision: { increment: 1 } } }),
+        );
+        database.counters();
+      }
+      globalThis.gc?.();
+      return { files: readdirSync('/proc/self/fd').length, bytes: process.memoryUsage.rss() };
+    };
+    return { warm: await run(2_000), after: await run(10_000) };
+  }
+}

@@ -1,4 +1,4 @@
-// Prints schema.graphql and generates the types of the REST documents from it: `npm run codegen`.
+// Prints schema.graphql and generates the types of the REST rows' and the example's documents from it: `npm run codegen`.
 // With --check nothing is written, and a stale file fails.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { generate } from '@graphql-codegen/cli';
@@ -16,26 +16,29 @@ function settle(file: string, content: string): void {
 const schema = printedSchema();
 settle('schema.graphql', schema);
 
-const files = await generate(
-  {
-    schema,
-    documents: 'src/rest/operations.graphql',
-    silent: true,
-    generates: {
-      'src/rest/operations.generated.ts': {
-        plugins: ['typescript-operations', 'typed-document-node'],
-        config: {
-          useTypeImports: true,
-          enumsAsTypes: true,
-          onlyOperationTypes: true,
-          scalars: { ID: 'string', DateTime: 'string' },
+for (const documents of ['src/rest/operations.graphql', 'examples/typed-client/operations.graphql']) {
+  const generated = documents.replace('.graphql', '.generated.ts');
+  const files = await generate(
+    {
+      schema,
+      documents,
+      silent: true,
+      generates: {
+        [generated]: {
+          plugins: ['typescript-operations', 'typed-document-node'],
+          config: {
+            useTypeImports: true,
+            enumsAsTypes: true,
+            onlyOperationTypes: true,
+            scalars: { ID: 'string', DateTime: 'string' },
+          },
         },
       },
     },
-  },
-  false,
-);
-for (const { filename, content } of files) settle(filename, content);
+    false,
+  );
+  for (const { filename, content } of files) settle(filename, content);
+}
 
 if (stale.length > 0) {
   console.error(`stale: ${stale.join(', ')}; run npm run codegen`);

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemCaller } from '../src/domain/access/viewer.ts';
 import { schema } from '../src/graphql/schema.ts';
 import { ROWS } from '../src/rest/routes.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { resultsOf, subscribe } from './support/wire.ts';
 
 let app: TestApp;
 let id: string;
@@ -47,13 +49,19 @@ const CASES: Record<string, { document: string; shown: unknown }> = {
   ),
 };
 
+/** Each subscription, from the first change on. */
+const STREAMS: Record<string, string> = {
+  'Subscription.clusterChanged': `subscription { clusterChanged(after: "${Buffer.from('0.0').toString('base64url')}") {
+    __typename ... on ClusterUpserted { cluster { name } } ... on ClusterRemoved { id } } }`,
+};
+
 const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()].flatMap((type) =>
   Object.keys(type?.getFields() ?? {}).map((field) => `${type?.name}.${field}`),
 );
 
 describe('each root field', () => {
   it('has a case, and each case a field', () => {
-    expect(Object.keys(CASES).sort()).toEqual([...roots].sort());
+    expect([...Object.keys(CASES), ...Object.keys(STREAMS)].sort()).toEqual([...roots].sort());
   });
 
   it.each(Object.entries(CASES))('%s shows nothing to one who may do nothing', async (name, { document, shown }) => {
@@ -70,6 +78,23 @@ describe('each root field', () => {
     if (field === 'viewer') return;
     const refused = errors?.filter(({ path }) => path[0] === field).map(({ extensions }) => extensions.code);
     expect(refused).toEqual(['UNAUTHENTICATED']);
+  });
+});
+
+describe('each subscription', () => {
+  it.each(Object.entries(STREAMS))('%s shows nothing to one who may do nothing', async (_name, query) => {
+    const { apiKeys } = app.domain;
+    const caller = systemCaller('command line');
+    const key = await apiKeys.create(caller, { name: 'k', roles: [] });
+    const stream = await subscribe(app, query, { Authorization: key.text });
+    // Whoever is nobody any more hears the end of the stream.
+    await apiKeys.revoke(caller, key.id);
+    expect(await resultsOf(stream)).toEqual([]);
+  });
+
+  it.each(Object.entries(STREAMS))('%s refuses a stranger', async (_name, query) => {
+    const results = await resultsOf(await subscribe(app, query, {}));
+    expect(results).toMatchObject([{ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }]);
   });
 });
 

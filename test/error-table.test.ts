@@ -3,6 +3,7 @@ import { ERROR_CODES, type ErrorCode } from '../src/domain/errors.ts';
 import { ERRORS } from '../src/graphql/errors.ts';
 import { type Answer, CLUSTERS, type GraphQLAnswer, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { resultsOf, subscribe } from './support/wire.ts';
 
 let app: TestApp;
 let first: { databaseId: number; revision: number };
@@ -32,6 +33,15 @@ const create = (input: object, headers?: Record<string, string>) =>
   );
 const update = (input: object) => mutate('updateCluster', 'UpdateClusterInput', input);
 const remove = (databaseId: number) => mutate('deleteCluster', 'DeleteClusterInput', { by: { databaseId } });
+
+async function oneStreamTooMany(): Promise<GraphQLAnswer> {
+  const open = () => subscribe(app, 'subscription { clusterChanged { __typename } }', { Authorization: app.nobody });
+  const streams = await Promise.all(Array.from({ length: 50 }, open));
+  const refused = await open();
+  const [result] = (await resultsOf(refused)) as Pick<GraphQLAnswer, 'data' | 'errors'>[];
+  for (const { body } of streams) await body?.cancel();
+  return { status: refused.status, headers: refused.headers, data: null, ...result };
+}
 
 async function whileReadOnly<T>(ask: () => Promise<T>): Promise<T> {
   const { prisma } = app.domain.database;
@@ -76,6 +86,7 @@ const CASES: Record<ErrorCode, Case> = {
   REVISION_CONFLICT: {
     graphql: () => update({ by: { name: 'first' }, expectedRevision: first.revision + 1, description: 'new' }),
   },
+  TOO_MANY_STREAMS: { graphql: oneStreamTooMany },
   UNAVAILABLE: {
     graphql: () => whileReadOnly(() => create({ name: 'third', verify: 'NONE' })),
     rest: () => whileReadOnly(() => app.rest('POST', CLUSTERS, { name: 'third' })),

@@ -51,3 +51,18 @@ export async function sendBytes(app: TestApp, bytes: string): Promise<string> {
   socket.write(bytes);
   return text(socket);
 }
+
+/** Subscribes over server-sent events; the stream is open once its response is here. */
+export function subscribe(app: TestApp, query: string, headers: Record<string, string>): Promise<Response> {
+  return fetch(`${app.url}/graphql`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream', ...headers },
+    body: JSON.stringify({ query }),
+  });
+}
+
+/** Reads an event stream to its end: the results that came. */
+export async function resultsOf(stream: Response): Promise<unknown[]> {
+  const data = (await stream.text()).matchAll(/^data: (\{.*)$/gm);
+  return [...data].map(([, result = '']) => JSON.parse(result));
+}

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { schema } from '../src/graphql/schema.ts';
 import { ROWS } from '../src/rest/routes.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
-import { canary, kubeconfig, needingCommand, usable } from './support/kubeconfigs.ts';
+import { canary, contexts, kubeconfig, needingCommand, usable } from './support/kubeconfigs.ts';
 import { freshApp } from './support/wire.ts';
 
 // Nothing listens there: what is dialled in vain is loopback.
@@ -18,18 +18,6 @@ const create = async (app: TestApp, body: object): Promise<number> => {
   expect(status).toBe(201);
   return created.id;
 };
-
-/** A kubeconfig of these contexts, each with a cluster and a user of its own. */
-function contexts(names: string[], root: object = {}): string {
-  return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: names.map((name) => ({ name: `${name}-cluster`, cluster: { server: nowhere } })),
-    contexts: names.map((name) => ({ name, context: { cluster: `${name}-cluster`, user: `${name}-user` } })),
-    users: names.map((name) => ({ name: `${name}-user`, user: { token: `token-of-${name}` } })),
-    ...root,
-  });
-}
 
 it.each(ROWS.map(({ method, path, document }) => [method, path, document] as const))(
   'the document of %s %s is valid, since no request validates it again',
@@ -238,106 +226,5 @@ describe('delete', () => {
     await app.rest('DELETE', `${CLUSTERS}2`);
     await app.rest('DELETE', `${CLUSTERS}1`);
     expect(await create(app, { name: 'one' })).toBe(3);
-  });
-});
-
-describe('import', () => {
-  const path = `${CLUSTERS}import`;
-
-  it('makes a cluster of every context, the current one the default, each with only its own cluster and user', async () => {
-    const app = await freshApp();
-    const body = { config: contexts(['a', 'b'], { 'current-context': 'b' }), inCluster: false };
-    const { status, text, headers } = await app.rest('POST', path, body);
-    expect([status, text]).toEqual([201, '{"message":"imported 2 clusters successfully"}']);
-    expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
-    expect(await list(app)).toMatchObject([
-      { id: 1, name: 'a', description: '', enabled: true, inCluster: false, isDefault: false, config: '' },
-      { id: 2, name: 'b', description: '', enabled: true, inCluster: false, isDefault: true, config: '' },
-    ]);
-    const rows = await app.domain.database.prisma.clusterCredential.findMany({
-      include: { cluster: true },
-      orderBy: { clusterId: 'asc' },
-    });
-    const opened = rows.map(({ sealed, cluster: { uid } }) =>
-      app.domain.seal.open(sealed, { table: 'ClusterCredential', column: 'sealed', uid }),
-    );
-    expect(opened.map((text) => text.match(/token-of-./g))).toEqual([['token-of-a'], ['token-of-b']]);
-    expect(opened.map((text) => [...new Set(text.match(/.-cluster/g))])).toEqual([['a-cluster'], ['b-cluster']]);
-  });
-
-  it.each([{}, { 'current-context': 'gone' }, { 'current-context': '' }])(
-    'makes the first context the default where none is current: %j',
-    async (root) => {
-      const app = await freshApp();
-      await app.rest('POST', path, { config: contexts(['a', 'b'], root) });
-      expect(await list(app)).toMatchObject([{ isDefault: true }, { isDefault: false }]);
-    },
-  );
-
-  it('makes the one cluster of the pod, which is the default', async () => {
-    const app = await freshApp();
-    const { status, text } = await app.rest('POST', path, { inCluster: true });
-    expect([status, text]).toEqual([201, '{"message":"imported 1 clusters successfully"}']);
-    const description = 'Kubernetes in-cluster config';
-    expect(await list(app)).toMatchObject([{ name: 'in-cluster', description, inCluster: true, isDefault: true }]);
-  });
-
-  it('stores contexts that cannot be used, and the list says why', async () => {
-    const app = await freshApp();
-    const broken = { name: 'broken', context: { cluster: 'gone', user: 'a-user' } };
-    const whole = JSON.parse(contexts(['a']));
-    const body = { config: JSON.stringify({ ...whole, contexts: [...whole.contexts, broken] }) };
-    expect((await app.rest('POST', path, body)).text).toBe('{"message":"imported 2 clusters successfully"}');
-    expect(await named(app, 'broken')).toMatchObject({ error: expect.any(String), isDefault: false });
-  });
-
-  it('looks first at whether a config is there, then at whether the registry is empty, then at what the config is', async () => {
-    const app = await freshApp();
-    const ask = async (body: object) => {
-      const { status, body: answer } = await app.rest('POST', path, body);
-      return [status, answer.error];
-    };
-    const required = [400, 'config is required when inCluster is false'];
-    const notEmpty = [403, 'import not allowed when clusters exist'];
-    const none = [{}, { inCluster: false }, { config: '' }, { config: '', inCluster: false }, { config: null }];
-    for (const body of none) expect(await ask(body)).toEqual(required);
-    for (const config of ['{', 'text', contexts([])])
-      expect(await ask({ config })).toEqual([400, expect.stringMatching(/kubeconfig|YAML/)]);
-    expect(await list(app)).toEqual([]);
-    await create(app, { name: 'one' });
-    for (const body of none) expect(await ask(body)).toEqual(required);
-    for (const config of ['{', contexts([]), contexts(['a'])]) expect(await ask({ config })).toEqual(notEmpty);
-    expect(await ask({ inCluster: true })).toEqual(notEmpty);
-    expect(await list(app)).toHaveLength(1);
-  });
-
-  it('quotes nothing of a kubeconfig that cannot be read', async () => {
-    const app = await freshApp();
-    const secret = 'token-that-is-secret';
-    for (const config of [
-      `users: [{user: {token: ${secret}`,
-      `${secret}: ${secret}: x`,
-      `"${secret}`,
-      `&${secret} *b`,
-    ]) {
-      const { status, text } = await app.rest('POST', path, { config });
-      expect([status, text.includes(secret)]).toEqual([400, false]);
-    }
-    expect(app.logged()).not.toContain(secret);
-  });
-
-  it('stores nothing when one context cannot be a cluster', async () => {
-    const app = await freshApp();
-    const { status } = await app.rest('POST', path, { config: contexts(['a', '   ']) });
-    expect(status).toBe(400);
-    expect(await list(app)).toEqual([]);
-  });
-
-  it('succeeds exactly once of several at the same moment', async () => {
-    const app = await freshApp();
-    const both = ['a', 'b', 'c', 'd'].map((name) => app.rest('POST', path, { config: contexts([name, `${name}2`]) }));
-    const statuses = (await Promise.all(both)).map(({ status }) => status);
-    expect(statuses.sort()).toEqual([201, 403, 403, 403]);
-    expect(await list(app)).toHaveLength(2);
   });
 });

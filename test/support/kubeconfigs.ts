@@ -261,6 +261,18 @@ export function fleetKubeconfig(size: number): string {
   ].join('');
 }
 
+/** A kubeconfig of these contexts, each with a cluster and a user of its own, where nothing listens. */
+export function contexts(names: string[], root: object = {}): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: names.map((name) => ({ name: `${name}-cluster`, cluster: { server: 'https://127.0.0.1:1' } })),
+    contexts: names.map((name) => ({ name, context: { cluster: `${name}-cluster`, user: `${name}-user` } })),
+    users: names.map((name) => ({ name: `${name}-user`, user: { token: `token-of-${name}` } })),
+    ...root,
+  });
+}
+
 export function base64(text: string): string {
   return Buffer.from(text).toString('base64');
 }

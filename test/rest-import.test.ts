@@ -1,0 +1,102 @@
+import { expect, it } from 'vitest';
+import { CLUSTERS, type TestApp } from './support/app.ts';
+import { contexts } from './support/kubeconfigs.ts';
+import { freshApp } from './support/wire.ts';
+
+const path = `${CLUSTERS}import`;
+const list = async (app: TestApp) => (await app.rest('GET', CLUSTERS)).body;
+
+it('makes a cluster of every context, the current one the default, each with only its own cluster and user', async () => {
+  const app = await freshApp();
+  const body = { config: contexts(['a', 'b'], { 'current-context': 'b' }), inCluster: false };
+  const { status, text, headers } = await app.rest('POST', path, body);
+  expect([status, text]).toEqual([201, '{"message":"imported 2 clusters successfully"}']);
+  expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
+  expect(await list(app)).toMatchObject([
+    { id: 1, name: 'a', description: '', enabled: true, inCluster: false, isDefault: false, config: '' },
+    { id: 2, name: 'b', description: '', enabled: true, inCluster: false, isDefault: true, config: '' },
+  ]);
+  const rows = await app.domain.database.prisma.clusterCredential.findMany({
+    include: { cluster: true },
+    orderBy: { clusterId: 'asc' },
+  });
+  const opened = rows.map(({ sealed, cluster: { uid } }) =>
+    app.domain.seal.open(sealed, { table: 'ClusterCredential', column: 'sealed', uid }),
+  );
+  expect(opened.map((text) => text.match(/token-of-./g))).toEqual([['token-of-a'], ['token-of-b']]);
+  expect(opened.map((text) => [...new Set(text.match(/.-cluster/g))])).toEqual([['a-cluster'], ['b-cluster']]);
+});
+
+it.each([{}, { 'current-context': 'gone' }, { 'current-context': '' }])(
+  'makes the first context the default where none is current: %j',
+  async (root) => {
+    const app = await freshApp();
+    await app.rest('POST', path, { config: contexts(['a', 'b'], root) });
+    expect(await list(app)).toMatchObject([{ isDefault: true }, { isDefault: false }]);
+  },
+);
+
+it('makes the one cluster of the pod, which is the default', async () => {
+  const app = await freshApp();
+  const { status, text } = await app.rest('POST', path, { inCluster: true });
+  expect([status, text]).toEqual([201, '{"message":"imported 1 clusters successfully"}']);
+  const description = 'Kubernetes in-cluster config';
+  expect(await list(app)).toMatchObject([{ name: 'in-cluster', description, inCluster: true, isDefault: true }]);
+});
+
+it('stores contexts that cannot be used, and the list says why', async () => {
+  const app = await freshApp();
+  const broken = { name: 'broken', context: { cluster: 'gone', user: 'a-user' } };
+  const whole = JSON.parse(contexts(['a']));
+  const body = { config: JSON.stringify({ ...whole, contexts: [...whole.contexts, broken] }) };
+  expect((await app.rest('POST', path, body)).text).toBe('{"message":"imported 2 clusters successfully"}');
+  expect(await list(app)).toMatchObject([
+    { name: 'a' },
+    { name: 'broken', error: expect.any(String), isDefault: false },
+  ]);
+});
+
+it('looks first at whether a config is there, then at whether the registry is empty, then at what the config is', async () => {
+  const app = await freshApp();
+  const ask = async (body: object) => {
+    const { status, body: answer } = await app.rest('POST', path, body);
+    return [status, answer.error];
+  };
+  const required = [400, 'config is required when inCluster is false'];
+  const notEmpty = [403, 'import not allowed when clusters exist'];
+  const none = [{}, { inCluster: false }, { config: '' }, { config: '', inCluster: false }, { config: null }];
+  for (const body of none) expect(await ask(body)).toEqual(required);
+  for (const config of ['{', 'text', contexts([])])
+    expect(await ask({ config })).toEqual([400, expect.stringMatching(/kubeconfig|YAML/)]);
+  expect(await list(app)).toEqual([]);
+  expect((await app.rest('POST', CLUSTERS, { name: 'one' })).status).toBe(201);
+  for (const body of none) expect(await ask(body)).toEqual(required);
+  for (const config of ['{', contexts([]), contexts(['a'])]) expect(await ask({ config })).toEqual(notEmpty);
+  expect(await ask({ inCluster: true })).toEqual(notEmpty);
+  expect(await list(app)).toHaveLength(1);
+});
+
+it('quotes nothing of a kubeconfig that cannot be read', async () => {
+  const app = await freshApp();
+  const secret = 'token-that-is-secret';
+  for (const config of [`users: [{user: {token: ${secret}`, `${secret}: ${secret}: x`, `"${secret}`, `&${secret} *b`]) {
+    const { status, text } = await app.rest('POST', path, { config });
+    expect([status, text.includes(secret)]).toEqual([400, false]);
+  }
+  expect(app.logged()).not.toContain(secret);
+});
+
+it('stores nothing when one context cannot be a cluster', async () => {
+  const app = await freshApp();
+  const { status } = await app.rest('POST', path, { config: contexts(['a', '   ']) });
+  expect(status).toBe(400);
+  expect(await list(app)).toEqual([]);
+});
+
+it('succeeds exactly once of several at the same moment', async () => {
+  const app = await freshApp();
+  const both = ['a', 'b', 'c', 'd'].map((name) => app.rest('POST', path, { config: contexts([name, `${name}2`]) }));
+  const statuses = (await Promise.all(both)).map(({ status }) => status);
+  expect(statuses.sort()).toEqual([201, 403, 403, 403]);
+  expect(await list(app)).toHaveLength(2);
+});

@@ -75,8 +75,10 @@ function mask(error: unknown, { log, requestId }: { log: Logger; requestId?: str
   }
   if (original instanceof GraphQLError && !original.originalError) {
     const code = original.extensions.code ?? 'BAD_REQUEST';
-    const http = original.extensions.http;
     const message = sentenceOf(original, error);
+    // `spec` keeps 200 for application/json: right for a document that is wrong, not where there is none to speak of.
+    const hasDocument = located.nodes !== undefined || located.source !== undefined;
+    const http = original.extensions.http && { ...original.extensions.http, ...(hasDocument ? {} : { spec: false }) };
     return new GraphQLError(message, { ...located, extensions: { code, ...(http ? { http } : {}) } });
   }
   log.error({ err: original, requestId }, 'a request failed');

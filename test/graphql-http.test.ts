@@ -1,0 +1,88 @@
+import { serverAudits } from 'graphql-http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startApp, type TestApp } from './support/app.ts';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+});
+afterAll(() => app.close());
+
+const audits = serverAudits({ url: () => `${app.url}/graphql` });
+const auditsWithKey = serverAudits({
+  url: () => `${app.url}/graphql`,
+  fetchFn: (url: string, init: RequestInit = {}) =>
+    fetch(url, { ...init, headers: { ...(init.headers as Record<string, string>), authorization: app.admin } }),
+});
+
+describe.each([
+  ['a stranger', audits],
+  ['an API key', auditsWithKey],
+])('GraphQL over HTTP, asked by %s', (_, all) => {
+  it.each(all.map(({ name, fn }) => [name, fn] as const))('%s', async (_name, audit) => {
+    const result = await audit();
+    expect([result.status, 'reason' in result ? result.reason : undefined]).toEqual(['ok', undefined]);
+  });
+});
+
+it('the audits are the 61 of graphql-http', () => {
+  expect(audits).toHaveLength(61);
+});
+
+describe('GET', () => {
+  const get = async (parameters: Record<string, string>) => {
+    const response = await fetch(`${app.url}/graphql?${new URLSearchParams(parameters)}`, {
+      headers: { Authorization: app.admin, Accept: 'application/json' },
+    });
+    return { status: response.status, headers: response.headers, body: await response.json() };
+  };
+
+  it('answers queries with their variables', async () => {
+    const query = 'query Who($no: Boolean!) { viewer { name kind @skip(if: $no) } } query Other { __typename }';
+    const variables = JSON.stringify({ no: true });
+    const { status, body } = await get({ query, variables, operationName: 'Who' });
+    expect([status, body]).toEqual([200, { data: { viewer: { name: 'test admin' } } }]);
+  });
+
+  it('changes nothing', async () => {
+    const query = 'mutation { createCluster(input: { name: "got", verify: NONE }) { __typename } }';
+    for (const parameters of [
+      { query },
+      { query: `query Q { __typename } ${query.replace('mutation', 'mutation M')}`, operationName: 'M' },
+    ]) {
+      const { status, headers } = await get(parameters);
+      expect([status, headers.get('allow')]).toEqual([405, 'POST']);
+    }
+    expect((await app.graphql('{ clusters { totalCount } }')).data.clusters.totalCount).toBe(0);
+  });
+
+  it('refuses variables that are no JSON without showing them', async () => {
+    const { status, body } = await get({ query: '{ __typename }', variables: '{ kite-canary' });
+    expect(status).toBeLessThan(500);
+    expect(body.errors).toHaveLength(1);
+    expect(JSON.stringify(body)).not.toContain('canary');
+  });
+});
+
+it('a form, a text and a multipart body change nothing', async () => {
+  const query = 'mutation { createCluster(input: { name: "posted", verify: NONE }) { __typename } }';
+  const form = new FormData();
+  form.set('operations', JSON.stringify({ query }));
+  form.set('map', '{}');
+  const bodies: [string | undefined, string | FormData][] = [
+    ['application/x-www-form-urlencoded', new URLSearchParams({ query }).toString()],
+    ['text/plain', JSON.stringify({ query })],
+    ['application/graphql', query],
+    [undefined, form],
+  ];
+  for (const [type, body] of bodies)
+    for (const headers of [{}, { Cookie: 'auth_token=x' }]) {
+      const response = await fetch(`${app.url}/graphql`, {
+        method: 'POST',
+        headers: { ...headers, ...(type ? { 'Content-Type': type } : {}) },
+        body,
+      });
+      expect([type, response.status]).toEqual([type, 415]);
+    }
+  expect((await app.graphql('{ clusters { totalCount } }')).data.clusters.totalCount).toBe(0);
+});

@@ -1,0 +1,110 @@
+import { isObjectType } from 'graphql';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { schema } from '../src/graphql/schema.ts';
+import { SqliteConnection } from '../src/storage/sqlite.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { clusterRow } from './support/rows.ts';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+  await app.domain.database.write('registry', async (tx) => {
+    const rows = await tx.cluster.createManyAndReturn({
+      data: Array.from({ length: 120 }, (_, index) => ({ ...clusterRow(`c${index}`), isDefault: index === 7 })),
+      select: { id: true },
+    });
+    await tx.clusterLabel.createMany({ data: rows.map(({ id }) => ({ clusterId: id, key: 'env', value: 'prod' })) });
+  });
+  // The keys are read once.
+  await app.graphql('{ viewer { name } }');
+});
+afterAll(() => app.close());
+afterEach(() => vi.restoreAllMocks());
+
+const STORED = `id databaseId name description labels { key value } enabled isDefault inCluster prometheusURL apiServer
+  credential { kind expiresAt problem } revision createdAt updatedAt
+  status { state since observedAt version latencyMs error { code message } }`;
+
+/** The statements outside of a transaction that a document costs. */
+async function statements(document: string, variables: object = {}): Promise<string[]> {
+  const queries = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
+  const { errors } = await app.graphql(document, variables);
+  expect(errors).toBeUndefined();
+  const sql = queries.mock.calls.map(([query]) => query.sql);
+  queries.mockRestore();
+  return sql;
+}
+
+describe('the statements of a read', () => {
+  const list = (fields: string) => `query ($first: Int!) { clusters(first: $first) { ${fields} } }`;
+
+  it('are one for the page and one for its labels, however many rows it has', async () => {
+    for (const first of [1, 10, 100])
+      for (const fields of [
+        `nodes { ${STORED} }`,
+        `edges { cursor node { ${STORED} } }`,
+        `edges { node { id } } nodes { ${STORED} }`,
+      ]) {
+        const sql = await statements(list(fields), { first });
+        expect(sql.map((text) => /FROM `main`\.`(\w+)`/.exec(text)?.[1])).toEqual(['Cluster', 'ClusterLabel']);
+      }
+  });
+
+  it('are one without labels, and read the columns that are asked for', async () => {
+    const [sql, ...more] = await statements(list('nodes { name status { state } }'), { first: 100 });
+    expect(more).toEqual([]);
+    expect(sql).toContain('`stateSince`');
+    for (const column of ['description', 'prometheusURL', 'credentialProblem', 'searchText', 'apiServer'])
+      expect(sql).not.toContain(`\`${column}\``);
+  });
+
+  it('count only what is asked for', async () => {
+    expect(await statements(list('totalCount stateCounts { state count } changesCursor'), { first: 1 })).toHaveLength(
+      3,
+    );
+    expect(await statements(list('pageInfo { hasNextPage }'), { first: 1 })).toHaveLength(1);
+  });
+
+  it('of one cluster, of a hundred nodes and of the default are two each', async () => {
+    const { data } = await app.graphql('{ clusters(first: 100) { nodes { id } } }');
+    const ids = data.clusters.nodes.map(({ id }: { id: string }) => id);
+    expect(await statements(`{ cluster(by: { name: "c3" }) { ${STORED} } }`)).toHaveLength(2);
+    expect(await statements(`{ defaultCluster { ${STORED} } }`)).toHaveLength(2);
+    expect(
+      await statements(`query ($id: ID!) { node(id: $id) { id ... on Cluster { ${STORED} } } }`, { id: ids[0] }),
+    ).toHaveLength(2);
+    expect(
+      await statements(`query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Cluster { ${STORED} } } }`, { ids }),
+    ).toHaveLength(2);
+  });
+
+  it('never touch the sealed kubeconfigs', async () => {
+    for (const sql of await statements(list(`nodes { ${STORED} }`), { first: 100 }))
+      expect(sql).not.toContain('ClusterCredential');
+  });
+});
+
+describe('what a change answers with', () => {
+  it('is read inside its transaction', async () => {
+    const update = `mutation ($input: UpdateClusterInput!) { updateCluster(input: $input) {
+      ... on UpdateClusterSuccess { cluster { ${STORED} } previousDefault { ${STORED} } }
+      ... on RevisionConflictError { current { ${STORED} } } } }`;
+    const by = { name: 'c3' };
+    expect(await statements(update, { input: { by, isDefault: true } })).toEqual([]);
+    expect(await statements(update, { input: { by, name: 'c3', expectedRevision: 99 } })).toEqual([]);
+  });
+});
+
+it('an exposed column has no resolver of its own', () => {
+  const { Cluster, Label, ClusterStatus } = schema.getTypeMap();
+  const resolved = [Cluster, Label, ClusterStatus].flatMap((type) =>
+    isObjectType(type)
+      ? Object.values(type.getFields()).flatMap(({ name, resolve }) => (resolve ? [`${type.name}.${name}`] : []))
+      : [],
+  );
+  // What is named otherwise than its column, computed, or a relation.
+  expect(resolved.sort()).toEqual([
+    ...['Cluster.credential', 'Cluster.databaseId', 'Cluster.id', 'Cluster.labels', 'Cluster.prometheusURL'],
+    ...['Cluster.status', 'ClusterStatus.error', 'ClusterStatus.since', 'ClusterStatus.state'],
+  ]);
+});

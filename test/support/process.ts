@@ -54,6 +54,12 @@ export async function startProcess(start: Start): Promise<Running> {
   return { url, pid: child.pid ?? 0, ended, output, kill, stop };
 }
 
+/** Starts the server and does not wait for it. */
+export function launchProcess(start: Start): Pick<Running, 'ended' | 'kill'> {
+  const { child, ended } = launch(server, [], start);
+  return { ended, kill: (signal) => void child.kill(signal) };
+}
+
 /** Starts the server where that fails, and tells how. */
 export function failToStart(start: Start): Promise<Ended> {
   const { child, ended, listening } = launch(server, [], start);

@@ -1,0 +1,208 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  formatApiKey,
+  hashSecret,
+  isWeak,
+  makeSecret,
+  parseApiKey,
+  secretMatches,
+} from '../src/domain/access/api-key.ts';
+import { systemCaller } from '../src/domain/access/viewer.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+
+const caller = systemCaller('command line');
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+});
+afterAll(() => app.close());
+
+const rest = (Authorization: string, headers: Record<string, string> = {}) =>
+  app.rest('GET', CLUSTERS, undefined, { Authorization, ...headers });
+const viewer = (Authorization: string) => app.graphql('{ viewer { name } }', {}, { Authorization });
+
+/** Refused alike on both surfaces. */
+async function expectRefused(key: string) {
+  expect(await rest(key)).toMatchObject({ status: 401, body: { error: 'Invalid API key' } });
+  expect((await viewer(key)).status).toBe(401);
+}
+
+describe('an API key', () => {
+  it('is accepted bare and as a bearer token', async () => {
+    for (const form of [app.admin, `Bearer ${app.admin}`, `bearer  ${app.admin}`, ` ${app.admin} `])
+      expect((await rest(form)).status).toBe(200);
+    expect((await viewer(app.admin)).data.viewer.name).toBe('test admin');
+  });
+
+  it.each([
+    'kite',
+    'kite1',
+    'kite1-',
+    'kite-x',
+    'kite-1-x',
+    'kite0-x',
+    'kite01-x',
+    'kite+1-x',
+    'kite1.0-x',
+    'kite1e0-x',
+    'kite0x1-x',
+    'kite２-x',
+    `kite${2 ** 31}-x`,
+    `kite${2n ** 53n + 1n}-x`,
+    `kite${2n ** 63n}-x`,
+    `kite${2n ** 64n + 1n}-x`,
+    `kite${'9'.repeat(400)}-x`,
+    'kite1-x y',
+    `kite1-${'x'.repeat(513)}`,
+    'Kite1-x',
+    'KITE1-',
+  ])('spelled %s is refused as any other wrong key', async (key) => {
+    const spelled = Buffer.from(key).toString('latin1');
+    await expectRefused(spelled);
+    await expectRefused(`Bearer ${spelled}`);
+  });
+
+  it('with the wrong id or the wrong secret is refused', async () => {
+    const [, id = '', secret = ''] = /^kite([0-9]+)-(.+)$/.exec(app.admin) ?? [];
+    for (const key of [
+      `kite${Number(id) + 1}-${secret}`,
+      `kite999-${secret}`,
+      `kite${id}-${secret.slice(0, -1)}`,
+      `kite${id}-${secret}x`,
+      `kite${id}-${secret.toUpperCase()}`,
+      `kite${id}-${hashSecret(secret)}`,
+    ])
+      await expectRefused(key);
+  });
+
+  it('is refused from the moment on at which it expires', async () => {
+    const expiresAt = new Date(Date.now() + 300);
+    const { text } = await app.domain.apiKeys.create(caller, { name: 'short', roles: ['admin'], expiresAt });
+    expect((await rest(text)).status).toBe(200);
+    await expect.poll(async () => (await rest(text)).status, { timeout: 5_000 }).toBe(401);
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
+  });
+
+  it('is refused from the next request on once it is revoked or disabled', async () => {
+    const { apiKeys, database } = app.domain;
+    const { id, text } = await apiKeys.create(caller, { name: 'doomed', roles: ['admin'] });
+    expect((await rest(text)).status).toBe(200);
+    await database.write('access', (tx) => tx.apiKey.update({ where: { id }, data: { disabled: true } }));
+    await expectRefused(text);
+    await database.write('access', (tx) => tx.apiKey.update({ where: { id }, data: { disabled: false } }));
+    expect((await rest(text)).status).toBe(200);
+    await apiKeys.revoke(caller, id);
+    await expectRefused(text);
+  });
+
+  it('that a revoked one had is never made again', async () => {
+    const { apiKeys } = app.domain;
+    const { id } = await apiKeys.create(caller, { name: 'first', roles: [] });
+    await apiKeys.revoke(caller, id);
+    expect((await apiKeys.create(caller, { name: 'second', roles: [] })).id).toBeGreaterThan(id);
+  });
+
+  it('that is weak is refused when the request was forwarded, by any header that says so', async () => {
+    const key = 'kite500-adminsecret';
+    await app.domain.apiKeys.declare(caller, key);
+    for (let again = 0; again < 2; again++) {
+      expect((await rest(key)).status).toBe(200);
+      for (const name of ['Forwarded', 'X-Forwarded-For', 'X-Forwarded-Host', 'x-forwarded-proto', 'X-Real-IP', 'Via'])
+        expect((await rest(key, { [name]: '10.0.0.1' })).status).toBe(401);
+    }
+    expect((await rest(app.admin, { 'X-Forwarded-For': '10.0.0.1' })).status).toBe(200);
+  });
+
+  it('decides alone: nothing else in the request makes a bad one good', async () => {
+    const cookie = { Cookie: `auth_token=${app.admin}` };
+    expect((await rest('kite1-wrong', cookie)).status).toBe(401);
+    expect((await app.rest('GET', `${CLUSTERS}?key=${app.admin}`, undefined, {})).status).toBe(401);
+  });
+});
+
+describe('what is stored of a key', () => {
+  const file = () => join(app.dataDir, 'kitestring.db');
+
+  it('is a hash, and is shown by nothing', async () => {
+    const { text, id } = await app.domain.apiKeys.create(caller, { name: 'kept', roles: [] });
+    const database = new DatabaseSync(file(), { readOnly: true });
+    const row = database.prepare('SELECT * FROM ApiKey WHERE id = ?').get(id);
+    database.close();
+    const secret = text.slice(text.indexOf('-') + 1);
+    expect(row?.hash).toBe(hashSecret(secret));
+    expect(JSON.stringify(row)).not.toContain(secret);
+    expect(JSON.stringify(await app.domain.apiKeys.list())).not.toContain(hashSecret(secret));
+  });
+
+  it('does not change by being used: a request writes nothing', async () => {
+    const watching = new DatabaseSync(file(), { readOnly: true });
+    const version = () => watching.prepare('PRAGMA data_version').get()?.data_version;
+    const before = version();
+    for (let asked = 0; asked < 20; asked++) {
+      await rest(app.admin);
+      await viewer(app.nobody);
+      await rest(`kite1-wrong${asked}`);
+    }
+    expect(version()).toBe(before);
+    await app.domain.database.write('access', async () => {});
+    expect(version()).not.toBe(before);
+    watching.close();
+  });
+});
+
+describe('the text of a key', () => {
+  it('is read back as it was written, for every id and secret there can be', () => {
+    const secrets = fc.string({
+      unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
+      minLength: 1,
+      maxLength: 512,
+    });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 2 ** 31 - 1 }), secrets, (id, secret) => {
+        expect(parseApiKey(formatApiKey({ id, secret }))).toEqual({ id, secret });
+      }),
+    );
+  });
+
+  it('is none for any other string, and reading never throws', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const key = parseApiKey(text);
+        if (key) expect(formatApiKey(key)).toBe(text);
+      }),
+    );
+  });
+
+  it('holds 256 random bits', () => {
+    const secrets = Array.from({ length: 100 }, makeSecret);
+    for (const secret of secrets) expect(Buffer.from(secret, 'base64url')).toHaveLength(32);
+    expect(new Set(secrets).size).toBe(100);
+  });
+
+  it('matches its own hash alone, and another length is no fault', () => {
+    const secret = makeSecret();
+    expect(secretMatches(secret, hashSecret(secret))).toBe(true);
+    for (const stored of [hashSecret(`${secret}x`), '', 'x', hashSecret(secret).slice(1), secret])
+      expect(secretMatches(secret, stored)).toBe(false);
+  });
+
+  it.each([
+    ['adminsecret', true],
+    ['hunter2', true],
+    ['a'.repeat(100), true],
+    ['ab'.repeat(100), true],
+    ['0123456789abcdef', true],
+    ['correct horse battery staple', false],
+    ['0123456789abcdef'.repeat(2), false],
+    ['Tr0ub4dor&3-Tr0ub4dor&3', false],
+  ])('%s is weak: %s', (secret, weak) => {
+    expect(isWeak(secret)).toBe(weak);
+  });
+
+  it('that is made is never weak', () => {
+    for (let made = 0; made < 200; made++) expect(isWeak(makeSecret())).toBe(false);
+  });
+});

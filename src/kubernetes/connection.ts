@@ -1,0 +1,209 @@
+import { setImmediate } from 'node:timers/promises';
+import { type Dispatcher, Pool } from 'undici';
+import type { AddressPolicy } from './address.ts';
+import { type Connector, createConnector, type Lookup } from './connector.ts';
+import { type Circumstances, ClusterError, closed, clusterErrorOf, refusalOf } from './errors.ts';
+import type { Target } from './kubeconfig.ts';
+
+/** Sockets a cluster may have: as many calls as design.md lets run at once for one cluster. */
+export const MAX_SOCKETS = 4;
+/** Milliseconds to resolve, connect and shake hands: the whole budget of a probe (design.md). */
+export const CONNECT_TIMEOUT_MS = 5_000;
+/** Milliseconds of a call that names no deadline of its own: the budget of a probe (design.md). */
+export const CALL_TIMEOUT_MS = 5_000;
+/** Bytes of an answer: a page of 250 objects of 64 KiB each, above what etcd's 1.5 MiB objects make likely. */
+export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
+/** Bytes of the headers of an answer: Node's own default, said aloud. */
+export const MAX_HEADER_BYTES = 16 * 1024;
+/** Milliseconds an unused socket is kept: the API server ends it after 90 s (IdleTimeout in k8s.io/apiserver), LBs mostly later. */
+export const KEEP_ALIVE_MS = 75_000;
+
+/** Where a token comes from that changes by itself; called for each request. */
+export type TokenSource = () => string | Promise<string>;
+
+export interface Call {
+  method?: 'GET' | 'POST';
+  /** Sent as JSON. */
+  body?: object;
+  accept?: string;
+  signal?: AbortSignal | undefined;
+  /** Milliseconds until the whole answer is there. */
+  timeoutMs?: number;
+  /** Bytes of the largest body that is read. */
+  maxBytes?: number;
+}
+
+/** An answer of the API server, whatever its status. */
+export interface Answer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: Buffer;
+}
+
+export interface ConnectionOptions {
+  target: Target;
+  policy: AddressPolicy;
+  /** Takes the place of the target's token. */
+  token?: TokenSource | undefined;
+  lookup?: Lookup | undefined;
+}
+
+/** One live cluster: its sockets, its deadlines, its end. Calls fail with a ClusterError and nothing else. */
+export class Connection {
+  readonly server: string;
+  /** Whether it shows the API server who it is. */
+  readonly hasCredential: boolean;
+  readonly #pool: Pool;
+  readonly #connector: Connector;
+  readonly #prefix: string;
+  readonly #token: TokenSource | undefined;
+  readonly #circumstances: Circumstances;
+  readonly #ending = new AbortController();
+
+  constructor({ target, policy, token = tokenOf(target), lookup }: ConnectionOptions) {
+    const { origin, pathname } = new URL(target.server);
+    this.server = target.server;
+    this.hasCredential = token !== undefined || target.clientCertificate !== undefined;
+    this.#prefix = pathname.replace(/\/$/, '');
+    this.#token = token;
+    this.#circumstances = {
+      server: target.server,
+      ownAuthority: target.caData !== undefined,
+      tlsServerName: target.tlsServerName,
+    };
+    this.#connector = createConnector({ target, policy, lookup, timeoutMs: CONNECT_TIMEOUT_MS });
+    this.#pool = new Pool(origin, {
+      connect: this.#connector.connect,
+      connections: MAX_SOCKETS,
+      allowH2: false,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Each call has a deadline of its own, which counts in all; undici's would begin anew with every byte.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  /** Sends a call to a path under the server's own and gives the answer whole. */
+  async call(path: string, call: Call = {}): Promise<Answer> {
+    const { signal, timeoutMs = CALL_TIMEOUT_MS } = call;
+    const late = () => new ClusterError('TIMED_OUT', `${this.server} did not answer within ${timeoutMs / 1000} s`);
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(late()), timeoutMs);
+    const cancel = () => stop.abort(cancellationOf(signal, this.server));
+    const end = () => stop.abort(closed(this.server));
+    signal?.addEventListener('abort', cancel);
+    this.#ending.signal.addEventListener('abort', end);
+    try {
+      if (this.#ending.signal.aborted) throw closed(this.server);
+      if (signal?.aborted) throw cancellationOf(signal, this.server);
+      // undici does not hear of an abort while the socket is being opened: the race does.
+      return await Promise.race([this.#exchange(path, call, stop.signal), rejectionOf(stop.signal)]);
+    } catch (error) {
+      throw clusterErrorOf(stop.signal.aborted ? stop.signal.reason : error, this.#circumstances);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', cancel);
+      this.#ending.signal.removeEventListener('abort', end);
+    }
+  }
+
+  /** The object that the API server answers with; any status but 2xx and anything but a JSON object is an error. */
+  async read(path: string, call: Call = {}): Promise<Record<string, unknown>> {
+    const answer = await this.call(path, call);
+    if (answer.status < 200 || answer.status > 299) throw refusalOf(answer.status, this.server);
+    const object = objectOf(answer);
+    if (object) return object;
+    throw new ClusterError('NOT_KUBERNETES', `${this.server} answered with something else than a JSON object`);
+  }
+
+  /** Ends it and the calls that run on it; again does nothing. */
+  async close(): Promise<void> {
+    this.#ending.abort();
+    this.#connector.close();
+    await this.#pool.destroy();
+  }
+
+  async #exchange(path: string, call: Call, signal: AbortSignal): Promise<Answer> {
+    const { method = 'GET', body, accept = 'application/json', maxBytes = MAX_RESPONSE_BYTES } = call;
+    const token = await this.#token?.();
+    signal.throwIfAborted();
+    const response = await this.#pool.request({
+      method,
+      path: this.#prefix + checkPath(path),
+      headers: {
+        accept,
+        // Nothing is ever unpacked, so that nothing can unfold.
+        'accept-encoding': 'identity',
+        'user-agent': 'kitestring',
+        ...(token !== undefined && { authorization: `Bearer ${token}` }),
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+      signal,
+    });
+    try {
+      const answer = await this.#readWhole(response, maxBytes);
+      // Until then the pool takes the socket for busy, and a call right after this one would open another.
+      await setImmediate();
+      return answer;
+    } finally {
+      // Without effect on a body that was read; any other takes its socket with it.
+      response.body.on('error', () => {}).destroy();
+    }
+  }
+
+  async #readWhole(response: Dispatcher.ResponseData, maxBytes: number): Promise<Answer> {
+    const encoding = response.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity')
+      throw new ClusterError('NOT_KUBERNETES', `${this.server} packed its answer, which it was asked not to do`);
+    const tooLarge = () =>
+      new ClusterError('RESPONSE_TOO_LARGE', `${this.server} answered with more than ${maxBytes} bytes`);
+    if (Number(response.headers['content-length']) > maxBytes) throw tooLarge();
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > maxBytes) throw tooLarge();
+      chunks.push(chunk);
+    }
+    const contentType = String(response.headers['content-type'] ?? '');
+    return { status: response.statusCode, contentType, body: Buffer.concat(chunks, size) };
+  }
+}
+
+/** The JSON object that an answer holds, if it holds one. */
+export function objectOf({ body }: Answer): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(body.toString());
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function tokenOf({ token }: Target): TokenSource | undefined {
+  return token === undefined ? undefined : () => token;
+}
+
+// The last gate for paths made of names: proxies read these spellings as a step out of the place they stand in.
+function checkPath(path: string): string {
+  const [place = ''] = path.split('?');
+  const isPlain = /^\/[\x21-\x7e]*$/.test(path) && !/\/\/|\\|#/.test(path) && !/%(?![0-9a-f]{2})/i.test(path);
+  if (isPlain && !/%(2f|5c|00)/i.test(place) && !/\/(\.|%2e){1,2}(\/|$)/i.test(place)) return path;
+  throw new ClusterError('UNKNOWN', 'the path of a call to a cluster is not a plain one');
+}
+
+function cancellationOf(signal: AbortSignal | undefined, server: string): ClusterError {
+  const reason: unknown = signal?.reason;
+  return reason instanceof ClusterError ? reason : new ClusterError('CANCELLED', `asking ${server} was given up`);
+}
+
+function rejectionOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

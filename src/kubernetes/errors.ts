@@ -1,0 +1,177 @@
+/** Every reason why a cluster did not answer as asked; callers tell them apart by these. */
+export const FAULT_CODES = [
+  'ADDRESS_REFUSED',
+  'DNS',
+  'REFUSED',
+  'NO_ROUTE',
+  'TIMED_OUT',
+  'CONNECTION_LOST',
+  'PROXY',
+  'TLS',
+  'WRONG_CA',
+  'CERTIFICATE_EXPIRED',
+  'CERTIFICATE_NOT_YET_VALID',
+  'WRONG_NAME',
+  'CREDENTIAL_UNUSABLE',
+  'NOT_IN_CLUSTER',
+  'UNAUTHORIZED',
+  'FORBIDDEN',
+  'NOT_FOUND',
+  'GONE',
+  'INVALID_QUERY',
+  'NOT_READY',
+  'SERVER_ERROR',
+  'NOT_KUBERNETES',
+  'NOT_FOUND',
+  'INVALID_QUERY',
+  'EXPIRED',
+  'TOO_MANY_CALLS',
+  'DISABLED',
+  'RESPONSE_TOO_LARGE',
+  'CLOSED',
+  'CANCELLED',
+  'UNKNOWN',
+] as const;
+export type FaultCode = (typeof FAULT_CODES)[number];
+
+/** What is wrong with a cluster: a stable code, and one sentence for a person that holds no secret. */
+export interface Fault {
+  readonly code: FaultCode;
+  readonly message: string;
+}
+
+/** A failed call to a cluster. It has no cause: the errors below it quote what a hostile server sent. */
+export class ClusterError extends Error implements Fault {
+  override readonly name = 'ClusterError';
+  readonly code: FaultCode;
+
+  constructor(code: FaultCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** What an error of the transport needs to become a sentence. */
+export interface Circumstances {
+  /** The URL as the target has it: without user info. */
+  readonly server: string;
+  /** Whether the target names an authority; else the well-known ones count. */
+  readonly ownAuthority?: boolean;
+  /** The name that the certificate has to be for, where it is not the URL's. */
+  readonly tlsServerName?: string | undefined;
+}
+
+const lost = (server: string) => `${server} ended the connection before it had answered`;
+const timedOut = (server: string) => `${server} did not answer in time`;
+const noRoute = (server: string) => `there is no route to ${server}`;
+const unknownName = (server: string) => `the name of ${server} cannot be resolved`;
+const garbled = (server: string) => `${server} does not speak HTTP as a Kubernetes API server does`;
+const wrongCA = (server: string, { ownAuthority }: Circumstances) =>
+  ownAuthority
+    ? `the certificate of ${server} is not signed by the given CA`
+    : `the certificate of ${server} is not signed by a CA that everybody trusts: give its CA in certificate-authority-data`;
+const wrongName = (server: string, { tlsServerName }: Circumstances) =>
+  `the certificate of ${server} is for another name${tlsServerName === undefined ? '' : ` than ${tlsServerName}`}`;
+
+type Sentence = (server: string, circumstances: Circumstances) => string;
+
+// Node's codes (system errors, OpenSSL's verification results in lib/internal/tls, its HTTP parser) and undici's.
+const known: Record<string, [FaultCode, Sentence]> = {
+  ECONNREFUSED: ['REFUSED', (server) => `${server} refuses the connection: nothing listens there`],
+  EHOSTUNREACH: ['NO_ROUTE', noRoute],
+  ENETUNREACH: ['NO_ROUTE', noRoute],
+  EHOSTDOWN: ['NO_ROUTE', noRoute],
+  ENETDOWN: ['NO_ROUTE', noRoute],
+  EADDRNOTAVAIL: ['NO_ROUTE', noRoute],
+  EACCES: ['NO_ROUTE', noRoute],
+  EPERM: ['NO_ROUTE', noRoute],
+  ENOTFOUND: ['DNS', (server) => `the name of ${server} does not exist`],
+  EAI_AGAIN: ['DNS', unknownName],
+  EAI_FAIL: ['DNS', unknownName],
+  EAI_NODATA: ['DNS', unknownName],
+  EAI_NONAME: ['DNS', unknownName],
+  ENODATA: ['DNS', unknownName],
+  ETIMEDOUT: ['TIMED_OUT', timedOut],
+  UND_ERR_CONNECT_TIMEOUT: ['TIMED_OUT', timedOut],
+  UND_ERR_HEADERS_TIMEOUT: ['TIMED_OUT', timedOut],
+  UND_ERR_BODY_TIMEOUT: ['TIMED_OUT', timedOut],
+  ECONNRESET: ['CONNECTION_LOST', lost],
+  ECONNABORTED: ['CONNECTION_LOST', lost],
+  EPIPE: ['CONNECTION_LOST', lost],
+  UND_ERR_SOCKET: ['CONNECTION_LOST', lost],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['CONNECTION_LOST', lost],
+  UND_ERR_HEADERS_OVERFLOW: ['RESPONSE_TOO_LARGE', (server) => `${server} sent headers that are too large`],
+  UND_ERR_CLOSED: ['CLOSED', (server) => closed(server).message],
+  UND_ERR_DESTROYED: ['CLOSED', (server) => closed(server).message],
+  CERT_HAS_EXPIRED: ['CERTIFICATE_EXPIRED', (server) => `the certificate of ${server}, or of its CA, has expired`],
+  CERT_NOT_YET_VALID: [
+    'CERTIFICATE_NOT_YET_VALID',
+    (server) => `the certificate of ${server}, or of its CA, is not valid yet: is a clock wrong?`,
+  ],
+  ERR_TLS_CERT_ALTNAME_INVALID: ['WRONG_NAME', wrongName],
+  HOSTNAME_MISMATCH: ['WRONG_NAME', wrongName],
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: ['WRONG_CA', wrongCA],
+  UNABLE_TO_GET_ISSUER_CERT: ['WRONG_CA', wrongCA],
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: ['WRONG_CA', wrongCA],
+  DEPTH_ZERO_SELF_SIGNED_CERT: ['WRONG_CA', wrongCA],
+  SELF_SIGNED_CERT_IN_CHAIN: ['WRONG_CA', wrongCA],
+  CERT_SIGNATURE_FAILURE: ['WRONG_CA', wrongCA],
+  CERT_UNTRUSTED: ['WRONG_CA', wrongCA],
+  CERT_REJECTED: ['WRONG_CA', wrongCA],
+  INVALID_CA: ['WRONG_CA', wrongCA],
+  ERR_SSL_WRONG_VERSION_NUMBER: ['TLS', (server) => `${server} does not speak TLS: is it plain http?`],
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: ['TLS', (server) => `${server} does not speak TLS: is it plain http?`],
+};
+
+/** Whatever was thrown while a cluster was asked, as the error of one of the codes; never quotes what the server sent. */
+export function clusterErrorOf(error: unknown, circumstances: Circumstances): ClusterError {
+  if (error instanceof ClusterError) return error;
+  const { server } = circumstances;
+  // One error per address that was dialled (happy eyeballs): the first is of the address that the resolver prefers.
+  if (error instanceof AggregateError && error.errors.length > 0) return clusterErrorOf(error.errors[0], circumstances);
+  const code = codeOf(error);
+  const [faultCode, sentence] = (Object.hasOwn(known, code) && known[code]) || [undefined];
+  if (faultCode) return new ClusterError(faultCode, sentence(server, circumstances));
+  if (error instanceof Error && error.name === 'HTTPParserError')
+    return new ClusterError('NOT_KUBERNETES', garbled(server));
+  if (/^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|EPROTO$|INVALID_PURPOSE$|PATH_LENGTH_EXCEEDED$)|CERT|CRL/.test(code))
+    return new ClusterError('TLS', `the TLS handshake with ${server} failed (${code})`);
+  return new ClusterError('UNKNOWN', `asking ${server} failed${code === '' ? '' : ` (${code})`}`);
+}
+
+/** The code and sentence of any error, for where there is no server to name. */
+export function faultOf(error: unknown): Fault {
+  const { code, message } = clusterErrorOf(error, { server: 'the cluster' });
+  return { code, message };
+}
+
+/** The error of a call to a connection that has ended. */
+export function closed(server: string): ClusterError {
+  return new ClusterError('CLOSED', `the connection to ${server} was closed`);
+}
+
+/** An answer that is no 2xx as an error, by its status alone. */
+export function refusalOf(status: number, server: string): ClusterError {
+  const [code, what] = refusals[status] ?? refusals[Math.floor(status / 100)] ?? ['NOT_KUBERNETES', 'is strange'];
+  return new ClusterError(code, `${server} ${what}`.replace('STATUS', String(status)));
+}
+
+const refusals: Record<number, [FaultCode, string]> = {
+  400: ['INVALID_QUERY', 'takes the question for a wrong one (STATUS)'],
+  401: ['UNAUTHORIZED', 'does not accept the credential'],
+  403: ['FORBIDDEN', 'does not let this credential do that'],
+  404: ['NOT_FOUND', 'has no such thing'],
+  410: ['GONE', 'has forgotten where the list was to go on: begin anew'],
+  422: ['INVALID_QUERY', 'takes the question for a wrong one (STATUS)'],
+  429: ['SERVER_ERROR', 'has too much to do (STATUS)'],
+  3: ['NOT_KUBERNETES', 'redirects elsewhere, which is never followed'],
+  4: ['NOT_KUBERNETES', 'answered STATUS, which no Kubernetes API server does here'],
+  5: ['SERVER_ERROR', 'answered STATUS'],
+};
+
+/** The `code` of an error when it is one of the words that Node and undici use. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return '';
+  const code: unknown = 'code' in error ? error.code : '';
+  return typeof code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(code) ? code : '';
+}

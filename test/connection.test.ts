@@ -1,0 +1,363 @@
+import { once } from 'node:events';
+import type { RequestListener } from 'node:http';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { type Call, Connection, type ConnectionOptions } from '../src/kubernetes/connection.ts';
+import type { Lookup } from '../src/kubernetes/connector.ts';
+import { ClusterError, faultOf } from '../src/kubernetes/errors.ts';
+import type { Target } from '../src/kubernetes/kubeconfig.ts';
+import { makeAuthority } from './support/certificates.ts';
+import {
+  answerWith,
+  authority,
+  clientOf,
+  rawStandIn,
+  refusingPort,
+  standIn,
+  standInProxy,
+  token,
+} from './support/stand-in.ts';
+
+const hour = 60 * 60 * 1000;
+const altNames = ['127.0.0.1', 'cluster.test'];
+const ok: RequestListener = (_request, response) => answerWith(response, 200, { ok: true });
+
+function open(target: Target, options: Partial<ConnectionOptions> = {}): Connection {
+  const connection = new Connection({ target, policy: { allowLoopback: true }, ...options });
+  onTestFinished(() => connection.close());
+  return connection;
+}
+
+/** The error of a call, which must be one for a person and hold nothing secret. */
+async function failure(connection: Connection, call: Call = {}, path = '/version'): Promise<ClusterError> {
+  const error = await connection.call(path, call).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(ClusterError);
+  expect(String(error)).not.toContain(token);
+  return error as ClusterError;
+}
+
+const resolveTo =
+  (...answers: string[][]): Lookup =>
+  (_hostname, _options, callback) => {
+    const addresses = (answers.length > 1 ? answers.shift() : answers[0]) ?? [];
+    callback(
+      null,
+      addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+    );
+  };
+
+describe('who is there', () => {
+  const expired = { notBefore: new Date(Date.now() - 2 * hour), notAfter: new Date(Date.now() - hour) };
+  const early = { notBefore: new Date(Date.now() + hour), notAfter: new Date(Date.now() + 2 * hour) };
+  test.each([
+    ['WRONG_CA', makeAuthority('another').issue({ commonName: 'x', altNames })],
+    ['WRONG_CA', makeAuthority('stand-in').issue({ commonName: 'x', altNames })],
+    ['CERTIFICATE_EXPIRED', authority.issue({ commonName: 'x', altNames, ...expired })],
+    ['CERTIFICATE_NOT_YET_VALID', authority.issue({ commonName: 'x', altNames, ...early })],
+    ['WRONG_NAME', authority.issue({ commonName: 'x', altNames: ['10.0.0.1', 'other.test'] })],
+  ])('%s', async (code, certificate) => {
+    const { target, requests } = await standIn(ok, { certificate });
+    expect((await failure(open(target()))).code).toBe(code);
+    expect(requests).toEqual([]);
+  });
+
+  test('without a CA the well-known ones decide', async () => {
+    const { caData: _, ...target } = (await standIn(ok)).target();
+    expect((await failure(open(target))).code).toBe('WRONG_CA');
+  });
+
+  test('what is given as the CA is trusted, be it the certificate of the server itself', async () => {
+    const certificate = makeAuthority().issue({ commonName: 'x', altNames });
+    const { target } = await standIn(ok, { certificate });
+    expect((await open(target({ caData: certificate.certificate })).call('/version')).status).toBe(200);
+  });
+
+  test('the TLS server name decides instead of the host of the URL', async () => {
+    const certificate = authority.issue({ commonName: 'x', altNames: ['inside.test', '10.1.2.3'] });
+    const { target } = await standIn(ok, { certificate });
+    for (const tlsServerName of ['inside.test', '10.1.2.3'])
+      expect((await open(target({ tlsServerName })).call('/version')).status).toBe(200);
+    expect((await failure(open(target({ tlsServerName: '10.1.2.4' })))).code).toBe('WRONG_NAME');
+  });
+
+  test('the insecure flag takes any certificate', async () => {
+    const { target } = await standIn(ok, { certificate: makeAuthority().issue({ commonName: 'x', ...expired }) });
+    expect((await open(target({ insecureSkipTlsVerify: true })).call('/version')).status).toBe(200);
+  });
+
+  test('it shows its token and its client certificate', async () => {
+    const { target } = await standIn(
+      (request, response) => {
+        answerWith(response, 200, { client: clientOf(request), authorization: request.headers.authorization });
+      },
+      { clients: authority },
+    );
+    const clientCertificate = authority.issue({ commonName: 'kubernetes-admin', client: true });
+    const seen = await open(target({ clientCertificate })).read('/version');
+    expect(seen).toEqual({ client: 'kubernetes-admin', authorization: `Bearer ${token}` });
+  });
+
+  test('a client certificate with another key is unusable', async () => {
+    const { certificate } = authority.issue({ commonName: 'a', client: true });
+    const clientCertificate = { certificate, key: authority.issue({ commonName: 'b', client: true }).key };
+    const { target } = await standIn(ok);
+    expect(() => open(target({ clientCertificate }))).toThrow(expect.objectContaining({ code: 'CREDENTIAL_UNUSABLE' }));
+  });
+});
+
+describe('what answers', () => {
+  const trickle: RequestListener = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    const timer = setInterval(() => response.write(' '), 20);
+    response.once('close', () => clearInterval(timer));
+  };
+  const endless: RequestListener = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    const chunk = Buffer.alloc(64 * 1024, 'x');
+    const more = () => {
+      while (!response.destroyed && response.write(chunk));
+    };
+    response.on('drain', more);
+    more();
+  };
+  const bomb = gzipSync(Buffer.alloc(8 * 1024 * 1024));
+
+  test.each<[string, RequestListener, Call?]>([
+    ['TIMED_OUT', () => {}],
+    ['TIMED_OUT', trickle],
+    ['TIMED_OUT', (_, response) => response.writeHead(200, { 'content-length': '5' }).flushHeaders()],
+    ['RESPONSE_TOO_LARGE', endless, { maxBytes: 1024 * 1024, timeoutMs: 5_000 }],
+    ['RESPONSE_TOO_LARGE', (_, response) => response.writeHead(200, { 'content-length': '999999999' }).write('x')],
+    ['RESPONSE_TOO_LARGE', (_, response) => response.writeHead(200, { 'x-a': 'x'.repeat(20_000) }).end()],
+    ['NOT_KUBERNETES', (_, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).write(bomb)],
+    ['CONNECTION_LOST', ({ socket }) => socket.destroy()],
+    [
+      'CONNECTION_LOST',
+      (_, response) => response.writeHead(200, { 'content-length': '5' }).write('x', () => response.destroy()),
+    ],
+  ])('%s for %s', async (code, answer, call = { timeoutMs: 200 }) => {
+    const { target, sockets } = await standIn(answer);
+    expect((await failure(open(target()), { maxBytes: 1024 * 1024, ...call })).code).toBe(code);
+    await vi.waitUntil(() => sockets.size === 0);
+  });
+
+  test.each([
+    [302, 'NOT_KUBERNETES'],
+    [401, 'UNAUTHORIZED'],
+    [403, 'FORBIDDEN'],
+    [503, 'SERVER_ERROR'],
+  ])('a status of %i is %s', async (status, code) => {
+    const { target } = await standIn((_, response) => answerWith(response, status, {}));
+    await expect(open(target()).read('/version')).rejects.toMatchObject({ code });
+  });
+
+  test('a redirect is not followed', async () => {
+    const elsewhere = await standIn(ok);
+    const { target } = await standIn((_, response) => response.writeHead(307, { location: elsewhere.server }).end());
+    await expect(open(target()).read('/version')).rejects.toMatchObject({ code: 'NOT_KUBERNETES' });
+    expect(elsewhere.accepted()).toBe(0);
+  });
+
+  test('an answer that is no JSON object is no API server', async () => {
+    const { target } = await standIn((_, response) => answerWith(response, 200, '<html>hello</html>'));
+    await expect(open(target()).read('/version')).rejects.toMatchObject({ code: 'NOT_KUBERNETES' });
+  });
+
+  test.each<[string, Parameters<typeof rawStandIn>[0]]>([
+    ['TIMED_OUT', () => {}],
+    ['CONNECTION_LOST', (socket) => socket.resetAndDestroy()],
+    ['CONNECTION_LOST', (socket) => socket.end()],
+    ['TLS', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
+    ['TLS', (socket) => socket.end(Buffer.alloc(4096, 0x5a))],
+  ])('%s before there is any TLS', async (code, onSocket) => {
+    const { target } = await rawStandIn(onSocket);
+    expect((await failure(open(target()), { timeoutMs: 200 })).code).toBe(code);
+  });
+
+  test('garbage in place of HTTP is no API server', async () => {
+    const { server } = await rawStandIn((socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'));
+    const target = { server: server.replace('https', 'http'), insecureSkipTlsVerify: false };
+    expect((await failure(open(target))).code).toBe('NOT_KUBERNETES');
+  });
+
+  test('a port without a listener is refused', async () => {
+    const target = { server: `https://127.0.0.1:${await refusingPort()}`, insecureSkipTlsVerify: false, token };
+    expect((await failure(open(target))).code).toBe('REFUSED');
+  });
+
+  test('a name that does not exist is DNS', async () => {
+    const lookup: Lookup = (_hostname, _options, callback) =>
+      callback(Object.assign(new Error('no'), { code: 'ENOTFOUND' }), []);
+    const target = { server: 'https://nowhere.test', insecureSkipTlsVerify: false, token };
+    expect((await failure(open(target, { lookup }))).code).toBe('DNS');
+  });
+});
+
+describe('what is dialled', () => {
+  const named = (port: number) => ({
+    server: `https://cluster.test:${port}`,
+    caData: authority.certificate,
+    insecureSkipTlsVerify: false,
+  });
+
+  test('a name that turns into another address is refused by that address', async () => {
+    const { port, cut, accepted, sockets } = await standIn(ok);
+    const connection = open(named(port), { lookup: resolveTo(['127.0.0.1'], ['169.254.169.254']) });
+    expect((await connection.call('/version')).status).toBe(200);
+    cut();
+    await vi.waitUntil(() => sockets.size === 0);
+    await vi.waitUntil(async () => (await failure(connection)).code === 'ADDRESS_REFUSED');
+    expect(accepted()).toBe(1);
+  });
+
+  test.each([
+    '169.254.169.254',
+    'fd00:ec2::254',
+    '::ffff:169.254.169.254',
+    '64:ff9b::a9fe:a9fe',
+    'fe80::1%lo',
+    '0.0.0.0',
+  ])('a name of %s is refused', async (address) => {
+    const connection = open(named(6443), { lookup: resolveTo([address]) });
+    expect((await failure(connection)).code).toBe('ADDRESS_REFUSED');
+  });
+
+  test('of several addresses only those are dialled that may be', async () => {
+    const { port } = await standIn(ok);
+    const connection = open(named(port), { lookup: resolveTo(['169.254.169.254', '127.0.0.1']) });
+    expect((await connection.call('/version')).status).toBe(200);
+  });
+
+  test('loopback is refused where it is not allowed', async () => {
+    const { target, port, accepted } = await standIn(ok);
+    const policy = { allowLoopback: false };
+    expect((await failure(open(target(), { policy }))).code).toBe('ADDRESS_REFUSED');
+    expect((await failure(open(named(port), { policy, lookup: resolveTo(['127.0.0.1']) }))).code).toBe(
+      'ADDRESS_REFUSED',
+    );
+    expect(accepted()).toBe(0);
+  });
+
+  test('a proxy opens the tunnel, and the cluster is judged through it', async () => {
+    const { port } = await standIn(ok);
+    const proxy = await standInProxy();
+    const connection = open({ ...named(port), proxyURL: proxy.url });
+    expect((await connection.call('/version')).status).toBe(200);
+    expect(proxy.tunnels).toEqual([`cluster.test:${port}`]);
+    const wrong = open({ ...named(port), caData: makeAuthority().certificate, proxyURL: proxy.url });
+    expect((await failure(wrong)).code).toBe('WRONG_CA');
+  });
+
+  test('a proxy that refuses is named', async () => {
+    const proxy = await standInProxy(407);
+    expect((await failure(open({ ...named(6443), proxyURL: proxy.url }))).code).toBe('PROXY');
+    const dead = `http://127.0.0.1:${await refusingPort()}`;
+    expect((await failure(open({ ...named(6443), proxyURL: dead }))).code).toBe('PROXY');
+  });
+
+  test('a proxy by a name of a refused address is refused, and so is a metadata address behind one', async () => {
+    const lookup = resolveTo(['169.254.169.254']);
+    const byName = open({ ...named(6443), proxyURL: 'http://proxy.test:3128' }, { lookup });
+    expect((await failure(byName)).code).toBe('ADDRESS_REFUSED');
+    const { url, tunnels } = await standInProxy();
+    const behind = open({ ...named(6443), server: 'https://169.254.169.254', proxyURL: url });
+    expect((await failure(behind)).code).toBe('ADDRESS_REFUSED');
+    expect(tunnels).toEqual([]);
+  });
+
+  test('no path leaves the place of the server', async () => {
+    const { target, requests, server } = await standIn(ok);
+    const connection = open(target({ server: `${server}/k8s/clusters/c-1` }));
+    await connection.call('/api/v1/pods?labelSelector=a%2Fb&continue=..%2F');
+    expect(requests).toEqual(['GET /k8s/clusters/c-1/api/v1/pods?labelSelector=a%2Fb&continue=..%2F']);
+    const climbing = [
+      'version',
+      '//x',
+      '/a/../b',
+      '/..',
+      '/a/%2e%2E/b',
+      '/a%2fb',
+      '/a\\b',
+      '/a b',
+      '/a\r\nb',
+      '/a/./b',
+      '/%zz',
+      '/#a',
+    ];
+    for (const path of climbing) expect((await failure(connection, {}, path)).code).toBe('UNKNOWN');
+    expect(requests).toHaveLength(1);
+  });
+});
+
+describe('its life', () => {
+  test('calls share its sockets, of which there are four at most', async () => {
+    const { target, accepted, requests } = await standIn(ok);
+    const connection = open(target());
+    for (let call = 0; call < 3; call += 1) await connection.call('/version');
+    expect(accepted()).toBe(1);
+    await Promise.all(Array.from({ length: 40 }, () => connection.call('/version')));
+    expect(requests).toHaveLength(43);
+    expect(accepted()).toBe(4);
+  });
+
+  test('an abort ends a call at once, before there is a connection too', async () => {
+    const silent = await rawStandIn(() => {});
+    const answering = await standIn(() => {});
+    for (const { target, sockets } of [silent, answering]) {
+      const abort = new AbortController();
+      const failed = failure(open(target()), { signal: abort.signal });
+      await vi.waitUntil(() => sockets.size > 0);
+      abort.abort();
+      expect((await failed).code).toBe('CANCELLED');
+      expect((await failure(open(target()), { signal: abort.signal })).code).toBe('CANCELLED');
+    }
+  });
+
+  test('closing it ends its calls and its sockets, and again does nothing', async () => {
+    const silent = await rawStandIn(() => {});
+    const answering = await standIn(() => {});
+    for (const { target, sockets } of [silent, answering]) {
+      const connection = open(target());
+      const failed = failure(connection);
+      await vi.waitUntil(() => sockets.size > 0);
+      await Promise.all([connection.close(), connection.close()]);
+      expect((await failed).code).toBe('CLOSED');
+      expect((await failure(connection)).code).toBe('CLOSED');
+      await vi.waitUntil(() => sockets.size === 0);
+    }
+  });
+
+  test('after a restart of the server it works again', async () => {
+    const { target, cut, sockets } = await standIn(ok);
+    const connection = open(target());
+    await connection.call('/version');
+    const [socket] = sockets;
+    cut();
+    if (socket && !socket.closed) await once(socket, 'close');
+    await vi.waitUntil(() =>
+      connection.call('/version').then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    );
+  });
+
+  test('a token is asked for anew with each call', async () => {
+    const { target } = await standIn(({ headers }, response) =>
+      answerWith(response, 200, { seen: headers.authorization }),
+    );
+    const tokens = ['first', 'second'];
+    const connection = open(target(), { token: async () => tokens.shift() ?? '' });
+    expect(await connection.read('/version')).toEqual({ seen: 'Bearer first' });
+    expect(await connection.read('/version')).toEqual({ seen: 'Bearer second' });
+  });
+});
+
+test('an error of something else becomes a fault that quotes nothing', () => {
+  const fault = faultOf(new Error(`boom ${token}`));
+  expect(fault.code).toBe('UNKNOWN');
+  expect(fault.message).not.toContain(token);
+});

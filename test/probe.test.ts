@@ -1,0 +1,153 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { Connection } from '../src/kubernetes/connection.ts';
+import type { Target } from '../src/kubernetes/kubeconfig.ts';
+import { type ProbeOptions, type ProbeResult, probe } from '../src/kubernetes/probe.ts';
+import { makeAuthority } from './support/certificates.ts';
+import {
+  answerWith,
+  forbidden,
+  kubernetes,
+  type Pretence,
+  rawStandIn,
+  refusingPort,
+  standIn,
+  user,
+} from './support/stand-in.ts';
+
+const unhealthy = '[+]ping ok\n[-]etcd failed: reason withheld\n[-]poststarthook/start-x failed: reason withheld\n';
+const absent: [number, unknown] = [404, { kind: 'Status', code: 404 }];
+
+function probeTarget(target: Target, options: ProbeOptions = { details: true }): Promise<ProbeResult> {
+  const connection = new Connection({ target, policy: { allowLoopback: true } });
+  onTestFinished(() => connection.close());
+  return probe(connection, options);
+}
+
+async function probed(pretence: Pretence) {
+  const { target, requests } = await standIn(kubernetes(pretence));
+  return { ...(await probeTarget(target())), requests };
+}
+
+describe('the table of states', () => {
+  test('READY: ready and authenticated, with version and identity', async () => {
+    const result = await probed({});
+    expect(result).toMatchObject({
+      state: 'READY',
+      version: 'v1.31.0',
+      identity: '7d4c8f7e-0000-4000-8000-000000000001',
+      latencyMs: expect.any(Number),
+    });
+    expect(result).not.toHaveProperty('fault');
+    expect(result.latencyMs).toBeGreaterThan(0);
+  });
+
+  test.each<[string, Pretence]>([
+    ['/healthz in place of /readyz', { readyz: [404, 'no'] }],
+    ['an access review where there is no subject review', { review: absent }],
+    ['a token that may not read readiness', { readyz: [403, 'no'] }],
+    ['a token that may not even review itself', { review: [403, forbidden('somebody')] }],
+    ['a token that may read nothing else', { kubeSystem: [403, forbidden('somebody')] }],
+    ['a version that is not told', { version: [500, 'no'] }],
+  ])('READY: %s', async (_name, pretence) => {
+    const result = await probed(pretence);
+    expect(result).toMatchObject({ state: 'READY' });
+    expect(result).not.toHaveProperty('fault');
+  });
+
+  test.each<[string, Pretence]>([
+    ['/readyz', { readyz: [500, unhealthy] }],
+    ['/healthz', { readyz: [404, ''], healthz: [503, unhealthy] }],
+  ])('DEGRADED: authenticated, but %s names failing checks', async (_name, pretence) => {
+    const result = await probed(pretence);
+    expect(result).toMatchObject({
+      state: 'DEGRADED',
+      version: 'v1.31.0',
+      fault: { code: 'NOT_READY' },
+      failingChecks: ['etcd', 'poststarthook/start-x'],
+    });
+  });
+
+  test.each<[string, Pretence]>([
+    ['401 everywhere', { readyz: [401, ''] }],
+    ['401 for the review', { review: [401, { kind: 'Status' }] }],
+    ['401 for the older review', { review: absent, accessReview: [401, { kind: 'Status' }] }],
+    ['ready or not', { readyz: [500, unhealthy], review: [401, { kind: 'Status' }] }],
+    ['taken for nobody', { review: [201, user('system:anonymous')] }],
+    ['a credential that did not arrive', { review: [403, forbidden('system:anonymous')] }],
+  ])('UNAUTHORIZED: %s', async (_name, pretence) => {
+    const result = await probed(pretence);
+    expect(result).toMatchObject({ state: 'UNAUTHORIZED', fault: { code: 'UNAUTHORIZED' } });
+    expect(result.requests).not.toContain('GET /version');
+  });
+
+  test('UNAUTHORIZED: no credential where one is needed', async () => {
+    const stranger = await standIn(kubernetes({ review: [403, forbidden('system:anonymous')] }));
+    const { token: _, ...target } = stranger.target();
+    expect(await probeTarget(target)).toMatchObject({ state: 'UNAUTHORIZED', fault: { code: 'UNAUTHORIZED' } });
+  });
+
+  test.each<[string, Pretence]>([
+    ['SERVER_ERROR', { readyz: [503, 'no backend'], review: [503, 'no backend'] }],
+    ['SERVER_ERROR', { review: [429, 'later'] }],
+    ['NOT_KUBERNETES', { readyz: [404, ''], healthz: [404, ''] }],
+    ['NOT_KUBERNETES', { readyz: [302, ''] }],
+    ['NOT_KUBERNETES', { readyz: [400, ''] }],
+    ['NOT_KUBERNETES', { review: absent, accessReview: absent }],
+    ['NOT_KUBERNETES', { readyz: [403, '<html>'], review: [403, '<html>'] }],
+    ['NOT_KUBERNETES', { review: [200, '<html>welcome</html>'] }],
+    ['NOT_KUBERNETES', { review: [200, { kind: 'Other' }] }],
+  ])('UNREACHABLE: %s for %j', async (code, pretence) => {
+    expect(await probed(pretence)).toMatchObject({ state: 'UNREACHABLE', fault: { code } });
+  });
+
+  test('UNREACHABLE: no connection, or one that is not to be trusted', async () => {
+    const nowhere = { server: `https://127.0.0.1:${await refusingPort()}`, insecureSkipTlsVerify: false };
+    expect(await probeTarget(nowhere)).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'REFUSED' } });
+    const { target } = await standIn(kubernetes());
+    const distrustful = target({ caData: makeAuthority().certificate });
+    expect(await probeTarget(distrustful)).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'WRONG_CA' } });
+  });
+});
+
+test('an attempt in all has one budget, however many of its calls are slow', async () => {
+  const { target, requests } = await standIn((request, response) => {
+    const answer = () => kubernetes()(request, response);
+    const timer = setTimeout(answer, 60);
+    response.once('close', () => clearTimeout(timer));
+  });
+  const result = await probeTarget(target(), { details: false, budgetMs: 100 });
+  expect(result).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'TIMED_OUT' } });
+  expect(requests.length).toBeLessThan(3);
+});
+
+test('a silent server uses up the budget and no more', async () => {
+  const { target } = await rawStandIn(() => {});
+  const result = await probeTarget(target(), { details: false, budgetMs: 150 });
+  expect(result).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'TIMED_OUT' } });
+  expect(result.latencyMs).toBeGreaterThanOrEqual(149);
+  expect(result.latencyMs).toBeLessThan(1_500);
+});
+
+test('an attempt uses one connection, and asks for details only when told', async () => {
+  const { target, requests, accepted } = await standIn(kubernetes());
+  const connection = new Connection({ target: target(), policy: { allowLoopback: true } });
+  onTestFinished(() => connection.close());
+  const first = await probe(connection, { details: true });
+  const second = await probe(connection, { details: false });
+  expect(second).toEqual({ state: 'READY', latencyMs: expect.any(Number) });
+  expect(first.version).toBe('v1.31.0');
+  expect(requests).toHaveLength(6);
+  expect(accepted()).toBe(1);
+});
+
+test('what a hostile server says is not repeated', async () => {
+  const checks = Array.from({ length: 500 }, (_, index) => `[-]check-${index} failed`).join('\n');
+  const long = await probed({
+    readyz: [500, `${checks}\n[-]<script> failed\n`],
+    version: [200, { gitVersion: 'v1\r\nx' }],
+  });
+  expect(long.failingChecks).toHaveLength(32);
+  expect(long).not.toHaveProperty('version');
+  const { target } = await standIn((_request, response) => answerWith(response, 500, 'x'.repeat(1_000_000)));
+  expect(await probeTarget(target())).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'RESPONSE_TOO_LARGE' } });
+});

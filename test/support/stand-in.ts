@@ -1,0 +1,192 @@
+import { createServer as createHttp, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer as createHttps } from 'node:https';
+import { type AddressInfo, connect, createServer as createTcp, type Server, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { onTestFinished } from 'vitest';
+import type { Target } from '../../src/kubernetes/kubeconfig.ts';
+import { type Authority, type Issued, makeAuthority } from './certificates.ts';
+
+/** Signs what the stand-ins show unless a test says otherwise. */
+export const authority = makeAuthority('stand-in');
+const serving = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1', 'cluster.test'] });
+
+/** A server on loopback that stands where an API server would, for what a real one will not do. */
+export interface StandIn {
+  readonly port: number;
+  readonly server: string;
+  /** Method and path of each request so far. */
+  readonly requests: string[];
+  /** The sockets that are open, and how many there were in all. */
+  readonly sockets: Set<Socket>;
+  readonly accepted: () => number;
+  /** Ends all of its connections, as a restart does. */
+  readonly cut: () => void;
+  readonly close: () => Promise<void>;
+  /** The target that leads here, with a token. */
+  readonly target: (fields?: Partial<Target>) => Target;
+}
+
+interface Shown {
+  /** Certificate and key; by default one of `authority` for 127.0.0.1 and cluster.test. */
+  certificate?: Issued;
+  /** Plain http instead of https. */
+  plain?: boolean;
+  /** Ask for a client certificate that this authority signed. */
+  clients?: Authority;
+}
+
+/** What stands for a secret in the targets of these tests. */
+export const token = 'stand-in-token-canary';
+
+/** A stand-in that answers requests. */
+export async function standIn(answer: RequestListener, shown: Shown = {}): Promise<StandIn> {
+  const requests: string[] = [];
+  const listener: RequestListener = (request, response) => {
+    requests.push(`${request.method} ${request.url}`);
+    answer(request, response);
+  };
+  const { certificate, key } = shown.certificate ?? serving;
+  const server = shown.plain
+    ? createHttp(listener)
+    : createHttps(
+        {
+          cert: certificate,
+          key,
+          ...(shown.clients && { ca: shown.clients.certificate, requestCert: true, rejectUnauthorized: false }),
+        },
+        listener,
+      );
+  return listen(server, shown.plain ? 'http' : 'https', requests);
+}
+
+/** A stand-in that does whatever it likes with a connection, before there is any TLS. */
+export function rawStandIn(onSocket: (socket: Socket) => void): Promise<StandIn> {
+  return listen(
+    createTcp((socket) => onSocket(socket.resume())),
+    'https',
+    [],
+  );
+}
+
+/** A port of loopback that refuses connections. */
+export async function refusingPort(): Promise<number> {
+  const server = createTcp();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** An HTTP proxy; it resolves every name to loopback. `tunnels` names what it was asked for. */
+export async function standInProxy(status = 200): Promise<{ url: string; tunnels: string[] }> {
+  const tunnels: string[] = [];
+  const server = createHttp();
+  server.on('connect', ({ url = '' }, socket) => {
+    tunnels.push(url);
+    if (status !== 200) return socket.end(`HTTP/1.1 ${status} No\r\n\r\n`);
+    const onward = connect(Number(url.split(':').at(-1)), '127.0.0.1', () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      socket.pipe(onward).pipe(socket);
+    });
+    onward.on('error', () => socket.destroy());
+    socket.on('error', () => onward.destroy());
+  });
+  const { port } = await listen(server, 'http', []);
+  return { url: `http://127.0.0.1:${port}`, tunnels };
+}
+
+/** What `kubernetes` answers; each part is what a healthy API server says unless given. */
+export interface Pretence {
+  readyz?: [status: number, body: string];
+  healthz?: [status: number, body: string];
+  review?: [status: number, body: unknown];
+  accessReview?: [status: number, body: unknown];
+  version?: [status: number, body: unknown];
+  kubeSystem?: [status: number, body: unknown];
+}
+
+export const user = (username: string) => ({ kind: 'SelfSubjectReview', status: { userInfo: { username } } });
+export const forbidden = (username: string) => ({
+  kind: 'Status',
+  status: 'Failure',
+  message: `selfsubjectreviews.authentication.k8s.io is forbidden: User "${username}" cannot create resource`,
+  reason: 'Forbidden',
+  code: 403,
+});
+
+/** A handler that answers a probe as an API server does. `pretence` may be changed while it runs. */
+export function kubernetes(pretence: Pretence = {}): RequestListener {
+  return (request: IncomingMessage, response: ServerResponse) => {
+    const at: Record<string, [number, unknown]> = {
+      '/readyz?verbose': pretence.readyz ?? [200, '[+]ping ok\nreadyz check passed\n'],
+      '/healthz': pretence.healthz ?? [200, 'ok'],
+      '/apis/authentication.k8s.io/v1/selfsubjectreviews': pretence.review ?? [201, user('somebody')],
+      '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': pretence.accessReview ?? [
+        201,
+        { kind: 'SelfSubjectAccessReview', status: { allowed: false } },
+      ],
+      '/version': pretence.version ?? [200, { gitVersion: 'v1.31.0' }],
+      '/api/v1/namespaces/kube-system': pretence.kubeSystem ?? [
+        200,
+        { kind: 'Namespace', metadata: { name: 'kube-system', uid: '7d4c8f7e-0000-4000-8000-000000000001' } },
+      ],
+    };
+    const [status, body] = at[request.url ?? ''] ?? [404, { kind: 'Status', code: 404 }];
+    request.resume();
+    answerWith(response, status, body);
+  };
+}
+
+/** Ends a response with text, or with an object as JSON. */
+export function answerWith(response: ServerResponse, status: number, body: unknown): void {
+  const isText = typeof body === 'string';
+  response.writeHead(status, { 'content-type': isText ? 'text/plain' : 'application/json' });
+  response.end(isText ? body : JSON.stringify(body));
+}
+
+/** The common name of the certificate that the client of a request has shown and the stand-in trusts. */
+export function clientOf(request: IncomingMessage): string | undefined {
+  const socket = request.socket as TLSSocket;
+  const { subject } = socket.getPeerCertificate();
+  const name = subject?.CN;
+  return socket.authorized && typeof name === 'string' ? name : undefined;
+}
+
+async function listen(server: Server, scheme: string, requests: string[]): Promise<StandIn> {
+  const sockets = new Set<Socket>();
+  let accepted = 0;
+  server.on('connection', (socket: Socket) => {
+    accepted += 1;
+    sockets.add(socket);
+    socket.on('error', () => {}).once('close', () => sockets.delete(socket));
+  });
+  server.on('tlsClientError', () => {});
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  const cut = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const close = async () => {
+    const closed = new Promise((resolve) => server.close(resolve));
+    cut();
+    await closed;
+  };
+  onTestFinished(close);
+  const address = `${scheme}://127.0.0.1:${port}`;
+  return {
+    port,
+    server: address,
+    requests,
+    sockets,
+    accepted: () => accepted,
+    cut,
+    close,
+    target: (fields) => ({
+      server: address,
+      caData: authority.certificate,
+      insecureSkipTlsVerify: false,
+      token,
+      ...fields,
+    }),
+  };
+}

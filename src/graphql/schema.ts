@@ -23,11 +23,21 @@ function leanSchema(built: GraphQLSchema): GraphQLSchema {
   for (const type of Object.values(built.getTypeMap())) {
     if (!isObjectType(type) || type.name.startsWith('__')) continue;
     for (const [name, field] of Object.entries(type.getFields())) {
-      const column = field.extensions.pothosExposedField;
+      const {
+        pothosExposedField: column,
+        pothosPrismaSelect: select,
+        pothosOriginalResolve: resolve,
+      } = field.extensions;
+      // The Prisma plugin looks up, row by row, whether the columns were loaded: every root loads what is asked.
+      if (selectsColumns(select)) field.resolve = resolve as typeof field.resolve & {};
       if (typeof column !== 'string') continue;
       if (column === name) delete field.resolve;
       else field.resolve = (row: Record<string, unknown>) => row[column];
     }
   }
   return built;
+}
+
+function selectsColumns(select: unknown): boolean {
+  return typeof select === 'object' && select !== null && Object.values(select).every((value) => value === true);
 }

@@ -1,0 +1,14 @@
+/** The benches by name; the first one runs when none is named. */
+const BENCHES: Readonly<Record<string, () => Promise<(options: { quick: boolean }) => Promise<void>>>> = {
+  registry: async () => (await import('./registry.ts')).benchRegistry,
+};
+
+const words = process.argv.slice(2);
+const name = words.find((word) => !word.startsWith('-')) ?? 'registry';
+const load = BENCHES[name];
+if (!load) {
+  console.error(`No bench is named ${name}; there is ${Object.keys(BENCHES).join(', ')}.`);
+  process.exit(1);
+}
+const run = await load();
+await run({ quick: words.includes('--quick') });

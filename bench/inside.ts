@@ -1,0 +1,50 @@
+import { parse } from 'graphql';
+import type { Context } from '../src/graphql/context.ts';
+import { maskError } from '../src/graphql/errors.ts';
+import { executeDocument } from '../src/graphql/execute.ts';
+import { createRest } from '../src/rest/router.ts';
+import { CLUSTERS, PAGE } from './questions.ts';
+import { median } from './rounds.ts';
+import { caller, nameOf, openBenchDomain, silent } from './seed.ts';
+
+const WARM_UP = 15;
+
+/** The milliseconds to compute an answer anew after a change, to its last byte of JSON and without transport: medians. */
+export async function computeInside(dataDir: string, rounds: number): Promise<{ restList: number; page: number }> {
+  const domain = await openBenchDomain(dataDir);
+  const { signal } = new AbortController();
+  const context = (unlimited: boolean): Context => ({
+    ...domain,
+    ...{ counters: domain.database.counters(), caller, unlimited, answer: { mayBeKept: false } },
+    ...{ signal, askAgain: async () => caller },
+  });
+  const read = createRest({ maxBody: 0, mask: (error) => maskError(error, { log: silent }) }).reader(CLUSTERS);
+  const document = parse(PAGE);
+  let changes = 0;
+  const afterChange = async (compute: () => Promise<unknown>) => {
+    const times: number[] = [];
+    for (let round = 0; round < WARM_UP + rounds; round++) {
+      await domain.clusters.update(
+        caller,
+        { by: { name: nameOf(1) }, description: `change ${Date.now()} ${++changes}` },
+        { cluster: {} },
+      );
+      const began = performance.now();
+      JSON.stringify(await compute());
+      times.push(performance.now() - began);
+    }
+    return median(times.slice(WARM_UP));
+  };
+  const restList = await afterChange(async () => {
+    const answer = await read?.(context(true));
+    if (answer?.status !== 200) throw new Error('the list cannot be read');
+    return answer.body;
+  });
+  const page = await afterChange(async () => {
+    const result = await executeDocument(document as never, { first: 100, after: null }, context(false));
+    if (result.errors) throw result.errors[0];
+    return result;
+  });
+  await domain.close();
+  return { restList, page };
+}

@@ -1,0 +1,39 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { cpus, loadavg, release, totalmem, type } from 'node:os';
+import { startWords } from './product.ts';
+
+/** The machine and the versions that figures belong to. */
+export function describeMachine({ wrk }: { wrk: string }) {
+  const { version, dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+    dependencies: Record<string, string>;
+  };
+  const { express, graphql, prisma } = dependencies;
+  return {
+    machine: {
+      system: `${type()} ${release()}`,
+      processor: cpus()[0]?.model ?? 'unknown',
+      processors: cpus().length,
+      memoryMB: Math.round(totalmem() / 1e6),
+      loadBefore: loadavg().map((load) => Math.round(load * 100) / 100),
+    },
+    versions: {
+      ...{ kitestring: version, commit: commit(), node: process.version, wrk, sqlite: process.versions.sqlite },
+      ...{ 'graphql-yoga': dependencies['graphql-yoga'], '@pothos/core': dependencies['@pothos/core'] },
+      ...{ express, graphql, prisma, pino: dependencies.pino },
+    },
+    start: startWords().filter((word) => word.startsWith('-')),
+  };
+}
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty'], {
+      encoding: 'utf8',
+      cwd: import.meta.dirname,
+    }).trim();
+  } catch {
+    return 'unknown';
+  }
+}

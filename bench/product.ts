@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ask } from './client.ts';
+import { type ServerProcess, spawnNode } from './process.ts';
+
+/** The admin key of every server that is started here. */
+export const API_KEY = `kite1-${randomBytes(32).toString('hex')}`;
+
+const ROOT = new URL('../', import.meta.url);
+const LIST = { method: 'GET', path: '/api/v1/admin/clusters/', headers: { Authorization: API_KEY } };
+const POLL_MS = 2;
+
+export interface Product extends ServerProcess {
+  /** From the start of the process to its first 200, in milliseconds. */
+  readonly startMs: number;
+}
+
+/** Starts the server as `npm start` does, on a free port, and waits for its first answer of the list. */
+export async function startProduct(dataDir: string): Promise<Product> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const began = performance.now();
+  const { child, pid, stop } = spawnNode(startWords(), {
+    environment: { PORT: String(port), DATA_DIR: dataDir, ADMIN_API_KEY: API_KEY },
+    stdout: 'ignore',
+  });
+  while (!(await answers(url))) {
+    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode} before its first answer`);
+    await sleep(POLL_MS);
+  }
+  return { url, pid, stop, startMs: performance.now() - began };
+}
+
+/** What the script `start` of package.json hands to Node. */
+export function startWords(): string[] {
+  const { scripts } = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8')) as { scripts: { start: string } };
+  const [, words = ''] = scripts.start.split(/\bnode /);
+  return words.split(' ').map((word) => (word.startsWith('-') ? word : fileURLToPath(new URL(word, ROOT))));
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    return (await ask(url, LIST)).status === 200;
+  } catch {
+    return false;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

@@ -1,0 +1,47 @@
+import { pino } from 'pino';
+import { type Domain, openDomain } from '../src/app.ts';
+import { readConfig } from '../src/config.ts';
+import { systemCaller } from '../src/domain/access/viewer.ts';
+import { makeAuthority } from '../test/support/certificates.ts';
+
+/** Whoever fills the registry. */
+export const caller = systemCaller('command line');
+export const silent = pino({ level: 'silent' });
+
+const certificate = Buffer.from(makeAuthority('bench').certificate).toString('base64');
+
+/** A kubeconfig that leads nowhere and opens nothing. */
+export const KUBECONFIG = `apiVersion: v1
+kind: Config
+current-context: bench
+contexts: [{ name: bench, context: { cluster: bench, user: bench } }]
+clusters: [{ name: bench, cluster: { server: "https://127.0.0.1:1", certificate-authority-data: ${certificate} } }]
+users: [{ name: bench, user: { token: ${'made-up-'.repeat(40)} } }]
+`;
+
+export const nameOf = (index: number): string => `cluster-${String(index).padStart(4, '0')}`;
+
+/** Opens the domain over a data directory, in this process. */
+export function openBenchDomain(dataDir: string): Promise<Domain> {
+  return openDomain(readConfig({ DATA_DIR: dataDir }), silent);
+}
+
+/** Fills a registry. Every cluster is disabled from its first moment on, so that nothing is ever connected to. */
+export async function seed(dataDir: string, clusters: number): Promise<void> {
+  const domain = await openBenchDomain(dataDir);
+  const credential = { kubeconfig: { text: KUBECONFIG } };
+  for (let index = 1; index <= clusters; index++)
+    await domain.clusters.create(
+      caller,
+      {
+        ...{ name: nameOf(index), description: `staging cluster ${index}`, credential },
+        ...{ prometheusURL: 'http://prometheus.monitoring.svc:9090', enabled: false, isDefault: index === 1 },
+        labels: [
+          { key: 'env', value: index % 2 === 0 ? 'staging' : 'production' },
+          { key: 'region', value: `region-${index % 7}` },
+        ],
+      },
+      { cluster: {} },
+    );
+  await domain.close();
+}

@@ -1,0 +1,231 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { CLUSTERS } from './support/app.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { failToStart, type Running, runCommand, startProcess } from './support/process.ts';
+
+const CANARY = 'zq7Yellow9Feathered4Secret';
+const KEY = `kite5-${CANARY}-0123456789abcdef`;
+/** No secret: it shows that the search finds what is there. */
+const MARK = 'mk3Described8Openly';
+
+/** What of a text shows inside of base64, wherever it begins there. */
+function withinBase64(text: string): string[] {
+  return [0, 1, 2].map((offset) => base64('x'.repeat(offset) + text).slice(offset === 0 ? 0 : 4, -4));
+}
+
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+
+/** As it is, and inside of base64, also twice: as the key of a kubeconfig is. */
+const SPELLINGS = [CANARY, ...withinBase64(CANARY), ...withinBase64(CANARY).flatMap(withinBase64)];
+
+function expectNone(where: string, bytes: Buffer | string): void {
+  for (const spelling of SPELLINGS) {
+    const at = bytes.indexOf(spelling);
+    if (at >= 0)
+      throw new Error(`${where} holds the secret: …${bytes.toString().slice(Math.max(0, at - 100), at + 60)}…`);
+  }
+}
+
+const pem = `-----BEGIN PRIVATE KEY-----\n${base64(`key ${CANARY}`)}\n-----END PRIVATE KEY-----\n`;
+
+const usable = {
+  token: kubeconfig({ user: { token: CANARY } }),
+  'an unused user': kubeconfig({
+    root: {
+      users: [
+        { name: 'u', user: {} },
+        { name: 'v', user: { token: CANARY } },
+      ],
+    },
+  }),
+};
+
+const unusable = {
+  password: kubeconfig({ user: { username: 'admin', password: CANARY } }),
+  exec: kubeconfig({ user: { exec: { command: CANARY, args: [CANARY], env: [{ name: 'A', value: CANARY }] } } }),
+  'auth-provider': kubeconfig({ user: { 'auth-provider': { name: 'oidc', config: { 'id-token': CANARY } } } }),
+  tokenFile: kubeconfig({ user: { tokenFile: `/run/${CANARY}` } }),
+  'a client key that is none': kubeconfig({
+    user: { 'client-certificate-data': base64(CANARY), 'client-key-data': base64(pem) },
+  }),
+  'a CA that is none': kubeconfig({ cluster: { 'certificate-authority-data': base64(CANARY) } }),
+  'a token with a line break': kubeconfig({ user: { token: `${CANARY}\r\nX: y` } }),
+  'a token of another type': kubeconfig({ user: { token: [CANARY] } }),
+  'user info in the server': kubeconfig({ cluster: { server: `https://admin:${CANARY}@10.0.0.1:6443` } }),
+  'a server that is none': kubeconfig({ cluster: { server: CANARY } }),
+  'a proxy with a password': kubeconfig({ cluster: { 'proxy-url': `http://admin:${CANARY}@proxy:3128` } }),
+  'an unknown key': kubeconfig({ user: { token: CANARY, passphrase: CANARY } }),
+  impersonation: kubeconfig({ user: { token: CANARY, as: CANARY } }),
+  'no YAML': `users:\n- user: {token: ${CANARY}\n  ]`,
+  'a tag': `users: !!js/function ${CANARY}`,
+  'a text': CANARY,
+  'another document': `kind: Secret\n---\ndata: ${CANARY}\n`,
+  'an alias that stands nowhere': `users: *${CANARY}`,
+  'a duplicate': `kind: Config\nusers: ${CANARY}\nusers: ${CANARY}\n`,
+};
+
+const CREATE = `mutation ($input: CreateClusterInput!) { createCluster(input: $input) { __typename
+  ... on CreateClusterSuccess { cluster { id name apiServer credential { kind problem } status { state error { message } } } warnings { message } }
+  ... on InvalidInputError { message issues { path message } } ... on Error { message code } } }`;
+const IMPORT = `mutation ($input: ImportClustersInput!) { importClusters(input: $input) { __typename
+  ... on Error { message code } } }`;
+const TEST = `mutation ($input: TestConnectionInput!) { testClusterConnection(input: $input) { __typename ... on Error { message } } }`;
+
+/** Asks, searches the whole of the answer, and gives its status. */
+async function ask(app: Running, method: string, path: string, body?: string, headers: Record<string, string> = {}) {
+  const response = await fetch(`${app.url}${path}`, {
+    method,
+    headers: { Authorization: KEY, 'Content-Type': 'application/json', ...headers },
+    ...(body === undefined ? {} : { body }),
+  });
+  const text = await response.text();
+  expectNone(`the answer to ${method} ${path.slice(0, 40)} ${(body ?? '').slice(0, 200)}`, text);
+  expectNone('a header', JSON.stringify([...response.headers]));
+  return { status: response.status, text };
+}
+
+const rest = (app: Running, method: string, path: string, body?: object) =>
+  ask(app, method, `${CLUSTERS}${path}`, body && JSON.stringify(body));
+const graphql = (app: Running, query: string, variables: object) =>
+  ask(app, 'POST', '/graphql', JSON.stringify({ query, variables }));
+
+async function storeAll(app: Running): Promise<void> {
+  for (const [kind, config] of Object.entries({ ...usable, ...unusable })) {
+    const { status } = await rest(app, 'POST', '', { name: `rest ${kind}`, config, description: MARK });
+    expect([kind, status]).toEqual([kind, 201]);
+    await rest(app, 'PUT', '1', { config, isDefault: true });
+    const credential = { kubeconfig: { text: config } };
+    for (const verify of ['SYNTAX', 'NONE'])
+      await graphql(app, CREATE, { input: { name: `graphql ${kind} ${verify}`, credential, verify } });
+    await graphql(app, IMPORT, { input: { kubeconfig: config, dryRun: kind !== 'token' } });
+    await graphql(app, TEST, { input: { kubeconfig: { text: config } } });
+    await rest(app, 'POST', 'import', { config });
+  }
+}
+
+async function sendNonsense(app: Running): Promise<void> {
+  const name = 'nonsense';
+  for (const body of [
+    { name, config: { token: CANARY } },
+    { name, config: [CANARY] },
+    { name, config: 'x', enabled: CANARY },
+    { name: { first: CANARY }, config: CANARY },
+    { name, config: CANARY, prometheusURL: `http://admin:${CANARY}@prometheus:9090` },
+    { config: CANARY },
+    [CANARY],
+  ])
+    expect((await rest(app, 'POST', '', body)).status).toBe(400);
+  for (const body of [`{"name":"x","config":"${CANARY}"`, `"${CANARY}"`, CANARY, `{"${CANARY}`])
+    expect((await ask(app, 'POST', CLUSTERS, body)).status).toBe(400);
+  expect((await ask(app, 'POST', CLUSTERS, JSON.stringify({ name, config: CANARY.repeat(200_000) }))).status).toBe(413);
+  expect((await ask(app, 'POST', CLUSTERS, CANARY, { 'Content-Encoding': 'gzip' })).status).toBe(400);
+  expect((await ask(app, 'PUT', `${CLUSTERS}999`, JSON.stringify({ config: CANARY }))).status).toBe(404);
+
+  const text = { kubeconfig: { text: CANARY } };
+  for (const input of [
+    { name, credential: { kubeconfig: { text: [CANARY] } } },
+    { name, credential: { kubeconfig: CANARY } },
+    { name, credential: { ...text, inCluster: true } },
+    { name, credential: { kubeconfig: { text: CANARY, context: 'none', password: CANARY } } },
+    { name, credential: text, verify: CANARY },
+    { name: 5, credential: text },
+    { name, credential: text, secret: CANARY },
+    CANARY,
+  ])
+    await graphql(app, CREATE, { input });
+  const literal = (value: string) =>
+    `mutation { createCluster(input: { name: "x", credential: ${value} }) { __typename } }`;
+  for (const value of [
+    `{ kubeconfig: { text: ["${CANARY}"] } }`,
+    `{ kubeconfig: "${CANARY}" }`,
+    `{ kubeconfig: { text: "${CANARY}", password: "${CANARY}" } }`,
+    `{ kubeconfig: { text: "${CANARY}`,
+    `{ kubeconfig: { text: "${CANARY}" "${CANARY}" } }`,
+    `"${CANARY}"`,
+  ])
+    await graphql(app, literal(value), {});
+  await ask(app, 'POST', '/graphql', `{"query": "{ viewer { name } }", "variables": "${CANARY}`);
+  await ask(app, 'POST', '/graphql', JSON.stringify({ query: '{ viewer { name } }', variables: CANARY }));
+  await ask(app, 'POST', '/graphql', JSON.stringify([CANARY]));
+  await ask(app, 'GET', `/graphql?query=${encodeURIComponent(`{ cluster(by: { name: 1 }) { name } }`)}&${CANARY}`);
+}
+
+async function knock(app: Running): Promise<void> {
+  for (const Authorization of [`kite5-${CANARY}`, `kite${CANARY}`, `Bearer kite1-${CANARY}`, `Basic ${base64(CANARY)}`])
+    for (const path of [CLUSTERS, '/graphql?query={viewer{name}}', `/api/v1/none?token=${CANARY}`])
+      expect((await ask(app, 'GET', path, undefined, { Authorization })).status).toBeLessThan(500);
+  await ask(app, 'GET', CLUSTERS, undefined, { Authorization: '', Cookie: `auth_token=${CANARY}` });
+  await ask(app, 'POST', CLUSTERS, JSON.stringify({ config: CANARY }), {
+    Authorization: '',
+    Origin: 'https://evil.example',
+  });
+}
+
+async function readAll(app: Running): Promise<void> {
+  const { text } = await rest(app, 'GET', '');
+  expect(text).toContain(MARK);
+  const query = `{ clusters(first: 100) { nodes { id name description apiServer prometheusURL
+    credential { kind problem expiresAt } status { state error { message } } } } }`;
+  expect((await graphql(app, query, {})).text).toContain(MARK);
+  for (const path of ['/healthz', '/readyz', '/metrics', '/', '/graphql']) await ask(app, 'GET', path);
+}
+
+describe('the search', () => {
+  it.each(['', 'k', 'ke', 'key'])('finds a secret after %j, plain and in base64', (before) => {
+    for (const text of [before + CANARY, base64(`${before}${CANARY} and more`), base64(pem)])
+      expect(() => expectNone('a text', Buffer.from(`some ${text} more`))).toThrow(/holds the secret/);
+  });
+});
+
+describe('a secret', () => {
+  it('is in no answer, no log line, no audit record and no page of the database', { timeout: 120_000 }, async () => {
+    const dataDir = await temporaryDirectory();
+    const app = await startProcess({ dataDir, environment: { ADMIN_API_KEY: KEY, LOG_LEVEL: 'debug' } });
+    await storeAll(app);
+    await sendNonsense(app);
+    await knock(app);
+    await readAll(app);
+
+    const search = async () => {
+      let marked = false;
+      for (const name of await readdir(dataDir)) {
+        const bytes = await readFile(join(dataDir, name));
+        expectNone(name, bytes);
+        marked ||= bytes.includes(MARK) && bytes.includes('k1.');
+      }
+      expect(marked).toBe(true);
+    };
+    // With its log of writes, and after it has been folded in.
+    await search();
+    const backup = await runCommand(['backup', join(dataDir, 'copy.db')], { dataDir });
+    const listed = await runCommand(['keys', 'list', '--json'], { dataDir });
+    const verified = await runCommand(['seal', 'verify'], { dataDir });
+    for (const { code, stdout, stderr } of [backup, listed, verified]) {
+      expect(code).toBe(0);
+      expectNone('a command', stdout + stderr);
+    }
+    await app.stop();
+    await search();
+    expect(app.output()).toContain(CLUSTERS);
+    expect(app.output()).not.toMatch(/"level":[56]0/);
+    expectNone('the log', app.output());
+  });
+
+  it('is in nothing that a start says, whether it goes on or not', async () => {
+    for (const environment of [
+      { ADMIN_API_KEY: CANARY },
+      { ADMIN_API_KEY: `kite0-${CANARY}` },
+      { SEAL_KEY: CANARY },
+      { SEAL_KEY: `${base64(CANARY.padEnd(32))},${CANARY}` },
+      { DATABASE_URL: `postgresql://kite:${CANARY}@db/kite` },
+      { ALLOWED_ORIGINS: `https://user:${CANARY}@example.com` },
+    ] as Record<string, string>[]) {
+      const { code, stdout, stderr } = await failToStart({ dataDir: await temporaryDirectory(), environment });
+      expect(code).toBe(1);
+      expectNone(JSON.stringify(Object.keys(environment)), stdout + stderr);
+    }
+  });
+});

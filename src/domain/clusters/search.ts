@@ -5,8 +5,8 @@ const BETWEEN = '\u{F0000}';
 
 /** Folds a text so that a plain `contains` on folded text finds it in any letter case, on every database alike. */
 export function fold(text: string): string {
-  // By way of the upper case, so that ß finds SS; the final sigma is the one letter that its neighbours decide.
-  const folded = text.toUpperCase().toLowerCase().replaceAll('ς', 'σ');
+  // By way of both cases, so that ß, ẞ and SS find each other; the final sigma is the one letter its neighbours decide.
+  const folded = text.toLowerCase().toUpperCase().toLowerCase().replaceAll('ς', 'σ');
   return folded.replace(/[%_\\]/g, (character) => SPECIAL[character] ?? character);
 }
 

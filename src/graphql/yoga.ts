@@ -1,4 +1,4 @@
-import { GraphQLError, parse } from 'graphql';
+import { GraphQLError, parse, Source } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
@@ -82,7 +82,11 @@ function tokenLimit(): Plugin {
           return parse(source as string, { ...options, maxTokens: MAX_TOKENS });
         } catch (error) {
           if (error instanceof GraphQLError) throw error;
-          throw new GraphQLError('The document cannot be parsed');
+          // Nested so deep that the parser's own stack did not hold it.
+          throw new GraphQLError('The document cannot be parsed', {
+            source: new Source(String(source)),
+            positions: [0],
+          });
         }
       });
     },

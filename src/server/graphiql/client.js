@@ -27,6 +27,8 @@ async function showViewer() {
   const { kind, text } = await viewer();
   if (ask !== asks) return;
   show(kind, text);
+  // No answer says nothing of the key: the page may be on its way out.
+  if (kind === 'silent') return;
   if (kind === 'known' && key() !== '' && remember.checked) sessionStorage.setItem(STORED, key());
   else sessionStorage.removeItem(STORED);
 }
@@ -44,7 +46,7 @@ async function viewer() {
     if (key() !== '') return { kind: 'refused', text: 'An API key looks like kite1-…' };
     return { kind: '', text: 'Without a key: the schema, and no data' };
   } catch {
-    return { kind: 'refused', text: 'Kitestring does not answer' };
+    return { kind: 'silent', text: 'Kitestring does not answer' };
   }
 }
 
@@ -79,6 +81,8 @@ if (state.className === 'refused') field.value = '';
 globalThis.MonacoEnvironment = { globalAPI: false, getWorkerUrl: (_module, label) => workers[label] };
 globalThis.YogaGraphiQL.renderYogaGraphiQL(document.querySelector('#graphiql'), {
   endpoint: '/graphql',
+  // A subscription too: a URL is no place for variables.
+  method: 'POST',
   title: 'Kitestring',
   logo: '',
   defaultTabs: tabs,

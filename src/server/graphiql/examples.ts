@@ -171,4 +171,30 @@ mutation DeleteCluster($input: DeleteClusterInput!) {
 `,
     variables: { input: { by: { name: 'demo-cluster' }, expectedRevision: 2 } },
   },
+  {
+    query: `# Goes on until you stop it. After a break: begin
+# after the last cursor you saw.
+subscription ClusterChanges($after: String) {
+  clusterChanged(after: $after) {
+    ... on ClusterUpserted {
+      cursor
+      cluster {
+        name
+        revision
+        status {
+          state
+        }
+      }
+    }
+    ... on ClusterRemoved {
+      cursor
+      databaseId
+    }
+    ... on ClusterChangesReset {
+      cursor
+    }
+  }
+}
+`,
+  },
 ];

@@ -45,6 +45,7 @@ export class Database {
   #known: { version: unknown; counters: Counters } | undefined;
   #inThisTurn: Counters | undefined;
   #checked = Number.NEGATIVE_INFINITY;
+  #checking: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
   constructor({ file, watch, connection }: { file: string; watch: DatabaseSync; connection: SqliteConnection }) {
@@ -111,8 +112,16 @@ export class Database {
   /** Throws unless the database can be written to, now. */
   async check(): Promise<void> {
     if (performance.now() - this.#checked < CHECK_MS) return;
+    this.#checking ??= this.#writeNothing().finally(() => {
+      this.#checking = undefined;
+    });
+    await this.#checking;
+  }
+
+  /** An update that changes no value would not reach the disk; this writes a page, and changes nothing. */
+  async #writeNothing(): Promise<void> {
     this.#refuseElsewhere();
-    await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value" WHERE "name" = 'registry'`;
+    await this.prisma.$executeRaw`PRAGMA user_version = 0`;
     this.#checked = performance.now();
   }
 

@@ -2,8 +2,13 @@ import type { CounterName, Database, Transaction } from './database.ts';
 
 const COUNTERS: readonly CounterName[] = ['access', 'registry', 'status'];
 /** These do not simply become what they were. The first two tell of the file and of those who run on it. */
-const APART = ['_prisma_migrations', 'ProbeRound', 'Counter', 'ClusterTombstone', 'ApiKey', 'AuditRecord'];
+const APART = ['_prisma_migrations', 'ProbeRound', 'Counter', 'ApiKey', 'AuditRecord'];
 
+/**
+ * So far ahead do counters go that no number is met again which changes after the backup were given, here or on a machine
+ * that is lost; and every cursor of a stream is too old, so that its reader lists again.
+ */
+const AHEAD = 1_000_000;
 const REGISTRY = `(SELECT "value" FROM main."Counter" WHERE "name" = 'registry')`;
 const STATUS = `(SELECT "value" FROM main."Counter" WHERE "name" = 'status')`;
 
@@ -27,7 +32,6 @@ export async function restoreInto<T>(
       const run: Run = (sql) => tx.$executeRawUnsafe(sql);
       await run('PRAGMA defer_foreign_keys = ON');
       await raiseCounters(run);
-      await buryClusters(run);
       await restoreRows(tx, run);
       await markChanged(run);
       await restoreApiKeys(tx, run);
@@ -41,15 +45,8 @@ export async function restoreInto<T>(
 }
 
 async function raiseCounters(run: Run): Promise<void> {
-  await run(`UPDATE main."Counter" SET "value" = max("value",
-    coalesce((SELECT kept."value" FROM "backup"."Counter" AS kept WHERE kept."name" = "Counter"."name"), 0) + 1)`);
-}
-
-/** What stands now and will not: a stream has to hear that it is gone. */
-async function buryClusters(run: Run): Promise<void> {
-  await run(`DELETE FROM main."ClusterTombstone" WHERE "uid" IN (SELECT "uid" FROM "backup"."Cluster")`);
-  await run(`INSERT INTO main."ClusterTombstone" ("clusterId", "uid", "registryChange")
-    SELECT "id", "uid", ${REGISTRY} FROM main."Cluster" WHERE "uid" NOT IN (SELECT "uid" FROM "backup"."Cluster")`);
+  await run(`UPDATE main."Counter" SET "value" = ${AHEAD} + max("value",
+    coalesce((SELECT kept."value" FROM "backup"."Counter" AS kept WHERE kept."name" = "Counter"."name"), 0))`);
 }
 
 async function restoreRows(tx: Transaction, run: Run): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { ApiKeys } from './domain/access/api-keys.ts';
@@ -7,7 +8,9 @@ import { ClusterChanges } from './domain/clusters/changes.ts';
 import { ClusterImport } from './domain/clusters/cluster-import.ts';
 import { ClusterList } from './domain/clusters/cluster-list.ts';
 import { Clusters } from './domain/clusters/clusters.ts';
+import { Fleet } from './domain/clusters/fleet.ts';
 import { sealedKeyIds } from './domain/clusters/sealed.ts';
+import { Statuses } from './domain/clusters/statuses.ts';
 import type { Services } from './graphql/context.ts';
 import { createGraphQL } from './graphql/yoga.ts';
 import type { Logger } from './log.ts';
@@ -39,6 +42,9 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const seal = new Seal(keys);
     const now = () => new Date();
     const registry = { database, seal, policy: config.policy, now };
+    const news = new News(database);
+    const statuses = new Statuses({ database, replica: hostname() });
+    const fleet = new Fleet({ registry, statuses, news, inCluster: config.inCluster, log });
     return {
       database,
       seal,
@@ -46,8 +52,13 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       clusters: new Clusters(registry),
       clusterList: new ClusterList({ database }),
       clusterImport: new ClusterImport(registry),
-      clusterChanges: new ClusterChanges({ database, news: new News(database) }),
-      close: () => database.close(),
+      clusterChanges: new ClusterChanges({ database, news }),
+      statuses,
+      fleet,
+      close: async () => {
+        await fleet.close();
+        await database.close();
+      },
     };
   } catch (error) {
     await database.close();

@@ -136,6 +136,8 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     allowedHosts: read('ALLOWED_HOSTS'),
     maxBody: read('MAX_BODY'),
     logLevel: read('LOG_LEVEL'),
+    // Set by the kubelet in every pod; not ours to document.
+    inCluster: { host: environment.KUBERNETES_SERVICE_HOST, port: environment.KUBERNETES_SERVICE_PORT },
     policy: Object.freeze({
       allowLoopback: read('ALLOW_LOOPBACK_TARGETS') ?? loopback,
       allowHttp: read('ALLOW_HTTP_TARGETS'),

@@ -14,6 +14,7 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
     await declareKeys(config, log, domain, terminal);
     if (config.importKubeconfig) await importKubeconfig(config.importKubeconfig, log, domain);
     const app = await serve(config, log, domain);
+    domain.fleet.start();
     log.info(
       { url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
       'Kitestring listens',

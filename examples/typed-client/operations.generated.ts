@@ -5,6 +5,8 @@ export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' |
 import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
 /** Clusters for which everything given holds. */
 export type ClusterFilter = {
+  /** Its credential or CA ends within so many days, or has ended. 0 to 3,650. */
+  credentialExpiresWithinDays?: number | null | undefined;
   /** Is enabled, or is not. */
   enabled?: boolean | null | undefined;
   /** Kubernetes’ grammar: `env in (staging, prod), !legacy, tier != db`. */

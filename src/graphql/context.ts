@@ -3,6 +3,9 @@ import type { ClusterChanges } from '../domain/clusters/changes.ts';
 import type { ClusterImport } from '../domain/clusters/cluster-import.ts';
 import type { ClusterList } from '../domain/clusters/cluster-list.ts';
 import type { Clusters } from '../domain/clusters/clusters.ts';
+import type { Fleet } from '../domain/clusters/fleet.ts';
+import type { LiveBudget } from '../domain/clusters/live.ts';
+import type { Statuses } from '../domain/clusters/statuses.ts';
 import type { Counters, Database } from '../storage/database.ts';
 
 /** The services that resolvers call; built once by `app.ts`. */
@@ -12,6 +15,8 @@ export interface Services {
   readonly clusterList: ClusterList;
   readonly clusterImport: ClusterImport;
   readonly clusterChanges: ClusterChanges;
+  readonly statuses: Statuses;
+  readonly fleet: Fleet;
 }
 
 /** What every resolver is handed: the same for a GraphQL request and for a REST row. */
@@ -25,6 +30,8 @@ export interface Context extends Services {
   readonly signal: AbortSignal;
   /** The caller as the credentials of the request are worth at another value of the access counter. */
   readonly askAgain: (access: number) => Promise<Caller>;
-  /** Set by the execution: whether the answer may be kept for as long as the counters stand. */
-  readonly answer: { mayBeKept: boolean };
+  /** Set by the execution: whether the answer may be kept for as long as the counters stand, and whether the clock decided. */
+  readonly answer: { mayBeKept: boolean; readsClock?: boolean };
+  /** What this document may still ask of clusters. */
+  readonly liveBudget: LiveBudget;
 }

@@ -6,6 +6,7 @@ import './types/viewer.ts';
 import './types/cluster-queries.ts';
 import './types/cluster-mutations.ts';
 import './types/cluster-changes.ts';
+import './types/live.ts';
 
 /** The schema of Kitestring. Importing it opens nothing: services come through the context. */
 export const schema: GraphQLSchema = leanSchema(builder.toSchema());

@@ -1,7 +1,7 @@
 import { type DocumentNode, getOperationAST, Kind, visit } from 'graphql';
 
-// What a probe observes between two changes, and what is asked of a cluster, is new each time.
-const NEW_EACH_TIME = new Set(['observedAt', 'latencyMs', 'live']);
+// What a probe observes between two changes, what is asked of a cluster and what the clock decides is new each time.
+const NEW_EACH_TIME = new Set(['observedAt', 'latencyMs', 'live', 'expiresSoon']);
 
 const answered = new WeakMap<DocumentNode, Map<string, boolean>>();
 

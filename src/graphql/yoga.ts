@@ -37,7 +37,7 @@ function keepStored(): Plugin<Context> {
       return {
         onExecuteDone({ result }) {
           const whole = typeof result === 'object' && !(Symbol.asyncIterator in result) && !result.errors;
-          answer.mayBeKept = whole && readsStoredFields(document, operationName);
+          answer.mayBeKept = whole && !answer.readsClock && readsStoredFields(document, operationName);
         },
       };
     },

@@ -9,12 +9,21 @@ const flag = z.boolean({ error: 'must be true or false' });
 
 /** What a cluster's body may hold; unknown fields are passed over, as Kite does. */
 const clusterFields = {
-  name: string.meta({ description: 'Unique, 1 to 253 characters.', examples: ['demo-cluster'] }),
-  description: string.meta({ description: 'Up to 10,000 characters.' }),
+  name: string.meta({
+    description: 'Unique, compared byte for byte.',
+    maxLength: 253,
+    pattern: NO_CONTROL,
+  }),
+  description: string.meta({ description: 'Free text.', maxLength: 10_000, pattern: NO_NUL }),
   config: kubeconfig.meta({
+    pattern: NO_NUL,
     description: 'The kubeconfig, YAML or JSON. One that cannot be used is stored, and the list says why.',
   }),
-  prometheusURL: string.meta({ description: 'Where its Prometheus answers: http or https, no user info.' }),
+  prometheusURL: string.meta({
+    description: 'Where its Prometheus answers: http or https, no user info; empty for none.',
+    maxLength: 2048,
+    format: 'uri-reference',
+  }),
   inCluster: flag.meta({
     description: 'By the service account of the pod that Kitestring runs in; `config` is then passed over.',
   }),

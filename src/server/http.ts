@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { Config } from '../config.ts';
 import type { ApiKeys } from '../domain/access/api-keys.ts';
 import type { Viewer } from '../domain/access/viewer.ts';
+import { LiveBudget } from '../domain/clusters/live.ts';
 import { domainErrorOf } from '../domain/errors.ts';
 import type { Context, Services } from '../graphql/context.ts';
 import { maskError } from '../graphql/errors.ts';
@@ -89,6 +90,7 @@ export function createHttpServer(options: ServerOptions): Server {
       signal,
       askAgain,
       answer: { mayBeKept: false },
+      liveBudget: new LiveBudget(signal),
     };
   }
 

@@ -2,11 +2,24 @@ import { DomainError } from '../errors.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
 /** What one can do in Kitestring. */
-export type Action = 'clusters.read' | 'clusters.create' | 'clusters.update' | 'clusters.delete' | 'clusters.import';
+export type Action =
+  | 'clusters.read'
+  | 'clusters.create'
+  | 'clusters.update'
+  | 'clusters.delete'
+  | 'clusters.import'
+  | 'clusters.live';
 
 /** Which role may do what: every decision of the product is a look into this table. */
 const PERMISSIONS: Readonly<Record<string, ReadonlySet<Action>>> = {
-  admin: new Set<Action>(['clusters.read', 'clusters.create', 'clusters.update', 'clusters.delete', 'clusters.import']),
+  admin: new Set<Action>([
+    'clusters.read',
+    'clusters.create',
+    'clusters.update',
+    'clusters.delete',
+    'clusters.import',
+    'clusters.live',
+  ]),
 };
 
 export const ROLES = Object.keys(PERMISSIONS);

@@ -13,7 +13,7 @@ export interface Caller {
   readonly requestId?: string;
 }
 
-/** Kitestring acting for whoever runs it on this machine: the command line or the configuration. */
-export function systemCaller(name: 'command line' | 'configuration'): Caller {
+/** Kitestring acting for whoever runs it on this machine: the command line, the configuration, or the prober. */
+export function systemCaller(name: 'command line' | 'configuration' | 'prober'): Caller {
   return { viewer: { kind: 'SYSTEM', id: `system:${name}`, name, roles: ['admin'] } };
 }

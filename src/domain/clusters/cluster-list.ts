@@ -33,6 +33,8 @@ export interface ClusterFilter {
   readonly states?: readonly ClusterState[] | null | undefined;
   readonly enabled?: boolean | null | undefined;
   readonly labelSelector?: string | null | undefined;
+  /** Days from now within which the credential or the CA ends, or has ended. An answer by it is true for a moment alone. */
+  readonly credentialExpiresWithinDays?: number | null | undefined;
 }
 
 export interface ListArguments extends PageArguments {
@@ -43,6 +45,8 @@ export interface ListArguments extends PageArguments {
 const MAX_SEARCH = 1_000;
 const MAX_NAMES = 1_000;
 const MAX_SELECTOR = 10_000;
+const MAX_DAYS = 3_650;
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Finds the cluster that is meant, where the caller may read it: look up and authorize in one step. */
 export function whereReadable(caller: Caller, by: ClusterBy): Prisma.ClusterWhereInput {
@@ -130,6 +134,7 @@ export function whereFilter({
   states,
   enabled,
   labelSelector,
+  credentialExpiresWithinDays: days,
 }: ClusterFilter): Prisma.ClusterWhereInput {
   const issue = (field: string, message: string) => invalidInput([{ path: ['filter', field], message }]);
   const unstorable = 'must not hold NUL characters or lone surrogates';
@@ -139,8 +144,12 @@ export function whereFilter({
   if ((names?.length ?? 0) > MAX_NAMES) throw issue('names', `must be at most ${MAX_NAMES} names`);
   if ((labelSelector?.length ?? 0) > MAX_SELECTOR)
     throw issue('labelSelector', `must be at most ${MAX_SELECTOR} characters`);
+  if (days != null && (days < 0 || days > MAX_DAYS))
+    throw issue('credentialExpiresWithinDays', `must be 0 to ${MAX_DAYS}`);
+  const end = days == null ? undefined : new Date(Date.now() + days * DAY_MS);
   try {
     return {
+      ...(end ? { OR: [{ credentialExpiresAt: { lt: end } }, { caExpiresAt: { lt: end } }] } : {}),
       ...(search ? { searchText: { contains: fold(search) } } : {}),
       ...(names ? { name: { in: [...names] } } : {}),
       ...(states ? { state: { in: [...states] } } : {}),

@@ -36,6 +36,7 @@ export interface CredentialInput {
 export interface CredentialFacts {
   readonly credentialKind: CredentialKind;
   readonly credentialExpiresAt: Date | null;
+  readonly caExpiresAt: Date | null;
   readonly credentialProblem: string | null;
   readonly apiServer: string | null;
 }
@@ -49,6 +50,7 @@ export interface ReadCredential {
 export const IN_CLUSTER: CredentialFacts = {
   credentialKind: 'IN_CLUSTER',
   credentialExpiresAt: null,
+  caExpiresAt: null,
   credentialProblem: null,
   apiServer: null,
 };
@@ -56,6 +58,7 @@ export const IN_CLUSTER: CredentialFacts = {
 export const MISSING: CredentialFacts = {
   credentialKind: 'UNUSABLE',
   credentialExpiresAt: null,
+  caExpiresAt: null,
   credentialProblem: 'no kubeconfig is stored for this cluster: update it with one, or set inCluster',
   apiServer: null,
 };
@@ -95,13 +98,20 @@ export function credentialOf(chosen: ContextReading | { problem: string }, text:
       facts: {
         credentialKind: 'UNUSABLE',
         credentialExpiresAt: null,
+        caExpiresAt: null,
         credentialProblem: chosen.problem ?? null,
         apiServer,
       },
     };
-  const { kind, expiresAt } = describeCredential(chosen.target);
+  const { kind, expiresAt, caExpiresAt } = describeCredential(chosen.target);
   return {
     kubeconfig,
-    facts: { credentialKind: kind, credentialExpiresAt: expiresAt ?? null, credentialProblem: null, apiServer },
+    facts: {
+      credentialKind: kind,
+      credentialExpiresAt: expiresAt ?? null,
+      caExpiresAt: caExpiresAt ?? null,
+      credentialProblem: null,
+      apiServer,
+    },
   };
 }

@@ -28,6 +28,9 @@ export const ClusterFilterInput = builder.inputType('ClusterFilter', {
     names: t.stringList({ description: 'Has one of these names.' }),
     states: t.field({ type: [ClusterStateEnum], description: 'Is in one of these states.' }),
     enabled: t.boolean({ description: 'Is enabled, or is not.' }),
+    credentialExpiresWithinDays: t.int({
+      description: 'Its credential or CA ends within so many days, or has ended. 0 to 3,650.',
+    }),
     labelSelector: t.string({ description: 'Kubernetes’ grammar: `env in (staging, prod), !legacy, tier != db`.' }),
   }),
 });
@@ -136,6 +139,7 @@ builder.queryFields((t) => ({
       },
       resolve: async (_root, args, context, info) => {
         const { clusterList, caller, unlimited } = context;
+        if (args.filter?.credentialExpiresWithinDays != null) context.answer.readsClock = true;
         const query = clusterQuery(context, info, ['edges', 'node'], ['nodes']);
         const page = await clusterList.page(caller, args, query, { unlimited });
         const { edges, hasNextPage, hasPreviousPage } = page;

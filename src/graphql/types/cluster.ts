@@ -43,6 +43,7 @@ interface CredentialRow {
   credentialKind: string;
   credentialExpiresAt: Date | null;
   credentialProblem: string | null;
+  caExpiresAt: Date | null;
 }
 
 const Credential = builder.objectRef<CredentialRow>('Credential').implement({
@@ -58,6 +59,15 @@ const Credential = builder.objectRef<CredentialRow>('Credential').implement({
       nullable: true,
       description: 'The earliest end of the client certificate and the token, where they tell one.',
     }),
+    caExpiresAt: t.expose('caExpiresAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When the last CA certificate of the kubeconfig ends.',
+    }),
+    expiresSoon: t.boolean({
+      description: 'Whether the credential or the CA ends within 14 days, or has ended.',
+      resolve: ({ credentialExpiresAt, caExpiresAt }) => endsSoon(credentialExpiresAt) || endsSoon(caExpiresAt),
+    }),
     problem: t.exposeString('credentialProblem', {
       nullable: true,
       description: 'Why it cannot be used, and what to do about it.',
@@ -65,7 +75,20 @@ const Credential = builder.objectRef<CredentialRow>('Credential').implement({
   }),
 });
 
+const SOON_MS = 14 * 24 * 60 * 60 * 1000;
+
+function endsSoon(end: Date | null): boolean {
+  return end !== null && end.getTime() - Date.now() < SOON_MS;
+}
+
+/** Tenths are as exact as a network is. */
+function rounded(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms * 10) / 10;
+}
+
 interface StatusRow {
+  uid: string;
+  credentialsVersion: number;
   state: string;
   stateSince: Date;
   observedAt: Date | null;
@@ -92,18 +115,20 @@ const ClusterStatus = builder.objectRef<StatusRow>('ClusterStatus').implement({
       resolve: ({ state }) => state as ClusterState,
     }),
     since: t.expose('stateSince', { type: 'DateTime', description: 'When this state began.' }),
-    observedAt: t.expose('observedAt', {
+    observedAt: t.field({
       type: 'DateTime',
       nullable: true,
       description: 'The end of the last attempt to reach the cluster; null before the first.',
+      resolve: async (row, _args, { statuses }) => (await statuses.lastSeen(row)).observedAt,
     }),
     version: t.exposeString('version', {
       nullable: true,
       description: 'The last version known under the present credential, such as `v1.31.0`.',
     }),
-    latencyMs: t.exposeFloat('latencyMs', {
+    latencyMs: t.float({
       nullable: true,
-      description: 'How long the last successful attempt took, in milliseconds.',
+      description: 'How long the last attempt took until the cluster answered, in milliseconds.',
+      resolve: async (row, _args, { statuses }) => rounded((await statuses.lastSeen(row)).latencyMs),
     }),
     error: t.field({
       type: ClusterFault,
@@ -113,6 +138,32 @@ const ClusterStatus = builder.objectRef<StatusRow>('ClusterStatus').implement({
     }),
   }),
 });
+
+const IDENTITY_STATES = ['UNKNOWN', 'KNOWN', 'CHANGED'] as const;
+
+const IdentityState = builder.enumType('IdentityState', {
+  description: 'What is known of whether a cluster is still the same.',
+  values: describedEnum(IDENTITY_STATES, {
+    UNKNOWN: 'Not learnt: never reached, or the credential may not read it.',
+    KNOWN: 'The same since first contact.',
+    CHANGED: 'A later contact met another cluster; `confirmClusterIdentity` takes it.',
+  }),
+});
+
+const ClusterIdentity = builder
+  .objectRef<{ identity: string | null; otherIdentity: string | null }>('ClusterIdentity')
+  .implement({
+    description: 'Whether this is the same cluster as at first contact, by the UID of its namespace kube-system.',
+    fields: (t) => ({
+      state: t.field({
+        type: IdentityState,
+        description: 'What is known.',
+        resolve: ({ identity, otherIdentity }) => (otherIdentity ? 'CHANGED' : identity ? 'KNOWN' : 'UNKNOWN'),
+      }),
+      uid: t.exposeString('identity', { nullable: true, description: 'The UID learnt at first contact.' }),
+      otherUid: t.exposeString('otherIdentity', { nullable: true, description: 'The UID that a later contact met.' }),
+    }),
+  });
 
 export const Cluster = builder.prismaObject('Cluster', {
   description: 'A Kubernetes cluster in the registry. No field of the schema holds a credential.',
@@ -146,6 +197,19 @@ export const Cluster = builder.prismaObject('Cluster', {
       select: { prometheusURL: true },
       resolve: ({ prometheusURL }) => prometheusURL || null,
     }),
+    discoveredPrometheusURL: t.string({
+      nullable: true,
+      description:
+        'A Service in the cluster that looks like its Prometheus; null when `prometheusURL` is set, which always wins.',
+      select: { prometheusURL: true, discoveredPrometheusURL: true },
+      resolve: ({ prometheusURL, discoveredPrometheusURL }) => (prometheusURL ? null : discoveredPrometheusURL),
+    }),
+    identity: t.field({
+      type: ClusterIdentity,
+      description: 'Whether it is still the same cluster.',
+      select: { identity: true, otherIdentity: true },
+      resolve: (cluster) => cluster,
+    }),
     apiServer: t.exposeString('apiServer', {
       nullable: true,
       description: 'The URL of its API server; null in-cluster, and where the kubeconfig tells none.',
@@ -153,7 +217,7 @@ export const Cluster = builder.prismaObject('Cluster', {
     credential: t.field({
       type: Credential,
       description: 'What may be told of its credential.',
-      select: { credentialKind: true, credentialExpiresAt: true, credentialProblem: true },
+      select: { credentialKind: true, credentialExpiresAt: true, credentialProblem: true, caExpiresAt: true },
       resolve: (cluster) => cluster,
     }),
     revision: t.exposeInt('revision', {
@@ -165,7 +229,7 @@ export const Cluster = builder.prismaObject('Cluster', {
       type: ClusterStatus,
       description: 'Its last observed state.',
       select: {
-        ...{ state: true, stateSince: true, observedAt: true, version: true },
+        ...{ uid: true, credentialsVersion: true, state: true, stateSince: true, observedAt: true, version: true },
         ...{ latencyMs: true, faultCode: true, faultMessage: true },
       },
       resolve: (cluster) => (cluster.state === 'DISABLED' ? { ...cluster, version: null } : cluster),

@@ -12,6 +12,7 @@ CREATE TABLE "Cluster" (
     "apiServer" TEXT,
     "credentialKind" TEXT NOT NULL,
     "credentialExpiresAt" DATETIME,
+    "caExpiresAt" DATETIME,
     "credentialProblem" TEXT,
     "revision" INTEGER NOT NULL DEFAULT 1,
     "credentialsVersion" INTEGER NOT NULL DEFAULT 1,
@@ -112,6 +113,9 @@ CREATE INDEX "Cluster_registryChange_idx" ON "Cluster"("registryChange");
 
 -- CreateIndex
 CREATE INDEX "Cluster_statusChange_idx" ON "Cluster"("statusChange");
+
+-- CreateIndex
+CREATE INDEX "Cluster_credentialExpiresAt_idx" ON "Cluster"("credentialExpiresAt");
 
 -- CreateIndex
 CREATE UNIQUE INDEX "Cluster_one_default" ON "Cluster"("isDefault") WHERE "isDefault" = true;

@@ -1,0 +1,204 @@
+import type { Connection, ConnectionOptions } from '../../kubernetes/connection.ts';
+import { Connections, type Credential } from '../../kubernetes/connections.ts';
+import { ClusterError } from '../../kubernetes/errors.ts';
+import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cluster.ts';
+import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
+import { readerOf } from '../../kubernetes/objects.ts';
+import { attemptOver, type ProbeOutcome, Prober, type ProbeTarget } from '../../kubernetes/prober.ts';
+import { findPrometheus } from '../../kubernetes/prometheus.ts';
+import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
+import type { Logger } from '../../log.ts';
+import type { News } from '../../storage/news.ts';
+import { may, signedIn } from '../access/permissions.ts';
+import type { Caller } from '../access/viewer.ts';
+import { Live, type LiveBudget } from './live.ts';
+import { openKubeconfig, type Registry } from './registry.ts';
+import type { Statuses } from './statuses.ts';
+
+/** What of a cluster's row decides how it is reached. */
+export interface Reachable {
+  readonly uid: string;
+  readonly enabled: boolean;
+  readonly credentialsVersion: number;
+}
+
+/** How a cluster is reached: by what a kubeconfig says, or by the service account of this pod. */
+export type Way = Pick<ConnectionOptions, 'target' | 'token'>;
+
+export interface FleetOptions {
+  readonly registry: Registry;
+  readonly statuses: Statuses;
+  readonly news: News;
+  readonly inCluster: InClusterEnvironment;
+  readonly log: Logger;
+}
+
+/** How long an import waits for the first word of its clusters (contract.md). */
+const SETTLE_MS = 1_000;
+/** How often the age of the oldest status is stored: what a restart and other replicas show. */
+const ROUND_MARK_MS = 10_000;
+/** Clusters whose Prometheus is looked for at once. */
+const DISCOVERIES = 4;
+
+/** The clusters as they live: reached by what the registry keeps, probed in the background, asked on demand. */
+export class Fleet {
+  readonly #options: FleetOptions;
+  readonly #connections: Connections;
+  readonly #prober: Prober;
+  readonly #ending = new AbortController();
+  readonly #discoveries: ProbeOutcome[] = [];
+  #discovering = 0;
+  #targets: { registry: number; rows: readonly ProbeTarget[] } | undefined;
+  #marking: NodeJS.Timeout | undefined;
+
+  constructor(options: FleetOptions) {
+    this.#options = options;
+    const { policy } = options.registry;
+    this.#connections = new Connections({ policy, openCredential: (uid) => this.#openCredential(uid) });
+    this.#prober = new Prober({
+      targets: () => this.#readTargets(),
+      attempt: attemptOver(this.#connections),
+      store: (outcomes) => this.#store(outcomes),
+      onError: (error) => options.log.warn({ err: error }, 'probing: the registry cannot be used, trying again'),
+    });
+  }
+
+  /** Begins to keep every status fresh. */
+  start(): void {
+    this.#prober.start();
+    this.#marking = setInterval(() => void this.#markRound(), ROUND_MARK_MS).unref();
+    void this.#followChanges();
+  }
+
+  /** Ends every connection and attempt; again does nothing. */
+  async close(): Promise<void> {
+    this.#ending.abort();
+    clearInterval(this.#marking);
+    await this.#prober.stop();
+    await this.#connections.close();
+  }
+
+  /** Live reads of a cluster within a document's budget; null for who may not ask clusters. */
+  live(caller: Caller, cluster: Reachable, budget: LiveBudget): Live | null {
+    if (!may(signedIn(caller), 'clusters.live')) return null;
+    return new Live({ connect: () => this.#connect(cluster), budget });
+  }
+
+  /** Tries a credential that is not stored. */
+  async try(way: Way): Promise<Trial> {
+    return tryTarget({ ...way, policy: this.#options.registry.policy }, this.#ending.signal);
+  }
+
+  /** How the cluster that Kitestring runs in is reached; a ClusterError where it runs in none. */
+  inCluster(): Promise<Way> {
+    return readInCluster(this.#options.inCluster);
+  }
+
+  /** How a stored cluster is reached; a ClusterError where its credential cannot be used. */
+  wayTo(uid: string): Promise<Way> {
+    return this.#openCredential(uid);
+  }
+
+  /** Tries a cluster now and stores what that finds. A cluster that is not probed stays as it is. */
+  async probeNow(uid: string): Promise<void> {
+    const outcome = await this.#prober.probeNow(uid);
+    if (outcome) await this.#options.statuses.store([outcome]);
+  }
+
+  /** Waits until each of these clusters has been tried, at most a second. */
+  async settle(uids: readonly string[]): Promise<void> {
+    if (!this.#marking) return;
+    const tried = Promise.all(uids.map((uid) => this.#prober.tried(uid)));
+    const outcomes = await Promise.race([tried, after(SETTLE_MS)]);
+    if (outcomes) await this.#options.statuses.store(outcomes.filter((outcome) => outcome !== undefined));
+  }
+
+  async #connect({ uid, enabled, credentialsVersion }: Reachable): Promise<Connection> {
+    if (!enabled) throw new ClusterError('DISABLED', 'the cluster is disabled: nothing is asked of it');
+    return (await this.#connections.of({ uid, credentialsVersion })).connection;
+  }
+
+  async #openCredential(uid: string): Promise<Credential> {
+    const { registry } = this.#options;
+    const row = await registry.database.prisma.cluster.findUnique({
+      where: { uid },
+      select: { id: true, uid: true, inCluster: true, credentialsVersion: true },
+    });
+    if (!row) throw new ClusterError('CREDENTIAL_UNUSABLE', 'the cluster is not registered any more');
+    const { credentialsVersion } = row;
+    if (row.inCluster) return { credentialsVersion, ...(await this.inCluster()) };
+    const kubeconfig = await openKubeconfig(registry.database.prisma, registry, row);
+    return { credentialsVersion, target: targetOf(kubeconfig, registry) };
+  }
+
+  async #readTargets(): Promise<readonly ProbeTarget[]> {
+    const { database } = this.#options.registry;
+    const { registry } = database.counters();
+    if (this.#targets?.registry === registry) return this.#targets.rows;
+    const rows = await database.prisma.cluster.findMany({
+      where: { enabled: true, credentialProblem: null },
+      select: { uid: true, credentialsVersion: true, state: true },
+    });
+    this.#targets = { registry, rows };
+    const uids = new Set(rows.map(({ uid }) => uid));
+    await this.#connections.keepOnly(uids);
+    this.#options.statuses.keepOnly(uids);
+    return rows;
+  }
+
+  async #store(outcomes: readonly ProbeOutcome[]): Promise<void> {
+    await this.#options.statuses.store(outcomes);
+    // With its version a cluster has told everything that it is asked rarely: time to look for Prometheus too.
+    this.#discoveries.push(...outcomes.filter(({ version }) => version !== undefined));
+    while (this.#discovering < DISCOVERIES && this.#discoveries.length > 0) void this.#discover();
+  }
+
+  async #discover(): Promise<void> {
+    this.#discovering++;
+    for (let next = this.#discoveries.shift(); next && !this.#ending.signal.aborted; next = this.#discoveries.shift())
+      await this.#discoverPrometheus(next).catch((error: unknown) =>
+        // It is an offer and nothing else: a cluster that does not tell is as good.
+        this.#options.log.debug({ err: error }, 'no Prometheus was found'),
+      );
+    this.#discovering--;
+  }
+
+  async #discoverPrometheus({ uid, credentialsVersion }: ProbeOutcome): Promise<void> {
+    const { connection } = await this.#connections.of({ uid, credentialsVersion });
+    const found = await findPrometheus(readerOf(connection, { signal: this.#ending.signal }));
+    await this.#options.statuses.offerPrometheus({ uid, credentialsVersion }, found ?? null);
+  }
+
+  /** A change by whichever process is met at once: what is new is tried before anything else. */
+  async #followChanges(): Promise<void> {
+    const { registry, news } = this.#options;
+    let seen = registry.database.counters();
+    while (!this.#ending.signal.aborted) {
+      const next = await news.after(seen, this.#ending.signal);
+      if (!next) return;
+      if (next.registry !== seen.registry) await this.#prober.refresh();
+      seen = next;
+    }
+  }
+
+  async #markRound(): Promise<void> {
+    const finishedAt = this.#prober.roundFinishedAt();
+    if (!finishedAt) return;
+    await this.#options.statuses
+      .finishRound(finishedAt)
+      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the end of a round cannot be stored'));
+  }
+}
+
+/** The target of a kubeconfig of one context; a ClusterError that says why where there is none. */
+export function targetOf(kubeconfig: string | undefined, { policy }: Pick<Registry, 'policy'>): Target {
+  if (kubeconfig === undefined)
+    throw new ClusterError('CREDENTIAL_UNUSABLE', 'no kubeconfig is stored for this cluster');
+  const chosen = chooseContext(readKubeconfig(kubeconfig, policy));
+  if ('target' in chosen && chosen.target) return chosen.target;
+  throw new ClusterError('CREDENTIAL_UNUSABLE', chosen.problem ?? 'the kubeconfig cannot be used');
+}
+
+function after(ms: number): Promise<undefined> {
+  return new Promise((resolve) => void setTimeout(() => resolve(undefined), ms).unref());
+}

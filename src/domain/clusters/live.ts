@@ -1,0 +1,108 @@
+import type { Connection } from '../../kubernetes/connection.ts';
+import { ClusterError, faultOf } from '../../kubernetes/errors.ts';
+import {
+  MAX_PAGE,
+  type NamespaceSummary,
+  type NodeSummary,
+  type Read,
+  type ReadinessCheck,
+  type ResourcePage,
+  type ResourceQuery,
+  readerOf,
+  readNamespaces,
+  readNodes,
+  readReadiness,
+  readResources,
+  readVersion,
+} from '../../kubernetes/objects.ts';
+import { invalidInput } from '../errors.ts';
+
+/** Milliseconds that the live reads of one document may take in all. */
+export const LIVE_MS = 8_000;
+/** Calls to clusters that one document may make. */
+const MAX_CALLS = 100;
+
+/** What one document may still ask of clusters; the clock starts with its first call. */
+export class LiveBudget {
+  readonly #outer: AbortSignal;
+  #signal: AbortSignal | undefined;
+  #calls = 0;
+
+  constructor(outer: AbortSignal) {
+    this.#outer = outer;
+  }
+
+  /** Takes one call; the signal ends it when the document's time is up. */
+  take(): AbortSignal {
+    if (++this.#calls > MAX_CALLS)
+      throw new ClusterError('TOO_MANY_CALLS', `one document may make ${MAX_CALLS} calls to clusters: ask for fewer`);
+    this.#signal ??= AbortSignal.any([this.#outer, AbortSignal.timeout(LIVE_MS)]);
+    return this.#signal;
+  }
+}
+
+/** A part of a live answer that failed. */
+export interface LiveFault {
+  readonly path: readonly string[];
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Live reads of one cluster: each part stands or fails alone, and a failed one is null and among the faults. */
+export class Live {
+  readonly #connect: () => Promise<Connection>;
+  readonly #budget: LiveBudget;
+  readonly #parts: Promise<unknown>[] = [];
+  readonly #faults: LiveFault[] = [];
+
+  constructor({ connect, budget }: { connect: () => Promise<Connection>; budget: LiveBudget }) {
+    this.#connect = connect;
+    this.#budget = budget;
+  }
+
+  version(path: string): Promise<string | null> {
+    return this.#part(path, (read) => readVersion(read));
+  }
+
+  readiness(path: string): Promise<ReadinessCheck[] | null> {
+    return this.#part(path, async (_read, connection) => readReadiness(connection, { signal: this.#budget.take() }));
+  }
+
+  nodes(path: string): Promise<NodeSummary[] | null> {
+    return this.#part(path, (read) => readNodes(read));
+  }
+
+  namespaces(path: string): Promise<NamespaceSummary[] | null> {
+    return this.#part(path, (read) => readNamespaces(read));
+  }
+
+  resources(path: string, query: ResourceQuery): Promise<ResourcePage | null> {
+    if (query.first < 1 || query.first > MAX_PAGE)
+      throw invalidInput([{ path: ['first'], message: `must be 1 to ${MAX_PAGE}` }]);
+    return this.#part(path, (read) => readResources(read, query));
+  }
+
+  /** The faults of all parts that were asked for; waits for them. */
+  async faults(): Promise<readonly LiveFault[]> {
+    // The parts beside this one in the document begin in the same turn.
+    await Promise.resolve();
+    await Promise.all(this.#parts);
+    return this.#faults;
+  }
+
+  #part<T>(path: string, ask: (read: Read, connection: Connection) => Promise<T>): Promise<T | null> {
+    const part = this.#ask(ask).catch((error: unknown) => {
+      this.#faults.push({ path: [path], ...faultOf(error) });
+      return null;
+    });
+    this.#parts.push(part);
+    return part;
+  }
+
+  async #ask<T>(ask: (read: Read, connection: Connection) => Promise<T>): Promise<T> {
+    const connection = await this.#connect();
+    const read: Read = (path, call) =>
+      readerOf(connection, { signal: this.#budget.take(), timeoutMs: LIVE_MS })(path, call);
+    return ask(read, connection);
+  }
+}

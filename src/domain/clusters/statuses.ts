@@ -1,0 +1,154 @@
+import type { Database, Transaction } from '../../storage/database.ts';
+import { systemCaller } from '../access/viewer.ts';
+import { record } from '../audit.ts';
+import type { ClusterState } from './cluster.ts';
+
+/** What an attempt to reach a cluster found, under the credential it was made with. */
+export interface Observation {
+  readonly uid: string;
+  readonly credentialsVersion: number;
+  readonly state: ClusterState;
+  /** Absent when it was not asked for: the one that stands is kept. */
+  readonly version?: string;
+  readonly latencyMs: number;
+  readonly fault?: { readonly code: string; readonly message: string };
+  /** The UID of kube-system; null where the credential may not read it, absent when it was not asked for. */
+  readonly identity?: string | null;
+  readonly observedAt: Date;
+}
+
+interface Seen {
+  readonly credentialsVersion: number;
+  readonly observedAt: Date;
+  readonly latencyMs: number;
+}
+
+const ROUND_REUSE_MS = 1_000;
+
+/**
+ * Keeps what is observed of clusters. A state is stored when it changes, and only for the credential and the cluster it
+ * was obtained with; the time of the last attempt is exact on the replica that makes them.
+ */
+export class Statuses {
+  readonly #database: Database;
+  readonly #replica: string;
+  readonly #seen = new Map<string, Seen>();
+  #round: { at: number; finishedAt: Promise<Date | null> } | undefined;
+
+  constructor({ database, replica }: { database: Database; replica: string }) {
+    this.#database = database;
+    this.#replica = replica;
+  }
+
+  /** Stores a batch; what stands already costs a read and no write. */
+  async store(observations: readonly Observation[]): Promise<void> {
+    for (const { uid, credentialsVersion, observedAt, latencyMs } of observations)
+      this.#seen.set(uid, { credentialsVersion, observedAt, latencyMs });
+    const uids = observations.map(({ uid }) => uid);
+    const rows = await this.#database.prisma.cluster.findMany({ where: { uid: { in: uids } } });
+    const byUid = new Map(rows.map((row) => [row.uid, row]));
+    const changed = observations.filter((observation) => differs(observation, byUid.get(observation.uid)));
+    if (changed.length === 0) return;
+    await this.#database.write('status', async (tx, { status = 0 }) => {
+      for (const observation of changed) await this.#apply(tx, observation, status);
+    });
+  }
+
+  /** When a cluster was tried last, and how long that took; null before the first attempt under this credential. */
+  async lastSeen(row: {
+    uid: string;
+    credentialsVersion: number;
+    observedAt: Date | null;
+    latencyMs: number | null;
+  }): Promise<{ observedAt: Date | null; latencyMs: number | null }> {
+    const seen = this.#seen.get(row.uid);
+    if (seen?.credentialsVersion === row.credentialsVersion) return seen;
+    if (!row.observedAt) return { observedAt: null, latencyMs: null };
+    const round = await this.#lastRound();
+    return { observedAt: round && round > row.observedAt ? round : row.observedAt, latencyMs: row.latencyMs };
+  }
+
+  /** Marks that this replica has tried every cluster since then. */
+  async finishRound(finishedAt: Date): Promise<void> {
+    const replica = this.#replica;
+    await this.#database.prisma.probeRound.upsert({
+      where: { replica },
+      create: { replica, finishedAt },
+      update: { finishedAt },
+    });
+  }
+
+  /** Offers the Prometheus that was found in a cluster; null when none was. */
+  async offerPrometheus(cluster: { uid: string; credentialsVersion: number }, url: string | null): Promise<void> {
+    const where = { ...cluster, enabled: true, NOT: { discoveredPrometheusURL: url } };
+    // SQL's NULL differs from nothing, so a first offer needs a where of its own.
+    const first = { ...cluster, enabled: true, discoveredPrometheusURL: null };
+    const stale = { OR: url === null ? [{ ...cluster, discoveredPrometheusURL: { not: null } }] : [where, first] };
+    if ((await this.#database.prisma.cluster.count({ where: stale })) === 0) return;
+    await this.#database.write('status', (tx, { status = 0 }) =>
+      tx.cluster.updateMany({ where: stale, data: { discoveredPrometheusURL: url, statusChange: status } }),
+    );
+  }
+
+  /** Forgets what is held of clusters that are no more. */
+  keepOnly(uids: ReadonlySet<string>): void {
+    for (const uid of this.#seen.keys()) if (!uids.has(uid)) this.#seen.delete(uid);
+  }
+
+  async #apply(tx: Transaction, observation: Observation, statusChange: number): Promise<void> {
+    const { uid, credentialsVersion, state, version, fault, identity, observedAt, latencyMs } = observation;
+    // Read again under the lock: a probe that ends after an update, a disable or a delete changes nothing.
+    const current = await tx.cluster.findFirst({ where: { uid, credentialsVersion, enabled: true } });
+    if (!current || !differs(observation, current)) return;
+    const other = identity && current.identity && identity !== current.identity ? identity : null;
+    await tx.cluster.update({
+      where: { id: current.id },
+      data: {
+        ...{ state, observedAt, latencyMs, statusChange },
+        ...(state === current.state ? {} : { stateSince: observedAt }),
+        ...{ faultCode: fault?.code ?? null, faultMessage: fault?.message ?? null },
+        ...(version === undefined ? {} : { version }),
+        ...(identity && !current.identity ? { identity } : {}),
+        ...(identity ? { otherIdentity: other } : {}),
+      },
+      select: { id: true },
+    });
+    if (other && other !== current.otherIdentity)
+      await record(tx, systemCaller('prober'), {
+        action: 'cluster.identity-changed',
+        at: observedAt,
+        cluster: current,
+        changes: { identity: { from: current.identity, to: other } },
+      });
+  }
+
+  #lastRound(): Promise<Date | null> {
+    const now = performance.now();
+    if (!this.#round || now - this.#round.at > ROUND_REUSE_MS) {
+      const latest = this.#database.prisma.probeRound.findFirst({ orderBy: { finishedAt: 'desc' } });
+      this.#round = { at: now, finishedAt: latest.then((round) => round?.finishedAt ?? null) };
+    }
+    return this.#round.finishedAt;
+  }
+}
+
+interface Standing {
+  readonly credentialsVersion: number;
+  readonly enabled: boolean;
+  readonly state: string;
+  readonly version: string | null;
+  readonly faultCode: string | null;
+  readonly faultMessage: string | null;
+  readonly identity: string | null;
+  readonly otherIdentity: string | null;
+}
+
+/** Whether an observation says anything new of a cluster that is still the one it was made of. */
+function differs(observation: Observation, row: Standing | undefined): boolean {
+  if (!row?.enabled || row.credentialsVersion !== observation.credentialsVersion) return false;
+  const { state, version, fault, identity } = observation;
+  if (state !== row.state || (fault?.code ?? null) !== row.faultCode || (fault?.message ?? null) !== row.faultMessage)
+    return true;
+  if (version !== undefined && version !== row.version) return true;
+  return Boolean(identity) && (row.identity === null || identity !== (row.otherIdentity ?? row.identity));
+}

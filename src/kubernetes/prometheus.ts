@@ -1,0 +1,31 @@
+import type { V1Service } from '@kubernetes/client-node';
+import type { Read } from './objects.ts';
+
+// What the charts set: kube-prometheus-stack and the Prometheus chart (app.kubernetes.io/name=prometheus, and before
+// app=kube-prometheus-stack-prometheus), VictoriaMetrics' single and select (app.kubernetes.io/name).
+const SELECTORS = [
+  'app.kubernetes.io/name=prometheus',
+  'app in (kube-prometheus-stack-prometheus,prometheus-operator-prometheus,prometheus)',
+  'app.kubernetes.io/name in (victoria-metrics-single,vmsingle,vmselect)',
+];
+const PORT_NAMES = ['web', 'http-web', 'http', 'https'];
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** The URL of the Service that looks like the cluster's Prometheus; undefined when none does or may be read. */
+export async function findPrometheus(read: Read): Promise<string | undefined> {
+  for (const selector of SELECTORS) {
+    const parameters = new URLSearchParams({ labelSelector: selector, limit: '20' });
+    const { items } = await read(`/api/v1/services?${parameters}`);
+    const urls = Array.isArray(items) ? (items as V1Service[]).flatMap(urlOf).sort() : [];
+    if (urls[0] !== undefined) return urls[0];
+  }
+  return undefined;
+}
+
+function urlOf({ metadata, spec }: V1Service): string[] {
+  const { name = '', namespace = '' } = metadata ?? {};
+  const ports = spec?.ports ?? [];
+  const port = ports.find((candidate) => PORT_NAMES.includes(candidate.name ?? '')) ?? ports[0];
+  if (!port || !Number.isInteger(port.port) || !NAME.test(name) || !NAME.test(namespace)) return [];
+  return [`${port.name === 'https' ? 'https' : 'http'}://${name}.${namespace}.svc:${port.port}`];
+}

@@ -1,0 +1,20 @@
+import { Connection, type ConnectionOptions } from './connection.ts';
+import { PROBE_BUDGET_MS, type ProbeResult, probe } from './probe.ts';
+import { type Rule, readRules } from './rules.ts';
+
+/** What one try of a credential found: the state, and where it works what it may do. */
+export type Trial = ProbeResult & { readonly rules?: readonly Rule[] };
+
+/** Tries a target once over a connection of its own, which ends with the try; does not throw. */
+export async function tryTarget(options: ConnectionOptions, signal?: AbortSignal): Promise<Trial> {
+  const connection = new Connection(options);
+  try {
+    const result = await probe(connection, { details: true, signal });
+    if (result.state !== 'READY' && result.state !== 'DEGRADED') return result;
+    const namespace = options.target.namespace ?? 'default';
+    const rules = await readRules(connection, namespace, { signal, timeoutMs: PROBE_BUDGET_MS });
+    return rules ? { ...result, rules } : result;
+  } finally {
+    await connection.close();
+  }
+}

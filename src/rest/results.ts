@@ -1,0 +1,59 @@
+import { z } from 'zod';
+
+const text = z.string();
+
+const message = (example: string) => z.object({ message: text.meta({ examples: [example] }) });
+
+/** What the rows answer: the OpenAPI document shows it, and the compiler holds the rows to it. */
+export const listResult = z
+  .array(
+    z.object({
+      id: z.int32().min(1).meta({ description: 'Never used again after a delete.' }),
+      name: text,
+      description: text,
+      enabled: z.boolean(),
+      inCluster: z.boolean(),
+      isDefault: z.boolean().meta({ description: 'At most one cluster is the default.' }),
+      prometheusURL: text.meta({ description: 'Empty when there is none.' }),
+      config: z.literal('').meta({ description: 'Always empty: a kubeconfig is never given out.' }),
+      version: text
+        .optional()
+        .meta({ description: 'The last version known under the present credentials, and only when one is known.' }),
+      error: text
+        .optional()
+        .meta({ description: 'What is wrong, and only when the last attempt to reach the cluster failed.' }),
+    }),
+  )
+  .meta({
+    examples: [
+      [
+        {
+          id: 1,
+          name: 'demo-cluster',
+          description: 'staging cluster',
+          enabled: true,
+          inCluster: false,
+          isDefault: true,
+          prometheusURL: 'http://prometheus.monitoring.svc:9090',
+          config: '',
+          version: 'v1.31.0',
+        },
+      ],
+    ],
+  });
+
+export const createResult = z
+  .object({
+    id: z.int32().min(1),
+    message: text.meta({ examples: ['cluster created successfully'] }),
+  })
+  .meta({ examples: [{ id: 1, message: 'cluster created successfully' }] });
+
+export const updateResult = message('cluster updated successfully');
+
+export const deleteResult = message('cluster deleted successfully');
+
+export const importResult = message('imported 2 clusters successfully');
+
+/** How every refusal and every fault is told. */
+export const errorResult = z.object({ error: text.meta({ description: 'One sentence for a person.' }) });

@@ -123,6 +123,14 @@ describe('what a selector selects', () => {
     );
   });
 
+  it('does not hold the number itself to be greater or less', async () => {
+    await register([{ n: '7' }, { n: '007' }, { n: 'seven' }, {}]);
+    expect(await select('n > 6')).toEqual(['0', '1']);
+    expect(await select('n < 8')).toEqual(['0', '1']);
+    expect(await select('n > 7')).toEqual([]);
+    expect(await select('n < 7')).toEqual([]);
+  });
+
   it('is everything when the selector is empty or blank', async () => {
     await register([{ env: 'prod' }, {}]);
     expect(await select('')).toEqual(['0', '1']);

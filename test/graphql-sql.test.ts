@@ -1,4 +1,4 @@
-import { isObjectType } from 'graphql';
+import { type GraphQLObjectType, isObjectType } from 'graphql';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { schema } from '../src/graphql/schema.ts';
 import { SqliteConnection } from '../src/storage/sqlite.ts';
@@ -95,16 +95,18 @@ describe('what a change answers with', () => {
   });
 });
 
-it('an exposed column has no resolver of its own', () => {
-  const { Cluster, Label, ClusterStatus } = schema.getTypeMap();
-  const resolved = [Cluster, Label, ClusterStatus].flatMap((type) =>
+it('a column that is exposed under its own name has no resolver', () => {
+  const exposed = Object.values(schema.getTypeMap()).flatMap((type) =>
     isObjectType(type)
-      ? Object.values(type.getFields()).flatMap(({ name, resolve }) => (resolve ? [`${type.name}.${name}`] : []))
+      ? Object.values(type.getFields()).filter(({ name, extensions }) => extensions.pothosExposedField === name)
       : [],
   );
-  // What is named otherwise than its column, computed, or a relation.
-  expect(resolved.sort()).toEqual([
-    ...['Cluster.credential', 'Cluster.databaseId', 'Cluster.id', 'Cluster.labels', 'Cluster.prometheusURL'],
-    ...['Cluster.status', 'ClusterStatus.error', 'ClusterStatus.since', 'ClusterStatus.state'],
-  ]);
+  expect(exposed.length).toBeGreaterThan(20);
+  expect(exposed.filter(({ resolve }) => resolve)).toEqual([]);
+});
+
+it('a field of loaded columns is not looked up row by row', () => {
+  const fields = (schema.getType('Cluster') as GraphQLObjectType).getFields();
+  for (const name of ['id', 'prometheusURL', 'credential', 'status'])
+    expect(fields[name]?.resolve).toBe(fields[name]?.extensions.pothosOriginalResolve);
 });

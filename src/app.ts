@@ -7,6 +7,7 @@ import { ApiKeys } from './domain/access/api-keys.ts';
 import { ClusterChanges } from './domain/clusters/changes.ts';
 import { ClusterImport } from './domain/clusters/cluster-import.ts';
 import { ClusterList } from './domain/clusters/cluster-list.ts';
+import { ClusterProbes } from './domain/clusters/cluster-probes.ts';
 import { Clusters } from './domain/clusters/clusters.ts';
 import { Fleet } from './domain/clusters/fleet.ts';
 import { sealedKeyIds } from './domain/clusters/sealed.ts';
@@ -49,12 +50,13 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       database,
       seal,
       apiKeys: new ApiKeys({ database, now }),
-      clusters: new Clusters(registry),
+      clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database }),
-      clusterImport: new ClusterImport(registry),
+      clusterImport: new ClusterImport(registry, fleet),
       clusterChanges: new ClusterChanges({ database, news }),
       statuses,
       fleet,
+      clusterProbes: new ClusterProbes({ registry, fleet }),
       close: async () => {
         await fleet.close();
         await database.close();

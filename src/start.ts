@@ -62,7 +62,7 @@ async function importKubeconfig(path: string, log: Logger, { clusterImport, data
     verify: 'SYNTAX',
   } as const;
   try {
-    const contexts = await clusterImport.run(systemCaller('configuration'), { kubeconfig, ...choices }, {});
+    const { contexts } = await clusterImport.run(systemCaller('configuration'), { kubeconfig, ...choices }, {});
     for (const { context, outcome, problem } of contexts)
       log.info({ context, outcome, ...(problem ? { problem } : {}) }, 'imported');
   } catch (error) {

@@ -2,6 +2,7 @@ import type { Caller } from '../domain/access/viewer.ts';
 import type { ClusterChanges } from '../domain/clusters/changes.ts';
 import type { ClusterImport } from '../domain/clusters/cluster-import.ts';
 import type { ClusterList } from '../domain/clusters/cluster-list.ts';
+import type { ClusterProbes } from '../domain/clusters/cluster-probes.ts';
 import type { Clusters } from '../domain/clusters/clusters.ts';
 import type { Fleet } from '../domain/clusters/fleet.ts';
 import type { LiveBudget } from '../domain/clusters/live.ts';
@@ -17,6 +18,7 @@ export interface Services {
   readonly clusterChanges: ClusterChanges;
   readonly statuses: Statuses;
   readonly fleet: Fleet;
+  readonly clusterProbes: ClusterProbes;
 }
 
 /** What every resolver is handed: the same for a GraphQL request and for a REST row. */

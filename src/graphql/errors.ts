@@ -14,6 +14,8 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly type: string | null; 
   DEFAULT_CLUSTER: { type: 'DefaultClusterError', status: 400 },
   REGISTRY_NOT_EMPTY: { type: 'RegistryNotEmptyError', status: 403 },
   REVISION_CONFLICT: { type: 'RevisionConflictError', status: 409 },
+  CONNECTION_FAILED: { type: 'ConnectionFailedError', status: 502 },
+  DIFFERENT_CLUSTER: { type: 'DifferentClusterError', status: 409 },
   TOO_MANY_STREAMS: { type: null, status: 429 },
   UNAVAILABLE: { type: null, status: 503 },
 };

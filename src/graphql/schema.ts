@@ -5,6 +5,7 @@ import './types/errors.ts';
 import './types/viewer.ts';
 import './types/cluster-queries.ts';
 import './types/cluster-mutations.ts';
+import './types/cluster-probes.ts';
 import './types/cluster-changes.ts';
 import './types/live.ts';
 

@@ -49,8 +49,12 @@ export type DeleteClusterInput = {
 
 /** The reason of a refusal, for programs. More may be added. */
 export type ErrorCode =
+  /** The cluster was asked and cannot be reached as wanted. */
+  | 'CONNECTION_FAILED'
   /** The default cluster cannot be deleted; move the default first. */
   | 'DEFAULT_CLUSTER'
+  /** The credential leads to another cluster than before. */
+  | 'DIFFERENT_CLUSTER'
   /** The viewer may not do this. */
   | 'FORBIDDEN'
   /** A field of the input is wrong; each is listed. */
@@ -115,6 +119,8 @@ export type NameTaken =
 
 /** What to change of a cluster: absent keeps, null clears. */
 export type UpdateClusterInput = {
+  /** With CONNECT: takes a credential that leads to another cluster, else a DifferentClusterError. */
+  allowDifferentCluster?: boolean | null | undefined;
   /** Which cluster. */
   by: ClusterBy;
   /** A new credential. */
@@ -139,6 +145,8 @@ export type UpdateClusterInput = {
 
 /** How much is looked at before a credential is stored. */
 export type Verification =
+  /** The cluster is asked, and must know the credential. */
+  | 'CONNECT'
   /** Nothing: a kubeconfig that cannot be used is stored, and its cluster says why. */
   | 'NONE'
   /** The kubeconfig must be one that can be used. */
@@ -155,6 +163,7 @@ export type CreateClusterMutationVariables = Exact<{
 
 
 export type CreateClusterMutation = { createCluster:
+    | { code: ErrorCode, message: string }
     | { cluster: { databaseId: number } }
     | { code: ErrorCode, message: string }
     | { code: ErrorCode, message: string }
@@ -167,6 +176,8 @@ export type UpdateClusterMutationVariables = Exact<{
 
 
 export type UpdateClusterMutation = { updateCluster:
+    | { code: ErrorCode, message: string }
+    | { code: ErrorCode, message: string }
     | { code: ErrorCode, message: string }
     | { code: ErrorCode, message: string }
     | { code: ErrorCode, message: string }
@@ -202,7 +213,11 @@ export type ImportClustersMutation = { importClusters:
     | { code: ErrorCode, message: string }
    };
 
+type Refusal_ConnectionFailedError_Fragment = { code: ErrorCode, message: string };
+
 type Refusal_DefaultClusterError_Fragment = { code: ErrorCode, message: string };
+
+type Refusal_DifferentClusterError_Fragment = { code: ErrorCode, message: string };
 
 type Refusal_ForbiddenError_Fragment = { code: ErrorCode, message: string };
 
@@ -217,7 +232,9 @@ type Refusal_RegistryNotEmptyError_Fragment = { code: ErrorCode, message: string
 type Refusal_RevisionConflictError_Fragment = { code: ErrorCode, message: string };
 
 export type RefusalFragment =
+  | Refusal_ConnectionFailedError_Fragment
   | Refusal_DefaultClusterError_Fragment
+  | Refusal_DifferentClusterError_Fragment
   | Refusal_ForbiddenError_Fragment
   | Refusal_InvalidInputError_Fragment
   | Refusal_NameTakenError_Fragment

@@ -6,9 +6,15 @@ import { record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { nameProblem, refuse, untriedState } from './cluster.ts';
 import type { ClusterQuery } from './cluster-list.ts';
+import { tryOut } from './cluster-probes.ts';
 import { credentialOf, IN_CLUSTER, type ReadCredential, type Verification } from './credential.ts';
+import { type Fleet, targetOf } from './fleet.ts';
 import { changeRegistry, kubeconfigPlace, type Moment, type Registry, storeKubeconfig } from './registry.ts';
 import { searchText } from './search.ts';
+import { findDuplicates } from './warnings.ts';
+
+/** Contexts that are tried at once with CONNECT. */
+const TRIALS = 32;
 
 export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
 export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
@@ -41,15 +47,17 @@ interface Candidate {
   readonly name: string;
   readonly description: string;
   readonly read?: ReadCredential | undefined;
-  readonly refusal?: string | undefined;
+  refusal?: string | undefined;
 }
 
 /** Imports the contexts of a kubeconfig as clusters named after them, in one transaction. */
 export class ClusterImport {
   readonly #registry: Registry;
+  readonly #fleet: Pick<Fleet, 'try' | 'inCluster' | 'settle'>;
 
-  constructor(registry: Registry) {
+  constructor(registry: Registry, fleet: Pick<Fleet, 'try' | 'inCluster' | 'settle'>) {
     this.#registry = registry;
+    this.#fleet = fleet;
   }
 
   async run(caller: Caller, input: ImportClusters, query: ClusterQuery) {
@@ -58,29 +66,47 @@ export class ClusterImport {
       refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
     if (input.onlyIfEmpty) await existingNames(this.#registry.database.prisma, input);
     const { candidates, current } = this.#candidates(input);
-    const work = async (tx: Transaction, moment: Moment) => {
+    if (input.verify === 'CONNECT') await this.#tryOut(candidates);
+    const { database } = this.#registry;
+    if (input.dryRun) {
+      const existing = await existingNames(database.prisma, input);
+      const results = candidates.map((candidate) => decide(candidate, existing.has(candidate.name), input.onNameTaken));
+      return { contexts: results.map((result) => ({ ...result, cluster: null })), warnings: [] };
+    }
+    const { uids, ...imported } = await changeRegistry(this.#registry, async (tx, moment) => {
       const existing = await existingNames(tx, input);
-      const results: ImportedContext[] = [];
-      const creating: Candidate[] = [];
-      for (const candidate of candidates) {
-        const result = decide(candidate, existing.has(candidate.name), input.onNameTaken);
-        if (result.outcome === 'CREATED') creating.push(candidate);
-        if (result.outcome === 'UPDATED' && !input.dryRun) await this.#update(tx, caller, moment, candidate);
-        results.push(result);
-      }
-      if (!input.dryRun)
-        await this.#create(
-          tx,
-          caller,
-          moment,
-          creating,
-          existing.size === 0 ? firstDefault(creating, current) : undefined,
-        );
-      return input.dryRun ? results.map((result) => ({ ...result, cluster: null })) : withClusters(tx, results, query);
-    };
-    return input.dryRun
-      ? this.#registry.database.prisma.$transaction((tx) => work(tx, { at: this.#registry.now(), registryChange: 0 }))
-      : changeRegistry(this.#registry, work);
+      const results = candidates.map((candidate) => decide(candidate, existing.has(candidate.name), input.onNameTaken));
+      const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
+      const creating = decided('CREATED');
+      const target = existing.size === 0 ? firstDefault(creating, current) : undefined;
+      const changed: { id: number; uid: string; apiServer: string | null }[] = [];
+      for (const candidate of decided('UPDATED')) changed.push(await this.#update(tx, caller, moment, candidate));
+      changed.push(...(await this.#create(tx, caller, moment, creating, target)));
+      return {
+        contexts: await withClusters(tx, results, query),
+        warnings: await findDuplicates(tx, changed),
+        uids: changed.map(({ uid }) => uid),
+      };
+    });
+    await this.#fleet.settle(uids);
+    return imported;
+  }
+
+  /** With CONNECT a context whose cluster cannot be reached is refused like one that cannot be used. */
+  async #tryOut(candidates: Candidate[]): Promise<void> {
+    for (let begin = 0; begin < candidates.length; begin += TRIALS)
+      await Promise.all(
+        candidates.slice(begin, begin + TRIALS).map(async (candidate) => {
+          if (candidate.refusal !== undefined) return;
+          const { read } = candidate;
+          const find = async () =>
+            read ? { target: targetOf(read.kubeconfig, this.#registry) } : this.#fleet.inCluster();
+          await tryOut(this.#fleet, find).catch((error: unknown) => {
+            if (!(error instanceof DomainError)) throw error;
+            candidate.refusal = error.message;
+          });
+        }),
+      );
   }
 
   /** The contexts to import, each with its credential or the reason why it is refused. */
@@ -122,7 +148,7 @@ export class ClusterImport {
           ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
         };
       }),
-      select: { id: true, uid: true, name: true },
+      select: { id: true, uid: true, name: true, apiServer: true },
     });
     const reads = new Map(candidates.map(({ name, read }) => [name, read]));
     const { seal } = this.#registry;
@@ -136,14 +162,10 @@ export class ClusterImport {
     });
     for (const row of rows)
       await record(tx, caller, { action: 'cluster.import', at, cluster: row, changes: { name: { to: row.name } } });
+    return rows;
   }
 
-  async #update(
-    tx: Transaction,
-    caller: Caller,
-    { at, registryChange }: Moment,
-    { name, read }: Candidate,
-  ): Promise<void> {
+  async #update(tx: Transaction, caller: Caller, { at, registryChange }: Moment, { name, read }: Candidate) {
     const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
     const { id } = current;
     const facts = read?.facts ?? IN_CLUSTER;
@@ -166,6 +188,7 @@ export class ClusterImport {
       },
     });
     await record(tx, caller, { action: 'cluster.import', at, cluster: current, changes: { credential: 'changed' } });
+    return { id, uid: current.uid, apiServer: facts.apiServer };
   }
 }
 

@@ -1,4 +1,5 @@
 import { chooseContext, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
+import type { Trial } from '../../kubernetes/trial.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { authorize } from '../access/permissions.ts';
@@ -8,6 +9,7 @@ import { DomainError, type InputIssue } from '../errors.ts';
 import { REMEMBERED_CHANGES } from './changes.ts';
 import { check, clusterFields, type Label, refuse, storedLabel, untriedState } from './cluster.ts';
 import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
+import { tryOut } from './cluster-probes.ts';
 import {
   type CredentialFacts,
   type CredentialInput,
@@ -18,8 +20,10 @@ import {
   readCredential,
   type Verification,
 } from './credential.ts';
+import { type Fleet, targetOf } from './fleet.ts';
 import { changeRegistry, openKubeconfig, type Registry, storeKubeconfig, takeDefault } from './registry.ts';
 import { searchText } from './search.ts';
+import { findDuplicates, type Warning } from './warnings.ts';
 
 /** Absent keeps (or takes the default), null clears; null where nothing can be cleared is INVALID_INPUT. */
 interface ClusterInput {
@@ -41,6 +45,8 @@ export interface UpdateCluster extends ClusterInput {
   readonly name?: string | null | undefined;
   /** The revision the caller has seen; another one is REVISION_CONFLICT. */
   readonly expectedRevision?: number | null | undefined;
+  /** With CONNECT: takes a credential that leads to another cluster, which else is DIFFERENT_CLUSTER. */
+  readonly allowDifferentCluster?: boolean | null | undefined;
 }
 
 export interface DeleteCluster {
@@ -54,13 +60,22 @@ export interface ChangeQueries {
   readonly previousDefault?: ClusterQuery;
 }
 
+/** What an input says of the credential. */
+interface Given {
+  readonly inCluster: boolean;
+  readonly leavesCluster: boolean;
+  readonly read: ReadCredential | undefined;
+}
+
 /** Creates, updates and deletes clusters: each one transaction with its audit record. */
 export class Clusters {
   readonly #registry: Registry;
+  readonly #fleet: Pick<Fleet, 'try' | 'inCluster'>;
   readonly #fields: ReturnType<typeof clusterFields>;
 
-  constructor(registry: Registry) {
+  constructor(registry: Registry, fleet: Pick<Fleet, 'try' | 'inCluster'>) {
     this.#registry = registry;
+    this.#fleet = fleet;
     this.#fields = clusterFields(registry.policy);
   }
 
@@ -76,6 +91,7 @@ export class Clusters {
     if (!fields) throw new Error('fields without issues are valid');
     const { name, description = '', prometheusURL = '', enabled = true, isDefault = false, labels = [] } = fields;
     const facts = given.inCluster ? IN_CLUSTER : (given.read?.facts ?? MISSING);
+    const trial = await this.#tryOut(given, verify);
 
     return changeRegistry(this.#registry, async (tx, moment) => {
       const { at, registryChange } = moment;
@@ -98,7 +114,9 @@ export class Clusters {
         cluster: { uid, id, name },
         changes: { name: { to: name }, ...(given.read ? { credential: 'changed' } : {}) },
       });
-      return this.#result(tx, { id, problem: facts.credentialProblem, holder }, queries);
+      const duplicates = await findDuplicates(tx, [{ id, apiServer: facts.apiServer, identity: trial?.identity }]);
+      const result = await this.#result(tx, { id, problem: facts.credentialProblem, holder }, queries);
+      return { ...result, warnings: [...result.warnings, ...duplicates] };
     });
   }
 
@@ -113,12 +131,19 @@ export class Clusters {
     const given = this.#readCredential(input.credential, verify, issues);
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
+    const trial = await this.#tryOut(given, verify);
 
     return changeRegistry(this.#registry, async (tx, moment) => {
       const { at, registryChange } = moment;
       const current = await this.#current(tx, caller, input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
       const changes: Changes = {};
+      const met = trial?.identity;
+      if (met && current.identity && met !== current.identity) {
+        if (!input.allowDifferentCluster) throw differentCluster(current.identity, met);
+        changes.identity = { from: current.identity, to: met };
+        Object.assign(data, { identity: met, otherIdentity: null });
+      }
       for (const key of ['name', 'description', 'prometheusURL', 'enabled', 'isDefault'] as const) {
         const value = fields[key];
         if (value === undefined || value === current[key]) continue;
@@ -183,7 +208,35 @@ export class Clusters {
     });
   }
 
-  #readCredential(input: CredentialInput | null | undefined, verify: Verification, issues: InputIssue[]) {
+  /** Takes the other identity that a contact met as the cluster's own. */
+  async confirmIdentity(caller: Caller, input: DeleteCluster, query: ClusterQuery) {
+    authorize(caller, 'clusters.update');
+    const issues: InputIssue[] = [];
+    checkExpected(input.expectedRevision, issues);
+    refuse(issues);
+    return changeRegistry(this.#registry, async (tx, { at, registryChange }) => {
+      const current = await this.#current(tx, caller, input, query);
+      const { id, identity, otherIdentity } = current;
+      if (otherIdentity) {
+        const data = { identity: otherIdentity, otherIdentity: null, updatedAt: at, registryChange };
+        await tx.cluster.update({ where: { id }, data: { ...data, revision: { increment: 1 } }, select: { id: true } });
+        const changes = { identity: { from: identity, to: otherIdentity } };
+        await record(tx, caller, { action: 'cluster.confirm-identity', at, cluster: current, changes });
+      }
+      return (await this.#result(tx, { id, problem: null }, { cluster: query })).cluster;
+    });
+  }
+
+  /** With CONNECT the API server is asked before anything is stored. */
+  async #tryOut(given: Given, verify: Verification): Promise<Trial | undefined> {
+    const { inCluster, read } = given;
+    if (verify !== 'CONNECT' || (!inCluster && !read)) return undefined;
+    return tryOut(this.#fleet, async () =>
+      read ? { target: targetOf(read.kubeconfig, this.#registry) } : this.#fleet.inCluster(),
+    );
+  }
+
+  #readCredential(input: CredentialInput | null | undefined, verify: Verification, issues: InputIssue[]): Given {
     const { kubeconfig, inCluster } = input ?? {};
     const { policy } = this.#registry;
     const path = ['credential', 'kubeconfig'];
@@ -212,11 +265,7 @@ export class Clusters {
   async #changeCredential(
     tx: Transaction,
     current: { id: number; uid: string; inCluster: boolean; credentialProblem: string | null },
-    {
-      inCluster,
-      leavesCluster,
-      read,
-    }: { inCluster: boolean; leavesCluster: boolean; read: ReadCredential | undefined },
+    { inCluster, leavesCluster, read }: Given,
   ): Promise<CredentialFacts | undefined> {
     if (inCluster) return current.inCluster ? undefined : IN_CLUSTER;
     if (read) {
@@ -247,14 +296,13 @@ export class Clusters {
   }
 }
 
-/** Something the caller should know of a change that was made. */
-export interface Warning {
-  readonly kind: 'CREDENTIAL_UNUSABLE';
-  readonly message: string;
-}
-
 function credentialWarning(problem: string): Warning {
   return { kind: 'CREDENTIAL_UNUSABLE', message: `the credential is stored but cannot be used: ${problem}` };
+}
+
+function differentCluster(knownUid: string, otherUid: string): DomainError {
+  const message = 'the credential leads to another cluster than before: check it, or set allowDifferentCluster';
+  return new DomainError('DIFFERENT_CLUSTER', message, { knownUid, otherUid });
 }
 
 function checkVerify(verify: Verification | null | undefined, issues: InputIssue[]): Verification {

@@ -18,7 +18,7 @@ export const CREDENTIAL_KINDS = [
 export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
 
 /** How much is looked at before a credential is stored. */
-export const VERIFICATIONS = ['NONE', 'SYNTAX'] as const;
+export const VERIFICATIONS = ['NONE', 'SYNTAX', 'CONNECT'] as const;
 export type Verification = (typeof VERIFICATIONS)[number];
 
 export interface KubeconfigInput {
@@ -64,7 +64,7 @@ export const MISSING: CredentialFacts = {
 };
 
 /**
- * Reads a kubeconfig that somebody hands in. With SYNTAX one that cannot be used becomes an issue; with NONE it is kept
+ * Reads a kubeconfig that somebody hands in. With SYNTAX and CONNECT one that cannot be used becomes an issue; with NONE it is kept
  * as it came, and its facts say why it cannot be used.
  */
 export function readCredential(

@@ -3,8 +3,8 @@ import {
   type ImportedContext as ImportedContextRow,
   NAME_TAKEN_CHOICES,
 } from '../../domain/clusters/cluster-import.ts';
-import type { Warning as DomainWarning } from '../../domain/clusters/clusters.ts';
 import { VERIFICATIONS } from '../../domain/clusters/credential.ts';
+import type { Warning as DomainWarning } from '../../domain/clusters/warnings.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
 import { encodeGlobalId } from '../global-id.ts';
@@ -12,7 +12,9 @@ import { Cluster } from './cluster.ts';
 import { ClusterByInput, clusterBy, clusterQuery } from './cluster-queries.ts';
 import { describedEnum } from './enums.ts';
 import {
+  ConnectionFailedError,
   DefaultClusterError,
+  DifferentClusterError,
   ForbiddenError,
   InvalidInputError,
   NameTakenError,
@@ -28,6 +30,7 @@ const Verification = builder.enumType('Verification', {
   values: describedEnum(VERIFICATIONS, {
     NONE: 'Nothing: a kubeconfig that cannot be used is stored, and its cluster says why.',
     SYNTAX: 'The kubeconfig must be one that can be used.',
+    CONNECT: 'The cluster is asked, and must know the credential.',
   }),
 });
 
@@ -50,7 +53,7 @@ const KubeconfigInput = builder.inputType('KubeconfigInput', {
   }),
 });
 
-const ClusterCredentialInput = builder.inputType('ClusterCredentialInput', {
+export const ClusterCredentialInput = builder.inputType('ClusterCredentialInput', {
   description: 'How Kitestring reaches the cluster.',
   isOneOf: true,
   fields: (t) => ({
@@ -100,10 +103,13 @@ const UpdateClusterInput = builder.inputType('UpdateClusterInput', {
       defaultValue: 'SYNTAX',
       description: 'How much is looked at before it is stored.',
     }),
+    allowDifferentCluster: t.boolean({
+      description: 'With CONNECT: takes a credential that leads to another cluster, else a DifferentClusterError.',
+    }),
   }),
 });
 
-const DeleteClusterInput = builder.inputType('DeleteClusterInput', {
+export const DeleteClusterInput = builder.inputType('DeleteClusterInput', {
   description: 'A cluster to forget.',
   fields: (t) => ({
     by: t.field({ type: ClusterByInput, required: true, description: 'Which cluster.' }),
@@ -155,14 +161,21 @@ const ImportClustersInput = builder.inputType('ImportClustersInput', {
   }),
 });
 
+const WARNINGS = { CREDENTIAL_UNUSABLE: 'CredentialWarning', DUPLICATE_CLUSTER: 'DuplicateClusterWarning' } as const;
+
 const Warning = builder.interfaceRef<DomainWarning>('Warning').implement({
   description: 'Something the caller should know of a change that was made. More kinds may be added.',
-  resolveType: ({ kind }) => ({ CREDENTIAL_UNUSABLE: 'CredentialWarning' })[kind],
+  resolveType: ({ kind }) => WARNINGS[kind],
   fields: (t) => ({ message: t.exposeString('message', { description: 'One sentence for a person.' }) }),
 });
 
 builder.objectRef<DomainWarning>('CredentialWarning').implement({
   description: 'The credential was stored although it cannot be used.',
+  interfaces: [Warning],
+});
+
+builder.objectRef<DomainWarning>('DuplicateClusterWarning').implement({
+  description: 'A cluster that is registered already has the same API server, or is the same cluster.',
   interfaces: [Warning],
 });
 
@@ -224,7 +237,9 @@ const ImportedContext = builder
   });
 
 const ImportClustersSuccess = builder
-  .objectRef<{ contexts: (ImportedContextRow & { cluster: ClusterRow | null })[] }>('ImportClustersSuccess')
+  .objectRef<{ contexts: (ImportedContextRow & { cluster: ClusterRow | null })[]; warnings: DomainWarning[] }>(
+    'ImportClustersSuccess',
+  )
   .implement({
     description: 'An answer for every context.',
     fields: (t) => ({
@@ -236,6 +251,7 @@ const ImportClustersSuccess = builder
         description: 'How many clusters were created; in a dry run, would be.',
         resolve: ({ contexts }) => contexts.filter(({ outcome }) => outcome === 'CREATED').length,
       }),
+      warnings: t.expose('warnings', { type: [Warning], description: 'What one should know of this import.' }),
     }),
   });
 
@@ -243,13 +259,21 @@ const commonErrors = [InvalidInputError, ForbiddenError] as const;
 
 const CreateClusterResult = builder.unionType('CreateClusterResult', {
   description: 'The answer of `createCluster`.',
-  types: [CreateClusterSuccess, NameTakenError, ...commonErrors],
+  types: [CreateClusterSuccess, NameTakenError, ConnectionFailedError, ...commonErrors],
   resolveType: resultType('CreateClusterSuccess'),
 });
 
 const UpdateClusterResult = builder.unionType('UpdateClusterResult', {
   description: 'The answer of `updateCluster`.',
-  types: [UpdateClusterSuccess, NotFoundError, NameTakenError, RevisionConflictError, ...commonErrors],
+  types: [
+    UpdateClusterSuccess,
+    NotFoundError,
+    NameTakenError,
+    RevisionConflictError,
+    ConnectionFailedError,
+    DifferentClusterError,
+    ...commonErrors,
+  ],
   resolveType: resultType('UpdateClusterSuccess'),
 });
 
@@ -316,9 +340,8 @@ builder.mutationFields((t) => ({
       'Makes a cluster of every context of a kubeconfig, in one transaction. Into an empty registry the current context becomes the default.',
     args: { input: t.arg({ type: ImportClustersInput, ...input }) },
     resolve: (_root, { input }, context, info) =>
-      attempt(async () => {
-        const query = clusterQuery(context, info, ['contexts', 'cluster']);
-        return { contexts: await context.clusterImport.run(context.caller, input, query) };
-      }),
+      attempt(() =>
+        context.clusterImport.run(context.caller, input, clusterQuery(context, info, ['contexts', 'cluster'])),
+      ),
   }),
 }));

@@ -98,7 +98,7 @@ interface StatusRow {
   faultMessage: string | null;
 }
 
-const ClusterFault = builder.objectRef<{ code: string; message: string }>('ClusterFault').implement({
+export const ClusterFault = builder.objectRef<{ code: string; message: string }>('ClusterFault').implement({
   description: 'What is wrong with a cluster.',
   fields: (t) => ({
     code: t.exposeString('code', { description: 'A stable code, such as `KUBECONFIG_UNUSABLE`.' }),

@@ -1,7 +1,7 @@
 import { ERROR_CODES } from '../../domain/errors.ts';
 import { builder } from '../builder.ts';
 import type { ErrorResult } from '../errors.ts';
-import { Cluster } from './cluster.ts';
+import { Cluster, ClusterFault } from './cluster.ts';
 import { describedEnum } from './enums.ts';
 
 const ErrorCodeEnum = builder.enumType('ErrorCode', {
@@ -15,6 +15,8 @@ const ErrorCodeEnum = builder.enumType('ErrorCode', {
     DEFAULT_CLUSTER: 'The default cluster cannot be deleted; move the default first.',
     REGISTRY_NOT_EMPTY: 'The first set-up works only while no cluster exists.',
     REVISION_CONFLICT: 'The cluster was changed since the expected revision.',
+    CONNECTION_FAILED: 'The cluster was asked and cannot be reached as wanted.',
+    DIFFERENT_CLUSTER: 'The credential leads to another cluster than before.',
     TOO_MANY_STREAMS: 'The caller has 50 event streams open already.',
     UNAVAILABLE: 'The database cannot be used right now.',
   }),
@@ -68,5 +70,26 @@ export const RevisionConflictError = builder
     interfaces: [ErrorInterface],
     fields: (t) => ({
       current: t.expose('current', { type: Cluster, description: 'The cluster as it is now.' }),
+    }),
+  });
+
+export const ConnectionFailedError = builder
+  .objectRef<ErrorResult & { fault: { code: string; message: string } }>('ConnectionFailedError')
+  .implement({
+    description: 'The cluster was asked, and cannot be reached with this credential; nothing was stored.',
+    interfaces: [ErrorInterface],
+    fields: (t) => ({
+      fault: t.expose('fault', { type: ClusterFault, description: 'What is wrong, with a stable code.' }),
+    }),
+  });
+
+export const DifferentClusterError = builder
+  .objectRef<ErrorResult & { knownUid: string; otherUid: string }>('DifferentClusterError')
+  .implement({
+    description: 'The credential leads to another cluster; `allowDifferentCluster` takes it all the same.',
+    interfaces: [ErrorInterface],
+    fields: (t) => ({
+      knownUid: t.exposeString('knownUid', { description: 'The UID of kube-system as it was at first contact.' }),
+      otherUid: t.exposeString('otherUid', { description: 'The UID that the credential leads to.' }),
     }),
   });

@@ -59,6 +59,8 @@ export class Connection {
   readonly #token: TokenSource | undefined;
   readonly #circumstances: Circumstances;
   readonly #ending = new AbortController();
+  #running = 0;
+  #lastUsed = performance.now();
 
   constructor({ target, policy, token = tokenOf(target), lookup }: ConnectionOptions) {
     const { origin, pathname } = new URL(target.server);
@@ -88,9 +90,9 @@ export class Connection {
   /** Sends a call to a path under the server's own and gives the answer whole. */
   async call(path: string, call: Call = {}): Promise<Answer> {
     const { signal, timeoutMs = CALL_TIMEOUT_MS } = call;
-    const late = () => new ClusterError('TIMED_OUT', `${this.server} did not answer within ${timeoutMs / 1000} s`);
+    this.#running += 1;
     const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(late()), timeoutMs);
+    const timer = setTimeout(() => stop.abort(this.#lateness(timeoutMs)), timeoutMs);
     const cancel = () => stop.abort(cancellationOf(signal, this.server));
     const end = () => stop.abort(closed(this.server));
     signal?.addEventListener('abort', cancel);
@@ -103,6 +105,8 @@ export class Connection {
     } catch (error) {
       throw clusterErrorOf(stop.signal.aborted ? stop.signal.reason : error, this.#circumstances);
     } finally {
+      this.#running -= 1;
+      this.#lastUsed = performance.now();
       clearTimeout(timer);
       signal?.removeEventListener('abort', cancel);
       this.#ending.signal.removeEventListener('abort', end);
@@ -118,11 +122,25 @@ export class Connection {
     throw new ClusterError('NOT_KUBERNETES', `${this.server} answered with something else than a JSON object`);
   }
 
+  /** When its last call ended, by `performance.now()`; Infinity while one runs. */
+  idleSince(): number {
+    return this.#running > 0 ? Number.POSITIVE_INFINITY : this.#lastUsed;
+  }
+
   /** Ends it and the calls that run on it; again does nothing. */
   async close(): Promise<void> {
     this.#ending.abort();
     this.#connector.close();
     await this.#pool.destroy();
+  }
+
+  #lateness(timeoutMs: number): ClusterError {
+    const within = `within ${Math.ceil(timeoutMs / 1000)} s`;
+    const isConnected = this.#pool.stats.connected > 0;
+    return new ClusterError(
+      'TIMED_OUT',
+      isConnected ? `${this.server} did not answer ${within}` : `no connection to ${this.server} came about ${within}`,
+    );
   }
 
   async #exchange(path: string, call: Call, signal: AbortSignal): Promise<Answer> {

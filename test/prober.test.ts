@@ -1,0 +1,416 @@
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { Connections } from '../src/kubernetes/connections.ts';
+import type { Target } from '../src/kubernetes/kubeconfig.ts';
+import type { ProbeState } from '../src/kubernetes/probe.ts';
+import { type Attempted, attemptOver, type ProbeOutcome, Prober, type ProbeTarget } from '../src/kubernetes/prober.ts';
+import { makeAuthority } from './support/certificates.ts';
+import { StillClock } from './support/clock.ts';
+import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
+
+/** How a cluster of the scripted fleet answers: with a state after some milliseconds, or never. */
+type Behaviour = { state: ProbeState; ms?: number } | 'silent';
+
+/** Milliseconds that the processor is busy with one first contact: 1,000 of them over TLS take a core 3.7 s. */
+const CPU_MS = 3.7;
+
+/** A prober over a fleet that a test scripts, on a clock that stands still until it is moved. */
+function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = () => 0.5) {
+  const clock = new StillClock();
+  const begin = clock.now();
+  const at = () => clock.now() - begin;
+  const attempts: { uid: string; at: number; details: boolean; credentialsVersion: number }[] = [];
+  const delivered: (ProbeOutcome & { at: number })[] = [];
+  const batches: number[] = [];
+  const errors: unknown[] = [];
+  const running = new Set<AbortSignal>();
+  let busyUntil = 0;
+  const fleet = {
+    clock,
+    at,
+    attempts,
+    delivered,
+    batches,
+    errors,
+    behaviours,
+    most: 0,
+    targets: Object.keys(behaviours).map((uid): ProbeTarget => ({ uid, credentialsVersion: 1 })),
+    refuseToStore: false,
+    tries: (uid: string) => attempts.filter((attempt) => attempt.uid === uid).map((attempt) => attempt.at),
+    states: (uid: string) => delivered.filter((outcome) => outcome.uid === uid).map(({ state }) => state),
+    when: (uid: string, state: ProbeState) => delivered.find((o) => o.uid === uid && o.state === state)?.at,
+    change: (uid: string, behaviour: Behaviour) => {
+      behaviours[uid] = behaviour;
+      const others = fleet.targets.filter((target) => target.uid !== uid);
+      const version = fleet.targets.find((target) => target.uid === uid)?.credentialsVersion ?? 0;
+      fleet.targets = [...others, { uid, credentialsVersion: version + 1 }];
+    },
+    remove: (uid: string) => {
+      fleet.targets = fleet.targets.filter((target) => target.uid !== uid);
+    },
+  };
+  const prober = new Prober({
+    clock,
+    random,
+    targets: async () => fleet.targets,
+    attempt: async ({ uid, credentialsVersion }, { details, signal, budgetMs }): Promise<Attempted> => {
+      attempts.push({ uid, at: at(), details, credentialsVersion });
+      running.add(signal);
+      fleet.most = Math.max(fleet.most, [...running].filter(({ aborted }) => !aborted).length);
+      const behaviour = behaviours[uid] ?? 'silent';
+      if (behaviour !== 'silent' && behaviour.ms === undefined) busyUntil = Math.max(busyUntil, at()) + CPU_MS;
+      const ms = behaviour === 'silent' ? budgetMs : (behaviour.ms ?? busyUntil - at());
+      const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      await Promise.race([clock.elapse(Math.min(ms, budgetMs)), aborted]);
+      running.delete(signal);
+      if (behaviour === 'silent' || ms > budgetMs) {
+        const fault = { code: 'TIMED_OUT', message: 'silent' } as const;
+        return { state: 'UNREACHABLE', latencyMs: ms, fault, credentialsVersion };
+      }
+      const { state } = behaviour;
+      return { state, latencyMs: ms, credentialsVersion, ...(details && { version: 'v1.31.0' }) };
+    },
+    store: async (outcomes) => {
+      if (fleet.refuseToStore) throw new Error('the database is away');
+      batches.push(at());
+      delivered.push(...outcomes.map((outcome) => ({ ...outcome, at: at() })));
+    },
+    onError: (error) => errors.push(error),
+  });
+  onTestFinished(() => prober.stop());
+  return Object.assign(fleet, { prober });
+}
+
+/** Numbers from 0 to 1 that are the same each time. */
+function seeded(seed = 1): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state / 2_147_483_647;
+  };
+}
+
+describe('slots', () => {
+  async function firstRound(silent: (index: number) => boolean) {
+    const names = Array.from({ length: 1_000 }, (_, index) => `c${index}`);
+    const fleet = fleetOf(
+      Object.fromEntries(names.map((name, index) => [name, silent(index) ? 'silent' : { state: 'READY' }])),
+    );
+    fleet.prober.start();
+    await fleet.clock.advance(25_000);
+    const first = new Map(fleet.delivered.toReversed().map((outcome) => [outcome.uid, outcome]));
+    const last = (state: ProbeState) =>
+      Math.max(...[...first.values()].filter((outcome) => outcome.state === state).map(({ at }) => at));
+    const named = first.size;
+    return { named, ready: last('READY'), unreachable: last('UNREACHABLE'), most: fleet.most };
+  }
+
+  test('fifty silent clusters of a thousand hold the others up by less than a second, and are named within ten', async () => {
+    const pick = seeded();
+    const silent = new Set<number>();
+    while (silent.size < 50) silent.add(Math.floor(pick() * 1_000));
+    const without = await firstRound(() => false);
+    const withSilent = await firstRound((index) => silent.has(index));
+    expect(without.named).toBe(1_000);
+    expect(withSilent.named).toBe(1_000);
+    expect(withSilent.ready - without.ready).toBeLessThan(1_000);
+    expect(withSilent.unreachable).toBeLessThan(10_000);
+    expect(withSilent.most).toBeLessThanOrEqual(64);
+  });
+
+  test('a hundred and twenty dead ones in front hold nobody up for long, and 64 run at once at most', async () => {
+    const { named, most, ready } = await firstRound((index) => index < 120);
+    expect(named).toBe(1_000);
+    expect(most).toBe(64);
+    expect(ready).toBeLessThan(10_000);
+  });
+
+  test('a cluster that needs four seconds is READY nevertheless', async () => {
+    const fleet = fleetOf({ far: { state: 'READY', ms: 4_000 } });
+    fleet.prober.start();
+    await fleet.clock.advance(4_200);
+    expect(fleet.states('far')).toEqual(['READY']);
+  });
+
+  test('a new cluster does not wait for a hundred that are silent', async () => {
+    const fleet = fleetOf(Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`dead${index}`, 'silent'])));
+    fleet.prober.start();
+    await fleet.clock.advance(60_000);
+    for (let number = 0; number < 20; number += 1) {
+      const uid = `new${number}`;
+      const begin = fleet.at();
+      fleet.change(uid, { state: 'READY' });
+      void fleet.prober.refresh();
+      await fleet.clock.advance(500);
+      expect((fleet.when(uid, 'READY') ?? Infinity) - begin).toBeLessThanOrEqual(120);
+    }
+  });
+
+  test('first contact and changed clusters go before rounds', async () => {
+    const names = Array.from({ length: 500 }, (_, index) => `c${index}`);
+    const fleet = fleetOf(Object.fromEntries(names.map((name) => [name, { state: 'READY' }])));
+    fleet.prober.start();
+    await fleet.clock.advance(20_000);
+    for (const name of names) fleet.behaviours[name] = { state: 'READY', ms: 900 };
+    await fleet.clock.advance(10_500);
+    fleet.change('c7', { state: 'READY' });
+    fleet.change('fresh', { state: 'READY' });
+    const begin = fleet.at();
+    void fleet.prober.refresh();
+    await fleet.clock.advance(1_500);
+    for (const uid of ['c7', 'fresh']) expect(fleet.tries(uid).at(-1)).toBeLessThan(begin + 1_000);
+    expect(names.filter((name) => fleet.tries(name).length < 2).length).toBeGreaterThan(300);
+  });
+});
+
+describe('when', () => {
+  test('a round is every 30 s, more or less by a fifth', async () => {
+    const fleet = fleetOf({ a: { state: 'READY', ms: 0 } }, seeded(7));
+    fleet.prober.start();
+    await fleet.clock.advance(3_600_000);
+    const gaps = fleet.tries('a').flatMap((at, index, all) => (index === 0 ? [] : [at - (all[index - 1] ?? 0)]));
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(24_000);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(36_000);
+    expect(Math.max(...gaps) - Math.min(...gaps)).toBeGreaterThan(6_000);
+  });
+
+  test('a cluster that fails is left alone for 1 to 60 s, longer each time', async () => {
+    const gapsWith = async (random: () => number) => {
+      const fleet = fleetOf({ a: { state: 'UNAUTHORIZED', ms: 0 } }, random);
+      fleet.prober.start();
+      await fleet.clock.advance(200_000);
+      return fleet.tries('a').flatMap((at, index, all) => (index === 0 ? [] : [at - (all[index - 1] ?? 0)]));
+    };
+    expect((await gapsWith(() => 1)).slice(0, 7)).toEqual([2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+    expect((await gapsWith(() => 0)).slice(0, 7)).toEqual(Array(7).fill(1_000));
+  });
+
+  test('one failure of a READY cluster is tried again after 1 s before it counts', async () => {
+    const fleet = fleetOf({ a: { state: 'READY' } });
+    fleet.prober.start();
+    await fleet.clock.advance(1_000);
+    fleet.behaviours.a = { state: 'UNREACHABLE' };
+    await fleet.clock.advance(29_700);
+    expect(fleet.tries('a')).toHaveLength(2);
+    fleet.behaviours.a = { state: 'READY' };
+    await fleet.clock.advance(1_000);
+    expect(fleet.tries('a')).toHaveLength(3);
+    expect(fleet.states('a')).toEqual(['READY', 'READY']);
+    fleet.behaviours.a = { state: 'UNREACHABLE' };
+    await fleet.clock.advance(31_500);
+    expect(fleet.states('a').at(-1)).toBe('UNREACHABLE');
+    const [before = 0, after = 0] = fleet.tries('a').slice(3, 5);
+    expect(after - before).toBeCloseTo(1_000 + CPU_MS, 3);
+  });
+
+  test('the stored state of a READY cluster is doubted only once after a restart, too', async () => {
+    const fleet = fleetOf({ a: { state: 'UNREACHABLE' } });
+    fleet.targets = [{ uid: 'a', credentialsVersion: 1, state: 'READY' }];
+    fleet.prober.start();
+    await fleet.clock.advance(900);
+    expect(fleet.delivered).toEqual([]);
+    await fleet.clock.advance(1_000);
+    expect(fleet.states('a')).toEqual(['UNREACHABLE']);
+  });
+
+  test('any other failure counts at once, and so does any success', async () => {
+    const fleet = fleetOf({ a: { state: 'DEGRADED' } });
+    fleet.prober.start();
+    await fleet.clock.advance(500);
+    fleet.behaviours.a = { state: 'UNREACHABLE' };
+    await fleet.clock.advance(30_000);
+    fleet.behaviours.a = { state: 'READY' };
+    await fleet.clock.advance(2_200);
+    expect(fleet.states('a')).toEqual(['DEGRADED', 'UNREACHABLE', 'READY']);
+  });
+
+  test('version and identity are asked for at first contact, after a failure, and every ten minutes', async () => {
+    const fleet = fleetOf({ a: { state: 'READY', ms: 0 } });
+    fleet.prober.start();
+    await fleet.clock.advance(1_250_000);
+    expect(fleet.attempts.filter(({ details }) => details).map(({ at }) => at)).toEqual([0, 600_000, 1_200_000]);
+    fleet.change('a', { state: 'READY' });
+    await fleet.prober.refresh();
+    expect(fleet.attempts.at(-1)).toMatchObject({ details: true, credentialsVersion: 2 });
+  });
+
+  test('a silent cluster that speaks again is met within its backoff', async () => {
+    const fleet = fleetOf({ a: 'silent' }, () => 1);
+    fleet.prober.start();
+    await fleet.clock.advance(600_000);
+    fleet.behaviours.a = { state: 'READY' };
+    const begin = fleet.at();
+    await fleet.clock.advance(66_000);
+    expect((fleet.when('a', 'READY') ?? Infinity) - begin).toBeLessThanOrEqual(65_100);
+  });
+});
+
+describe('what counts', () => {
+  test('an attempt that ends after an update or a delete delivers nothing', async () => {
+    const fleet = fleetOf({ a: { state: 'UNAUTHORIZED', ms: 500 }, b: { state: 'READY', ms: 500 } });
+    fleet.prober.start();
+    await fleet.clock.advance(400);
+    fleet.change('a', { state: 'READY', ms: 50 });
+    fleet.remove('b');
+    void fleet.prober.refresh();
+    await fleet.clock.advance(2_000);
+    expect(fleet.delivered).toMatchObject([{ uid: 'a', state: 'READY', credentialsVersion: 2 }]);
+    expect(fleet.prober.last('b')).toBeUndefined();
+  });
+
+  test('a change that nobody announces is met within a second', async () => {
+    const fleet = fleetOf({ a: { state: 'READY' } });
+    fleet.prober.start();
+    await fleet.clock.advance(500);
+    fleet.change('a', { state: 'UNAUTHORIZED' });
+    await fleet.clock.advance(1_200);
+    expect(fleet.states('a')).toEqual(['READY', 'UNAUTHORIZED']);
+  });
+
+  test('results leave together, at most 100 ms late', async () => {
+    const names = Array.from({ length: 300 }, (_, index) => `c${index}`);
+    const fleet = fleetOf(
+      Object.fromEntries(names.map((name, index) => [name, { state: 'READY', ms: 5 + (index % 50) }])),
+    );
+    fleet.prober.start();
+    await fleet.clock.advance(2_000);
+    expect(fleet.delivered).toHaveLength(300);
+    const late = fleet.delivered.map(
+      ({ at, observedAt }) => at - (observedAt.getTime() - fleet.clock.now() + fleet.at()),
+    );
+    expect(Math.max(...late)).toBeLessThanOrEqual(100);
+    expect(fleet.batches.length).toBeLessThan(8);
+    expect(fleet.batches[0]).toBeLessThan(10);
+  });
+
+  test('what could not be stored is stored later, the last result of each cluster', async () => {
+    const fleet = fleetOf({ a: { state: 'UNAUTHORIZED' }, b: { state: 'READY' } });
+    fleet.refuseToStore = true;
+    fleet.prober.start();
+    await fleet.clock.advance(1_500);
+    fleet.behaviours.a = { state: 'READY' };
+    await fleet.clock.advance(10_000);
+    expect(fleet.errors.length).toBeGreaterThan(2);
+    fleet.refuseToStore = false;
+    await fleet.clock.advance(1_100);
+    expect(fleet.delivered.map(({ uid, state }) => `${uid} ${state}`).toSorted()).toEqual(['a READY', 'b READY']);
+  });
+
+  test('stopping delivers what was found, ends what runs, and again does nothing', async () => {
+    const fleet = fleetOf({ a: { state: 'READY', ms: 1 }, b: { state: 'READY', ms: 20 }, c: 'silent' });
+    fleet.prober.start();
+    await fleet.clock.advance(50);
+    await Promise.all([fleet.prober.stop(), fleet.prober.stop()]);
+    expect(fleet.delivered.map(({ uid }) => uid)).toEqual(['a', 'b']);
+    const tried = fleet.attempts.length;
+    await fleet.clock.advance(120_000);
+    expect(fleet.attempts).toHaveLength(tried);
+    expect(await fleet.prober.probeNow('a')).toBeUndefined();
+  });
+
+  test('the last finished round is known once every cluster was tried', async () => {
+    const fleet = fleetOf({ a: { state: 'READY', ms: 10 }, b: 'silent' });
+    fleet.prober.start();
+    await fleet.clock.advance(1_000);
+    expect(fleet.prober.roundFinishedAt()).toBeUndefined();
+    await fleet.clock.advance(5_000);
+    expect(fleet.prober.roundFinishedAt()).toEqual(fleet.prober.last('a')?.observedAt);
+  });
+});
+
+describe('asking for one', () => {
+  test('it is tried at once, and all who ask meanwhile share the answer', async () => {
+    const fleet = fleetOf({ a: 'silent' });
+    fleet.prober.start();
+    await fleet.clock.advance(6_500);
+    fleet.behaviours.a = { state: 'READY' };
+    const tried = fleet.attempts.length;
+    const asked = Promise.all([fleet.prober.probeNow('a'), fleet.prober.probeNow('a')]);
+    await fleet.clock.advance(15);
+    expect(await asked).toMatchObject([{ state: 'READY' }, { state: 'READY' }]);
+    expect(fleet.attempts).toHaveLength(tried + 1);
+  });
+
+  test('an attempt that began before is not what they see', async () => {
+    const fleet = fleetOf({ a: 'silent' });
+    fleet.prober.start();
+    await fleet.clock.advance(3_000);
+    fleet.behaviours.a = { state: 'READY' };
+    const asked = fleet.prober.probeNow('a');
+    await fleet.clock.advance(100);
+    expect(await asked).toMatchObject({ state: 'READY', uid: 'a' });
+    await fleet.clock.advance(5_000);
+    expect(fleet.states('a')).toEqual(['READY']);
+  });
+
+  test('a cluster that is not probed gives nothing, also when it goes while it is tried', async () => {
+    const fleet = fleetOf({ a: 'silent' });
+    fleet.prober.start();
+    await fleet.clock.advance(10);
+    expect(await fleet.prober.probeNow('unknown')).toBeUndefined();
+    const asked = fleet.prober.probeNow('a');
+    await fleet.clock.advance(10);
+    fleet.remove('a');
+    await fleet.clock.advance(1_100);
+    expect(await asked).toBeUndefined();
+  });
+
+  test('the first result of many is waited for without trying any twice', async () => {
+    const names = Array.from({ length: 50 }, (_, index) => `c${index}`);
+    const fleet = fleetOf({});
+    fleet.prober.start();
+    await fleet.clock.advance(10);
+    fleet.targets = names.map((uid) => ({ uid, credentialsVersion: 1 }));
+    for (const name of names) fleet.behaviours[name] = { state: 'READY' };
+    const all = Promise.all(names.map((name) => fleet.prober.tried(name)));
+    await fleet.clock.advance(200);
+    expect((await all).every((outcome) => outcome?.version === 'v1.31.0')).toBe(true);
+    expect(fleet.attempts).toHaveLength(50);
+  });
+});
+
+test('over real connections the state of each cluster is its own', async () => {
+  const fine = await standIn(kubernetes());
+  const pretence = {
+    review: [201, { kind: 'SelfSubjectReview', status: { userInfo: { username: 'u' } } }] as [number, unknown],
+  };
+  const changing = await standIn(kubernetes(pretence));
+  const targets: Record<string, Target> = {
+    fine: fine.target(),
+    changing: changing.target(),
+    distrusted: fine.target({ caData: makeAuthority().certificate }),
+    absent: { server: `https://127.0.0.1:${await refusingPort()}`, insecureSkipTlsVerify: false },
+  };
+  const connections = new Connections({
+    policy: { allowLoopback: true },
+    openCredential: async (uid) => {
+      const target = targets[uid];
+      if (!target) throw new Error('no such cluster');
+      return { credentialsVersion: 1, target };
+    },
+  });
+  const list = [...Object.keys(targets), 'broken'].map((uid) => ({ uid, credentialsVersion: 1 }));
+  const stored = new Map<string, ProbeOutcome>();
+  const prober = new Prober({
+    targets: async () => list,
+    attempt: attemptOver(connections),
+    store: async (outcomes) => {
+      for (const outcome of outcomes) stored.set(outcome.uid, outcome);
+    },
+    onError: (error) => {
+      throw error;
+    },
+  });
+  onTestFinished(async () => {
+    await prober.stop();
+    await connections.close();
+  });
+  prober.start();
+  await vi.waitUntil(() => stored.size === list.length, 5_000);
+  expect(stored.get('fine')).toMatchObject({ state: 'READY', version: 'v1.31.0', credentialsVersion: 1 });
+  expect(stored.get('changing')).toMatchObject({ state: 'READY' });
+  expect(stored.get('distrusted')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'WRONG_CA' } });
+  expect(stored.get('absent')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'REFUSED' } });
+  expect(stored.get('broken')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'UNKNOWN' } });
+  pretence.review = [401, { kind: 'Status' }];
+  expect(await prober.probeNow('changing')).toMatchObject({ state: 'UNAUTHORIZED' });
+});

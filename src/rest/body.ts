@@ -7,6 +7,10 @@ const kubeconfig = string.refine(
 );
 const flag = z.boolean({ error: 'must be true or false' });
 
+// What the domain refuses, as the OpenAPI document tells it.
+const NO_NUL = '^[^\\u0000]*$';
+const NO_CONTROL = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$';
+
 /** What a cluster's body may hold; unknown fields are passed over, as Kite does. */
 const clusterFields = {
   name: string.meta({
@@ -31,17 +35,45 @@ const clusterFields = {
   enabled: flag.meta({ description: 'Whether anything is asked of the cluster; true when absent.' }),
 };
 
-export const createBody = z.object(clusterFields).partial().required({ name: true });
+const example = {
+  name: 'demo-cluster',
+  description: 'staging cluster',
+  config: '<kubeconfig>',
+  prometheusURL: 'http://prometheus.monitoring.svc:9090',
+  inCluster: false,
+  isDefault: true,
+};
 
-export const updateBody = z.object(clusterFields).partial();
+export const createBody = z
+  .object(clusterFields)
+  .partial()
+  .extend({
+    name: clusterFields.name.meta({ ...clusterFields.name.meta(), minLength: 1, allOf: [{ pattern: '\\S' }] }),
+  })
+  .meta({ examples: [example] });
+
+export const updateBody = z
+  .object(clusterFields)
+  .partial()
+  .meta({ examples: [{ description: 'the staging cluster of the shop' }] });
 
 export const importBody = z
   .object({
-    config: kubeconfig.meta({ description: 'The kubeconfig: each of its contexts becomes a cluster.' }),
+    config: kubeconfig.meta({
+      description: 'The kubeconfig: each of its contexts becomes a cluster.',
+      pattern: NO_NUL,
+    }),
     inCluster: flag.meta({ description: 'Makes the one cluster `in-cluster` instead.' }),
   })
   .partial()
-  .refine(({ config, inCluster }) => inCluster || config, 'config is required when inCluster is false');
+  .refine(({ config, inCluster }) => inCluster || config, 'config is required when inCluster is false')
+  .meta({
+    anyOf: [
+      { required: ['config'], properties: { config: { minLength: 1 } } },
+      { required: ['inCluster'], properties: { inCluster: { const: true } } },
+    ],
+    examples: [{ config: '<kubeconfig>', inCluster: false }],
+  });
 
 type Fields = z.ZodObject;
 

@@ -1,23 +1,22 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ASSETS } from './graphiql/assets.ts';
 import type { GraphiQL } from './graphiql/page.ts';
+import type { OpenApiPages } from './openapi-page.ts';
 import { REST } from './surface.ts';
 
 type Send = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
-
-let loading: Promise<GraphiQL> | undefined;
 
 /** How a page, or what a page needs, is sent; undefined for every other request. Pages are the same for everybody. */
 export function pageFor({ method, headers }: IncomingMessage, path: string): Send | undefined {
   if (method !== 'GET' && method !== 'HEAD') return undefined;
   if (path === '/') return (_request, response) => void response.writeHead(302, { Location: '/graphql' }).end();
-  if (path === '/graphql') return headers.accept?.includes('text/html') ? sendGraphiQL : undefined;
+  if (path === '/graphql') {
+    if (!headers.accept?.includes('text/html')) return undefined;
+    return async (...exchange) => (await graphiql()).page.send(...exchange);
+  }
+  if (path === '/openapi') return async (...exchange) => (await openApi()).page.send(...exchange);
+  if (path === '/openapi.json') return async (...exchange) => (await openApi()).document.send(...exchange);
   return path.startsWith(ASSETS) ? sendAsset(path.slice(ASSETS.length)) : undefined;
-}
-
-async function sendGraphiQL(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { page } = await graphiql();
-  await page.send(request, response);
 }
 
 function sendAsset(name: string): Send {
@@ -28,13 +27,18 @@ function sendAsset(name: string): Send {
   };
 }
 
-// At the first visit, never at start: it costs 107 ms and 40 MB.
-function graphiql(): Promise<GraphiQL> {
-  loading ??= import('./graphiql/page.ts')
-    .then(({ loadGraphiQL }) => loadGraphiQL())
-    .catch((error: unknown) => {
+// At the first visit, never at start: GraphiQL costs 107 ms and 40 MB.
+const graphiql = once<GraphiQL>(async () => (await import('./graphiql/page.ts')).loadGraphiQL());
+const openApi = once<OpenApiPages>(async () => (await import('./openapi-page.ts')).loadOpenApi());
+
+/** Loads once; a failed load is forgotten, so that the next visitor tries again. */
+function once<T>(load: () => Promise<T>): () => Promise<T> {
+  let loading: Promise<T> | undefined;
+  return () => {
+    loading ??= load().catch((error: unknown) => {
       loading = undefined;
       throw error;
     });
-  return loading;
+    return loading;
+  };
 }

@@ -1,0 +1,156 @@
+import { z } from 'zod';
+import about from '../../package.json' with { type: 'json' };
+import { errorResult } from './results.ts';
+import { ROWS } from './routes.ts';
+
+/** A refusal or a fault: the status, the sentence as an example, and when it comes. */
+type Told = readonly [status: number, error: string, when: string];
+
+interface DescribedRow {
+  readonly method: string;
+  readonly path: string;
+  readonly operationId: string;
+  readonly summary: string;
+  readonly description?: string;
+  readonly body?: z.ZodType;
+  readonly status: number;
+  readonly result: z.ZodType;
+  readonly refusals: readonly Told[];
+}
+
+/** What any row may answer. */
+const ALWAYS: readonly Told[] = [
+  [401, 'Invalid or expired token', 'There are no credentials, or the session is over.'],
+  [401, 'Invalid API key', 'The API key is unknown, revoked, expired, disabled or malformed.'],
+  [403, 'Admin role required', 'The caller is known and does not hold the role admin.'],
+  [
+    421,
+    'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS',
+    'The request is for a host name that is not served.',
+  ],
+  [500, 'Something went wrong on our side; the log has it under this request id', 'A fault of the server.'],
+  [503, 'The database cannot be used right now: try again later', 'The database is not available.'],
+];
+
+/** What a row with a body may answer. */
+const WITH_BODY: readonly Told[] = [
+  [400, 'the body is not valid JSON', 'The body is no JSON, or no JSON object.'],
+  [413, 'the body is too large', 'The body is larger than 4 MiB, or MAX_BODY.'],
+  [
+    415,
+    'the body must be application/json',
+    'Without an API key the body must be application/json; with one any type will do, but the encoding must be one that is known.',
+  ],
+];
+
+const ID = {
+  name: 'id',
+  in: 'path',
+  required: true,
+  description: 'The id of the cluster.',
+  schema: { type: 'integer', minimum: 1, maximum: 2 ** 31 - 1 },
+  example: 1,
+};
+
+/** The OpenAPI 3.1 document of the REST surface, generated from its table of rows. */
+export function openApiDocument() {
+  const paths: Record<string, Record<string, Operation>> = {};
+  for (const row of ROWS as unknown as DescribedRow[]) {
+    const path = row.path.replace(':id', '{id}');
+    paths[path] = { ...paths[path], [row.method]: operation(row) };
+  }
+  return {
+    openapi: '3.1.1',
+    info: {
+      title: 'Kitestring',
+      version: about.version,
+      summary: about.description,
+      description:
+        'The routes that Kite documents for cluster management. Every route needs an admin. The collection answers with and without its trailing slash; unknown fields of a body are ignored, and known ones are read in any letter case. What GraphQL knows besides is at /graphql.',
+      license: { name: about.license, identifier: about.license },
+    },
+    servers: [{ url: '/' }],
+    security: [{ apiKey: [] }],
+    tags: [{ name: 'clusters', description: 'The registry of Kubernetes clusters.' }],
+    paths,
+    components: {
+      schemas: { Error: jsonSchema(errorResult, 'output') },
+      securitySchemes: {
+        apiKey: {
+          type: 'apiKey',
+          in: 'header',
+          name: 'Authorization',
+          description: 'An API key, `kite<id>-<secret>`, with or without `Bearer` before it.',
+        },
+      },
+    },
+  };
+}
+
+export type OpenApiDocument = ReturnType<typeof openApiDocument>;
+export type Operation = ReturnType<typeof operation>;
+
+export interface Media {
+  readonly schema: Schema | { readonly $ref: string };
+  readonly examples?: Readonly<Record<string, { readonly value: unknown }>>;
+}
+
+interface Response {
+  readonly description: string;
+  readonly content?: Readonly<Record<'application/json', Media>>;
+}
+
+function operation(row: DescribedRow) {
+  const refusals = [...row.refusals, ...(row.body ? WITH_BODY : []), ...ALWAYS];
+  const byStatus = Map.groupBy(refusals, ([status]) => status);
+  const errors = [...byStatus].sort(([left], [right]) => left - right);
+  const responses: Record<string, Response> = {
+    [row.status]: { description: 'Done.', content: json(jsonSchema(row.result, 'output')) },
+    ...(row.method === 'get' ? { 304: { description: 'What `If-None-Match` names is what stands.' } } : {}),
+    ...Object.fromEntries(errors.map(([status, told]) => [status, errorResponse(told)])),
+  };
+  return {
+    operationId: row.operationId,
+    tags: ['clusters'],
+    summary: row.summary,
+    ...(row.description ? { description: row.description } : {}),
+    ...(row.path.includes(':id') ? { parameters: [ID] } : {}),
+    ...(row.body ? { requestBody: { required: true, content: json(jsonSchema(row.body, 'input')) } } : {}),
+    responses,
+  };
+}
+
+function errorResponse(told: readonly Told[]): Response {
+  return {
+    description: told.map(([, , when]) => when).join(' '),
+    content: {
+      'application/json': {
+        schema: { $ref: '#/components/schemas/Error' },
+        examples: Object.fromEntries(told.map(([, error], index) => [`example${index + 1}`, { value: { error } }])),
+      },
+    },
+  };
+}
+
+function json(schema: Schema): Record<'application/json', { schema: Schema }> {
+  return { 'application/json': { schema } };
+}
+
+export type Schema = z.core.JSONSchema.BaseSchema;
+
+function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Schema {
+  const { $schema, ...described } = z.toJSONSchema(schema, {
+    io,
+    override: ({ jsonSchema: found }) => {
+      if (io === 'input') admitNull(found);
+    },
+  });
+  return described;
+}
+
+/** A field that may be absent may be null, which means the same. */
+function admitNull({ properties = {}, required = [] }: Schema): void {
+  for (const [name, field] of Object.entries(properties))
+    if (typeof field === 'object' && typeof field.type === 'string' && !required.includes(name))
+      Object.assign(field, { type: [field.type, 'null'] });
+}

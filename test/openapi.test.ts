@@ -1,0 +1,106 @@
+import { Validator } from '@seriousme/openapi-schema-validator';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { OpenApiDocument } from '../src/rest/openapi.ts';
+import { errorResult } from '../src/rest/results.ts';
+import { ROWS } from '../src/rest/routes.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { openChromium, openWindow } from './support/chromium.ts';
+
+let app: TestApp;
+let browser: Browser;
+
+beforeAll(async () => {
+  [app, browser] = await Promise.all([startApp(), openChromium()]);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await app?.close();
+});
+
+async function served(): Promise<OpenApiDocument> {
+  return (await app.rest('GET', '/openapi.json', undefined, {})).body;
+}
+
+const pathOf = ({ path }: { path: string }) => path.replace(':id', '{id}');
+
+test('anybody may read the document, and it is one of OpenAPI 3.1', async () => {
+  const { status, headers } = await app.rest('GET', '/openapi.json', undefined, {});
+  expect([status, headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8']);
+  const validator = new Validator();
+  expect(await validator.validate({ ...(await served()) })).toEqual({ valid: true });
+  expect(validator.version).toBe('3.1');
+});
+
+test('it describes each row, and nothing else', async () => {
+  const { paths } = await served();
+  const described = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { operationId }]) => [method, path, operationId]),
+  );
+  expect(described.sort()).toEqual(ROWS.map((row) => [row.method, pathOf(row), row.operationId]).sort());
+});
+
+test('every field of a body stands in it, and the optional ones may be null', async () => {
+  const { paths } = await served();
+  for (const row of ROWS) {
+    const schema = paths[pathOf(row)]?.[row.method]?.requestBody?.content['application/json'].schema;
+    expect(Object.keys(schema?.properties ?? {})).toEqual(Object.keys(row.body?.shape ?? {}));
+    for (const [name, field] of Object.entries(schema?.properties ?? {}))
+      expect([name, [Object(field).type].flat().includes('null')]).toEqual([name, !schema?.required?.includes(name)]);
+  }
+});
+
+test('the sentences of refusals are what a caller gets, under the status that is told', async () => {
+  const told = async (operationId: string, { status, body }: { status: number; body: unknown }) => {
+    const row = ROWS.find((one) => one.operationId === operationId);
+    if (!row) throw new Error(operationId);
+    const response = Object((await served()).paths[pathOf(row)]?.[row.method]?.responses)[status];
+    const examples = Object.values(response.content['application/json'].examples);
+    expect(examples, `${operationId} ${status}`).toContainEqual({ value: errorResult.parse(body) });
+  };
+  await told('listClusters', await app.rest('GET', CLUSTERS, undefined, {}));
+  await told('listClusters', await app.rest('GET', CLUSTERS, undefined, { Authorization: 'kite9-nobody' }));
+  await told('listClusters', await app.rest('GET', CLUSTERS, undefined, { Authorization: app.nobody }));
+  await told('importClusters', await app.rest('POST', `${CLUSTERS}import`, {}));
+  const { body: made } = await app.rest('POST', CLUSTERS, { name: 'one', isDefault: true });
+  await told('importClusters', await app.rest('POST', `${CLUSTERS}import`, { inCluster: true }));
+  await told('createCluster', await app.rest('POST', CLUSTERS, { name: 'one' }));
+  await told('createCluster', await app.rest('POST', CLUSTERS, {}));
+  await told('createCluster', await app.rest('POST', CLUSTERS, 'no JSON'));
+  await told('createCluster', await app.rest('POST', CLUSTERS, 'x'.repeat(app.config.maxBody + 1)));
+  await told('updateCluster', await app.rest('PUT', `${CLUSTERS}0`, {}));
+  await told('updateCluster', await app.rest('PUT', `${CLUSTERS}999`, {}));
+  await told('updateCluster', await app.rest('PUT', `${CLUSTERS}${made.id}`, { isDefault: 1 }));
+  await told('deleteCluster', await app.rest('DELETE', `${CLUSTERS}${made.id}`));
+  await told('deleteCluster', await app.rest('DELETE', `${CLUSTERS}999`));
+});
+
+test('what the rows answer is what the document says', async () => {
+  const own = await startApp();
+  try {
+    const { body: imported } = await own.rest('POST', `${CLUSTERS}import`, { inCluster: true });
+    const { body: created } = await own.rest('POST', CLUSTERS, { name: 'demo-cluster', config: 'no kubeconfig' });
+    const { body: updated } = await own.rest('PUT', `${CLUSTERS}${created.id}`, { enabled: true });
+    const { body: listed } = await own.rest('GET', CLUSTERS);
+    const { body: deleted } = await own.rest('DELETE', `${CLUSTERS}${created.id}`);
+    const answers = { listClusters: listed, createCluster: created, updateCluster: updated, deleteCluster: deleted };
+    for (const { operationId, result } of ROWS) {
+      const answer = Object({ ...answers, importClusters: imported })[operationId];
+      expect(result.safeParse(answer).data, operationId).toEqual(answer);
+    }
+  } finally {
+    await own.close();
+  }
+});
+
+test('the page tells every operation, needs nothing from elsewhere, and the console is clean', async () => {
+  await using visit = await openWindow(browser);
+  await visit.page.goto(`${app.url}/openapi`);
+  for (const { operationId, summary } of ROWS) expect(await visit.page.innerText(`#${operationId}`)).toContain(summary);
+  expect(await visit.page.evaluate(`getComputedStyle(document.querySelector('pre')).overflowX`)).toBe('auto');
+  expect(visit.complaints).toEqual([]);
+  expect(visit.asked).toEqual([`${app.url}/openapi`]);
+  const { headers } = await app.rest('GET', '/openapi', undefined, {});
+  expect(headers.get('content-security-policy')).toContain("frame-ancestors 'none'");
+});

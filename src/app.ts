@@ -16,8 +16,9 @@ import type { Services } from './graphql/context.ts';
 import { createGraphQL } from './graphql/yoga.ts';
 import type { Logger } from './log.ts';
 import { createRest } from './rest/router.ts';
-import { createHttpServer, maskFor } from './server/http.ts';
+import { createHttpServer, createMetricsServer, maskFor } from './server/http.ts';
 import { listen } from './server/listen.ts';
+import { Metrics } from './server/metrics.ts';
 import { openDatabase } from './storage/database.ts';
 import { loadKeyRing } from './storage/key-file.ts';
 import { News } from './storage/news.ts';
@@ -27,6 +28,7 @@ import { Seal } from './storage/seal.ts';
 export interface Domain extends Services {
   readonly apiKeys: ApiKeys;
   readonly seal: Seal;
+  readonly metrics: Metrics;
   readonly close: () => Promise<void>;
 }
 
@@ -45,10 +47,14 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const registry = { database, seal, policy: config.policy, now };
     const news = new News(database);
     const statuses = new Statuses({ database, replica: hostname() });
-    const fleet = new Fleet({ registry, statuses, news, inCluster: config.inCluster, log });
+    const metrics = new Metrics();
+    const onProbe = (state: string, latencyMs: number) => metrics.probe(state, latencyMs);
+    const fleet = new Fleet({ registry, statuses, news, inCluster: config.inCluster, log, onProbe });
+    metrics.follow({ clusters: () => statuses.sample(), connections: () => fleet.connections });
     return {
       database,
       seal,
+      metrics,
       apiKeys: new ApiKeys({ database, now }),
       clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database }),
@@ -81,6 +87,7 @@ export async function serve(config: Config, log: Logger, domain: Domain): Promis
     ending: ending.signal,
     config,
     log,
+    metrics: domain.metrics,
     apiKeys: domain.apiKeys,
     services: domain,
     graphql: createGraphQL({ log }),
@@ -91,8 +98,14 @@ export async function serve(config: Config, log: Logger, domain: Domain): Promis
   return {
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     close: async () => {
+      ending.abort();
       await stop();
       await domain.close();
     },
   };
+}
+
+/** Serves the metrics on their own address; gives what ends that. */
+export async function serveMetrics(config: Config, log: Logger, { metrics }: Domain): Promise<() => Promise<void>> {
+  return listen(createMetricsServer(metrics, log), config.metrics, 'METRICS_HOST', 'METRICS_PORT');
 }

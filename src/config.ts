@@ -88,6 +88,12 @@ export const VARIABLES = {
     about: 'Whether a kubeconfig may say insecure-skip-tls-verify.',
   },
   ALLOW_TARGET_PROXY: { default: 'false', schema: flag, about: 'Whether a kubeconfig may name a proxy-url.' },
+  METRICS_HOST: { default: '127.0.0.1', schema: z.string().min(1), about: 'Address of the metrics for Prometheus.' },
+  METRICS_PORT: {
+    default: '9464',
+    schema: integer(0, 65_535),
+    about: 'Port of the metrics; 0 turns it off, and leaves `/metrics` on the main port for an admin key.',
+  },
   LOG_LEVEL: {
     default: 'info',
     schema: z.enum(['debug', 'info', 'warn', 'error', 'silent'], {
@@ -135,6 +141,11 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     allowedOrigins: read('ALLOWED_ORIGINS'),
     allowedHosts: read('ALLOWED_HOSTS'),
     maxBody: read('MAX_BODY'),
+    metrics: Object.freeze({
+      host: read('METRICS_HOST'),
+      port: read('METRICS_PORT'),
+      asked: given(environment, 'METRICS_PORT') !== undefined,
+    }),
     logLevel: read('LOG_LEVEL'),
     // Set by the kubelet in every pod; not ours to document.
     inCluster: { host: environment.KUBERNETES_SERVICE_HOST, port: environment.KUBERNETES_SERVICE_PORT },

@@ -1,6 +1,6 @@
 import { open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type App, type Domain, openDomain, serve } from './app.ts';
+import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts';
 import type { Config } from './config.ts';
 import { systemCaller } from './domain/access/viewer.ts';
 import { DomainError } from './domain/errors.ts';
@@ -14,15 +14,33 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
     await declareKeys(config, log, domain, terminal);
     if (config.importKubeconfig) await importKubeconfig(config.importKubeconfig, log, domain);
     const app = await serve(config, log, domain);
+    const stopMetrics = await startMetrics(config, log, domain);
     domain.fleet.start();
     log.info(
       { url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
       'Kitestring listens',
     );
-    return app;
+    return {
+      url: app.url,
+      close: async () => {
+        await Promise.all([stopMetrics(), app.close()]);
+      },
+    };
   } catch (error) {
     await domain.close();
     throw error;
+  }
+}
+
+/** A port that nobody asked for may be another Kitestring's: that costs the metrics there, and not the start. */
+async function startMetrics(config: Config, log: Logger, domain: Domain): Promise<() => Promise<void>> {
+  if (config.metrics.port === 0) return async () => {};
+  try {
+    return await serveMetrics(config, log, domain);
+  } catch (error) {
+    if (config.metrics.asked || !(error instanceof StartupError)) throw error;
+    log.warn({ reason: error.message }, 'the metrics are on the main port alone');
+    return async () => {};
   }
 }
 

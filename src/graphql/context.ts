@@ -32,8 +32,8 @@ export interface Context extends Services {
   readonly signal: AbortSignal;
   /** The caller as the credentials of the request are worth at another value of the access counter. */
   readonly askAgain: (access: number) => Promise<Caller>;
-  /** Set by the execution: whether the answer may be kept for as long as the counters stand, and whether the clock decided. */
-  readonly answer: { mayBeKept: boolean; readsClock?: boolean };
+  /** Set by the execution: whether the answer may be kept for as long as the counters stand, whether the clock decided, and which root field was asked for. */
+  readonly answer: { mayBeKept: boolean; readsClock?: boolean; operation?: string };
   /** What this document may still ask of clusters. */
   readonly liveBudget: LiveBudget;
 }

@@ -29,3 +29,10 @@ function selectsNew(document: DocumentNode): boolean {
   });
   return found;
 }
+
+/** The operation's kind and its first root field, such as `query clusters`: the schema bounds how many there are. */
+export function rootFieldOf(document: DocumentNode, operationName: string | null | undefined): string {
+  const operation = getOperationAST(document, operationName);
+  const field = operation?.selectionSet.selections.find((selection) => selection.kind === Kind.FIELD);
+  return `${operation?.operation ?? 'query'} ${field?.name.value ?? 'fragment'}`;
+}

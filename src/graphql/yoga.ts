@@ -6,7 +6,7 @@ import { maskError } from './errors.ts';
 import { withoutValue } from './fault.ts';
 import { limitIntrospection } from './introspection.ts';
 import { schema } from './schema.ts';
-import { readsStoredFields } from './stored.ts';
+import { readsStoredFields, rootFieldOf } from './stored.ts';
 
 /** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
 const MAX_TOKENS = 2_000;
@@ -34,6 +34,7 @@ function keepStored(): Plugin<Context> {
   return {
     onExecute({ args: { document, operationName, contextValue } }) {
       const { answer } = contextValue as Context;
+      answer.operation = rootFieldOf(document, operationName);
       return {
         onExecuteDone({ result }) {
           const whole = typeof result === 'object' && !(Symbol.asyncIterator in result) && !result.errors;

@@ -66,6 +66,11 @@ export class Connections {
     return entry.live;
   }
 
+  /** Clusters that have a connection now. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
   /** Ends the connection of a cluster that was disabled or deleted. */
   async end(uid: string): Promise<void> {
     const entry = this.#entries.get(uid);

@@ -94,14 +94,22 @@ export function chooseContext(reading: KubeconfigReading, name?: string): Contex
 export type CredentialKind = 'TOKEN' | 'CLIENT_CERTIFICATE' | 'TOKEN_AND_CERTIFICATE' | 'NONE';
 
 /** Tells the kind of a target's credential and when the first part of it ends, where that can be read from it. */
-export function describeCredential(target: Target): { kind: CredentialKind; expiresAt?: Date } {
-  const { token, clientCertificate } = target;
-  const certificates = clientCertificate ? (readCertificates(clientCertificate.certificate) ?? []) : [];
-  const ends = certificates.map((certificate) => certificate.validToDate.getTime());
+export function describeCredential(target: Target): { kind: CredentialKind; expiresAt?: Date; caExpiresAt?: Date } {
+  const { token, clientCertificate, caData } = target;
+  const ends = clientCertificate ? endsOf(clientCertificate.certificate) : [];
   const tokenEnd = token === undefined ? undefined : tokenExpiry(token);
   if (tokenEnd !== undefined) ends.push(tokenEnd);
-  const kind = kindOf(target);
-  return ends.length === 0 ? { kind } : { kind, expiresAt: new Date(Math.min(...ends)) };
+  const caEnds = caData === undefined ? [] : endsOf(caData);
+  return {
+    kind: kindOf(target),
+    ...(ends.length === 0 ? {} : { expiresAt: new Date(Math.min(...ends)) }),
+    // A bundle holds the old and the new authority side by side while one takes over from the other.
+    ...(caEnds.length === 0 ? {} : { caExpiresAt: new Date(Math.max(...caEnds)) }),
+  };
+}
+
+function endsOf(pem: string): number[] {
+  return (readCertificates(pem) ?? []).map((certificate) => certificate.validToDate.getTime());
 }
 
 function kindOf({ token, clientCertificate }: Target): CredentialKind {

@@ -26,7 +26,7 @@ const clusterFields = {
   prometheusURL: string.meta({
     description: 'Where its Prometheus answers: http or https, no user info; empty for none.',
     maxLength: 2048,
-    format: 'uri-reference',
+    pattern: '^(https?://.+)?$',
   }),
   inCluster: flag.meta({
     description: 'By the service account of the pod that Kitestring runs in; `config` is then passed over.',
@@ -69,7 +69,7 @@ export const importBody = z
   .refine(({ config, inCluster }) => inCluster || config, 'config is required when inCluster is false')
   .meta({
     anyOf: [
-      { required: ['config'], properties: { config: { minLength: 1 } } },
+      { required: ['config'], properties: { config: { type: 'string', minLength: 1 } } },
       { required: ['inCluster'], properties: { inCluster: { const: true } } },
     ],
     examples: [{ config: '<kubeconfig>', inCluster: false }],

@@ -36,7 +36,7 @@ export interface RestAnswer {
 }
 
 export interface Rest {
-  /** Answers any request under /api. The server has authenticated the caller and left the context in `response.locals`. */
+  /** Answers any request under /api. The server has authenticated the caller and left in `response.locals` the context, and whom to tell the route. */
   readonly handle: Express;
   /** How a GET of this path is answered without a request at hand; undefined for a path that is none. */
   readonly reader: (path: string) => ((context: Context) => Promise<RestAnswer>) | undefined;
@@ -81,6 +81,7 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
       app[row.method](
         path,
         (_request, response, next) => {
+          response.locals.route(`${row.method.toUpperCase()} ${row.path}`);
           authorize(contextOf(response).caller, row.action);
           next();
         },

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from '../log.ts';
 import type { Answer } from './kept.ts';
+import type { Metrics } from './metrics.ts';
 import { corsHeaders } from './origin.ts';
 
 /** One request and its response: its id, the headers that every answer has, and its line in the log. */
@@ -10,13 +11,15 @@ export class Exchange {
   readonly response: ServerResponse;
   readonly requestId = randomUUID();
   readonly path: string;
+  /** What the metrics count it as: a REST route or a GraphQL root field. */
+  operation = 'other';
   /** Names and values in turn, as `writeHead` takes them without a look at each. */
   readonly #headers: string[];
 
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    { log, allowedOrigins }: { log: Logger; allowedOrigins: readonly string[] },
+    { log, metrics, allowedOrigins }: { log: Logger; metrics: Metrics; allowedOrigins: readonly string[] },
   ) {
     this.request = request;
     this.response = response;
@@ -31,7 +34,7 @@ export class Exchange {
     ];
     if (allowedOrigins.length === 0) this.#headers.push('Vary', 'Authorization, Cookie, Accept');
     else this.#headers.push('Vary', 'Authorization, Cookie, Accept, Origin', ...corsHeaders(request, allowedOrigins));
-    this.#logWhenClosed(log);
+    this.#tellWhenClosed(log, metrics);
   }
 
   /** Sets the headers of every answer on the response, for whoever writes it by other means than `send`. */
@@ -42,8 +45,9 @@ export class Exchange {
   }
 
   /** Sends an answer; a GET that may be kept carries its hash, and one who has those bytes already gets none. */
-  send({ status, headers, bytes, kept }: Answer): void {
+  send({ status, headers, bytes, kept, operation }: Answer): void {
     const { request, response } = this;
+    if (operation !== undefined) this.operation = operation;
     const common = this.#headers;
     if (kept && request.method === 'GET') {
       common.push('ETag', kept.etag, 'Cache-Control', 'private, no-cache');
@@ -64,11 +68,12 @@ export class Exchange {
     return closed.signal;
   }
 
-  #logWhenClosed(log: Logger): void {
+  #tellWhenClosed(log: Logger, metrics: Metrics): void {
     const { request, response, requestId, path } = this;
     const began = performance.now();
     response.once('close', () => {
       const ms = Math.round((performance.now() - began) * 100) / 100;
+      metrics.request(this.operation, response.statusCode, ms);
       const line = { requestId, method: request.method, path, status: response.statusCode, ms };
       log.info(response.writableFinished ? line : { ...line, aborted: true }, 'request');
     });

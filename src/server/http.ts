@@ -1,20 +1,23 @@
 import { createServer, type Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import type { ApiKeys } from '../domain/access/api-keys.ts';
+import { authorize } from '../domain/access/permissions.ts';
 import type { Viewer } from '../domain/access/viewer.ts';
 import { LiveBudget } from '../domain/clusters/live.ts';
 import { domainErrorOf } from '../domain/errors.ts';
 import type { Context, Services } from '../graphql/context.ts';
-import { maskError } from '../graphql/errors.ts';
+import { ERRORS, maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Logger } from '../log.ts';
 import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
-import { jsonAnswer, sendJson } from './answer.ts';
+import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
 import { authenticate } from './authenticate.ts';
 import { Exchange } from './exchange.ts';
 import { askGraphQL, isStream, passStream, readRaw, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
 import { type Computed, KeptAnswers } from './kept.ts';
+import type { Metrics } from './metrics.ts';
 import { crossSiteRefusal, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
 import { questionOf } from './question.ts';
@@ -27,6 +30,7 @@ export interface ServerOptions {
   readonly services: Services;
   readonly graphql: ReturnType<typeof createGraphQL>;
   readonly rest: Rest;
+  readonly metrics: Metrics;
   /** Aborted when the server ends: streams end with it. */
   readonly ending: AbortSignal;
 }
@@ -38,11 +42,13 @@ interface Asker {
 }
 
 const NOT_OUR_HOST = 'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS';
+/** How long /readyz waits for the database: kubelets give a probe a second or more. */
+const READY_MS = 3_000;
 const BROKEN = 'Something went wrong on our side; the log has it under this request id';
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
 export function createHttpServer(options: ServerOptions): Server {
-  const { config, log, apiKeys, services, graphql, rest, ending } = options;
+  const { config, log, apiKeys, services, graphql, rest, metrics, ending } = options;
   const kept = new KeptAnswers();
   const isOurs = ourHosts(config);
   const { allowedOrigins, loopback, maxBody } = config;
@@ -59,6 +65,7 @@ export function createHttpServer(options: ServerOptions): Server {
     if (page) return page(request, exchange.prepare());
     if (path === '/healthz') return sendJson(exchange.prepare(), 200, { status: 'ok' });
     if (path === '/readyz') return answerReadiness(exchange);
+    if (path === '/metrics') return answerMetrics(exchange);
     if (!surface) return REST.refuse(exchange.prepare(), 404, 'not found');
 
     const counters = services.database.counters();
@@ -99,12 +106,15 @@ export function createHttpServer(options: ServerOptions): Server {
     const read = request.method === 'GET' ? rest.reader(path) : undefined;
     if (!read) {
       const context = contextOf(exchange, asker, { unlimited: true });
-      rest.handle(request, Object.assign(exchange.prepare(), { locals: { context } }) as never);
+      const route = (operation: string) => {
+        exchange.operation = operation;
+      };
+      rest.handle(request, Object.assign(exchange.prepare(), { locals: { context, route } }) as never);
       return;
     }
     return answerKept(exchange, asker, '', async () => {
       const { status, body } = await read(contextOf(exchange, asker, { unlimited: true }));
-      return { answer: jsonAnswer(status, body), keep: status === 200 };
+      return { answer: { ...jsonAnswer(status, body), operation: `GET ${path}` }, keep: status === 200 };
     });
   }
 
@@ -120,7 +130,8 @@ export function createHttpServer(options: ServerOptions): Server {
     return answerKept(exchange, asker, body.toString('latin1'), async () => {
       const context = contextOf(exchange, asker, { unlimited: false });
       const answer = await wholeAnswer(await askGraphQL(graphql, { request, body, context }));
-      return { answer, keep: answer.status === 200 && context.answer.mayBeKept };
+      const { mayBeKept, operation } = context.answer;
+      return { answer: { ...answer, operation }, keep: answer.status === 200 && mayBeKept };
     });
   }
 
@@ -134,9 +145,19 @@ export function createHttpServer(options: ServerOptions): Server {
     exchange.send(kept.find(counters, question) ?? (await kept.compute(counters, question, compute)));
   }
 
+  /** The metrics, for whoever may read every cluster; without a key they are on a port of their own. */
+  async function answerMetrics(exchange: Exchange): Promise<void> {
+    const { access } = services.database.counters();
+    const who = await authenticate(exchange.request, { apiKeys, access, loopback });
+    if (!who.viewer) return REST.refuse(exchange.prepare(), 401, who.problem ?? 'Invalid or expired token');
+    authorize({ viewer: who.viewer }, 'metrics.read');
+    await sendMetrics(metrics, exchange.prepare());
+  }
+
   async function answerReadiness(exchange: Exchange): Promise<void> {
     try {
-      await services.database.check();
+      // A check waits for its turn among the writers; whoever asks wants to know within their own patience.
+      await Promise.race([services.database.check(), tooLate(READY_MS)]);
       sendJson(exchange.prepare(), 200, { status: 'ok' });
     } catch (error) {
       log.error({ err: error }, 'the database is not available');
@@ -147,19 +168,38 @@ export function createHttpServer(options: ServerOptions): Server {
   function answerFault(exchange: Exchange, error: unknown): void {
     const { response, requestId, path } = exchange;
     if (response.destroyed) return;
-    const unavailable = domainErrorOf(error);
-    if (!unavailable) log.error({ err: error, requestId }, 'a request failed');
+    const refusal = domainErrorOf(error);
+    if (!refusal) log.error({ err: error, requestId }, 'a request failed');
     if (response.headersSent) response.destroy();
-    else (surfaceOf(path) ?? REST).refuse(exchange.prepare(), unavailable ? 503 : 500, unavailable?.message ?? BROKEN);
+    else {
+      const status = refusal ? ERRORS[refusal.code].status : 500;
+      (surfaceOf(path) ?? REST).refuse(exchange.prepare(), status, refusal?.message ?? BROKEN);
+    }
   }
 
   return createServer({ requestTimeout: 60_000, headersTimeout: 30_000 }, (request, response) => {
-    const exchange = new Exchange(request, response, { log, allowedOrigins });
+    const exchange = new Exchange(request, response, { log, metrics, allowedOrigins });
     handle(exchange).catch((error: unknown) => answerFault(exchange, error));
   });
+}
+
+async function tooLate(ms: number): Promise<never> {
+  await sleep(ms, undefined, { ref: false });
+  throw new Error('the database did not answer in time');
 }
 
 /** Masks an error for the REST surface as GraphQL does for its own. */
 export function maskFor(log: Logger) {
   return (error: unknown, context: Context) => maskError(error, { log, requestId: context.caller.requestId });
+}
+
+/** The metrics on an address of their own, for a Prometheus that has no key. */
+export function createMetricsServer(metrics: Metrics, log: Logger): Server {
+  return createServer((request, response) => {
+    if (request.method !== 'GET' || request.url !== '/metrics') return REST.refuse(response, 404, 'not found');
+    sendMetrics(metrics, response).catch((error: unknown) => {
+      log.error({ err: error }, 'the metrics cannot be read');
+      REST.refuse(response, 503, 'the metrics cannot be read now');
+    });
+  });
 }

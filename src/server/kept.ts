@@ -6,6 +6,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: readonly string[];
   readonly bytes: Buffer;
+  /** What the metrics count it as. */
+  readonly operation?: string | undefined;
   /** Only of an answer that may be kept: a hash of the bytes, and their text where that goes out faster. */
   readonly kept?: { readonly etag: string; readonly text?: string };
 }

@@ -14,6 +14,8 @@ const SWEEP_MS = 50;
 export async function listen(
   server: Server,
   { host, port }: { host: string; port: number },
+  hostVariable = 'HOST',
+  portVariable = 'PORT',
 ): Promise<() => Promise<void>> {
   const bare = host.replace(/^\[|\]$/g, '');
   const sockets = new Set<Socket>();
@@ -25,7 +27,7 @@ export async function listen(
     server.listen({ host: bare, port });
     await once(server, 'listening');
   } catch (error) {
-    throw listenFault(error, host, port);
+    throw new StartupError(listenFault(error, { host, port, hostVariable, portVariable }));
   }
   return () => close(server, sockets);
 }
@@ -45,11 +47,18 @@ async function close(server: Server, sockets: ReadonlySet<Socket>): Promise<void
   clearTimeout(cut);
 }
 
-function listenFault(error: unknown, host: string, port: number): StartupError {
+function listenFault(
+  error: unknown,
+  {
+    host,
+    port,
+    hostVariable,
+    portVariable,
+  }: { host: string; port: number; hostVariable: string; portVariable: string },
+): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'EADDRINUSE')
-    return new StartupError(`Port ${port} on ${host} is taken: stop what listens there, or set PORT.`);
-  if (code === 'EACCES')
-    return new StartupError(`Port ${port} may not be used by this user: set PORT to one above 1023.`);
-  return new StartupError(`Cannot listen on ${host} port ${port} (${code}): set HOST to an address of this machine.`);
+    return `Port ${port} on ${host} is taken: stop what listens there, or set ${portVariable}.`;
+  if (code === 'EACCES') return `Port ${port} may not be used by this user: set ${portVariable} to one above 1023.`;
+  return `Cannot listen on ${host} port ${port} (${code}): set ${hostVariable} to an address of this machine.`;
 }

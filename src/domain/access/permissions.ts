@@ -8,7 +8,8 @@ export type Action =
   | 'clusters.update'
   | 'clusters.delete'
   | 'clusters.import'
-  | 'clusters.live';
+  | 'clusters.live'
+  | 'metrics.read';
 
 /** Which role may do what: every decision of the product is a look into this table. */
 const PERMISSIONS: Readonly<Record<string, ReadonlySet<Action>>> = {

@@ -31,6 +31,8 @@ export interface FleetOptions {
   readonly news: News;
   readonly inCluster: InClusterEnvironment;
   readonly log: Logger;
+  /** Told of every probe that ended. */
+  readonly onProbe: (state: string, latencyMs: number) => void;
 }
 
 /** How long an import waits for the first word of its clusters (contract.md). */
@@ -76,6 +78,11 @@ export class Fleet {
     clearInterval(this.#marking);
     await this.#prober.stop();
     await this.#connections.close();
+  }
+
+  /** Clusters to which a connection is open. */
+  get connections(): number {
+    return this.#connections.size;
   }
 
   /** Live reads of a cluster within a document's budget; null for who may not ask clusters. */
@@ -147,6 +154,7 @@ export class Fleet {
   }
 
   async #store(outcomes: readonly ProbeOutcome[]): Promise<void> {
+    for (const { state, latencyMs } of outcomes) this.#options.onProbe(state, latencyMs);
     await this.#options.statuses.store(outcomes);
     // With its version a cluster has told everything that it is asked rarely: time to look for Prometheus too.
     this.#discoveries.push(...outcomes.filter(({ version }) => version !== undefined));

@@ -68,6 +68,15 @@ export class Statuses {
     return { observedAt: round && round > row.observedAt ? round : row.observedAt, latencyMs: row.latencyMs };
   }
 
+  /** Every cluster with its state, and how long the last attempt of this replica took. */
+  async sample(): Promise<{ name: string; state: string; latencyMs: number | null }[]> {
+    const rows = await this.#database.prisma.cluster.findMany({
+      select: { uid: true, name: true, state: true },
+      orderBy: { id: 'asc' },
+    });
+    return rows.map(({ uid, name, state }) => ({ name, state, latencyMs: this.#seen.get(uid)?.latencyMs ?? null }));
+  }
+
   /** Marks that this replica has tried every cluster since then. */
   async finishRound(finishedAt: Date): Promise<void> {
     const replica = this.#replica;

@@ -8,6 +8,7 @@ import { StartupError } from '../storage/startup-error.ts';
 import { backup } from './backup.ts';
 import { type Command, UsageError } from './command.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
+import { printKubeconfig } from './kubeconfig.ts';
 import { restore } from './restore.ts';
 import { verifySeal } from './seal.ts';
 
@@ -16,6 +17,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['keys list', listKeys],
   ['keys revoke', revokeKey],
   ['seal verify', verifySeal],
+  ['kubeconfig', printKubeconfig],
   ['backup', backup],
   ['restore', restore],
 ]);

@@ -1,0 +1,88 @@
+// A fleet to look at for someone who has none: `npm run demo`. Stand-in clusters and Kitestring in one process, on
+// loopback alone, over a registry that is thrown away; nothing of your environment is read.
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readConfig } from '../src/config.ts';
+import { openLog } from '../src/log.ts';
+import { start } from '../src/start.ts';
+import { makeAuthority } from '../test/support/certificates.ts';
+import { type DemoClusterOptions, startCluster } from './cluster.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const QUERIES = [
+  '{ clusters { stateCounts { state count } nodes { name status { state version error { message } } } } }',
+  '{ clusters(filter: { credentialExpiresWithinDays: 14 }) { nodes { name credential { kind expiresAt } } } }',
+  '{ defaultCluster { name live { version nodes { name ready cpu } namespaces { name } faults { path message } } } }',
+  'subscription { clusterChanged { ... on ClusterUpserted { cluster { name status { state } } } } }',
+];
+
+const authority = makeAuthority('demo');
+const stranger = makeAuthority('stranger');
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+
+async function startStandIn(options: Omit<DemoClusterOptions, 'authority'>) {
+  return startCluster({ ...options, authority });
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'kitestring-demo-'));
+const secret = randomBytes(32).toString('base64url');
+const port = process.argv[2] ?? '0';
+const config = readConfig({ DATA_DIR: folder, PORT: port, METRICS_PORT: '0', ADMIN_API_KEY: `kite1-${secret}` });
+const app = await start(config, await openLog({ level: 'warn', pretty: true }), { terminal: false });
+
+const running = {
+  'production-eu': await startStandIn({ name: 'production-eu', version: 'v1.34.2', nodes: 5 }),
+  'production-us': await startStandIn({ name: 'production-us', version: 'v1.33.6' }),
+  staging: await startStandIn({ name: 'staging', version: 'v1.34.2', failing: 'etcd' }),
+  'edge-berlin': await startStandIn({ name: 'edge-berlin', version: 'v1.32.1' }),
+  lab: await startStandIn({ name: 'lab', version: 'v1.31.0' }),
+  legacy: await startStandIn({ name: 'legacy', version: 'v1.29.9', nodes: 1 }),
+};
+running['edge-berlin'].close();
+
+const ending = authority.issue({ commonName: 'admin', client: true, notAfter: new Date(Date.now() + 5 * DAY_MS) });
+const users: Record<string, object> = {
+  legacy: { 'client-certificate-data': base64(ending.certificate), 'client-key-data': base64(ending.key) },
+};
+const kubeconfig = JSON.stringify({
+  apiVersion: 'v1',
+  kind: 'Config',
+  'current-context': 'production-eu',
+  clusters: Object.entries(running).map(([name, { url }]) => {
+    const ca = name === 'lab' ? stranger.certificate : authority.certificate;
+    return { name, cluster: { server: url, 'certificate-authority-data': base64(ca) } };
+  }),
+  users: Object.keys(running).map((name) => ({
+    name,
+    user: users[name] ?? { token: randomBytes(16).toString('hex') },
+  })),
+  contexts: Object.keys(running).map((name) => ({ name, context: { cluster: name, user: name } })),
+});
+const response = await fetch(`${app.url}/api/v1/admin/clusters/import`, {
+  method: 'POST',
+  headers: { Authorization: `kite1-${secret}` },
+  body: JSON.stringify({ config: kubeconfig }),
+});
+if (response.status !== 201) throw new Error(`the import answered ${response.status}: ${await response.text()}`);
+
+console.log(`
+  A fleet of ${Object.keys(running).length}: one is down, one shows a certificate of another CA, one is not ready, one's credential is about to end.
+
+  GraphiQL   ${app.url}/graphql
+  API key    kite1-${secret}
+
+  Try:
+${QUERIES.map((query) => `    ${query}`).join('\n')}
+
+  Ctrl-C ends it, and nothing is left.
+`);
+
+async function end(): Promise<void> {
+  for (const { close } of Object.values(running)) close();
+  await app.close();
+  await rm(folder, { recursive: true, force: true });
+  process.exit(0);
+}
+process.once('SIGINT', () => void end()).once('SIGTERM', () => void end());

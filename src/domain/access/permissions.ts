@@ -20,6 +20,7 @@ const PERMISSIONS: Readonly<Record<string, ReadonlySet<Action>>> = {
     'clusters.delete',
     'clusters.import',
     'clusters.live',
+    'metrics.read',
   ]),
 };
 

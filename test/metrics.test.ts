@@ -1,0 +1,99 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { serveMetrics } from '../src/app.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { refusingPort } from './support/stand-in.ts';
+
+let app: TestApp;
+let port: number;
+let stop: () => Promise<void>;
+beforeAll(async () => {
+  port = await refusingPort();
+  app = await startApp({ METRICS_PORT: String(port) });
+  stop = await serveMetrics(app.config, pino({ level: 'silent' }), app.domain);
+  await app.rest('POST', CLUSTERS, { name: 'demo-cluster' });
+  await app.rest('GET', CLUSTERS);
+  await app.rest('GET', CLUSTERS);
+  await app.graphql('query AnyNameThatACallerMakesUp { clusters { totalCount } }');
+});
+afterAll(async () => {
+  await stop();
+  await app.close();
+});
+
+const scrape = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+
+describe('the metrics', () => {
+  it('count requests by REST route and GraphQL root field, kept answers too', async () => {
+    const text = await scrape();
+    expect(text).toContain(`request_duration_seconds_count{operation="GET ${CLUSTERS}",status="200"} 2`);
+    expect(text).toContain(`request_duration_seconds_count{operation="POST ${CLUSTERS}",status="201"} 1`);
+    expect(text).toContain('request_duration_seconds_count{operation="query clusters",status="200"} 1');
+    expect(text).toContain('kitestring_nodejs_eventloop_lag_seconds');
+    expect(text).not.toContain('AnyNameThatACallerMakesUp');
+  });
+
+  it('show each cluster and its state', async () => {
+    const text = await scrape();
+    expect(text).toContain('kitestring_cluster_up{cluster="demo-cluster"} 0');
+    expect(text).toContain('kitestring_cluster_state{cluster="demo-cluster",state="UNUSABLE"} 1');
+    expect(text).toContain('kitestring_clusters{state="UNUSABLE"} 1');
+  });
+
+  it('are on the main port for an admin key alone', async () => {
+    const status = async (headers: Record<string, string>) =>
+      (await app.rest('GET', '/metrics', undefined, headers)).status;
+    expect(await status({})).toBe(401);
+    expect(await status({ Authorization: app.nobody })).toBe(403);
+    expect(await status({ Authorization: app.admin })).toBe(200);
+  });
+
+  it('answer nothing else on their own port', async () => {
+    expect((await fetch(`http://127.0.0.1:${port}${CLUSTERS}`)).status).toBe(404);
+  });
+});
+
+const prometheus = process.env.PROMETHEUS ?? 'prometheus';
+const isThere = spawnSync(prometheus, ['--version']).status === 0;
+if (!isThere) console.warn('left out: a real Prometheus reads the metrics (install the package prometheus)');
+
+it.runIf(isThere)('a real Prometheus reads them', async () => {
+  const own = await refusingPort();
+  const config = join(app.dataDir, 'prometheus.yml');
+  await writeFile(
+    config,
+    `global: { scrape_interval: 200ms, scrape_timeout: 200ms }
+scrape_configs: [{ job_name: kitestring, static_configs: [{ targets: ['127.0.0.1:${port}'] }] }]`,
+  );
+  const server = spawn(
+    prometheus,
+    [
+      `--config.file=${config}`,
+      `--storage.tsdb.path=${join(app.dataDir, 'tsdb')}`,
+      `--web.listen-address=127.0.0.1:${own}`,
+    ],
+    { stdio: 'ignore' },
+  );
+  try {
+    const ask = async (): Promise<unknown> => {
+      const url = `http://127.0.0.1:${own}/api/v1/query?query=${encodeURIComponent('kitestring_clusters{state="UNUSABLE"}')}`;
+      const answer = await fetch(url).catch(() => undefined);
+      return answer?.ok ? (await answer.json()).data.result[0]?.value[1] : undefined;
+    };
+    let value = await ask();
+    while (value === undefined) {
+      await nextTurn();
+      value = await ask();
+    }
+    expect(value).toBe('1');
+  } finally {
+    const ended = once(server, 'exit');
+    server.kill();
+    await ended;
+  }
+});

@@ -53,7 +53,10 @@ export const createBody = z
   .meta({ examples: [example] });
 
 export const updateBody = z
-  .object(clusterFields)
+  .object({
+    ...clusterFields,
+    name: clusterFields.name.meta({ ...clusterFields.name.meta(), allOf: [{ pattern: '^$|\\S' }] }),
+  })
   .partial()
   .meta({ examples: [{ description: 'the staging cluster of the shop' }] });
 

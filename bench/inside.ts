@@ -1,4 +1,5 @@
 import { parse } from 'graphql';
+import { LiveBudget } from '../src/domain/clusters/live.ts';
 import type { Context } from '../src/graphql/context.ts';
 import { maskError } from '../src/graphql/errors.ts';
 import { executeDocument } from '../src/graphql/execute.ts';
@@ -16,7 +17,7 @@ export async function computeInside(dataDir: string, rounds: number): Promise<{ 
   const context = (unlimited: boolean): Context => ({
     ...domain,
     ...{ counters: domain.database.counters(), caller, unlimited, answer: { mayBeKept: false } },
-    ...{ signal, askAgain: async () => caller },
+    ...{ signal, askAgain: async () => caller, liveBudget: new LiveBudget(signal) },
   });
   const read = createRest({ maxBody: 0, mask: (error) => maskError(error, { log: silent }) }).reader(CLUSTERS);
   const document = parse(PAGE);

@@ -32,7 +32,7 @@ const by = 'by: { name: "hidden" }';
 const CASES: Record<string, { document: string; shown: unknown }> = {
   'Query.node': nothing('node(id: $id)', '{ id }', null),
   'Query.nodes': nothing('nodes(ids: [$id])', '{ id }', [null]),
-  'Query.cluster': nothing('cluster(by: { id: $id })', '{ name }', null),
+  'Query.cluster': nothing('cluster(by: { id: $id })', '{ name live { version faults { code } } }', null),
   'Query.defaultCluster': nothing('defaultCluster', '{ name }', null),
   'Query.clusters': nothing('clusters', '{ totalCount nodes { name } edges { cursor } stateCounts { count } }', {
     totalCount: 0,
@@ -47,6 +47,9 @@ const CASES: Record<string, { document: string; shown: unknown }> = {
   'Mutation.importClusters': forbidden(
     `importClusters(input: { kubeconfig: ${JSON.stringify(kubeconfig())}, onNameTaken: UPDATE })`,
   ),
+  'Mutation.testClusterConnection': forbidden(`testClusterConnection(input: { cluster: { name: "hidden" } })`),
+  'Mutation.probeCluster': forbidden(`probeCluster(input: { ${by} })`),
+  'Mutation.confirmClusterIdentity': forbidden(`confirmClusterIdentity(input: { ${by} })`),
 };
 
 /** Each subscription, from the first change on. */

@@ -3,6 +3,8 @@ import { ERROR_CODES, type ErrorCode } from '../src/domain/errors.ts';
 import { ERRORS } from '../src/graphql/errors.ts';
 import { type Answer, CLUSTERS, type GraphQLAnswer, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { kubeconfigOf } from './support/live.ts';
+import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
 import { resultsOf, subscribe } from './support/wire.ts';
 
 let app: TestApp;
@@ -41,6 +43,23 @@ async function oneStreamTooMany(): Promise<GraphQLAnswer> {
   const [result] = (await resultsOf(refused)) as Pick<GraphQLAnswer, 'data' | 'errors'>[];
   for (const { body } of streams) await body?.cancel();
   return { status: refused.status, headers: refused.headers, data: null, ...result };
+}
+
+/** A credential of a cluster whose kube-system has this UID. */
+async function credentialFor(uid: string): Promise<object> {
+  const server = await standIn(kubernetes({ kubeSystem: [200, { kind: 'Namespace', metadata: { uid } }] }));
+  return { credential: { kubeconfig: { text: kubeconfigOf(server.target()) } }, verify: 'CONNECT' };
+}
+
+async function toAnotherCluster(): Promise<GraphQLAnswer> {
+  await create({ name: 'known', ...(await credentialFor('uid-1')) });
+  await mutate('probeCluster', 'ProbeClusterInput', { by: { name: 'known' } });
+  return update({ by: { name: 'known' }, ...(await credentialFor('uid-2')) });
+}
+
+async function toNowhere(): Promise<GraphQLAnswer> {
+  const text = kubeconfig({ cluster: { server: `https://127.0.0.1:${await refusingPort()}` } });
+  return create({ name: 'x', credential: { kubeconfig: { text } }, verify: 'CONNECT' });
 }
 
 async function whileReadOnly<T>(ask: () => Promise<T>): Promise<T> {
@@ -86,6 +105,8 @@ const CASES: Record<ErrorCode, Case> = {
   REVISION_CONFLICT: {
     graphql: () => update({ by: { name: 'first' }, expectedRevision: first.revision + 1, description: 'new' }),
   },
+  CONNECTION_FAILED: { graphql: toNowhere },
+  DIFFERENT_CLUSTER: { graphql: toAnotherCluster },
   TOO_MANY_STREAMS: { graphql: oneStreamTooMany },
   UNAVAILABLE: {
     graphql: () => whileReadOnly(() => create({ name: 'third', verify: 'NONE' })),

@@ -30,6 +30,9 @@ const mutations: Record<string, string> = {
   updateCluster: `updateCluster(input: { by: ${by}, name: "" }) { __typename ... on Error { code } }`,
   deleteCluster: `deleteCluster(input: { by: ${by}, expectedRevision: null }) { __typename ... on Error { code } }`,
   importClusters: 'importClusters(input: { contexts: ["x"] }) { __typename ... on Error { code } }',
+  testClusterConnection: `testClusterConnection(input: { cluster: ${by} }) { __typename ... on Error { code } }`,
+  probeCluster: `probeCluster(input: { by: ${by} }) { __typename ... on Error { code } }`,
+  confirmClusterIdentity: `confirmClusterIdentity(input: { by: ${by}, expectedRevision: null }) { __typename ... on Error { code } }`,
 };
 
 it('every root field but viewer is tried here', () => {

@@ -36,8 +36,14 @@ export type GraphQLAnswer = { status: number; data: any; errors?: any[]; headers
 
 export const CLUSTERS = '/api/v1/admin/clusters/';
 
-/** Starts the real server, in this process, on a free port over a database of its own. */
-export async function startApp(environment: Record<string, string> = {}): Promise<TestApp> {
+/**
+ * Starts the real server, in this process, on a free port over a database of its own. Clusters are asked in the
+ * background with `probing` alone.
+ */
+export async function startApp(
+  environment: Record<string, string> = {},
+  { probing = false }: { probing?: boolean } = {},
+): Promise<TestApp> {
   const made = environment.DATA_DIR === undefined;
   const dataDir = environment.DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'kitestring-')));
   const config = readConfig({ PORT: '0', DATA_DIR: dataDir, ...environment });
@@ -49,6 +55,7 @@ export async function startApp(environment: Record<string, string> = {}): Promis
   const admin = (await domain.apiKeys.create(caller, { name: 'test admin', roles: ['admin'] })).text;
   const nobody = (await domain.apiKeys.create(caller, { name: 'test nobody', roles: [] })).text;
   const app: App = await serve(config, log, domain);
+  if (probing) domain.fleet.start();
 
   const send = async (path: string, init: RequestInit): Promise<Answer> => {
     const response = await fetch(`${app.url}${path}`, { redirect: 'manual', ...init });

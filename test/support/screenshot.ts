@@ -1,31 +1,33 @@
-// Makes docs/graphiql.png anew: `npm run screenshot`.
-import { mkdir } from 'node:fs/promises';
-import { EXAMPLES } from '../../src/server/graphiql/examples.ts';
-import { startApp } from './app.ts';
+// Makes docs/graphiql.png anew, of the fleet of `npm run demo`: `npm run screenshot`.
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { openChromium, openWindow } from './chromium.ts';
 import { enterKey, openGraphiQL, runExample } from './graphiql.ts';
 
 const FILE = 'docs/graphiql.png';
 
-const app = await startApp();
+const demo = spawn(process.execPath, ['demo/demo.ts'], { stdio: ['ignore', 'pipe', 'inherit'] });
 const browser = await openChromium();
 try {
-  const create = EXAMPLES.find(({ query }) => query.includes('mutation CreateCluster'));
-  for (const [name, env] of [
-    ['shop-production', 'production'],
-    ['shop-staging', 'staging'],
-  ]) {
-    const input = { ...Object(create?.variables).input, name, labels: [{ key: 'env', value: env }] };
-    await app.graphql(create?.query ?? '', { input });
-  }
+  const { url, key } = await shown();
   const { page } = await openWindow(browser);
-  await openGraphiQL(page, app.url);
-  await enterKey(page, app.admin);
-  await runExample(page, 'Clusters', '"shop-production"');
+  await openGraphiQL(page, url);
+  await enterKey(page, key);
+  while ((await runExample(page, 'Clusters', '"stateCounts"')).includes('PENDING'));
   await page.locator('#key').blur();
-  await mkdir('docs', { recursive: true });
   await page.screenshot({ path: FILE });
 } finally {
+  demo.kill();
   await browser.close();
-  await app.close();
+}
+
+/** Where the demo listens, and its key. */
+async function shown(): Promise<{ url: string; key: string }> {
+  let url: string | undefined;
+  for await (const line of createInterface({ input: demo.stdout })) {
+    url ??= /GraphiQL +(\S+)\/graphql/.exec(line)?.[1];
+    const key = /API key +(\S+)/.exec(line)?.[1];
+    if (url && key) return { url, key };
+  }
+  throw new Error('the demo ended');
 }

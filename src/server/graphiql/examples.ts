@@ -6,7 +6,7 @@ export interface Example {
 
 const KUBECONFIG = `apiVersion: v1
 kind: Config
-clusters: [{ name: demo, cluster: { server: "https://kubernetes.example.com:6443" } }]
+clusters: [{ name: demo, cluster: { server: "https://127.0.0.1:6443" } }]
 users: [{ name: demo, user: { token: put-a-real-token-here } }]
 contexts: [{ name: demo, context: { cluster: demo, user: demo } }]
 current-context: demo

@@ -1,4 +1,4 @@
-import pino, { type Logger } from 'pino';
+import pino, { type DestinationStream, type Logger } from 'pino';
 
 export type { Logger };
 
@@ -37,11 +37,32 @@ export async function openLog({ level, pretty }: { level: string; pretty: boolea
   if (!pretty) {
     // A write of its own for each request would cost more than a kept answer: lines leave together, or after 100 ms.
     const out = pino.destination({ dest: 1, sync: false, minLength: 8_192, periodicFlush: 100 });
-    return pino({ level, base: null, serializers, timestamp: isoTime }, out);
+    return pino({ level, base: null, serializers, timestamp: isoTime }, onceATurn(out));
   }
   const { default: prettyPrint } = await import('pino-pretty');
   return pino(
     { level, serializers },
     prettyPrint({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss', sync: true }),
   );
+}
+
+/** Passes the lines of one turn of the event loop on together: at each, the destination's work costs more than the line. */
+function onceATurn(out: DestinationStream & { flushSync(): void }): DestinationStream & { flushSync(): void } {
+  let lines = '';
+  const pass = () => {
+    if (lines !== '') out.write(lines);
+    lines = '';
+  };
+  // Before the destination's own, which writes what it was given.
+  process.prependOnceListener('exit', pass);
+  return {
+    write: (line) => {
+      if (lines === '') setImmediate(pass);
+      lines += line;
+    },
+    flushSync: () => {
+      pass();
+      out.flushSync();
+    },
+  };
 }

@@ -71,7 +71,7 @@ export class Exchange {
   #tellWhenClosed(log: Logger, metrics: Metrics): void {
     const { request, response, requestId, path } = this;
     const began = performance.now();
-    response.once('close', () => {
+    response.on('close', () => {
       const ms = Math.round((performance.now() - began) * 100) / 100;
       metrics.request(this.operation, response.statusCode, ms);
       const line = { requestId, method: request.method, path, status: response.statusCode, ms };

@@ -27,7 +27,7 @@ function sendAsset(name: string): Send {
   };
 }
 
-// At the first visit, never at start: GraphiQL costs 107 ms and 40 MB.
+// At the first visit, never at start: GraphiQL takes a third of a second.
 const graphiql = once<GraphiQL>(async () => (await import('./graphiql/page.ts')).loadGraphiQL());
 const openApi = once<OpenApiPages>(async () => (await import('./openapi-page.ts')).loadOpenApi());
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { css, editorWorkerService, graphqlWorker, js, jsonWorker } from '@graphql-yoga/render-graphiql/graphiql';
 import { type StaticContent, staticContent } from '../static-content.ts';
 import { ASSETS } from './assets.ts';
+import { readBundle } from './bundle.ts';
 import { EXAMPLES } from './examples.ts';
 
 /** The page, and its assets by name. */
@@ -29,20 +29,25 @@ const POLICY = [
 
 /** GraphiQL under a bar that takes the API key, wholly from here. */
 export async function loadGraphiQL(): Promise<GraphiQL> {
-  const [client, style, icon] = await Promise.all(['client.js', 'client.css', 'icon.svg'].map(read));
+  const [bundle, client, style, icon] = await Promise.all([
+    readBundle(),
+    read('client.js'),
+    read('client.css'),
+    read('icon.svg'),
+  ]);
   const assets = new Map<string, StaticContent>();
-  const add = (name: string, type: string, text = ''): string => {
+  const add = (name: string, type: string, content: string | Uint8Array): string => {
     const headers = { 'Content-Type': type, 'Cache-Control': 'public, max-age=31536000, immutable' };
-    const content = staticContent(text, headers);
-    const hashed = name.replace('.', `.${content.hash}.`);
-    assets.set(hashed, content);
+    const asset = staticContent(content, headers);
+    const hashed = name.replace('.', `.${asset.hash}.`);
+    assets.set(hashed, asset);
     return `${ASSETS}${hashed}`;
   };
   const settings = {
     workers: {
-      editorWorkerService: add('editor-worker.js', SCRIPT, editorWorkerService),
-      json: add('json-worker.js', SCRIPT, jsonWorker),
-      graphql: add('graphql-worker.js', SCRIPT, graphqlWorker),
+      editorWorkerService: add('editor-worker.js', SCRIPT, bundle.editorWorkerService),
+      json: add('json-worker.js', SCRIPT, bundle.jsonWorker),
+      graphql: add('graphql-worker.js', SCRIPT, bundle.graphqlWorker),
     },
     tabs: EXAMPLES.map(({ query, variables }) => ({
       query,
@@ -51,8 +56,8 @@ export async function loadGraphiQL(): Promise<GraphiQL> {
   };
   const html = pageText({
     icon: add('icon.svg', 'image/svg+xml', icon),
-    styles: [add('graphiql.css', STYLE, css), add('client.css', STYLE, style)],
-    graphiql: add('graphiql.js', SCRIPT, js),
+    styles: [add('graphiql.css', STYLE, bundle.css), add('client.css', STYLE, style)],
+    graphiql: add('graphiql.js', SCRIPT, bundle.js),
     client: add('client.js', SCRIPT, client),
     settings: JSON.stringify(settings).replaceAll('<', '\\u003c'),
   });

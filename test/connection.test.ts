@@ -2,7 +2,13 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type Call, Connection, type ConnectionOptions } from '../src/kubernetes/connection.ts';
+import {
+  type Call,
+  CONNECT_TIMEOUT_MS,
+  Connection,
+  type ConnectionOptions,
+  MAX_SOCKETS,
+} from '../src/kubernetes/connection.ts';
 import type { Lookup } from '../src/kubernetes/connector.ts';
 import { ClusterError, faultOf } from '../src/kubernetes/errors.ts';
 import type { Target } from '../src/kubernetes/kubeconfig.ts';
@@ -263,6 +269,8 @@ describe('what is dialled', () => {
     const byName = open({ ...named(6443), proxyURL: 'http://proxy.test:3128' }, { lookup });
     expect((await failure(byName)).code).toBe('ADDRESS_REFUSED');
     const { url, tunnels } = await standInProxy();
+    const byAddress = open({ ...named(6443), proxyURL: 'http://169.254.169.254:3128' });
+    expect((await failure(byAddress)).code).toBe('ADDRESS_REFUSED');
     const behind = open({ ...named(6443), server: 'https://169.254.169.254', proxyURL: url });
     expect((await failure(behind)).code).toBe('ADDRESS_REFUSED');
     expect(tunnels).toEqual([]);
@@ -293,14 +301,14 @@ describe('what is dialled', () => {
 });
 
 describe('its life', () => {
-  test('calls share its sockets, of which there are four at most', async () => {
+  test('calls share its sockets, of which there are five at most', async () => {
     const { target, accepted, requests } = await standIn(ok);
     const connection = open(target());
     for (let call = 0; call < 3; call += 1) await connection.call('/version');
     expect(accepted()).toBe(1);
     await Promise.all(Array.from({ length: 40 }, () => connection.call('/version')));
     expect(requests).toHaveLength(43);
-    expect(accepted()).toBe(4);
+    expect(accepted()).toBe(5);
   });
 
   test('an abort ends a call at once, before there is a connection too', async () => {
@@ -310,8 +318,10 @@ describe('its life', () => {
       const abort = new AbortController();
       const failed = failure(open(target()), { signal: abort.signal });
       await vi.waitUntil(() => sockets.size > 0);
+      const begin = performance.now();
       abort.abort();
       expect((await failed).code).toBe('CANCELLED');
+      expect(performance.now() - begin).toBeLessThan(CONNECT_TIMEOUT_MS / 2);
       expect((await failure(open(target()), { signal: abort.signal })).code).toBe('CANCELLED');
     }
   });

@@ -5,8 +5,8 @@ import { type Connector, createConnector, type Lookup } from './connector.ts';
 import { type Circumstances, ClusterError, closed, clusterErrorOf, refusalOf } from './errors.ts';
 import type { Target } from './kubeconfig.ts';
 
-/** Sockets a cluster may have: as many calls as design.md lets run at once for one cluster. */
-export const MAX_SOCKETS = 4;
+/** Sockets a cluster may have: as many calls as design.md lets run at once for one cluster, and one for its probe. */
+export const MAX_SOCKETS = 5;
 /** Milliseconds to resolve, connect and shake hands: the whole budget of a probe (design.md). */
 export const CONNECT_TIMEOUT_MS = 5_000;
 /** Milliseconds of a call that names no deadline of its own: the budget of a probe (design.md). */

@@ -1,15 +1,11 @@
 import type { V1APIResource, V1Namespace, V1Node } from '@kubernetes/client-node';
-import { type Call, type Connection, objectOf } from './connection.ts';
+import { objectOf } from './connection.ts';
 import { ClusterError, refusalOf } from './errors.ts';
 import { isRecord, redact } from './redact.ts';
-
-/** Asks the connection; counts as one call to the cluster. */
-export type Read = (path: string, call?: Call) => Promise<Record<string, unknown>>;
+import type { Asker } from './slots.ts';
 
 /** Objects of one page, by the API server's own `limit`. */
 export const MAX_PAGE = 250;
-/** Characters of what an API server says of a question that are passed on. */
-const MAX_SAID = 300;
 
 export interface ResourceQuery {
   readonly apiVersion: string;
@@ -58,40 +54,33 @@ export interface ReadinessCheck {
   readonly ok: boolean;
 }
 
-/** Reads over a connection, with the refusals that a question of a person can meet. */
-export function readerOf(connection: Connection, call: Call): Read {
-  return async (path, more) => {
-    const answer = await connection.call(path, { ...call, ...more });
-    const object = objectOf(answer);
-    const said = isRecord(object) && typeof object.message === 'string' ? object.message.slice(0, MAX_SAID) : '';
-    if (answer.status === 404) throw new ClusterError('NOT_FOUND', `${connection.server} has nothing there`);
-    if (answer.status === 410)
-      throw new ClusterError('EXPIRED', 'the cursor is too old: begin with the first page again');
-    if (answer.status === 400 || answer.status === 422)
-      throw new ClusterError('INVALID_QUERY', `${connection.server} does not take the question: ${said}`);
-    if (answer.status < 200 || answer.status > 299) throw refusalOf(answer.status, connection.server);
-    if (!object) throw strange('it is no JSON object');
-    return object;
-  };
+/** The object that an API server answers with. What it says of a refusal is not passed on: it may quote anything. */
+export async function readObject(asker: Asker, path: string): Promise<Record<string, unknown>> {
+  const answer = await asker.call(path);
+  if (answer.status < 200 || answer.status > 299) throw refusalOf(answer.status, asker.server);
+  const object = objectOf(answer);
+  if (!object) throw strange('it is no JSON object');
+  return object;
 }
 
 /** The version of the API server, such as `v1.31.0`. */
-export async function readVersion(read: Read): Promise<string> {
-  const { gitVersion } = await read('/version');
-  if (typeof gitVersion !== 'string') throw strange('its version is no text');
-  return gitVersion.slice(0, 64);
+export async function readVersion(asker: Asker): Promise<string> {
+  const { gitVersion } = await readObject(asker, '/version');
+  if (typeof gitVersion !== 'string' || !/^[\x21-\x7e]{1,64}$/.test(gitVersion)) throw strange('it tells no version');
+  return gitVersion;
 }
 
 /** The API server's readiness checks by name, in its order; one that is not ready answers 500 with the same list. */
-export async function readReadiness(connection: Pick<Connection, 'call'>, call: Call): Promise<ReadinessCheck[]> {
-  const { body } = await connection.call('/readyz?verbose', { ...call, accept: 'text/plain, */*' });
+export async function readReadiness(asker: Asker): Promise<ReadinessCheck[]> {
+  const { status, body } = await asker.call('/readyz?verbose', { accept: 'text/plain, */*' });
+  if (status !== 200 && status !== 500) throw refusalOf(status, asker.server);
   const checks = body.toString().matchAll(/^\[([+-])\]([\w./-]{1,100}) /gm);
   return Array.from(checks, ([, sign, name = '']) => ({ name, ok: sign === '+' }));
 }
 
 /** The nodes, at most a page of them. */
-export async function readNodes(read: Read): Promise<NodeSummary[]> {
-  const nodes = itemsOf(await read(`/api/v1/nodes?limit=${MAX_PAGE}`)) as V1Node[];
+export async function readNodes(asker: Asker): Promise<NodeSummary[]> {
+  const nodes = itemsOf(await readObject(asker, `/api/v1/nodes?limit=${MAX_PAGE}`)) as V1Node[];
   return nodes.map(({ metadata, status }) => {
     const conditions = (status?.conditions ?? []).map(({ type, status, reason, message }) => ({
       ...{ type: text(type) ?? '', status: text(status) ?? '' },
@@ -110,18 +99,20 @@ export async function readNodes(read: Read): Promise<NodeSummary[]> {
 }
 
 /** The namespaces, at most a page of them. */
-export async function readNamespaces(read: Read): Promise<NamespaceSummary[]> {
-  const namespaces = itemsOf(await read(`/api/v1/namespaces?limit=${MAX_PAGE}`)) as V1Namespace[];
+export async function readNamespaces(asker: Asker): Promise<NamespaceSummary[]> {
+  const namespaces = itemsOf(await readObject(asker, `/api/v1/namespaces?limit=${MAX_PAGE}`)) as V1Namespace[];
   return namespaces.map(({ metadata, status }) => ({ name: text(metadata?.name) ?? '', phase: text(status?.phase) }));
 }
 
 /** One page of the objects of a kind. Its plural and its scope come from the API server's own discovery. */
-export async function readResources(read: Read, query: ResourceQuery): Promise<ResourcePage> {
+export async function readResources(asker: Asker, query: ResourceQuery): Promise<ResourcePage> {
   const place = placeOf(query);
-  const discovered = itemsOf(await read(place), 'resources') as unknown as V1APIResource[];
+  const discovered = itemsOf(await readObject(asker, place), 'resources') as unknown as V1APIResource[];
   const resource = discovered.find(({ name, kind }) => kind === query.kind && !name.includes('/'));
   if (!resource || !/^[a-z0-9.-]+$/.test(resource.name))
     throw new ClusterError('NOT_FOUND', `the cluster has no ${query.apiVersion} ${query.kind}`);
+  if (!resource.verbs?.includes('list'))
+    throw new ClusterError('INVALID_QUERY', `${query.apiVersion} ${query.kind} is nothing that can be listed`);
   if (query.namespace && !resource.namespaced)
     throw new ClusterError('INVALID_QUERY', `${query.kind} is not namespaced: leave namespace out`);
   const within = query.namespace ? `/namespaces/${query.namespace}` : '';
@@ -132,7 +123,10 @@ export async function readResources(read: Read, query: ResourceQuery): Promise<R
     continue: query.after,
   }))
     if (value) parameters.set(name, value);
-  const list = await read(`${place}${within}/${resource.name}?${parameters}`);
+  const list = await readObject(asker, `${place}${within}/${resource.name}?${parameters}`).catch((error: unknown) => {
+    if (!(error instanceof ClusterError) || error.code !== 'INVALID_QUERY') throw error;
+    throw new ClusterError('INVALID_QUERY', `${asker.server} does not take this labelSelector, fieldSelector or after`);
+  });
   const metadata = isRecord(list.metadata) ? list.metadata : {};
   return {
     objects: itemsOf(list).map((object) => ({

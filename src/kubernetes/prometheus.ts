@@ -1,23 +1,27 @@
 import type { V1Service } from '@kubernetes/client-node';
-import type { Read } from './objects.ts';
+import { readObject } from './objects.ts';
+import type { Asker } from './slots.ts';
 
 // What the charts set: kube-prometheus-stack and the Prometheus chart (app.kubernetes.io/name=prometheus, and before
-// app=kube-prometheus-stack-prometheus), VictoriaMetrics' single and select (app.kubernetes.io/name).
-const SELECTORS = [
-  'app.kubernetes.io/name=prometheus',
-  'app in (kube-prometheus-stack-prometheus,prometheus-operator-prometheus,prometheus)',
-  'app.kubernetes.io/name in (victoria-metrics-single,vmsingle,vmselect)',
+// app=kube-prometheus-stack-prometheus), VictoriaMetrics' single (app.kubernetes.io/name) and its cluster's select
+// (by the operator app.kubernetes.io/name, by the chart app), which answers for its tenant 0 under a path.
+const SELECTORS: readonly (readonly [selector: string, path: string])[] = [
+  ['app.kubernetes.io/name=prometheus', ''],
+  ['app in (kube-prometheus-stack-prometheus,prometheus-operator-prometheus,prometheus)', ''],
+  ['app.kubernetes.io/name in (victoria-metrics-single,vmsingle)', ''],
+  ['app.kubernetes.io/name=vmselect', '/select/0/prometheus'],
+  ['app=vmselect', '/select/0/prometheus'],
 ];
 const PORT_NAMES = ['web', 'http-web', 'http', 'https'];
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** The URL of the Service that looks like the cluster's Prometheus; undefined when none does or may be read. */
-export async function findPrometheus(read: Read): Promise<string | undefined> {
-  for (const selector of SELECTORS) {
+export async function findPrometheus(asker: Asker): Promise<string | undefined> {
+  for (const [selector, path] of SELECTORS) {
     const parameters = new URLSearchParams({ labelSelector: selector, limit: '20' });
-    const { items } = await read(`/api/v1/services?${parameters}`);
+    const { items } = await readObject(asker, `/api/v1/services?${parameters}`);
     const urls = Array.isArray(items) ? (items as V1Service[]).flatMap(urlOf).sort() : [];
-    if (urls[0] !== undefined) return urls[0];
+    if (urls[0] !== undefined) return urls[0] + path;
   }
   return undefined;
 }

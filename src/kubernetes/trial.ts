@@ -1,4 +1,5 @@
 import { Connection, type ConnectionOptions } from './connection.ts';
+import { faultOf } from './errors.ts';
 import { PROBE_BUDGET_MS, type ProbeResult, probe } from './probe.ts';
 import { type Rule, readRules } from './rules.ts';
 
@@ -7,7 +8,12 @@ export type Trial = ProbeResult & { readonly rules?: readonly Rule[] };
 
 /** Tries a target once over a connection of its own, which ends with the try; does not throw. */
 export async function tryTarget(options: ConnectionOptions, signal?: AbortSignal): Promise<Trial> {
-  const connection = new Connection(options);
+  let connection: Connection;
+  try {
+    connection = new Connection(options);
+  } catch (error) {
+    return { state: 'UNREACHABLE', latencyMs: 0, fault: faultOf(error) };
+  }
   try {
     const result = await probe(connection, { details: true, signal });
     if (result.state !== 'READY' && result.state !== 'DEGRADED') return result;

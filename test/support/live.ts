@@ -1,5 +1,7 @@
+import type { RequestListener } from 'node:http';
 import { onTestFinished, vi } from 'vitest';
 import type { Target } from '../../src/kubernetes/kubeconfig.ts';
+import { findApiServers } from './api-servers.ts';
 import { CLUSTERS, startApp, type TestApp } from './app.ts';
 import { base64 } from './kubeconfigs.ts';
 
@@ -16,6 +18,26 @@ export async function probingApp(environment: Record<string, string> = {}): Prom
   const app = await startApp(environment, { probing: true });
   onTestFinished(() => app.close());
   return app;
+}
+
+/** The program of the real API servers; where it cannot be had, what is left out and why is told. */
+export async function binaryFor(what: string): Promise<string | undefined> {
+  const found = await findApiServers();
+  if ('binary' in found) return found.binary;
+  process.stderr.write(`left out: ${what}: ${found.missing}\n`);
+  return undefined;
+}
+
+/** A handler that lets requests wait until it is opened. */
+export function gate(answer: RequestListener): { handler: RequestListener; open: () => void } {
+  const opened = Promise.withResolvers<void>();
+  return {
+    handler: async (request, response) => {
+      await opened.promise;
+      answer(request, response);
+    },
+    open: opened.resolve,
+  };
 }
 
 /** The kubeconfig of one context that leads to a target. */

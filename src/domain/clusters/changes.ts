@@ -1,4 +1,5 @@
 import type { Counters, Database } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { News } from '../../storage/news.ts';
 import { mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
@@ -17,6 +18,8 @@ export type ChangesCursor = Pick<Counters, 'registry' | 'status'>;
 const MAX_STREAMS = 50;
 /** More changed clusters than this at once are not told one by one: the reader lists again. */
 const MAX_CHANGES = 1_000;
+/** Rows that a stream holds at once: what a reader who stands still costs. */
+const ROWS_AT_ONCE = 50;
 /** Deletes are remembered for so many changes of the registry; a cursor from before is too old. */
 export const REMEMBERED_CHANGES = 10_000;
 
@@ -32,8 +35,8 @@ export function readChangesCursor(text: string): ChangesCursor | undefined {
 }
 
 /**
- * Streams of changes. A stream remembers where its reader stands and nothing else: what changed is read from the
- * database when the reader is ready for more, so that a slow reader costs no memory and hears the last of several
+ * Streams of changes. A stream remembers where its reader stands and little else: what changed is read from the
+ * database when the reader is ready for more, so that a slow reader costs next to no memory and hears the last of several
  * changes.
  */
 export class ClusterChanges {
@@ -72,14 +75,21 @@ export class ClusterChanges {
       let cursor: ChangesCursor = given ?? counters;
       let current = first;
       let { access } = counters;
+      const isStillThere = async () => {
+        const now = this.#database.counters().access;
+        if (now === access) return true;
+        current = await caller(now);
+        access = now;
+        return current.viewer !== null;
+      };
       while (!signal.aborted) {
-        if (counters.access !== access) {
-          current = await caller(counters.access);
-          if (!current.viewer) return;
-          ({ access } = counters);
-        }
+        if (!(await isStillThere())) return;
         if (counters.registry !== cursor.registry || counters.status !== cursor.status) {
-          yield* this.#between(current, cursor, counters, where, query);
+          for await (const change of this.#between(() => current, cursor, counters, where, query)) {
+            // The reader may have taken its time since the change before.
+            if (!(await isStillThere())) return;
+            yield change;
+          }
           cursor = counters;
         }
         const next = await this.#news.after(counters, signal);
@@ -94,46 +104,66 @@ export class ClusterChanges {
   }
 
   async *#between(
-    caller: Caller,
+    caller: () => Caller,
     from: ChangesCursor,
     to: Counters,
-    where: ReturnType<typeof whereFilter>,
+    where: Prisma.ClusterWhereInput,
     query: ClusterQuery,
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
     const { prisma } = this.#database;
+    if (!mayReadClusters(caller())) return;
     // Whoever breaks off in the middle begins at the start of the batch again: at least once each.
     const [before, after] = [writeChangesCursor(from), writeChangesCursor(to)];
-    if (from.registry > to.registry || from.status > to.status || from.registry < to.registry - REMEMBERED_CHANGES)
-      return void (yield { kind: 'RESET', cursor: after });
-    const changed = await prisma.cluster.findMany({
-      where: {
-        AND: readableClusters(caller),
-        OR: [{ registryChange: { gt: from.registry } }, { statusChange: { gt: from.status } }],
-      },
-      select: { id: true, uid: true },
-      orderBy: [{ registryChange: 'asc' }, { statusChange: 'asc' }],
-      take: MAX_CHANGES + 1,
-    });
-    const gone =
-      from.registry === to.registry || changed.length > MAX_CHANGES || !mayReadClusters(caller)
-        ? []
-        : await prisma.clusterTombstone.findMany({
-            where: { registryChange: { gt: from.registry } },
-            orderBy: { registryChange: 'asc' },
-            take: MAX_CHANGES + 1,
-          });
-    if (changed.length + gone.length > MAX_CHANGES) return void (yield { kind: 'RESET', cursor: after });
-    const matching = await prisma.cluster.findMany({
-      select: { ...query.select, id: true },
-      where: { AND: [where, readableClusters(caller)], id: { in: changed.map(({ id }) => id) } },
-    });
-    const rows = new Map(matching.map((row) => [row.id, row]));
-    const all = [...gone.map(({ clusterId, uid }) => ({ id: clusterId, uid })), ...changed];
-    for (const [index, { id, uid }] of all.entries()) {
-      const cursor = index === all.length - 1 ? after : before;
-      const cluster = rows.get(id);
-      if (cluster) yield { kind: 'UPSERTED', cursor, cluster };
-      else yield { kind: 'REMOVED', cursor, uid, databaseId: id };
+    const isTooOld = from.registry < to.registry - REMEMBERED_CHANGES;
+    const changed =
+      isTooOld || from.registry > to.registry || from.status > to.status
+        ? undefined
+        : await this.#changed(caller(), from);
+    if (!changed) return void (yield { kind: 'RESET', cursor: after });
+    for (let begin = 0; begin < changed.length; begin += ROWS_AT_ONCE) {
+      const part = changed.slice(begin, begin + ROWS_AT_ONCE);
+      const matching = await prisma.cluster.findMany({
+        select: { ...query.select, id: true },
+        where: { AND: [where, readableClusters(caller())], id: { in: part.map(({ id }) => id) } },
+      });
+      const rows = new Map(matching.map((row) => [row.id, row]));
+      for (const [index, { id, uid }] of part.entries()) {
+        const cursor = begin + index === changed.length - 1 ? after : before;
+        const cluster = rows.get(id);
+        if (cluster) yield { kind: 'UPSERTED', cursor, cluster };
+        else yield { kind: 'REMOVED', cursor, uid, databaseId: id };
+      }
     }
   }
+
+  /** Which clusters changed after a cursor, in the order of their changes; undefined when they are too many. */
+  async #changed(caller: Caller, from: ChangesCursor): Promise<readonly Changed[] | undefined> {
+    const { prisma } = this.#database;
+    const registryChange = { gt: from.registry };
+    const standing = await prisma.cluster.findMany({
+      where: { AND: readableClusters(caller), OR: [{ registryChange }, { statusChange: { gt: from.status } }] },
+      select: { id: true, uid: true, registryChange: true, statusChange: true },
+      take: MAX_CHANGES + 1,
+    });
+    const gone = await prisma.clusterTombstone.findMany({ where: { registryChange }, take: MAX_CHANGES + 1 });
+    if (standing.length + gone.length > MAX_CHANGES) return undefined;
+    const deleted = gone.map(({ clusterId, ...tombstone }) => ({ id: clusterId, ...tombstone, statusChange: 0 }));
+    // The two counters do not tell which of a change of the registry and a change of state came first.
+    const isOfRegistry = (change: Changed) => change.registryChange > from.registry;
+    const [ofRegistry, ofState] = [
+      [...deleted, ...standing].filter(isOfRegistry),
+      standing.filter((row) => !isOfRegistry(row)),
+    ];
+    return [
+      ...ofRegistry.sort((left, right) => left.registryChange - right.registryChange),
+      ...ofState.sort((left, right) => left.statusChange - right.statusChange),
+    ];
+  }
+}
+
+interface Changed {
+  readonly id: number;
+  readonly uid: string;
+  readonly registryChange: number;
+  readonly statusChange: number;
 }

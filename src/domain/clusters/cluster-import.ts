@@ -178,6 +178,7 @@ export class ClusterImport {
         ...{
           inCluster: read === undefined,
           version: null,
+          discoveredPrometheusURL: null,
           stateSince: at,
           observedAt: null,
           latencyMs: null,

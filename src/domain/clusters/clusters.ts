@@ -166,10 +166,15 @@ export class Clusters {
         data: {
           ...data,
           ...facts,
-          ...(facts ? { inCluster: facts.credentialKind === 'IN_CLUSTER', version: null } : {}),
-          ...(facts ? { credentialsVersion: { increment: 1 } } : {}),
+          ...(facts
+            ? { inCluster: facts.credentialKind === 'IN_CLUSTER', version: null, discoveredPrometheusURL: null }
+            : {}),
+          // Also for a cluster that is enabled anew: an attempt from before it was disabled counts no more.
           ...(facts || changes.enabled
-            ? { ...untriedState({ enabled, problem }), stateSince: at, observedAt: null, latencyMs: null }
+            ? {
+                ...untriedState({ enabled, problem }),
+                ...{ credentialsVersion: { increment: 1 }, stateSince: at, observedAt: null, latencyMs: null },
+              }
             : {}),
           searchText: searchText({ name, description }),
           revision: { increment: 1 },

@@ -3,9 +3,9 @@ import { Connections, type Credential } from '../../kubernetes/connections.ts';
 import { ClusterError } from '../../kubernetes/errors.ts';
 import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cluster.ts';
 import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
-import { readerOf } from '../../kubernetes/objects.ts';
 import { attemptOver, type ProbeOutcome, Prober, type ProbeTarget } from '../../kubernetes/prober.ts';
 import { findPrometheus } from '../../kubernetes/prometheus.ts';
+import { shareOf } from '../../kubernetes/slots.ts';
 import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';
@@ -88,7 +88,8 @@ export class Fleet {
   /** Live reads of a cluster within a document's budget; null for who may not ask clusters. */
   live(caller: Caller, cluster: Reachable, budget: LiveBudget): Live | null {
     if (!may(signedIn(caller), 'clusters.live')) return null;
-    return new Live({ connect: () => this.#connect(cluster), budget });
+    const onUnexpected = (error: unknown) => this.#options.log.error({ err: error }, 'a live read failed');
+    return new Live({ connect: () => this.#connect(cluster), budget, onUnexpected });
   }
 
   /** Tries a credential that is not stored. */
@@ -121,7 +122,7 @@ export class Fleet {
   }
 
   async #connect({ uid, enabled, credentialsVersion }: Reachable): Promise<Connection> {
-    if (!enabled) throw new ClusterError('DISABLED', 'the cluster is disabled: nothing is asked of it');
+    if (!enabled) throw disabled();
     return (await this.#connections.of({ uid, credentialsVersion })).connection;
   }
 
@@ -129,9 +130,11 @@ export class Fleet {
     const { registry } = this.#options;
     const row = await registry.database.prisma.cluster.findUnique({
       where: { uid },
-      select: { id: true, uid: true, inCluster: true, credentialsVersion: true },
+      select: { id: true, uid: true, enabled: true, inCluster: true, credentialsVersion: true },
     });
     if (!row) throw new ClusterError('CREDENTIAL_UNUSABLE', 'the cluster is not registered any more');
+    // Whoever read the row before it was disabled must not open what was just closed.
+    if (!row.enabled) throw disabled();
     const { credentialsVersion } = row;
     if (row.inCluster) return { credentialsVersion, ...(await this.inCluster()) };
     const kubeconfig = await openKubeconfig(registry.database.prisma, registry, row);
@@ -173,7 +176,7 @@ export class Fleet {
 
   async #discoverPrometheus({ uid, credentialsVersion }: ProbeOutcome): Promise<void> {
     const { connection } = await this.#connections.of({ uid, credentialsVersion });
-    const found = await findPrometheus(readerOf(connection, { signal: this.#ending.signal }));
+    const found = await findPrometheus(shareOf(connection, () => ({ signal: this.#ending.signal })));
     await this.#options.statuses.offerPrometheus({ uid, credentialsVersion }, found ?? null);
   }
 
@@ -205,6 +208,10 @@ export function targetOf(kubeconfig: string | undefined, { policy }: Pick<Regist
   const chosen = chooseContext(readKubeconfig(kubeconfig, policy));
   if ('target' in chosen && chosen.target) return chosen.target;
   throw new ClusterError('CREDENTIAL_UNUSABLE', chosen.problem ?? 'the kubeconfig cannot be used');
+}
+
+function disabled(): ClusterError {
+  return new ClusterError('DISABLED', 'the cluster is disabled: nothing is asked of it');
 }
 
 function after(ms: number): Promise<undefined> {

@@ -4,17 +4,16 @@ import {
   MAX_PAGE,
   type NamespaceSummary,
   type NodeSummary,
-  type Read,
   type ReadinessCheck,
   type ResourcePage,
   type ResourceQuery,
-  readerOf,
   readNamespaces,
   readNodes,
   readReadiness,
   readResources,
   readVersion,
 } from '../../kubernetes/objects.ts';
+import { type Asker, shareOf } from '../../kubernetes/slots.ts';
 import { invalidInput } from '../errors.ts';
 
 /** Milliseconds that the live reads of one document may take in all. */
@@ -36,9 +35,22 @@ export class LiveBudget {
   take(): AbortSignal {
     if (++this.#calls > MAX_CALLS)
       throw new ClusterError('TOO_MANY_CALLS', `one document may make ${MAX_CALLS} calls to clusters: ask for fewer`);
-    this.#signal ??= AbortSignal.any([this.#outer, AbortSignal.timeout(LIVE_MS)]);
+    this.#signal ??= AbortSignal.any([this.#outer, lateness()]);
     return this.#signal;
   }
+
+  /** Begins anew: each event of a stream is a document of its own. */
+  renew(): void {
+    this.#calls = 0;
+    this.#signal = undefined;
+  }
+}
+
+function lateness(): AbortSignal {
+  const late = new AbortController();
+  const error = new ClusterError('TIMED_OUT', `the ${LIVE_MS / 1000} s that one document may ask clusters are over`);
+  setTimeout(() => late.abort(error), LIVE_MS).unref();
+  return late.signal;
 }
 
 /** A part of a live answer that failed. */
@@ -48,38 +60,47 @@ export interface LiveFault {
   readonly message: string;
 }
 
+interface LiveOptions {
+  readonly connect: () => Promise<Connection>;
+  readonly budget: LiveBudget;
+  /** Told of a failure that is no word of the cluster's. */
+  readonly onUnexpected: (error: unknown) => void;
+}
+
 /** Live reads of one cluster: each part stands or fails alone, and a failed one is null and among the faults. */
 export class Live {
   readonly #connect: () => Promise<Connection>;
   readonly #budget: LiveBudget;
+  readonly #onUnexpected: (error: unknown) => void;
   readonly #parts: Promise<unknown>[] = [];
   readonly #faults: LiveFault[] = [];
 
-  constructor({ connect, budget }: { connect: () => Promise<Connection>; budget: LiveBudget }) {
+  constructor({ connect, budget, onUnexpected }: LiveOptions) {
     this.#connect = connect;
     this.#budget = budget;
+    this.#onUnexpected = onUnexpected;
   }
 
   version(path: string): Promise<string | null> {
-    return this.#part(path, (read) => readVersion(read));
+    return this.#part(path, readVersion);
   }
 
   readiness(path: string): Promise<ReadinessCheck[] | null> {
-    return this.#part(path, async (_read, connection) => readReadiness(connection, { signal: this.#budget.take() }));
+    return this.#part(path, readReadiness);
   }
 
   nodes(path: string): Promise<NodeSummary[] | null> {
-    return this.#part(path, (read) => readNodes(read));
+    return this.#part(path, readNodes);
   }
 
   namespaces(path: string): Promise<NamespaceSummary[] | null> {
-    return this.#part(path, (read) => readNamespaces(read));
+    return this.#part(path, readNamespaces);
   }
 
   resources(path: string, query: ResourceQuery): Promise<ResourcePage | null> {
     if (query.first < 1 || query.first > MAX_PAGE)
       throw invalidInput([{ path: ['first'], message: `must be 1 to ${MAX_PAGE}` }]);
-    return this.#part(path, (read) => readResources(read, query));
+    return this.#part(path, (asker) => readResources(asker, query));
   }
 
   /** The faults of all parts that were asked for; waits for them. */
@@ -90,8 +111,9 @@ export class Live {
     return this.#faults;
   }
 
-  #part<T>(path: string, ask: (read: Read, connection: Connection) => Promise<T>): Promise<T | null> {
+  #part<T>(path: string, ask: (asker: Asker) => Promise<T>): Promise<T | null> {
     const part = this.#ask(ask).catch((error: unknown) => {
+      if (!(error instanceof ClusterError)) this.#onUnexpected(error);
       this.#faults.push({ path: [path], ...faultOf(error) });
       return null;
     });
@@ -99,10 +121,8 @@ export class Live {
     return part;
   }
 
-  async #ask<T>(ask: (read: Read, connection: Connection) => Promise<T>): Promise<T> {
+  async #ask<T>(ask: (asker: Asker) => Promise<T>): Promise<T> {
     const connection = await this.#connect();
-    const read: Read = (path, call) =>
-      readerOf(connection, { signal: this.#budget.take(), timeoutMs: LIVE_MS })(path, call);
-    return ask(read, connection);
+    return ask(shareOf(connection, () => ({ signal: this.#budget.take(), timeoutMs: LIVE_MS })));
   }
 }

@@ -43,7 +43,8 @@ export class Statuses {
   /** Stores a batch; what stands already costs a read and no write. */
   async store(observations: readonly Observation[]): Promise<void> {
     for (const { uid, credentialsVersion, observedAt, latencyMs } of observations)
-      this.#seen.set(uid, { credentialsVersion, observedAt, latencyMs });
+      if ((this.#seen.get(uid)?.credentialsVersion ?? 0) <= credentialsVersion)
+        this.#seen.set(uid, { credentialsVersion, observedAt, latencyMs });
     const uids = observations.map(({ uid }) => uid);
     const rows = await this.#database.prisma.cluster.findMany({ where: { uid: { in: uids } } });
     const byUid = new Map(rows.map((row) => [row.uid, row]));

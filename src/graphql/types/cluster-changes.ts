@@ -57,6 +57,9 @@ builder.subscriptionField('clusterChanged', (t) =>
         clusterQuery(context, info, [{ name: 'cluster', type: 'ClusterUpserted' }]),
         { signal: context.signal, caller: context.askAgain },
       ) as AsyncIterable<Change>,
-    resolve: (change) => change,
+    resolve: (change, _args, { liveBudget }) => {
+      liveBudget.renew();
+      return change;
+    },
   }),
 );

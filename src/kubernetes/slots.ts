@@ -1,0 +1,68 @@
+import type { Answer, Call, Connection } from './connection.ts';
+import { ClusterError } from './errors.ts';
+
+/** Calls that may run at once for one cluster (design.md); those of the prober go beside them. */
+export const MAX_CALLS_AT_ONCE = 4;
+
+/** What asks a cluster: a connection, or a share of one. */
+export type Asker = Pick<Connection, 'server' | 'call'>;
+
+interface Slots {
+  free: number;
+  readonly waiting: Set<() => void>;
+}
+
+const givenUp = new ClusterError('CANCELLED', 'asking the cluster was given up');
+
+const slots = new WeakMap<Connection, Slots>();
+
+/**
+ * A share of a connection: its calls wait for one of the cluster's slots, so that whoever reads much keeps no probe
+ * waiting. `callOf` is asked for each call and may refuse it.
+ */
+export function shareOf(connection: Connection, callOf: () => Call & { signal: AbortSignal }): Asker {
+  const own = slots.get(connection) ?? { free: MAX_CALLS_AT_ONCE, waiting: new Set() };
+  slots.set(connection, own);
+  return {
+    server: connection.server,
+    call: async (path: string, more?: Call): Promise<Answer> => {
+      const call = callOf();
+      await take(own, call.signal);
+      try {
+        return await connection.call(path, { ...call, ...more });
+      } finally {
+        release(own);
+      }
+    },
+  };
+}
+
+function take(own: Slots, signal: AbortSignal): Promise<void> | undefined {
+  if (own.free > 0) {
+    own.free--;
+    return undefined;
+  }
+  return new Promise((resolve, reject) => {
+    const leave = () => {
+      own.waiting.delete(go);
+      reject(signal.reason instanceof ClusterError ? signal.reason : givenUp);
+    };
+    const go = () => {
+      signal.removeEventListener('abort', leave);
+      resolve();
+    };
+    own.waiting.add(go);
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+  });
+}
+
+function release(own: Slots): void {
+  const [next] = own.waiting;
+  if (!next) {
+    own.free++;
+    return;
+  }
+  own.waiting.delete(next);
+  next();
+}

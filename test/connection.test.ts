@@ -308,7 +308,7 @@ describe('its life', () => {
     expect(accepted()).toBe(1);
     await Promise.all(Array.from({ length: 40 }, () => connection.call('/version')));
     expect(requests).toHaveLength(43);
-    expect(accepted()).toBe(5);
+    expect(accepted()).toBe(MAX_SOCKETS);
   });
 
   test('an abort ends a call at once, before there is a connection too', async () => {

@@ -35,6 +35,7 @@ function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = (
     most: 0,
     targets: Object.keys(behaviours).map((uid): ProbeTarget => ({ uid, credentialsVersion: 1 })),
     refuseToStore: false,
+    storeMs: 0,
     tries: (uid: string) => attempts.filter((attempt) => attempt.uid === uid).map((attempt) => attempt.at),
     states: (uid: string) => delivered.filter((outcome) => outcome.uid === uid).map(({ state }) => state),
     when: (uid: string, state: ProbeState) => delivered.find((o) => o.uid === uid && o.state === state)?.at,
@@ -70,6 +71,7 @@ function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = (
       return { state, latencyMs: ms, credentialsVersion, ...(details && { version: 'v1.31.0' }) };
     },
     store: async (outcomes) => {
+      if (fleet.storeMs > 0) await clock.elapse(fleet.storeMs);
       if (fleet.refuseToStore) throw new Error('the database is away');
       batches.push(at());
       delivered.push(...outcomes.map((outcome) => ({ ...outcome, at: at() })));
@@ -131,8 +133,9 @@ describe('slots', () => {
     expect(fleet.states('far')).toEqual(['READY']);
   });
 
-  test('a new cluster does not wait for a hundred that are silent', async () => {
-    const fleet = fleetOf(Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`dead${index}`, 'silent'])));
+  test('a new cluster does not wait for hundreds that are known to be silent', async () => {
+    const dead = Array.from({ length: 300 }, (_, index): [string, Behaviour] => [`dead${index}`, 'silent']);
+    const fleet = fleetOf(Object.fromEntries(dead), () => 0);
     fleet.prober.start();
     await fleet.clock.advance(60_000);
     for (let number = 0; number < 20; number += 1) {
@@ -257,6 +260,22 @@ describe('what counts', () => {
     expect(fleet.prober.last('b')).toBeUndefined();
   });
 
+  test('a result that still waits to be delivered is dropped with the credentials it was obtained with', async () => {
+    const fleet = fleetOf({
+      first: { state: 'READY', ms: 5 },
+      a: { state: 'READY', ms: 20 },
+      b: { state: 'READY', ms: 20 },
+    });
+    fleet.prober.start();
+    await fleet.clock.advance(50);
+    expect(fleet.prober.last('a')).toMatchObject({ state: 'READY', credentialsVersion: 1 });
+    fleet.change('a', 'silent');
+    fleet.remove('b');
+    void fleet.prober.refresh();
+    await fleet.clock.advance(500);
+    expect(fleet.delivered.map(({ uid }) => uid)).toEqual(['first']);
+  });
+
   test('a change that nobody announces is met within a second', async () => {
     const fleet = fleetOf({ a: { state: 'READY' } });
     fleet.prober.start();
@@ -293,6 +312,19 @@ describe('what counts', () => {
     fleet.refuseToStore = false;
     await fleet.clock.advance(1_100);
     expect(fleet.delivered.map(({ uid, state }) => `${uid} ${state}`).toSorted()).toEqual(['a READY', 'b READY']);
+  });
+
+  test('a result that comes while an older one is refused is the one that is stored', async () => {
+    const fleet = fleetOf({ a: { state: 'UNAUTHORIZED', ms: 1 } });
+    Object.assign(fleet, { refuseToStore: true, storeMs: 50 });
+    fleet.prober.start();
+    await fleet.clock.advance(20);
+    fleet.behaviours.a = { state: 'READY', ms: 1 };
+    void fleet.prober.probeNow('a');
+    await fleet.clock.advance(60);
+    fleet.refuseToStore = false;
+    await fleet.clock.advance(1_500);
+    expect(fleet.states('a')).toEqual(['READY']);
   });
 
   test('stopping delivers what was found, ends what runs, and again does nothing', async () => {
@@ -340,6 +372,17 @@ describe('asking for one', () => {
     expect(await asked).toMatchObject({ state: 'READY', uid: 'a' });
     await fleet.clock.advance(5_000);
     expect(fleet.states('a')).toEqual(['READY']);
+  });
+
+  test('whoever waits while the credentials change gets what the new ones find', async () => {
+    const fleet = fleetOf({ a: 'silent' });
+    fleet.prober.start();
+    await fleet.clock.advance(10);
+    const asked = fleet.prober.probeNow('a');
+    await fleet.clock.advance(10);
+    fleet.change('a', { state: 'READY' });
+    await fleet.clock.advance(1_200);
+    expect(await asked).toMatchObject({ state: 'READY', credentialsVersion: 2 });
   });
 
   test('a cluster that is not probed gives nothing, also when it goes while it is tried', async () => {

@@ -8,7 +8,7 @@ import { schema } from '../src/graphql/schema.ts';
 import { EXAMPLES } from '../src/server/graphiql/examples.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { openChromium, openWindow } from './support/chromium.ts';
-import { enterKey, openExample, openGraphiQL, runExample } from './support/graphiql.ts';
+import { askExample, enterKey, openExample, openGraphiQL, runExample } from './support/graphiql.ts';
 
 let app: TestApp;
 let browser: Browser;
@@ -52,12 +52,8 @@ test('a query, a mutation and a subscription run with the key, nobody else is as
   await runExample(visit.page, 'CreateCluster', '"databaseId"');
   const { body: clusters } = await app.rest('GET', CLUSTERS);
   expect(clusters).toMatchObject([{ name: 'demo-cluster', description: 'staging cluster' }]);
-  await openExample(visit.page, 'ClusterChanges');
-  const stream = visit.page.waitForResponse((response) =>
-    (response.headers()['content-type'] ?? '').startsWith('text/event-stream'),
-  );
-  await visit.page.locator('.graphiql-execute-button').click();
-  await stream;
+  const stream = await askExample(visit.page, 'ClusterChanges');
+  expect(stream.headers()['content-type']).toBe('text/event-stream');
   await app.rest('PUT', `${CLUSTERS}${clusters[0].id}`, { name: 'renamed-cluster' });
   await visit.page.locator('.graphiql-response').getByText('"renamed-cluster"').waitFor();
 

@@ -74,8 +74,10 @@ export class Fleet {
 
   /** Ends every connection and attempt; again does nothing. */
   async close(): Promise<void> {
+    if (this.#ending.signal.aborted) return;
     this.#ending.abort();
     clearInterval(this.#marking);
+    if (this.#marking) await this.#markRound();
     await this.#prober.stop();
     await this.#connections.close();
   }

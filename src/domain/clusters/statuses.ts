@@ -136,7 +136,11 @@ export class Statuses {
     const now = performance.now();
     if (!this.#round || now - this.#round.at > ROUND_REUSE_MS) {
       const latest = this.#database.prisma.probeRound.findFirst({ orderBy: { finishedAt: 'desc' } });
-      this.#round = { at: now, finishedAt: latest.then((round) => round?.finishedAt ?? null) };
+      const round = { at: now, finishedAt: latest.then((found) => found?.finishedAt ?? null) };
+      this.#round = round;
+      round.finishedAt.catch(() => {
+        if (this.#round === round) this.#round = undefined;
+      });
     }
     return this.#round.finishedAt;
   }

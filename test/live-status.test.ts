@@ -1,0 +1,138 @@
+import { setImmediate } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { CLUSTERS, startApp } from './support/app.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { gate, kubeconfigOf, listed, probingApp, register, statusOf, untilState } from './support/live.ts';
+import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
+
+/** Twice what design.md has. */
+const SOON_MS = 2 * 1_000;
+
+it.each([
+  ['an update', async (change: (body: object) => Promise<unknown>) => change({ config: NOWHERE })],
+  ['a disable', async (change: (body: object) => Promise<unknown>) => change({ enabled: false })],
+  ['a delete', undefined],
+])('a probe that ends after %s changes nothing', async (_what, act) => {
+  const app = await probingApp();
+  const { handler, open } = gate(kubernetes());
+  const server = await standIn(handler);
+  const id = await register(app, 'a', kubeconfigOf(server.target()));
+  await expect.poll(() => server.requests.length).toBeGreaterThan(0);
+  if (act) await act((body) => app.rest('PUT', `${CLUSTERS}${id}`, body));
+  else await app.rest('DELETE', `${CLUSTERS}${id}`);
+  open();
+  // Long enough for a result to be stored, if it were.
+  const other = await register(app, 'b', kubeconfigOf((await standIn(kubernetes())).target()));
+  await untilState(app, other, 'READY');
+  const row = await app.domain.database.prisma.cluster.findUnique({ where: { id } });
+  expect(row?.version ?? null).toBeNull();
+  expect(row?.identity ?? null).toBeNull();
+  expect(row?.state).not.toBe('READY');
+});
+
+/** A kubeconfig that leads to where nothing listens. */
+const NOWHERE = kubeconfigOf({
+  server: `https://127.0.0.1:${await refusingPort()}`,
+  insecureSkipTlsVerify: false,
+  token: 't',
+});
+
+it('an observation counts only under the credential and the switch that it was made with', async () => {
+  const app = await probingApp();
+  const server = await standIn(kubernetes());
+  const id = await register(app, 'a', kubeconfigOf(server.target()));
+  await untilState(app, id, 'READY');
+  const { prisma } = app.domain.database;
+  const row = await prisma.cluster.findUniqueOrThrow({ where: { id } });
+  const observation = { uid: row.uid, state: 'DEGRADED', latencyMs: 1, observedAt: new Date(), version: 'v0' } as const;
+  const store = (credentialsVersion: number) => app.domain.statuses.store([{ ...observation, credentialsVersion }]);
+  const before = app.domain.database.counters();
+  await store(row.credentialsVersion - 1);
+  await store(row.credentialsVersion + 1);
+  expect(app.domain.database.counters().status).toBe(before.status);
+  expect(await statusOf(app, id)).toMatchObject({ state: 'READY', version: 'v1.31.0' });
+  await store(row.credentialsVersion);
+  expect(await statusOf(app, id)).toMatchObject({ state: 'DEGRADED', version: 'v0' });
+});
+
+it('a cluster that stays READY is asked again and again, and nothing is written', async () => {
+  const app = await probingApp();
+  const server = await standIn(kubernetes());
+  const id = await register(app, 'a', kubeconfigOf(server.target()));
+  const first = await untilState(app, id, 'READY');
+  // The offer of a Prometheus comes once after the first contact.
+  await expect.poll(() => server.requests.filter((line) => line.includes('/services')).length).toBeGreaterThan(0);
+  const before = app.domain.database.counters();
+  for (let round = 0; round < 5; round++)
+    await app.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
+  await setImmediate();
+  expect(app.domain.database.counters()).toEqual(before);
+  const now = await statusOf(app, id);
+  expect(now).toMatchObject({ state: 'READY', since: first.since });
+  expect(Date.parse(now.observedAt ?? '')).toBeGreaterThan(Date.parse(first.observedAt ?? ''));
+});
+
+it('a restart shows the last state with its age, before anything was asked', async () => {
+  const DATA_DIR = await temporaryDirectory();
+  const app = await startApp({ DATA_DIR }, { probing: true });
+  const server = await standIn(kubernetes());
+  const up = await register(app, 'up', kubeconfigOf(server.target()));
+  const down = await register(app, 'down', NOWHERE);
+  const [ready, dead] = [await untilState(app, up, 'READY'), await untilState(app, down, 'UNREACHABLE')];
+  await app.close();
+  const again = await startApp({ DATA_DIR });
+  try {
+    for (const [id, was] of [
+      [up, ready],
+      [down, dead],
+    ] as const) {
+      const { observedAt, ...status } = await statusOf(again, id);
+      const { observedAt: wasObservedAt, latencyMs, ...rest } = was;
+      expect(status).toMatchObject(rest);
+      expect(Date.parse(observedAt ?? '')).toBeGreaterThanOrEqual(Date.parse(wasObservedAt ?? ''));
+      expect(Date.parse(observedAt ?? '')).toBeLessThan(Date.now());
+      expect(latencyMs).toBeGreaterThan(0);
+    }
+    expect(await listed(again, up)).toMatchObject({ version: 'v1.31.0' });
+  } finally {
+    await again.close();
+  }
+});
+
+it('the end of a round tells how old a state is, on other servers and when its own has ended', async () => {
+  const DATA_DIR = await temporaryDirectory();
+  const app = await startApp({ DATA_DIR }, { probing: true });
+  const other = await startApp({ DATA_DIR });
+  try {
+    const server = await standIn(kubernetes());
+    const id = await register(app, 'a', kubeconfigOf(server.target()));
+    const { observedAt } = await untilState(app, id, 'READY');
+    await app.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
+    const { observedAt: later } = await statusOf(app, id);
+    expect(Date.parse(later ?? '')).toBeGreaterThan(Date.parse(observedAt ?? ''));
+    await app.close();
+    await expect.poll(async () => (await statusOf(other, id)).observedAt, { timeout: SOON_MS }).toBe(later);
+  } finally {
+    await other.close();
+  }
+});
+
+it('of two servers over one file each sees what the other found and what it changed', async () => {
+  const DATA_DIR = await temporaryDirectory();
+  const prober = await startApp({ DATA_DIR }, { probing: true });
+  const reader = await startApp({ DATA_DIR });
+  try {
+    const server = await standIn(kubernetes());
+    const id = await register(reader, 'a', kubeconfigOf(server.target()));
+    await untilState(reader, id, 'READY', SOON_MS);
+    expect(await listed(reader, id)).toMatchObject({ version: 'v1.31.0' });
+    await reader.rest('PUT', `${CLUSTERS}${id}`, { config: NOWHERE });
+    await untilState(prober, id, 'UNREACHABLE', SOON_MS);
+    expect(await listed(reader, id)).toHaveProperty('error');
+    await reader.rest('DELETE', `${CLUSTERS}${id}`);
+    await expect.poll(() => server.sockets.size, { timeout: SOON_MS }).toBe(0);
+  } finally {
+    await prober.close();
+    await reader.close();
+  }
+});

@@ -330,6 +330,24 @@ describe('an end', () => {
     },
   );
 
+  it('ends event streams as a whole answer, at once', async () => {
+    const dataDir = await temporaryDirectory();
+    const app = await startProcess({ dataDir });
+    const key = await firstKey(dataDir);
+    const response = await fetch(`${app.url}/graphql`, {
+      method: 'POST',
+      headers: { Authorization: key, Accept: 'text/event-stream', 'Content-Type': 'application/json' },
+      body: JSON.stringify({ query: 'subscription { clusterChanged { __typename } }' }),
+    });
+    expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/);
+    const streamed = response.text();
+    expect((await create(app, key, { name: 'told' })).status).toBe(201);
+    const began = performance.now();
+    expect((await app.stop()).code).toBe(0);
+    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(await streamed).toContain('event: complete');
+  });
+
   it('cuts a body that never comes, within ten seconds', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });

@@ -20,6 +20,8 @@ const beside = fileURLToPath(new URL('../../../shared/api-server/', import.meta.
 export interface ApiServers {
   /** Commands a fault, which is in force afterwards; gives what the control port answers. */
   readonly fault: (cluster: number, fault: string, parameters?: Record<string, string>) => Promise<unknown>;
+  /** Makes etcd forget history: continue tokens from before are too old. */
+  readonly compact: () => Promise<unknown>;
   readonly clusters: () => Promise<{ number: number; server: string; version: string; kubeSystemUID: string }[]>;
   /** The target of a user of a cluster as the kubeconfig has it now: `cluster-1`, `admin-1`, `reader-1`, `nobody-1`. */
   readonly target: (cluster: number, user: string) => Promise<Target>;
@@ -71,6 +73,7 @@ export async function startApiServers(binary: string, clusters: number): Promise
   };
   return {
     fault: (cluster, fault, parameters = {}) => ask(`/clusters/${cluster}/${fault}?${new URLSearchParams(parameters)}`),
+    compact: () => ask('/compact'),
     clusters: () => ask('/clusters', 'GET') as ReturnType<ApiServers['clusters']>,
     target: async (cluster, user) =>
       targetOf(await readFile(join(directory, 'kubeconfig.yaml'), 'utf8'), cluster, user),

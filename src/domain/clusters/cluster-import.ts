@@ -48,6 +48,8 @@ interface Candidate {
   readonly description: string;
   readonly read?: ReadCredential | undefined;
   refusal?: string | undefined;
+  /** Known where the cluster was asked. */
+  identity?: string | null | undefined;
 }
 
 /** Imports the contexts of a kubeconfig as clusters named after them, in one transaction. */
@@ -71,7 +73,10 @@ export class ClusterImport {
     if (input.dryRun) {
       const existing = await existingNames(database.prisma, input);
       const results = candidates.map((candidate) => decide(candidate, existing.has(candidate.name), input.onNameTaken));
-      return { contexts: results.map((result) => ({ ...result, cluster: null })), warnings: [] };
+      return {
+        contexts: results.map((result) => ({ ...result, cluster: null })),
+        warnings: await findDuplicates(database.prisma, registering(candidates, results)),
+      };
     }
     const { uids, ...imported } = await changeRegistry(this.#registry, async (tx, moment) => {
       const existing = await existingNames(tx, input);
@@ -79,12 +84,12 @@ export class ClusterImport {
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
       const creating = decided('CREATED');
       const target = existing.size === 0 ? firstDefault(creating, current) : undefined;
-      const changed: { id: number; uid: string; apiServer: string | null }[] = [];
+      const changed: { uid: string }[] = [];
       for (const candidate of decided('UPDATED')) changed.push(await this.#update(tx, caller, moment, candidate));
       changed.push(...(await this.#create(tx, caller, moment, creating, target)));
       return {
         contexts: await withClusters(tx, results, query),
-        warnings: await findDuplicates(tx, changed),
+        warnings: await findDuplicates(tx, registering(candidates, results)),
         uids: changed.map(({ uid }) => uid),
       };
     });
@@ -101,10 +106,12 @@ export class ClusterImport {
           const { read } = candidate;
           const find = async () =>
             read ? { target: targetOf(read.kubeconfig, this.#registry) } : this.#fleet.inCluster();
-          await tryOut(this.#fleet, find).catch((error: unknown) => {
+          try {
+            candidate.identity = (await tryOut(this.#fleet, find)).identity;
+          } catch (error) {
             if (!(error instanceof DomainError)) throw error;
             candidate.refusal = error.message;
-          });
+          }
         }),
       );
   }
@@ -148,7 +155,7 @@ export class ClusterImport {
           ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
         };
       }),
-      select: { id: true, uid: true, name: true, apiServer: true },
+      select: { id: true, uid: true, name: true },
     });
     const reads = new Map(candidates.map(({ name, read }) => [name, read]));
     const { seal } = this.#registry;
@@ -189,7 +196,7 @@ export class ClusterImport {
       },
     });
     await record(tx, caller, { action: 'cluster.import', at, cluster: current, changes: { credential: 'changed' } });
-    return { id, uid: current.uid, apiServer: facts.apiServer };
+    return { uid: current.uid };
   }
 }
 
@@ -213,6 +220,13 @@ function decide({ name, refusal }: Candidate, exists: boolean, onNameTaken: OnNa
     case 'FAIL':
       throw new DomainError('NAME_TAKEN', 'cluster already exists', { name });
   }
+}
+
+/** What is, or would be, registered or given another credential. */
+function registering(candidates: readonly Candidate[], results: readonly ImportedContext[]) {
+  return candidates
+    .filter((_, index) => ['CREATED', 'UPDATED'].includes(results[index]?.outcome ?? ''))
+    .map(({ name, read, identity }) => ({ name, apiServer: read?.facts.apiServer ?? null, identity }));
 }
 
 /** Into an empty registry the current context becomes the default, or the first one where that is not imported. */

@@ -1,4 +1,4 @@
-import { chooseContext, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
+import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
 import type { Trial } from '../../kubernetes/trial.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
@@ -114,7 +114,7 @@ export class Clusters {
         cluster: { uid, id, name },
         changes: { name: { to: name }, ...(given.read ? { credential: 'changed' } : {}) },
       });
-      const duplicates = await findDuplicates(tx, [{ id, apiServer: facts.apiServer, identity: trial?.identity }]);
+      const duplicates = await findDuplicates(tx, [{ name, apiServer: facts.apiServer, identity: trial?.identity }]);
       const result = await this.#result(tx, { id, problem: facts.credentialProblem, holder }, queries);
       return { ...result, warnings: [...result.warnings, ...duplicates] };
     });
@@ -131,7 +131,7 @@ export class Clusters {
     const given = this.#readCredential(input.credential, verify, issues);
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
-    const trial = await this.#tryOut(given, verify);
+    const trial = await this.#tryOut(given, verify, () => this.#storedTarget(caller, input.by));
 
     return changeRegistry(this.#registry, async (tx, moment) => {
       const { at, registryChange } = moment;
@@ -233,12 +233,20 @@ export class Clusters {
   }
 
   /** With CONNECT the API server is asked before anything is stored. */
-  async #tryOut(given: Given, verify: Verification): Promise<Trial | undefined> {
-    const { inCluster, read } = given;
-    if (verify !== 'CONNECT' || (!inCluster && !read)) return undefined;
-    return tryOut(this.#fleet, async () =>
-      read ? { target: targetOf(read.kubeconfig, this.#registry) } : this.#fleet.inCluster(),
-    );
+  async #tryOut(given: Given, verify: Verification, stored?: () => Promise<Target>): Promise<Trial | undefined> {
+    const { inCluster, leavesCluster, read } = given;
+    if (verify !== 'CONNECT') return undefined;
+    if (read) return tryOut(this.#fleet, async () => ({ target: targetOf(read.kubeconfig, this.#registry) }));
+    if (inCluster) return tryOut(this.#fleet, () => this.#fleet.inCluster());
+    return leavesCluster && stored ? tryOut(this.#fleet, async () => ({ target: await stored() })) : undefined;
+  }
+
+  /** Where the stored kubeconfig leads, whether or not it is in use. */
+  async #storedTarget(caller: Caller, by: ClusterBy): Promise<Target> {
+    const { prisma } = this.#registry.database;
+    const cluster = await prisma.cluster.findFirst({ where: whereReadable(caller, by) });
+    if (!cluster) throw new DomainError('NOT_FOUND', 'cluster not found');
+    return targetOf(await openKubeconfig(prisma, this.#registry, cluster), this.#registry);
   }
 
   #readCredential(input: CredentialInput | null | undefined, verify: Verification, issues: InputIssue[]): Given {

@@ -6,20 +6,20 @@ export interface Warning {
   readonly message: string;
 }
 
-interface Registered {
-  readonly id: number;
+interface Registering {
+  readonly name: string;
   readonly apiServer: string | null;
   readonly identity?: string | null | undefined;
 }
 
-/** Warns of each new cluster whose API server, or whose identity where it is known, another one has already. */
-export async function findDuplicates(tx: Transaction, created: readonly Registered[]): Promise<Warning[]> {
-  const apiServers = created.flatMap(({ apiServer }) => (apiServer ? [apiServer] : []));
-  const identities = created.flatMap(({ identity }) => (identity ? [identity] : []));
+/** Warns of each cluster that has the API server, or the identity where it is known, of one that is being registered. */
+export async function findDuplicates(tx: Transaction, registering: readonly Registering[]): Promise<Warning[]> {
+  const apiServers = registering.flatMap(({ apiServer }) => (apiServer ? [apiServer] : []));
+  const identities = registering.flatMap(({ identity }) => (identity ? [identity] : []));
   if (apiServers.length + identities.length === 0) return [];
   const others = await tx.cluster.findMany({
     where: {
-      id: { notIn: created.map(({ id }) => id) },
+      name: { notIn: registering.map(({ name }) => name) },
       OR: [{ apiServer: { in: apiServers } }, { identity: { in: identities } }],
     },
     select: { name: true, apiServer: true, identity: true },

@@ -2,6 +2,7 @@ import { GraphQLError, parse, Source } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
+import { KnownDocuments } from './documents.ts';
 import { maskError } from './errors.ts';
 import { withoutValue } from './fault.ts';
 import { limitIntrospection } from './introspection.ts';
@@ -25,6 +26,10 @@ export function createGraphQL({ log }: { log: Logger }) {
     landingPage: false,
     logging: false,
     batching: false,
+    parserAndValidationCache: {
+      documentCache: new KnownDocuments(),
+      errorCache: { get: () => undefined, set: () => {} },
+    },
     maskedErrors: { maskError: (error) => maskError(error, { log }) },
     plugins: [tokenLimit(), introspectionLimit(), unquoteFaults(), nameRequest(log), keepStored()],
   });

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import { temporaryDirectory } from './support/directory.ts';
+import { startProcess } from './support/process.ts';
+
+/** Resident megabytes of a process. */
+function residentMB(pid: number): number {
+  const [, kB] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kB) / 1024;
+}
+
+it('strangers who send ever new documents, long ones and dense ones, fill no memory', async () => {
+  const server = await startProcess({ dataDir: await temporaryDirectory(), environment: { METRICS_PORT: '0' } });
+  let sent = 0;
+  const send = async (query: string) => {
+    const response = await fetch(`${server.url}/graphql`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ query }),
+    });
+    await response.arrayBuffer();
+  };
+  const long = () => send(`{ a${sent++}: __typename @include(if: "${'x'.repeat(1024 * 1024)}") }`);
+  const dense = () => send(`{ ${`a${sent++} `.repeat(1_800)} }`);
+  const broken = () => send(`{ ${'x'.repeat(1024 * 1024)} ${sent++}`);
+  const all = async (times: number) => {
+    for (let time = 0; time < times; time++) for (const one of [long, dense, broken]) await one();
+  };
+  await all(40);
+  const before = residentMB(server.pid);
+  await all(120);
+  expect(residentMB(server.pid) - before).toBeLessThan(120);
+}, 120_000);

@@ -1,6 +1,7 @@
 /** The benches by name; the first one runs when none is named. */
 const BENCHES: Readonly<Record<string, () => Promise<(options: { quick: boolean }) => Promise<void>>>> = {
   registry: async () => (await import('./registry.ts')).benchRegistry,
+  fleet: async () => (await import('./fleet.ts')).benchFleet,
 };
 
 const words = process.argv.slice(2);

@@ -1,7 +1,7 @@
 import { answersOfChanges, changeClusters, OPERATIONS } from './changes.ts';
 import { type Answer, type Ask, askWell } from './client.ts';
 import { COUNTED, load } from './load.ts';
-import type { ServerProcess } from './process.ts';
+import { residentOf, type ServerProcess } from './process.ts';
 import { freshPage, oneCluster, page, restList } from './questions.ts';
 import { startBare } from './recording.ts';
 import { compare, type Pair, takeTurns, withCpu } from './rounds.ts';
@@ -17,7 +17,6 @@ const LOADS: readonly (readonly [what: string, ask: Ask])[] = [
   [WHAT.page50, page(50)],
   [WHAT.page100, page(100)],
   [WHAT.one, oneCluster(nameOf(1))],
-  [WHAT.fresh100, freshPage(100)],
 ];
 
 /** Compares what the product answers with a bare server that sends the same bytes, taking turns. */
@@ -40,14 +39,17 @@ export async function compareWithBare(
   };
 
   const rows: Row[] = [];
-  for (const [what, ask] of LOADS) {
+  const compareLoad = async (what: string, ask: Ask) => {
     const answer = await askWell(product.url, { ...ask, ...(ask.body ? { body: ask.body.replace(COUNTED, '') } : {}) });
     const pairs = await against(what, [answer], (server) => withCpu(server, () => load(server.url, ask, SECONDS)));
     rows.push({ what, clusters, figures: compare(pairs) });
-  }
+  };
+  const noteMemory = (what: string) => rows.push({ what, clusters, figures: { MB: residentOf(product.pid) } });
+
+  for (const [what, ask] of LOADS) await compareLoad(what, ask);
   const pages = await readPages(product.url);
   const traversals = await against(WHAT.traversal, pages, (server) =>
-    withCpu(server, () => traverse(server.url, SECONDS)),
+    withCpu(server, () => traverse(server.url, SECONDS / 2)),
   );
   rows.push({ what: WHAT.traversal, clusters, figures: compare(traversals) });
   const changes = await against('changes', await answersOfChanges(product.url), changeClusters);
@@ -55,6 +57,10 @@ export async function compareWithBare(
     const pairs = changes.map(({ bare, product: own }) => ({ bare: bare[operation], product: own[operation] }));
     rows.push({ what: WHAT[operation], clusters, figures: compare(pairs) });
   }
+  noteMemory(WHAT.memory);
+  // Last: each of its answers is kept until newer ones push it out.
+  await compareLoad(WHAT.fresh100, freshPage(100));
+  noteMemory(WHAT.freshMemory);
   return withTimesFresh(rows);
 }
 

@@ -6,7 +6,6 @@ import { compareWithBare } from './against-bare.ts';
 import { computeInside } from './inside.ts';
 import { CONNECTIONS, wrkVersion } from './load.ts';
 import { describeMachine } from './machine.ts';
-import { residentOf } from './process.ts';
 import { startProduct } from './product.ts';
 import { median } from './rounds.ts';
 import { seed } from './seed.ts';
@@ -53,7 +52,6 @@ async function benchSize(dataDir: string, clusters: number, { rounds, starts, in
   const startMs = await timeStarts(starts, () => dataDir);
   const product = await startProduct(dataDir);
   const rows = await compareWithBare(product, { clusters, rounds, progress });
-  const memory = residentOf(product.pid);
   await product.stop();
   progress('inside');
   const computed = await computeInside(dataDir, inside);
@@ -63,7 +61,6 @@ async function benchSize(dataDir: string, clusters: number, { rounds, starts, in
     row(WHAT.insideList, { ms: computed.restList }),
     row(WHAT.insidePage, { ms: computed.page }),
     row(WHAT.start, { ms: startMs }),
-    row(WHAT.memory, { MB: memory }),
   ];
 }
 

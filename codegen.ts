@@ -1,6 +1,6 @@
 // Prints schema.graphql and generates the types of the REST rows' and the example's documents from it: `npm run codegen`.
 // With --check nothing is written, and a stale file fails.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { generate } from '@graphql-codegen/cli';
 import { printedSchema } from './src/graphql/schema.ts';
 
@@ -8,7 +8,7 @@ const check = process.argv.includes('--check');
 const stale: string[] = [];
 
 function settle(file: string, content: string): void {
-  if (readFileSync(file, { encoding: 'utf8', flag: 'a+' }) === content) return;
+  if (existsSync(file) && readFileSync(file, 'utf8') === content) return;
   if (check) stale.push(file);
   else writeFileSync(file, content);
 }

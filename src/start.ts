@@ -13,8 +13,11 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
   try {
     await declareKeys(config, log, domain, terminal);
     if (config.importKubeconfig) await importKubeconfig(config.importKubeconfig, log, domain);
-    const app = await serve(config, log, domain);
     const stopMetrics = await startMetrics(config, log, domain);
+    const app = await serve(config, log, domain).catch(async (error: unknown) => {
+      await stopMetrics();
+      throw error;
+    });
     domain.fleet.start();
     log.info(
       { url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },

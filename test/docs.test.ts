@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { VARIABLES } from '../src/config.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 
 const readme = readFileSync('README.md', 'utf8');
+const contributing = readFileSync('CONTRIBUTING.md', 'utf8');
 
 describe('the README', () => {
   it('has a row for each variable of the configuration, and none besides', () => {
@@ -21,7 +23,8 @@ describe('the README', () => {
 
   it('names only commands that are there', () => {
     const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
-    for (const [, script] of readme.matchAll(/npm run ([a-z:]+)/g)) expect(Object.keys(scripts)).toContain(script);
+    for (const [, script] of `${readme}${contributing}`.matchAll(/npm run (?:-s )?([a-z:]+)/g))
+      expect(Object.keys(scripts)).toContain(script);
   });
 });
 
@@ -41,21 +44,17 @@ describe('the typed client of the examples', () => {
     expect(printed.join('')).toMatch(/^\* demo-cluster {2}UNUSABLE/);
   });
 
-  it('follows the changes of the fleet', async () => {
+  it('lists what is there, and follows the changes from there', async () => {
     const watch = spawn(process.execPath, ['examples/typed-client/watch.ts', app.url, app.admin]);
-    let created = 0;
     try {
-      // Until the stream stands nothing is told, so clusters are made until one is.
-      const told = once(watch.stdout, 'data');
-      let heard = false;
-      told.then(() => {
-        heard = true;
-      });
-      while (!heard) {
-        await app.rest('POST', CLUSTERS, { name: `cluster-${++created}` });
-        await new Promise(setImmediate);
-      }
-      expect(String((await told)[0])).toMatch(/^cluster-\d+ {2}UNUSABLE/);
+      const lines = createInterface({ input: watch.stdout })[Symbol.asyncIterator]();
+      const next = async () => String((await lines.next()).value);
+      expect(await next()).toMatch(/^demo-cluster {2}UNUSABLE/);
+      // Whether the stream stands already or not: its cursor is that of the list.
+      await app.rest('POST', CLUSTERS, { name: 'a-second-one' });
+      expect(await next()).toMatch(/^a-second-one {2}UNUSABLE/);
+      await app.rest('DELETE', `${CLUSTERS}2`);
+      expect(await next()).toMatch(/gone$/);
     } finally {
       watch.kill();
     }

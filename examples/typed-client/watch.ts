@@ -1,17 +1,41 @@
 // Live updates of a frontend: `node examples/typed-client/watch.ts http://localhost:8080 <API key>`.
-// It lists once, then follows the changes from there; after a broken connection it goes on where it stood.
+// It lists once and follows the changes from there; a broken connection goes on after the last change it was told of.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { print } from 'graphql';
 import { createClient } from 'graphql-sse';
-import { FleetChangesDocument, type FleetChangesSubscription } from './operations.generated.ts';
+import { FleetChangesDocument, type FleetChangesSubscription, FleetPageDocument } from './operations.generated.ts';
+import { request } from './request.ts';
 
 const [url = 'http://localhost:8080', key = ''] = process.argv.slice(2);
+const RETRY_MS = 1_000;
 
-const client = createClient({ url: `${url}/graphql`, headers: { Authorization: key } });
+const client = createClient({ url: `${url}/graphql`, headers: { Authorization: key }, retryAttempts: 0 });
 
-for await (const { data, errors } of client.iterate<FleetChangesSubscription>({ query: print(FleetChangesDocument) })) {
-  if (errors) throw errors[0];
-  const change = data?.clusterChanged;
-  if (change?.__typename === 'ClusterUpserted')
-    console.log(`${change.cluster.name}  ${change.cluster.status.state}  ${change.cluster.status.version ?? ''}`);
-  else console.log(change?.__typename);
+async function list(): Promise<string> {
+  const { clusters } = await request({ url, key }, FleetPageDocument, { first: 100 });
+  for (const { name, status } of clusters.nodes) console.log(`${name}  ${status.state}  ${status.version ?? ''}`);
+  return clusters.changesCursor;
+}
+
+let after = await list();
+for (;;) {
+  try {
+    const changes = client.iterate<FleetChangesSubscription>({
+      query: print(FleetChangesDocument),
+      variables: { after },
+    });
+    for await (const { data, errors } of changes) {
+      if (errors) throw new Error(errors[0]?.message);
+      const change = data?.clusterChanged;
+      if (!change) continue;
+      after = change.cursor;
+      if (change.__typename === 'ClusterChangesReset') after = await list();
+      else if (change.__typename === 'ClusterRemoved') console.log(`${change.id}  gone`);
+      else
+        console.log(`${change.cluster.name}  ${change.cluster.status.state}  ${change.cluster.status.version ?? ''}`);
+    }
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : 'the stream broke', '- trying again');
+  }
+  await sleep(RETRY_MS);
 }

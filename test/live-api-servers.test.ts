@@ -11,7 +11,7 @@ import { fastClock } from './support/clock.ts';
 const policy = { allowLoopback: true, allowHttp: false, allowInsecureTls: false, allowProxy: false };
 /** Rounds, backoff and budgets all run so many times as fast as the design has them. */
 const FACTOR = 5;
-/** A round, the attempt of it, a second, the second attempt (design.md), and room for a busy machine. */
+/** A round, the attempt of it, a second, the second attempt (docs/architecture.md), and room for a busy machine. */
 const MET_WITHIN_MS = 36_000 + 5_500 + 1_000 + 5_500 + 7_000;
 /** The longest backoff, and an attempt. */
 const RECOVERED_WITHIN_MS = 60_000 + 5_500;

@@ -5,7 +5,7 @@ import { binaryFor, kubeconfigOf, probingApp, register, untilState } from './sup
 import { kubernetes, type Pretence, standIn } from './support/stand-in.ts';
 
 const binary = await binaryFor('test/live-identity.test.ts, identities of real API servers');
-/** Twice the time that design.md leaves a changed cluster: it is tried before others. */
+/** Twice the time that docs/architecture.md leaves a changed cluster: it is tried before others. */
 const SOON_MS = 2 * 1_000;
 
 async function identityOf(app: TestApp, databaseId: number) {

@@ -4,7 +4,7 @@ import type { TestApp } from './support/app.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { answerWith, kubernetes, type StandIn, standIn, token } from './support/stand-in.ts';
 
-/** Milliseconds that the live reads of one document may take (contract.md), and twice that. */
+/** Milliseconds that the live reads of one document may take (docs/architecture.md), and twice that. */
 const LIVE_MS = 8_000;
 
 const KINDS = {

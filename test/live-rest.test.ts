@@ -16,7 +16,7 @@ import {
 } from './support/live.ts';
 import { authority, kubernetes, rawStandIn, refusingPort, standIn, token, user } from './support/stand-in.ts';
 
-/** Twice what design.md and contract.md have: the machine may be busy. */
+/** Twice what docs/architecture.md have: the machine may be busy. */
 const SOON_MS = 2 * 1_000;
 
 it('the version of a cluster stands in the list right after it was created', async () => {

@@ -5,7 +5,7 @@ import { temporaryDirectory } from './support/directory.ts';
 import { gate, kubeconfigOf, listed, probingApp, register, statusOf, untilState } from './support/live.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
 
-/** Twice what design.md has. */
+/** Twice what docs/architecture.md has. */
 const SOON_MS = 2 * 1_000;
 
 it.each([

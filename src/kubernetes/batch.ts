@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 
-/** Milliseconds by which a batch may be late (design.md). */
+/** Milliseconds by which a batch may be late (docs/architecture.md). */
 export const BATCH_MS = 100;
 /** Milliseconds until a batch that could not be delivered is tried again. */
 const RETRY_MS = 1_000;

@@ -5,11 +5,11 @@ import { type Connector, createConnector, type Lookup } from './connector.ts';
 import { type Circumstances, ClusterError, closed, clusterErrorOf, refusalOf } from './errors.ts';
 import type { Target } from './kubeconfig.ts';
 
-/** Sockets a cluster may have: as many calls as design.md lets run at once for one cluster, and one for its probe. */
+/** Sockets a cluster may have: as many calls as docs/architecture.md lets run at once for one cluster, and one for its probe. */
 export const MAX_SOCKETS = 5;
-/** Milliseconds to resolve, connect and shake hands: the whole budget of a probe (design.md). */
+/** Milliseconds to resolve, connect and shake hands: the whole budget of a probe (docs/architecture.md). */
 export const CONNECT_TIMEOUT_MS = 5_000;
-/** Milliseconds of a call that names no deadline of its own: the budget of a probe (design.md). */
+/** Milliseconds of a call that names no deadline of its own: the budget of a probe (docs/architecture.md). */
 export const CALL_TIMEOUT_MS = 5_000;
 /** Bytes of an answer: a page of 250 objects of 64 KiB each, above what etcd's 1.5 MiB objects make likely. */
 export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;

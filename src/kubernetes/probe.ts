@@ -1,7 +1,7 @@
 import { type Answer, type Call, type Connection, objectOf } from './connection.ts';
 import { ClusterError, clusterErrorOf, type Fault, refusalOf } from './errors.ts';
 
-/** Milliseconds that one attempt may use up in all (design.md). */
+/** Milliseconds that one attempt may use up in all (docs/architecture.md). */
 export const PROBE_BUDGET_MS = 5_000;
 /** Bytes of one answer to a probe: a verbose readiness of a hundred checks is 8 KiB. */
 const MAX_ANSWER_BYTES = 256 * 1024;
@@ -30,7 +30,7 @@ export interface ProbeOptions {
   budgetMs?: number;
 }
 
-/** Tries a cluster once and tells its state as design.md's table has it; does not throw. */
+/** Tries a cluster once and tells its state as docs/architecture.md has it; does not throw. */
 export async function probe(connection: Connection, options: ProbeOptions): Promise<ProbeResult> {
   const { details, signal, budgetMs = PROBE_BUDGET_MS } = options;
   const { server } = connection;

@@ -5,14 +5,14 @@ import { faultOf } from './errors.ts';
 import { type Job, Lanes, type Urgency } from './lanes.ts';
 import { type ProbeResult, probe } from './probe.ts';
 
-/** Milliseconds of a round, and the part of them by which each cluster's differs (design.md). */
+/** Milliseconds of a round, and the part of them by which each cluster's differs (docs/architecture.md). */
 export const ROUND_MS = 30_000;
 export const ROUND_SPREAD = 0.2;
-/** Milliseconds between two questions for version and identity (design.md). */
+/** Milliseconds between two questions for version and identity (docs/architecture.md). */
 export const DETAILS_MS = 10 * 60_000;
-/** Milliseconds after which the one failure of a READY cluster is tried again before it counts (design.md). */
+/** Milliseconds after which the one failure of a READY cluster is tried again before it counts (docs/architecture.md). */
 export const CONFIRM_MS = 1_000;
-/** Milliseconds that a cluster which fails is left alone, at least and at most, with full jitter between (design.md). */
+/** Milliseconds that a cluster which fails is left alone, at least and at most, with full jitter between (docs/architecture.md). */
 export const BACKOFF_MIN_MS = 1_000;
 export const BACKOFF_MAX_MS = 60_000;
 /** Milliseconds between two looks at what is to be probed: how soon another replica's change is met. */

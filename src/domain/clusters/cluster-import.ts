@@ -7,9 +7,16 @@ import { DomainError, type InputIssue } from '../errors.ts';
 import { nameProblem, refuse, untriedState } from './cluster.ts';
 import type { ClusterQuery } from './cluster-list.ts';
 import { tryOut } from './cluster-probes.ts';
-import { credentialOf, IN_CLUSTER, type ReadCredential, type Verification } from './credential.ts';
+import { credentialOf, IN_CLUSTER, type ReadCredential, underNewCredential, type Verification } from './credential.ts';
 import { type Fleet, targetOf } from './fleet.ts';
-import { changeRegistry, kubeconfigPlace, type Moment, type Registry, storeKubeconfig } from './registry.ts';
+import {
+  changeRegistry,
+  kubeconfigPlace,
+  type Moment,
+  openKubeconfig,
+  type Registry,
+  storeKubeconfig,
+} from './registry.ts';
 import { searchText } from './search.ts';
 import { findDuplicates } from './warnings.ts';
 
@@ -66,21 +73,21 @@ export class ClusterImport {
     authorize(caller, 'clusters.import');
     if (!input.inCluster && !input.kubeconfig)
       refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
-    if (input.onlyIfEmpty) await existingNames(this.#registry.database.prisma, input);
+    if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);
     const { candidates, current } = this.#candidates(input);
     if (input.verify === 'CONNECT') await this.#tryOut(candidates);
     const { database } = this.#registry;
     if (input.dryRun) {
-      const existing = await existingNames(database.prisma, input);
-      const results = candidates.map((candidate) => decide(candidate, existing.has(candidate.name), input.onNameTaken));
+      const existing = await existingByName(database.prisma, input);
+      const results = candidates.map((candidate) => decide(candidate, existing.get(candidate.name), input.onNameTaken));
       return {
         contexts: results.map((result) => ({ ...result, cluster: null })),
         warnings: await findDuplicates(database.prisma, registering(candidates, results)),
       };
     }
     const { uids, ...imported } = await changeRegistry(this.#registry, async (tx, moment) => {
-      const existing = await existingNames(tx, input);
-      const results = candidates.map((candidate) => decide(candidate, existing.has(candidate.name), input.onNameTaken));
+      const existing = await existingByName(tx, input);
+      const results = candidates.map((candidate) => decide(candidate, existing.get(candidate.name), input.onNameTaken));
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
       const creating = decided('CREATED');
       const target = existing.size === 0 ? firstDefault(creating, current) : undefined;
@@ -174,29 +181,19 @@ export class ClusterImport {
 
   async #update(tx: Transaction, caller: Caller, { at, registryChange }: Moment, { name, read }: Candidate) {
     const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
-    const { id } = current;
+    const { id, uid, enabled } = current;
     const facts = read?.facts ?? IN_CLUSTER;
+    const isSame = read
+      ? !current.inCluster &&
+        current.credentialProblem === facts.credentialProblem &&
+        (await openKubeconfig(tx, this.#registry, current)) === read.kubeconfig
+      : current.inCluster;
+    if (isSame) return { uid };
     if (read) await storeKubeconfig(tx, this.#registry, current, read.kubeconfig);
-    await tx.cluster.update({
-      where: { id },
-      data: {
-        ...facts,
-        ...untriedState({ enabled: current.enabled, problem: facts.credentialProblem }),
-        ...{
-          inCluster: read === undefined,
-          version: null,
-          discoveredPrometheusURL: null,
-          stateSince: at,
-          observedAt: null,
-          latencyMs: null,
-          updatedAt: at,
-          registryChange,
-        },
-        ...{ revision: { increment: 1 }, credentialsVersion: { increment: 1 } },
-      },
-    });
+    const revision = { revision: { increment: 1 }, updatedAt: at, registryChange };
+    await tx.cluster.update({ where: { id }, data: { ...underNewCredential(facts, { enabled, at }), ...revision } });
     await record(tx, caller, { action: 'cluster.import', at, cluster: current, changes: { credential: 'changed' } });
-    return { uid: current.uid };
+    return { uid };
   }
 }
 
@@ -208,14 +205,21 @@ function candidateOf(context: ContextReading, verify: Verification): Candidate {
   return { name, description: '', read: credentialOf(context, context.kubeconfig) };
 }
 
-function decide({ name, refusal }: Candidate, exists: boolean, onNameTaken: OnNameTaken): ImportedContext {
+function decide(
+  { name, refusal, identity }: Candidate,
+  existing: Existing | undefined,
+  onNameTaken: OnNameTaken,
+): ImportedContext {
   const result = { context: name, problem: null };
   if (refusal !== undefined) return { ...result, outcome: 'REFUSED', problem: refusal };
-  if (!exists) return { ...result, outcome: 'CREATED' };
+  if (!existing) return { ...result, outcome: 'CREATED' };
   switch (onNameTaken) {
     case 'SKIP':
       return { ...result, outcome: 'SKIPPED', problem: 'a cluster of this name exists already' };
     case 'UPDATE':
+      // Only CONNECT knows whom a context leads to; updateCluster takes another cluster when it is told to.
+      if (identity && existing.identity && identity !== existing.identity)
+        return { ...result, outcome: 'REFUSED', problem: 'it leads to another cluster than the one of this name' };
       return { ...result, outcome: 'UPDATED' };
     case 'FAIL':
       throw new DomainError('NAME_TAKEN', 'cluster already exists', { name });
@@ -234,11 +238,20 @@ function firstDefault(created: readonly Candidate[], current: string | undefined
   return created.some(({ name }) => name === current) ? current : created[0]?.name;
 }
 
-async function existingNames(tx: Transaction, { onlyIfEmpty }: ImportClusters): Promise<Set<string>> {
-  const rows = await tx.cluster.findMany({ select: { name: true } });
+/** What an import has to know of a cluster that is there. */
+interface Existing {
+  readonly name: string;
+  readonly identity: string | null;
+}
+
+async function existingByName(
+  client: Pick<Transaction, 'cluster'>,
+  { onlyIfEmpty }: ImportClusters,
+): Promise<Map<string, Existing>> {
+  const rows = await client.cluster.findMany({ select: { name: true, identity: true } });
   if (onlyIfEmpty && rows.length > 0)
     throw new DomainError('REGISTRY_NOT_EMPTY', 'import not allowed when clusters exist');
-  return new Set(rows.map(({ name }) => name));
+  return new Map(rows.map((row) => [row.name, row]));
 }
 
 async function withClusters(tx: Transaction, results: readonly ImportedContext[], query: ClusterQuery) {

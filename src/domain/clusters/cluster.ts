@@ -127,3 +127,12 @@ export function untriedState({ enabled, problem }: { enabled: boolean; problem: 
   if (problem) return { state: 'UNUSABLE', faultCode: 'KUBECONFIG_UNUSABLE', faultMessage: problem } as const;
   return { state: 'PENDING', faultCode: null, faultMessage: null } as const;
 }
+
+/** A cluster that is to be tried anew: attempts that are under way, or were made, count no more. */
+export function untried({ enabled, problem, at }: { enabled: boolean; problem: string | null; at: Date }) {
+  return {
+    ...untriedState({ enabled, problem }),
+    ...{ stateSince: at, observedAt: null, latencyMs: null },
+    credentialsVersion: { increment: 1 },
+  };
+}

@@ -7,7 +7,7 @@ import type { Caller } from '../access/viewer.ts';
 import { type Changes, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { REMEMBERED_CHANGES } from './changes.ts';
-import { check, clusterFields, type Label, refuse, storedLabel, untriedState } from './cluster.ts';
+import { check, clusterFields, type Label, refuse, storedLabel, untried, untriedState } from './cluster.ts';
 import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
 import { tryOut } from './cluster-probes.ts';
 import {
@@ -18,6 +18,7 @@ import {
   MISSING,
   type ReadCredential,
   readCredential,
+  underNewCredential,
   type Verification,
 } from './credential.ts';
 import { type Fleet, targetOf } from './fleet.ts';
@@ -165,17 +166,9 @@ export class Clusters {
         where: { id: current.id },
         data: {
           ...data,
-          ...facts,
-          ...(facts
-            ? { inCluster: facts.credentialKind === 'IN_CLUSTER', version: null, discoveredPrometheusURL: null }
-            : {}),
-          // Also for a cluster that is enabled anew: an attempt from before it was disabled counts no more.
-          ...(facts || changes.enabled
-            ? {
-                ...untriedState({ enabled, problem }),
-                ...{ credentialsVersion: { increment: 1 }, stateSince: at, observedAt: null, latencyMs: null },
-              }
-            : {}),
+          // A cluster that is enabled anew keeps what it knows, but an attempt from before counts no more.
+          ...(changes.enabled ? untried({ enabled, problem, at }) : {}),
+          ...(facts ? underNewCredential(facts, { enabled, at }) : {}),
           searchText: searchText({ name, description }),
           revision: { increment: 1 },
           updatedAt: at,

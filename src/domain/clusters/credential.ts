@@ -6,6 +6,7 @@ import {
   readKubeconfig,
 } from '../../kubernetes/kubeconfig.ts';
 import type { InputIssue } from '../errors.ts';
+import { untried } from './cluster.ts';
 
 export const CREDENTIAL_KINDS = [
   'TOKEN',
@@ -113,5 +114,15 @@ export function credentialOf(chosen: ContextReading | { problem: string }, text:
       credentialProblem: null,
       apiServer,
     },
+  };
+}
+
+/** What a new credential makes of a cluster's row: whatever was seen under the old one is gone. */
+export function underNewCredential(facts: CredentialFacts, { enabled, at }: { enabled: boolean; at: Date }) {
+  return {
+    ...facts,
+    ...untried({ enabled, problem: facts.credentialProblem, at }),
+    inCluster: facts.credentialKind === 'IN_CLUSTER',
+    ...{ version: null, discoveredPrometheusURL: null },
   };
 }

@@ -35,7 +35,7 @@ export interface FleetOptions {
   readonly onProbe: (state: string, latencyMs: number) => void;
 }
 
-/** How long an import waits for the first word of its clusters (contract.md). */
+/** How long an import waits for the first word of its clusters (docs/architecture.md). */
 const SETTLE_MS = 1_000;
 /** How often the age of the oldest status is stored: what a restart and other replicas show. */
 const ROUND_MARK_MS = 10_000;

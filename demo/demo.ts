@@ -1,36 +1,51 @@
-// A fleet to look at for someone who has none: `npm run demo`. Stand-in clusters and Kitestring in one process, on
+// A fleet to look at for someone who has none: `npm run demo`, on a free port, or `npm run demo -- 8080`. Stand-in clusters and Kitestring in one process, on
 // loopback alone, over a registry that is thrown away; nothing of your environment is read.
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { App } from '../src/app.ts';
 import { readConfig } from '../src/config.ts';
 import { openLog } from '../src/log.ts';
 import { start } from '../src/start.ts';
 import { makeAuthority } from '../test/support/certificates.ts';
-import { type DemoClusterOptions, startCluster } from './cluster.ts';
+import { type DemoCluster, type DemoClusterOptions, startCluster } from './cluster.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const QUERIES = [
   '{ clusters { stateCounts { state count } nodes { name status { state version error { message } } } } }',
-  '{ clusters(filter: { credentialExpiresWithinDays: 14 }) { nodes { name credential { kind expiresAt } } } }',
+  '{ clusters(filter: { credentialExpiresWithinDays: 14 }) { nodes { name credential { kind expiresAt caExpiresAt } } } }',
   '{ defaultCluster { name live { version nodes { name ready cpu } namespaces { name } faults { path message } } } }',
   'subscription { clusterChanged { ... on ClusterUpserted { cluster { name status { state } } } } }',
 ];
 
-const authority = makeAuthority('demo');
-const stranger = makeAuthority('stranger');
+const nextYear = { notAfter: new Date(Date.now() + 365 * DAY_MS) };
+const authority = makeAuthority('demo', nextYear);
+const stranger = makeAuthority('stranger', nextYear);
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
-async function startStandIn(options: Omit<DemoClusterOptions, 'authority'>) {
-  return startCluster({ ...options, authority });
+async function startStandIn(options: Omit<DemoClusterOptions, 'authority'>): Promise<DemoCluster> {
+  const cluster = await startCluster({ ...options, authority });
+  clusters.push(cluster);
+  return cluster;
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'kitestring-demo-'));
+const clusters: DemoCluster[] = [];
+let app: App | undefined;
+
+async function end(): Promise<void> {
+  for (const { close } of clusters) close();
+  await app?.close();
+  await rm(folder, { recursive: true, force: true });
+  process.exit(0);
+}
+process.once('SIGINT', () => void end()).once('SIGTERM', () => void end());
+
 const secret = randomBytes(32).toString('base64url');
 const port = process.argv[2] ?? '0';
 const config = readConfig({ DATA_DIR: folder, PORT: port, METRICS_PORT: '0', ADMIN_API_KEY: `kite1-${secret}` });
-const app = await start(config, await openLog({ level: 'warn', pretty: true }), { terminal: false });
+app = await start(config, await openLog({ level: 'warn', pretty: true }), { terminal: false });
 
 const running = {
   'production-eu': await startStandIn({ name: 'production-eu', version: 'v1.34.2', nodes: 5 }),
@@ -78,11 +93,3 @@ ${QUERIES.map((query) => `    ${query}`).join('\n')}
 
   Ctrl-C ends it, and nothing is left.
 `);
-
-async function end(): Promise<void> {
-  for (const { close } of Object.values(running)) close();
-  await app.close();
-  await rm(folder, { recursive: true, force: true });
-  process.exit(0);
-}
-process.once('SIGINT', () => void end()).once('SIGTERM', () => void end());

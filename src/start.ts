@@ -11,7 +11,7 @@ import { StartupError } from './storage/startup-error.ts';
 export async function start(config: Config, log: Logger, { terminal }: { terminal: boolean }): Promise<App> {
   const domain = await openDomain(config, log);
   try {
-    await declareKeys(config, log, domain, terminal);
+    await declareKey(config, log, domain);
     if (config.importKubeconfig) await importKubeconfig(config.importKubeconfig, log, domain);
     const stopMetrics = await startMetrics(config, log, domain);
     const app = await serve(config, log, domain).catch(async (error: unknown) => {
@@ -19,6 +19,8 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
       throw error;
     });
     domain.fleet.start();
+    // Only now: a key that is shown once must not be shown by a start that fails.
+    await makeFirstKey(config, log, domain, terminal);
     log.info(
       { url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
       'Kitestring listens',
@@ -47,14 +49,16 @@ async function startMetrics(config: Config, log: Logger, domain: Domain): Promis
   }
 }
 
-async function declareKeys(config: Config, log: Logger, { apiKeys }: Domain, terminal: boolean): Promise<void> {
-  const caller = systemCaller('configuration');
-  const { weak } = await explained(() => apiKeys.declare(caller, config.adminApiKey));
+async function declareKey(config: Config, log: Logger, { apiKeys }: Domain): Promise<void> {
+  const { weak } = await explained(() => apiKeys.declare(systemCaller('configuration'), config.adminApiKey));
   if (weak)
     log.warn(
       'ADMIN_API_KEY is weak (under 128 bits): it is accepted on loopback alone; replace its secret with one from: openssl rand -hex 32',
     );
-  await apiKeys.ensureFirst(caller, async (key) => {
+}
+
+async function makeFirstKey(config: Config, log: Logger, { apiKeys }: Domain, terminal: boolean): Promise<void> {
+  await apiKeys.ensureFirst(systemCaller('configuration'), async (key) => {
     if (terminal) process.stdout.write(`\n  Your admin API key, shown this once:\n\n    ${key}\n\n`);
     else log.info({ file: await keepKey(config.dataDir, key) }, 'the first admin API key was made; this file holds it');
   });
@@ -80,12 +84,16 @@ async function importKubeconfig(path: string, log: Logger, { clusterImport, data
     onNameTaken: 'SKIP',
     dryRun: false,
     onlyIfEmpty: true,
-    verify: 'SYNTAX',
+    verify: 'NONE',
   } as const;
   try {
-    const { contexts } = await clusterImport.run(systemCaller('configuration'), { kubeconfig, ...choices }, {});
-    for (const { context, outcome, problem } of contexts)
-      log.info({ context, outcome, ...(problem ? { problem } : {}) }, 'imported');
+    const select = { credentialProblem: true };
+    const { contexts } = await clusterImport.run(systemCaller('configuration'), { kubeconfig, ...choices }, { select });
+    for (const { context, cluster } of contexts) {
+      const problem = cluster?.credentialProblem;
+      if (problem) log.warn({ context, problem }, 'imported, but it cannot be used');
+      else log.info({ context }, 'imported');
+    }
   } catch (error) {
     if (error instanceof DomainError && error.code === 'REGISTRY_NOT_EMPTY') return;
     throw error instanceof DomainError ? new StartupError(`IMPORT_KUBECONFIG: ${error.message}.`) : error;

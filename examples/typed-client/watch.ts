@@ -8,12 +8,24 @@ import { request } from './request.ts';
 
 const [url = 'http://localhost:8080', key = ''] = process.argv.slice(2);
 const RETRY_MS = 1_000;
+const names = new Map<string, string>();
 
 const client = createClient({ url: `${url}/graphql`, headers: { Authorization: key }, retryAttempts: 0 });
 
+interface Shown {
+  readonly id: string;
+  readonly name: string;
+  readonly status: { readonly state: string; readonly version: string | null };
+}
+
+function show({ id, name, status }: Shown): void {
+  names.set(id, name);
+  console.log(`${name}  ${status.state}  ${status.version ?? ''}`);
+}
+
 async function list(): Promise<string> {
   const { clusters } = await request({ url, key }, FleetPageDocument, { first: 100 });
-  for (const { name, status } of clusters.nodes) console.log(`${name}  ${status.state}  ${status.version ?? ''}`);
+  clusters.nodes.forEach(show);
   return clusters.changesCursor;
 }
 
@@ -30,9 +42,8 @@ for (;;) {
       if (!change) continue;
       after = change.cursor;
       if (change.__typename === 'ClusterChangesReset') after = await list();
-      else if (change.__typename === 'ClusterRemoved') console.log(`${change.id}  gone`);
-      else
-        console.log(`${change.cluster.name}  ${change.cluster.status.state}  ${change.cluster.status.version ?? ''}`);
+      else if (change.__typename === 'ClusterRemoved') console.log(`${names.get(change.id) ?? change.id}  gone`);
+      else show(change.cluster);
     }
   } catch (error) {
     console.error(error instanceof Error ? error.message : 'the stream broke', '- trying again');

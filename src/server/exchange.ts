@@ -75,7 +75,9 @@ export class Exchange {
       const ms = Math.round((performance.now() - began) * 100) / 100;
       metrics.request(this.operation, response.statusCode, ms);
       const line = { requestId, method: request.method, path, status: response.statusCode, ms };
-      log.info(response.writableFinished ? line : { ...line, aborted: true }, 'request');
+      // Kubelets ask for these every few seconds: at info they would be most of the log.
+      const level = path === '/healthz' || path === '/readyz' ? 'debug' : 'info';
+      log[level](response.writableFinished ? line : { ...line, aborted: true }, 'request');
     });
   }
 }

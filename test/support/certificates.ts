@@ -26,7 +26,10 @@ export interface Authority extends Issued {
 const day = 24 * 60 * 60 * 1000;
 
 /** A certificate authority of its own. Node reads certificates and makes none, so this writes them (RFC 5280): P-256 and SHA-256. */
-export function makeAuthority(commonName = `authority ${randomBytes(4).toString('hex')}`): Authority {
+export function makeAuthority(
+  commonName = `authority ${randomBytes(4).toString('hex')}`,
+  { notAfter }: { notAfter?: Date } = {},
+): Authority {
   const keys = newKeys();
   const subject = name({ commonName });
   const certificate = write({
@@ -34,6 +37,7 @@ export function makeAuthority(commonName = `authority ${randomBytes(4).toString(
     publicKey: keys.publicKey,
     issuer: subject,
     issuerKey: keys.privateKey,
+    ...(notAfter ? { notAfter } : {}),
     extensions: [
       extension('2.5.29.19', true, sequence(der(0x01, [0xff]))),
       extension('2.5.29.15', true, der(0x03, [1, 0b0000_0110])),

@@ -63,6 +63,7 @@ it('no name in a question leads out of its place', async () => {
     '%2e%2e',
     '..%2f',
     'a/../b',
+    'a..b',
     '//',
     '\\',
     '/',

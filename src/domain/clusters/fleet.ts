@@ -69,7 +69,9 @@ export class Fleet {
   start(): void {
     this.#prober.start();
     this.#marking = setInterval(() => void this.#markRound(), ROUND_MARK_MS).unref();
-    void this.#followChanges();
+    this.#followChanges().catch((error: unknown) =>
+      this.#options.log.warn({ err: error }, 'changes are met when the prober looks, not at once'),
+    );
   }
 
   /** Ends every connection and attempt; again does nothing. */

@@ -107,5 +107,10 @@ export async function serve(config: Config, log: Logger, domain: Domain): Promis
 
 /** Serves the metrics on their own address; gives what ends that. */
 export async function serveMetrics(config: Config, log: Logger, { metrics }: Domain): Promise<() => Promise<void>> {
-  return listen(createMetricsServer(metrics, log), config.metrics, 'METRICS_HOST', 'METRICS_PORT');
+  return listen(
+    createMetricsServer(metrics, { log, ...config.metrics, allowedHosts: config.allowedHosts }),
+    config.metrics,
+    'METRICS_HOST',
+    'METRICS_PORT',
+  );
 }

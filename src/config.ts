@@ -147,6 +147,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     metrics: Object.freeze({
       host: read('METRICS_HOST'),
       port: read('METRICS_PORT'),
+      loopback: isLoopback(read('METRICS_HOST')),
       asked: given(environment, 'METRICS_PORT') !== undefined,
     }),
     logLevel: read('LOG_LEVEL'),

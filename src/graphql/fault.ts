@@ -2,14 +2,18 @@ import { GraphQLError } from 'graphql';
 
 // How graphql-js ends its messages with the value that does not fit, which may be a kubeconfig or a token.
 const QUOTED: readonly (readonly [RegExp, string])[] = [
-  [/(?:, found|; found|\. Found): .*$/s, ''],
+  [/[^\w\s]? *\b[Ff]ound: .*$/s, ''],
   [/( cannot represent [^:]*): .*$/s, '$1'],
   [/^Value .* does not exist in/s, 'Value does not exist in'],
   [/((?:found|Unexpected) (?:String|BlockString|Name|Int|Float)) ".*"/s, '$1'],
 ];
 
+// A name that nobody knows is echoed, and may be of any length.
+const MAX_SENTENCE = 300;
+
 function unquote(message: string): string {
-  return QUOTED.reduce((text, [pattern, kept]) => text.replace(pattern, kept), message);
+  const sentence = QUOTED.reduce((text, [pattern, kept]) => text.replace(pattern, kept), message);
+  return sentence.length > MAX_SENTENCE ? `${sentence.slice(0, MAX_SENTENCE)}…` : sentence;
 }
 
 /** A fault that validation found, without the value that was sent. */

@@ -1,4 +1,4 @@
-import { type DocumentNode, getOperationAST, Kind, visit } from 'graphql';
+import { type DocumentNode, getOperationAST, Kind, type SelectionSetNode, visit } from 'graphql';
 
 // What a probe observes between two changes, what is asked of a cluster and what the clock decides is new each time.
 const NEW_EACH_TIME = new Set(['observedAt', 'latencyMs', 'live', 'expiresSoon']);
@@ -32,7 +32,29 @@ function selectsNew(document: DocumentNode): boolean {
 
 /** The operation's kind and its first root field, such as `query clusters`: the schema bounds how many there are. */
 export function rootFieldOf(document: DocumentNode, operationName: string | null | undefined): string {
-  const operation = getOperationAST(document, operationName);
-  const field = operation?.selectionSet.selections.find((selection) => selection.kind === Kind.FIELD);
-  return `${operation?.operation ?? 'query'} ${field?.name.value ?? 'fragment'}`;
+  const kind = getOperationAST(document, operationName)?.operation ?? 'query';
+  return `${kind} ${rootFieldsOf(document, operationName)[0] ?? 'nothing'}`;
+}
+
+/** The names of the root fields of an operation, those in fragments too. */
+export function rootFieldsOf(document: DocumentNode, operationName: string | null | undefined): string[] {
+  const fields: string[] = [];
+  const seen = new Set<SelectionSetNode>();
+  const collect = (selectionSet: SelectionSetNode | undefined) => {
+    if (!selectionSet || seen.has(selectionSet)) return;
+    seen.add(selectionSet);
+    for (const selection of selectionSet.selections) {
+      if (selection.kind === Kind.FIELD) fields.push(selection.name.value);
+      else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
+      else collect(fragmentOf(document, selection.name.value));
+    }
+  };
+  collect(getOperationAST(document, operationName)?.selectionSet);
+  return fields;
+}
+
+function fragmentOf(document: DocumentNode, name: string): SelectionSetNode | undefined {
+  for (const definition of document.definitions)
+    if (definition.kind === Kind.FRAGMENT_DEFINITION && definition.name.value === name) return definition.selectionSet;
+  return undefined;
 }

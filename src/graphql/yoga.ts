@@ -1,4 +1,4 @@
-import { GraphQLError, parse, Source } from 'graphql';
+import { GraphQLError, parse, Source, validate } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
@@ -7,10 +7,16 @@ import { maskError } from './errors.ts';
 import { withoutValue } from './fault.ts';
 import { limitIntrospection } from './introspection.ts';
 import { schema } from './schema.ts';
-import { readsStoredFields, rootFieldOf } from './stored.ts';
+import { readsStoredFields, rootFieldOf, rootFieldsOf } from './stored.ts';
 
 /** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
 const MAX_TOKENS = 2_000;
+/** Characters of a document: comments are no tokens, and each fault looks through the whole text for its line. */
+const MAX_DOCUMENT = 64 * 1024;
+/** Keys and list items in variables; an import names at most 5,000 contexts. */
+const MAX_VALUES = 20_000;
+/** Faults of one document that are reported. */
+const MAX_FAULTS = 5;
 
 /** The GraphQL surface: takes a fetch Request with its context, answers with a Response. */
 export function createGraphQL({ log }: { log: Logger }) {
@@ -31,7 +37,16 @@ export function createGraphQL({ log }: { log: Logger }) {
       errorCache: { get: () => undefined, set: () => {} },
     },
     maskedErrors: { maskError: (error) => maskError(error, { log }) },
-    plugins: [tokenLimit(), introspectionLimit(), unquoteFaults(), nameRequest(log), keepStored()],
+    plugins: [
+      documentLimit(),
+      tokenLimit(),
+      faultLimit(),
+      strangerLimit(),
+      introspectionLimit(),
+      unquoteFaults(),
+      nameRequest(log),
+      keepStored(),
+    ],
   });
 }
 
@@ -46,6 +61,62 @@ function keepStored(): Plugin<Context> {
           answer.mayBeKept = whole && !answer.readsClock && readsStoredFields(document, operationName);
         },
       };
+    },
+  };
+}
+
+function tooLarge(message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
+}
+
+function documentLimit(): Plugin {
+  return {
+    onParams({ params: { query, variables } }) {
+      if ((query?.length ?? 0) > MAX_DOCUMENT)
+        throw tooLarge(`The document has more than ${MAX_DOCUMENT} characters: send values as variables`);
+      if (countValues(variables, MAX_VALUES) > MAX_VALUES)
+        throw tooLarge(`The variables hold more than ${MAX_VALUES} keys and items`);
+    },
+  };
+}
+
+/** Counts keys and items, and stops beyond `most`; without recursion, since nesting has no limit here. */
+function countValues(value: unknown, most: number): number {
+  let count = 0;
+  const left = [value];
+  while (left.length > 0 && count <= most) {
+    const next = left.pop();
+    if (typeof next !== 'object' || next === null) continue;
+    for (const item of Array.isArray(next) ? next : Object.values(next)) {
+      if (++count > most) break;
+      left.push(item);
+    }
+  }
+  return count;
+}
+
+function faultLimit(): Plugin {
+  return {
+    onValidate({ setValidationFn }) {
+      setValidationFn((schema, document, rules, options) =>
+        validate(schema, document, rules, { ...options, maxErrors: MAX_FAULTS }),
+      );
+    },
+  };
+}
+
+const OPEN_TO_STRANGERS = new Set(['viewer', '__typename', '__schema', '__type']);
+
+/** A stranger is refused before their variables are looked at, which may cost seconds. */
+function strangerLimit(): Plugin<Context> {
+  return {
+    onExecute({ args: { contextValue, document, operationName }, setResultAndStopExecution }) {
+      if ((contextValue as Context).caller.viewer) return;
+      if (rootFieldsOf(document, operationName).every((field) => OPEN_TO_STRANGERS.has(field))) return;
+      const error = new GraphQLError('Sign in first: send an API key as Authorization', {
+        extensions: { code: 'UNAUTHENTICATED' },
+      });
+      setResultAndStopExecution({ data: null, errors: [error] });
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { V1APIResource, V1Namespace, V1Node } from '@kubernetes/client-node';
+import type { V1APIResource, V1Namespace, V1Node, V1NodeCondition } from '@kubernetes/client-node';
 import { objectOf } from './connection.ts';
 import { ClusterError, refusalOf } from './errors.ts';
 import { isRecord, redact } from './redact.ts';
@@ -6,6 +6,13 @@ import type { Asker } from './slots.ts';
 
 /** Objects of one page, by the API server's own `limit`. */
 export const MAX_PAGE = 250;
+/** Kinds of one group and version; the core group has some sixty, subresources among them. */
+const MAX_KINDS = 1_000;
+const MAX_DISCOVERY_BYTES = 2 * 1024 * 1024;
+/** Readiness checks, conditions of a node: a dozen or two in real life. */
+const MAX_CHECKS = 200;
+const MAX_CHECKS_BYTES = 256 * 1024;
+const MAX_LIST = 100;
 
 export interface ResourceQuery {
   readonly apiVersion: string;
@@ -55,8 +62,8 @@ export interface ReadinessCheck {
 }
 
 /** The object that an API server answers with. What it says of a refusal is not passed on: it may quote anything. */
-export async function readObject(asker: Asker, path: string): Promise<Record<string, unknown>> {
-  const answer = await asker.call(path);
+export async function readObject(asker: Asker, path: string, maxBytes?: number): Promise<Record<string, unknown>> {
+  const answer = await asker.call(path, maxBytes === undefined ? {} : { maxBytes });
   if (answer.status < 200 || answer.status > 299) throw refusalOf(answer.status, asker.server);
   const object = objectOf(answer);
   if (!object) throw strange('it is no JSON object');
@@ -72,17 +79,20 @@ export async function readVersion(asker: Asker): Promise<string> {
 
 /** The API server's readiness checks by name, in its order; one that is not ready answers 500 with the same list. */
 export async function readReadiness(asker: Asker): Promise<ReadinessCheck[]> {
-  const { status, body } = await asker.call('/readyz?verbose', { accept: 'text/plain, */*' });
+  const { status, body } = await asker.call('/readyz?verbose', {
+    accept: 'text/plain, */*',
+    maxBytes: MAX_CHECKS_BYTES,
+  });
   if (status !== 200 && status !== 500) throw refusalOf(status, asker.server);
   const checks = body.toString().matchAll(/^\[([+-])\]([\w./-]{1,100}) /gm);
-  return Array.from(checks, ([, sign, name = '']) => ({ name, ok: sign === '+' }));
+  return Array.from(checks, ([, sign, name = '']) => ({ name, ok: sign === '+' })).slice(0, MAX_CHECKS);
 }
 
 /** The nodes, at most a page of them. */
 export async function readNodes(asker: Asker): Promise<NodeSummary[]> {
-  const nodes = itemsOf(await readObject(asker, `/api/v1/nodes?limit=${MAX_PAGE}`)) as V1Node[];
+  const nodes = itemsOf(await readObject(asker, `/api/v1/nodes?limit=${MAX_PAGE}`), MAX_PAGE) as V1Node[];
   return nodes.map(({ metadata, status }) => {
-    const conditions = (status?.conditions ?? []).map(({ type, status, reason, message }) => ({
+    const conditions = listOf<V1NodeCondition>(status?.conditions).map(({ type, status, reason, message }) => ({
       ...{ type: text(type) ?? '', status: text(status) ?? '' },
       ...{ reason: text(reason), message: text(message) },
     }));
@@ -100,15 +110,24 @@ export async function readNodes(asker: Asker): Promise<NodeSummary[]> {
 
 /** The namespaces, at most a page of them. */
 export async function readNamespaces(asker: Asker): Promise<NamespaceSummary[]> {
-  const namespaces = itemsOf(await readObject(asker, `/api/v1/namespaces?limit=${MAX_PAGE}`)) as V1Namespace[];
+  const namespaces = itemsOf(
+    await readObject(asker, `/api/v1/namespaces?limit=${MAX_PAGE}`),
+    MAX_PAGE,
+  ) as V1Namespace[];
   return namespaces.map(({ metadata, status }) => ({ name: text(metadata?.name) ?? '', phase: text(status?.phase) }));
 }
 
 /** One page of the objects of a kind. Its plural and its scope come from the API server's own discovery. */
 export async function readResources(asker: Asker, query: ResourceQuery): Promise<ResourcePage> {
   const place = placeOf(query);
-  const discovered = itemsOf(await readObject(asker, place), 'resources') as unknown as V1APIResource[];
-  const resource = discovered.find(({ name, kind }) => kind === query.kind && !name.includes('/'));
+  const discovered = itemsOf(
+    await readObject(asker, place, MAX_DISCOVERY_BYTES),
+    MAX_KINDS,
+    'resources',
+  ) as unknown as V1APIResource[];
+  const resource = discovered.find(
+    ({ name, kind }) => kind === query.kind && typeof name === 'string' && !name.includes('/'),
+  );
   if (!resource || !/^[a-z0-9.-]+$/.test(resource.name))
     throw new ClusterError('NOT_FOUND', `the cluster has no ${query.apiVersion} ${query.kind}`);
   if (!resource.verbs?.includes('list'))
@@ -129,12 +148,12 @@ export async function readResources(asker: Asker, query: ResourceQuery): Promise
   });
   const metadata = isRecord(list.metadata) ? list.metadata : {};
   return {
-    objects: itemsOf(list).map((object) => ({
+    objects: itemsOf(list, query.first).map((object) => ({
       ...redact(object, query.kind),
       ...{ apiVersion: query.apiVersion, kind: query.kind },
     })),
     next: typeof metadata.continue === 'string' && metadata.continue !== '' ? metadata.continue : null,
-    remaining: typeof metadata.remainingItemCount === 'number' ? metadata.remainingItemCount : null,
+    remaining: isCount(metadata.remainingItemCount) ? metadata.remainingItemCount : null,
   };
 }
 
@@ -150,10 +169,21 @@ function placeOf({ apiVersion, kind, namespace }: ResourceQuery): string {
   return apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
 }
 
-function itemsOf(list: Record<string, unknown>, field = 'items'): Record<string, unknown>[] {
+/** The items of a list; more than were asked for is no answer of a Kubernetes API server, and is not gone through. */
+function itemsOf(list: Record<string, unknown>, most: number, field = 'items'): Record<string, unknown>[] {
   const items = list[field];
   if (!Array.isArray(items)) throw strange(`its answer has no ${field}`);
+  if (items.length > most) throw strange(`it was asked for ${most} ${field} and sends ${items.length}`);
   return items.filter(isRecord);
+}
+
+/** What a server calls a list may be anything, and of any length. */
+function listOf<Item>(value: unknown): Item[] {
+  return Array.isArray(value) ? (value.slice(0, MAX_LIST).filter(isRecord) as Item[]) : [];
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31;
 }
 
 function strange(what: string): ClusterError {

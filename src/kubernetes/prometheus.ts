@@ -13,14 +13,17 @@ const SELECTORS: readonly (readonly [selector: string, path: string])[] = [
   ['app=vmselect', '/select/0/prometheus'],
 ];
 const PORT_NAMES = ['web', 'http-web', 'http', 'https'];
+const MAX_SERVICES = 20;
+const MAX_BYTES = 2 * 1024 * 1024;
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** The URL of the Service that looks like the cluster's Prometheus; undefined when none does or may be read. */
 export async function findPrometheus(asker: Asker): Promise<string | undefined> {
   for (const [selector, path] of SELECTORS) {
-    const parameters = new URLSearchParams({ labelSelector: selector, limit: '20' });
-    const { items } = await readObject(asker, `/api/v1/services?${parameters}`);
-    const urls = Array.isArray(items) ? (items as V1Service[]).flatMap(urlOf).sort() : [];
+    const parameters = new URLSearchParams({ labelSelector: selector, limit: String(MAX_SERVICES) });
+    const { items } = await readObject(asker, `/api/v1/services?${parameters}`, MAX_BYTES);
+    const services = Array.isArray(items) ? (items.slice(0, MAX_SERVICES) as V1Service[]) : [];
+    const urls = services.flatMap(urlOf).sort();
     if (urls[0] !== undefined) return urls[0] + path;
   }
   return undefined;

@@ -1,6 +1,7 @@
 import { ClusterError } from './errors.ts';
 
-const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+// What tools keep of the object that was applied, Secret data too: kubectl, Rancher's objectset, Banzai's operators.
+const APPLIED = /(?:last-applied|\/applied)/;
 /** Levels of an object: a CustomResourceDefinition of nested schemas has about 60. */
 const MAX_DEPTH = 200;
 
@@ -17,10 +18,11 @@ export function redact(object: KubernetesObject, kind: string): KubernetesObject
 
 function clean(object: KubernetesObject, kind: unknown, depth: number): KubernetesObject {
   if (depth > MAX_DEPTH) throw new ClusterError('NOT_KUBERNETES', 'the cluster answers with an object nested too deep');
-  const isSecret = kind === 'Secret' || object.kind === 'Secret';
+  const isSecret = [kind, object.kind].some((name) => typeof name === 'string' && /^secret(?:list)?$/i.test(name));
   const shown = Object.entries(object).filter(([field, value]) => {
     if (field === 'data' || field === 'stringData') return !isSecret;
-    return field !== LAST_APPLIED && !(field === 'managedFields' && Array.isArray(value));
+    if (field === 'managedFields') return false;
+    return !(APPLIED.test(field) && typeof value === 'string');
   });
   const itemKind = typeof object.kind === 'string' ? object.kind.replace(/List$/, '') : undefined;
   return Object.fromEntries(

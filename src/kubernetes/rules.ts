@@ -11,12 +11,14 @@ export interface Rule {
 
 const REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews';
 const MAX_RULES = 500;
+const MAX_TEXTS = 200;
+const MAX_BYTES = 2 * 1024 * 1024;
 
 /** What the credential may do in a namespace, by SelfSubjectRulesReview; undefined where the API server does not tell. */
 export async function readRules(connection: Connection, namespace: string, call: Call): Promise<Rule[] | undefined> {
   const body = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectRulesReview', spec: { namespace } };
   try {
-    const { status } = await connection.read(REVIEWS, { ...call, method: 'POST', body });
+    const { status } = await connection.read(REVIEWS, { ...call, method: 'POST', body, maxBytes: MAX_BYTES });
     if (!isRecord(status) || !Array.isArray(status.resourceRules)) return undefined;
     return (status.resourceRules as V1ResourceRule[]).slice(0, MAX_RULES).map(({ verbs, apiGroups, resources }) => ({
       verbs: texts(verbs),
@@ -30,5 +32,5 @@ export async function readRules(connection: Connection, namespace: string, call:
 }
 
 function texts(values: unknown): string[] {
-  return Array.isArray(values) ? values.filter((value) => typeof value === 'string') : [];
+  return Array.isArray(values) ? values.slice(0, MAX_TEXTS).filter((value) => typeof value === 'string') : [];
 }

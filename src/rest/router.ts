@@ -110,8 +110,19 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
 async function answer(row: AnyRow, request: Request, response: Response): Promise<void> {
   const given = row.body ? readBody(row.body as z.ZodObject, parseJson(request.body)) : { value: {} };
   if (given.problem !== undefined) throw new Refusal(400, given.problem);
+  if (row.body) await askAgain(response);
   const { status, body } = await execute(row, { id: readId(request), body: given.value }, contextOf(response));
   response.status(status).json(body);
+}
+
+/** A body may take its time, and the key may have been revoked since its headers came. */
+async function askAgain(response: Response): Promise<void> {
+  const context = contextOf(response);
+  const { access } = context.database.counters();
+  if (access === context.counters.access) return;
+  const caller = await context.askAgain(access);
+  if (!caller.viewer) throw new Refusal(401, 'Invalid API key');
+  response.locals.context = { ...context, caller };
 }
 
 async function execute(row: AnyRow, given: Parameters<AnyRow['variables']>[0], context: Context): Promise<RestAnswer> {

@@ -38,7 +38,7 @@ export async function askGraphQL(
     new Request(`http://kitestring${request.url ?? '/'}`, {
       method: request.method ?? 'GET',
       headers: fetchHeaders(request),
-      ...(body.length > 0 ? { body } : {}),
+      ...(body.length > 0 && request.method === 'POST' ? { body } : {}),
       ...(wantsStream(request) ? { signal: context.signal } : {}),
     }),
     context,

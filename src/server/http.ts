@@ -44,6 +44,8 @@ interface Asker {
 const NOT_OUR_HOST = 'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS';
 /** How long /readyz waits for the database: kubelets give a probe a second or more. */
 const READY_MS = 3_000;
+/** A stranger may ask for the schema and for `viewer`: an introspection has some 2 KiB. */
+const MAX_STRANGER_BODY = 16 * 1024;
 const BROKEN = 'Something went wrong on our side; the log has it under this request id';
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
@@ -67,6 +69,10 @@ export function createHttpServer(options: ServerOptions): Server {
     if (path === '/readyz') return answerReadiness(exchange);
     if (path === '/metrics') return answerMetrics(exchange);
     if (!surface) return REST.refuse(exchange.prepare(), 404, 'not found');
+    if (surface === GRAPHQL && !['GET', 'HEAD', 'POST'].includes(request.method ?? ''))
+      return GRAPHQL.refuse(exchange.prepare(), 405, 'method not allowed: use POST, or GET for queries', {
+        Allow: 'GET, HEAD, POST',
+      });
 
     const counters = services.database.counters();
     const asked = authenticate(request, { apiKeys, access: counters.access, loopback });
@@ -120,8 +126,14 @@ export function createHttpServer(options: ServerOptions): Server {
 
   async function answerGraphQL(exchange: Exchange, asker: Asker): Promise<void> {
     const { request } = exchange;
-    const body = await readRaw(request, maxBody);
+    const body = await readRaw(request, asker.viewer ? maxBody : Math.min(maxBody, MAX_STRANGER_BODY));
     if (!body) return GRAPHQL.refuse(exchange.prepare(), 413, 'the body is too large', { Connection: 'close' });
+    // A body may take its time, and the key may have been revoked since its headers came.
+    const { access } = services.database.counters();
+    if (access !== asker.counters.access) {
+      const { problem } = await authenticate(request, { apiKeys, access, loopback });
+      if (problem !== undefined) return GRAPHQL.refuse(exchange.prepare(), 401, problem);
+    }
     if (wantsStream(request)) {
       const context = contextOf(exchange, asker, { unlimited: false });
       const answer = await askGraphQL(graphql, { request, body, context });
@@ -194,8 +206,13 @@ export function maskFor(log: Logger) {
 }
 
 /** The metrics on an address of their own, for a Prometheus that has no key. */
-export function createMetricsServer(metrics: Metrics, log: Logger): Server {
+export function createMetricsServer(
+  metrics: Metrics,
+  { log, ...hosts }: { log: Logger; loopback: boolean; allowedHosts: readonly string[] },
+): Server {
+  const isOurs = ourHosts(hosts);
   return createServer((request, response) => {
+    if (!isOurs(request)) return REST.refuse(response, 421, NOT_OUR_HOST);
     if (request.method !== 'GET' || request.url !== '/metrics') return REST.refuse(response, 404, 'not found');
     sendMetrics(metrics, response).catch((error: unknown) => {
       log.error({ err: error }, 'the metrics cannot be read');

@@ -20,6 +20,8 @@ export interface Computed {
 
 const MAX_BYTES = 32 * 1024 * 1024;
 const MAX_KNOWN = 1_000;
+/** Characters of a question whose answer is kept: one with values in it does not come again. */
+const MAX_QUESTION = 16 * 1024;
 /** Up to this size a body goes out faster as a string: Node then writes head and body in one piece. */
 const MAX_TEXT = 16 * 1024;
 
@@ -63,7 +65,7 @@ export class KeptAnswers {
 
   async #settle(counters: Counters, question: string, computing: Promise<Computed>): Promise<Computed> {
     const computed = await computing;
-    if (!computed.keep) return computed;
+    if (!computed.keep || question.length > MAX_QUESTION) return { ...computed, keep: false };
     const answer = { ...computed.answer, kept: keptForm(computed.answer.bytes) };
     if (this.#turnTo(counters)) this.#keep(question, answer);
     return { answer, keep: true };

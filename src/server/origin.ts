@@ -33,8 +33,11 @@ function isOurHost(
   return allowedHosts.some((allowed) => hostname(allowed) === name);
 }
 
+// Nothing but a host and a port: URL would find one behind user info too, and before a path.
+const HOST = /^(?:[\w.-]+|\[[\w:.]+\])(?::[0-9]{1,5})?$/;
+
 function hostname(host: string): string | undefined {
-  return host === '' ? undefined : URL.parse(`http://${host}/`)?.hostname;
+  return HOST.test(host) ? URL.parse(`http://${host}/`)?.hostname : undefined;
 }
 
 /**

@@ -51,7 +51,7 @@ export class ClusterChanges {
 
   /**
    * The changes after a cursor (absent: from now on), until the signal ends them or the caller is nobody any more.
-   * `caller` is asked anew whenever the access counter moves.
+   * `caller` is asked anew before each change.
    */
   async *follow(
     first: Caller,
@@ -74,12 +74,9 @@ export class ClusterChanges {
       let counters = this.#database.counters();
       let cursor: ChangesCursor = given ?? counters;
       let current = first;
-      let { access } = counters;
+      // Asked each time: a key that expires moves no counter.
       const isStillThere = async () => {
-        const now = this.#database.counters().access;
-        if (now === access) return true;
-        current = await caller(now);
-        access = now;
+        current = await caller(this.#database.counters().access);
         return current.viewer !== null;
       };
       while (!signal.aborted) {

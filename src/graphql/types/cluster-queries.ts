@@ -4,6 +4,7 @@ import { writeChangesCursor } from '../../domain/clusters/changes.ts';
 import type { ClusterState } from '../../domain/clusters/cluster.ts';
 import { type ClusterBy, type ClusterQuery, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/clusters/page.ts';
+import { invalidInput } from '../../domain/errors.ts';
 import type { Counters } from '../../storage/database.ts';
 import { builder } from '../builder.ts';
 import type { Context } from '../context.ts';
@@ -104,6 +105,7 @@ builder.queryFields((t) => ({
     complexity: ({ ids }) => ({ field: 1, multiplier: Math.min(ids.length, MAX_UIDS) }),
     args: { ids: t.arg.idList({ required: true, description: 'The global ids.' }) },
     resolve: async (_root, { ids }, context, info) => {
+      if (ids.length > MAX_UIDS) throw invalidInput([{ path: ['ids'], message: `must be at most ${MAX_UIDS} ids` }]);
       const bys = ids.map((id) => clusterBy({ id }));
       const uids = bys.flatMap((by) => ('uid' in by ? [by.uid] : []));
       const found = await context.clusterList.findMany(context.caller, uids, clusterQuery(context, info));

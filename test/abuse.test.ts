@@ -1,0 +1,98 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemCaller } from '../src/domain/access/viewer.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+});
+afterAll(() => app.close());
+
+const canary = 'token: kubeconfig-canary-5a1f';
+
+describe('an answer never quotes what was sent', () => {
+  const create = 'mutation ($i: CreateClusterInput!) { createCluster(input: $i) { __typename } }';
+  it.each([
+    ['a misspelt neighbour', { name: 'x', credentials: { kubeconfig: { text: canary } } }],
+    ['a misspelt field beside it', { name: 'x', credential: { kubeconfig: { text: canary, contexts: 'y' } } }],
+    ['two of one', { name: 'x', credential: { kubeconfig: { text: canary }, inCluster: true } }],
+    ['the wrong type', { name: 'x', credential: { kubeconfig: canary } }],
+    ['a list', [canary]],
+    ['a name that is no text', { name: { canary } }],
+  ])('with %s', async (_what, input) => {
+    const { errors } = await app.graphql(create, { i: input });
+    expect(errors?.length).toBeGreaterThan(0);
+    expect(JSON.stringify(errors)).not.toContain('canary-5a1f');
+  });
+
+  it('as a literal', async () => {
+    const document = `mutation { importClusters(input: { kubeconfig: ${JSON.stringify(canary)}, dryRuns: true }) { __typename } }`;
+    const { errors } = await app.graphql(document);
+    expect(errors?.length).toBeGreaterThan(0);
+    expect(JSON.stringify(errors)).not.toContain('canary-5a1f');
+  });
+
+  it('however long a name that nobody knows is', async () => {
+    const { errors } = await app.graphql(create, { i: { name: 'x', ['k'.repeat(100_000)]: 1 } });
+    expect(JSON.stringify(errors).length).toBeLessThan(2_000);
+  });
+});
+
+describe('what costs much is refused before it is gone through', () => {
+  const refusal = (answer: { errors?: { extensions: { code: string } }[] }) => answer.errors?.[0]?.extensions.code;
+
+  it('a document of many characters, whatever they are', async () => {
+    expect(refusal(await app.graphql(`{ viewer { name } } ${'#'.repeat(70_000)}`))).toBe('BAD_REQUEST');
+  });
+
+  it('variables of many keys', async () => {
+    const i = Object.fromEntries(Array.from({ length: 25_000 }, (_, index) => [`k${index}`, 1]));
+    const document = 'mutation ($i: CreateClusterInput!) { createCluster(input: $i) { __typename } }';
+    expect(refusal(await app.graphql(document, { i }))).toBe('BAD_REQUEST');
+  });
+
+  it('a stranger’s body above 16 KiB, and their variables at all', async () => {
+    const large = await app.graphql(`{ viewer { name } } ${'#'.repeat(20_000)}`, {}, {});
+    expect(large.status).toBe(413);
+    const document = 'mutation ($i: CreateClusterInput!) { createCluster(input: $i) { __typename } }';
+    expect(refusal(await app.graphql(document, { i: { k1: 1 } }, {}))).toBe('UNAUTHENTICATED');
+    const fragment = 'query ($i: ID!) { ...F } fragment F on Query { node(id: $i) { id } }';
+    expect(refusal(await app.graphql(fragment, { i: 'x' }, {}))).toBe('UNAUTHENTICATED');
+  });
+
+  it('more faults than anyone reads', async () => {
+    const fields = Array.from({ length: 50 }, (_, index) => `n${index}`).join(' ');
+    const { errors } = await app.graphql(`{ viewer { ${fields} } }`);
+    expect(errors?.length).toBeLessThanOrEqual(6);
+  });
+
+  it('another method than GraphQL over HTTP has', async () => {
+    expect((await app.rest('DELETE', '/graphql')).status).toBe(405);
+  });
+});
+
+describe('a key that is revoked while its body is under way', () => {
+  it.each([
+    ['POST', CLUSTERS, '{"name":"late"}'],
+    [
+      'POST',
+      '/graphql',
+      '{"query":"mutation { createCluster(input: { name: \\"late\\", verify: NONE }) { __typename } }"}',
+    ],
+  ])('writes nothing by %s %s', async (method, path, body) => {
+    const caller = systemCaller('command line');
+    const { id, text } = await app.domain.apiKeys.create(caller, { name: 'late', roles: ['admin'] });
+    const headers = { Authorization: text, 'Content-Type': 'application/json', 'Content-Length': body.length };
+    const sending = request(`${app.url}${path}`, { method, headers });
+    sending.write(body.slice(0, 5));
+    // The request has been authenticated by its headers once the server waits for the rest of its body.
+    await app.rest('GET', CLUSTERS);
+    await app.domain.apiKeys.revoke(caller, id);
+    sending.end(body.slice(5));
+    const [answer] = await once(sending, 'response');
+    expect(answer.resume().statusCode).toBe(401);
+    expect((await app.rest('GET', CLUSTERS)).body).toEqual([]);
+  });
+});

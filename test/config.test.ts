@@ -23,7 +23,7 @@ describe('without any variable', () => {
       ...{ host: '127.0.0.1', loopback: true, port: 8080, dataDir: join(process.cwd(), 'data') },
       ...{ sealKey: undefined, adminApiKey: undefined, importKubeconfig: undefined },
       ...{ allowedOrigins: [], allowedHosts: [], maxBody: 4 * 1024 * 1024, logLevel: 'info' },
-      metrics: { host: '127.0.0.1', port: 9464, asked: false },
+      metrics: { host: '127.0.0.1', port: 9464, asked: false, loopback: true },
       inCluster: { host: undefined, port: undefined },
       policy: { allowLoopback: true, allowHttp: false, allowInsecureTls: false, allowProxy: false },
     });

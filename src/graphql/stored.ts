@@ -1,4 +1,4 @@
-import { type DocumentNode, getOperationAST, Kind, type SelectionSetNode, visit } from 'graphql';
+import { type DocumentNode, type FieldNode, getOperationAST, Kind, type SelectionSetNode, visit } from 'graphql';
 
 // What a probe observes between two changes, what is asked of a cluster and what the clock decides is new each time.
 const NEW_EACH_TIME = new Set(['observedAt', 'latencyMs', 'live', 'expiresSoon']);
@@ -33,18 +33,18 @@ function selectsNew(document: DocumentNode): boolean {
 /** The operation's kind and its first root field, such as `query clusters`: the schema bounds how many there are. */
 export function rootFieldOf(document: DocumentNode, operationName: string | null | undefined): string {
   const kind = getOperationAST(document, operationName)?.operation ?? 'query';
-  return `${kind} ${rootFieldsOf(document, operationName)[0] ?? 'nothing'}`;
+  return `${kind} ${rootFieldsOf(document, operationName)[0]?.name.value ?? 'nothing'}`;
 }
 
-/** The names of the root fields of an operation, those in fragments too. */
-export function rootFieldsOf(document: DocumentNode, operationName: string | null | undefined): string[] {
-  const fields: string[] = [];
+/** The root fields of an operation, those in fragments too. */
+export function rootFieldsOf(document: DocumentNode, operationName: string | null | undefined): FieldNode[] {
+  const fields: FieldNode[] = [];
   const seen = new Set<SelectionSetNode>();
   const collect = (selectionSet: SelectionSetNode | undefined) => {
     if (!selectionSet || seen.has(selectionSet)) return;
     seen.add(selectionSet);
     for (const selection of selectionSet.selections) {
-      if (selection.kind === Kind.FIELD) fields.push(selection.name.value);
+      if (selection.kind === Kind.FIELD) fields.push(selection);
       else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
       else collect(fragmentOf(document, selection.name.value));
     }

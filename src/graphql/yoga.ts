@@ -1,5 +1,6 @@
 import { GraphQLError, parse, Source, validate } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
+import { STRANGER } from '../domain/access/permissions.ts';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
 import { KnownDocuments } from './documents.ts';
@@ -66,7 +67,7 @@ function keepStored(): Plugin<Context> {
 }
 
 function tooLarge(message: string): GraphQLError {
-  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST', http: { status: 400 } } });
+  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
 }
 
 function documentLimit(): Plugin {
@@ -112,11 +113,12 @@ function strangerLimit(): Plugin<Context> {
   return {
     onExecute({ args: { contextValue, document, operationName }, setResultAndStopExecution }) {
       if ((contextValue as Context).caller.viewer) return;
-      if (rootFieldsOf(document, operationName).every((field) => OPEN_TO_STRANGERS.has(field))) return;
-      const error = new GraphQLError('Sign in first: send an API key as Authorization', {
-        extensions: { code: 'UNAUTHENTICATED' },
-      });
-      setResultAndStopExecution({ data: null, errors: [error] });
+      const closed = rootFieldsOf(document, operationName).filter(({ name }) => !OPEN_TO_STRANGERS.has(name.value));
+      if (closed.length === 0) return;
+      const keys = new Set(closed.map(({ name, alias }) => (alias ?? name).value));
+      const extensions = { code: 'UNAUTHENTICATED' };
+      const errors = Array.from(keys, (key) => new GraphQLError(STRANGER, { path: [key], extensions }));
+      setResultAndStopExecution({ data: null, errors });
     },
   };
 }

@@ -69,11 +69,6 @@ export function createHttpServer(options: ServerOptions): Server {
     if (path === '/readyz') return answerReadiness(exchange);
     if (path === '/metrics') return answerMetrics(exchange);
     if (!surface) return REST.refuse(exchange.prepare(), 404, 'not found');
-    if (surface === GRAPHQL && !['GET', 'HEAD', 'POST'].includes(request.method ?? ''))
-      return GRAPHQL.refuse(exchange.prepare(), 405, 'method not allowed: use POST, or GET for queries', {
-        Allow: 'GET, HEAD, POST',
-      });
-
     const counters = services.database.counters();
     const asked = authenticate(request, { apiKeys, access: counters.access, loopback });
     // No turn of the loop between a request and its kept answer: waiting costs as much as the answer.
@@ -83,6 +78,11 @@ export function createHttpServer(options: ServerOptions): Server {
       return surface.refuse(exchange.prepare(), 401, problem, { 'WWW-Authenticate': 'Bearer' });
     const refusal = who.byKey ? undefined : crossSiteRefusal(request, allowedOrigins);
     if (refusal) return surface.refuse(exchange.prepare(), refusal.status, refusal.message);
+
+    if (surface === GRAPHQL && !['GET', 'HEAD', 'POST'].includes(request.method ?? ''))
+      return GRAPHQL.refuse(exchange.prepare(), 405, 'method not allowed: use POST, or GET for queries', {
+        Allow: 'GET, HEAD, POST',
+      });
 
     const asker = { viewer: who.viewer ?? null, counters };
     return surface === REST ? answerRest(exchange, asker) : answerGraphQL(exchange, asker);

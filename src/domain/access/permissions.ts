@@ -31,9 +31,12 @@ export function may(viewer: Viewer, action: Action): boolean {
   return viewer.roles.some((role) => PERMISSIONS[role]?.has(action));
 }
 
+/** What a stranger is told. */
+export const STRANGER = 'Sign in first: send an API key as Authorization';
+
 /** Returns the viewer, or refuses a stranger with UNAUTHENTICATED. */
 export function signedIn(caller: Caller): Viewer {
-  if (!caller.viewer) throw new DomainError('UNAUTHENTICATED', 'Sign in first: send an API key as Authorization');
+  if (!caller.viewer) throw new DomainError('UNAUTHENTICATED', STRANGER);
   return caller.viewer;
 }
 

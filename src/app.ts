@@ -4,6 +4,12 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { ApiKeys } from './domain/access/api-keys.ts';
+import { OpenId } from './domain/access/open-id.ts';
+import { Roles } from './domain/access/roles.ts';
+import { Sessions } from './domain/access/sessions.ts';
+import { SetUp } from './domain/access/set-up.ts';
+import { SignInLimits } from './domain/access/sign-in-limits.ts';
+import { Users } from './domain/access/users.ts';
 import { ClusterChanges } from './domain/clusters/changes.ts';
 import { ClusterImport } from './domain/clusters/cluster-import.ts';
 import { ClusterList } from './domain/clusters/cluster-list.ts';
@@ -26,7 +32,6 @@ import { Seal } from './storage/seal.ts';
 
 /** The domain over an open database: what the server, the command line and a start share. */
 export interface Domain extends Services {
-  readonly apiKeys: ApiKeys;
   readonly seal: Seal;
   readonly metrics: Metrics;
   readonly close: () => Promise<void>;
@@ -44,6 +49,9 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     if (warning) log.warn(warning);
     const seal = new Seal(keys);
     const now = () => new Date();
+    const roles = new Roles({ database, now });
+    const users = new Users({ database, roles, now });
+    const sessions = new Sessions({ database, roles, limits: new SignInLimits({ database, now }), now });
     const registry = { database, seal, policy: config.policy, now };
     const news = new News(database);
     const statuses = new Statuses({ database, replica: hostname() });
@@ -55,7 +63,12 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       database,
       seal,
       metrics,
-      apiKeys: new ApiKeys({ database, now }),
+      apiKeys: new ApiKeys({ database, roles, now }),
+      roles,
+      users,
+      sessions,
+      setUp: new SetUp({ database, users }),
+      openId: new OpenId({ providers: config.openId }),
       clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database }),
       clusterImport: new ClusterImport(registry, fleet),
@@ -88,7 +101,7 @@ export async function serve(config: Config, log: Logger, domain: Domain): Promis
     config,
     log,
     metrics: domain.metrics,
-    apiKeys: domain.apiKeys,
+    authenticators: { apiKeys: domain.apiKeys, sessions: domain.sessions, loopback: config.loopback },
     services: domain,
     graphql: createGraphQL({ log }),
     rest: createRest({ maxBody: config.maxBody, mask: maskFor(log) }),

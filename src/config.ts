@@ -146,6 +146,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       port: read('METRICS_PORT'),
       asked: given(environment, 'METRICS_PORT') !== undefined,
     }),
+    openId: [] as { name: string }[],
     logLevel: read('LOG_LEVEL'),
     // Set by the kubelet in every pod; not ours to document.
     inCluster: { host: environment.KUBERNETES_SERVICE_HOST, port: environment.KUBERNETES_SERVICE_PORT },

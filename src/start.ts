@@ -2,7 +2,7 @@ import { open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts';
 import type { Config } from './config.ts';
-import { systemCaller } from './domain/access/viewer.ts';
+import { systemCaller } from './domain/access/system.ts';
 import { DomainError } from './domain/errors.ts';
 import type { Logger } from './log.ts';
 import { StartupError } from './storage/startup-error.ts';

@@ -10,7 +10,7 @@ import {
   parseApiKey,
   secretMatches,
 } from '../src/domain/access/api-key.ts';
-import { systemCaller } from '../src/domain/access/viewer.ts';
+import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 
 const caller = systemCaller('command line');

@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import { ApiKeys } from '../domain/access/api-keys.ts';
-import { systemCaller } from '../domain/access/viewer.ts';
+import { Roles } from '../domain/access/roles.ts';
+import { systemCaller } from '../domain/access/system.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';
 
@@ -36,7 +37,7 @@ export const listKeys: Command = {
   synopsis: '[--json]',
   run: async ({ config, values: { json } }) => {
     requireDatabase(config);
-    const keys = (await withKeys(config, (keys) => keys.list())).map((key) => ({
+    const keys = (await withKeys(config, (keys) => keys.list(caller))).map((key) => ({
       id: key.id,
       name: key.name,
       roles: Array.isArray(key.roles) ? key.roles.join(', ') : '',
@@ -67,7 +68,10 @@ export const revokeKey: Command = {
 };
 
 function withKeys<T>(config: Config, work: (keys: ApiKeys) => Promise<T>): Promise<T> {
-  return withDatabase(config, (database) => work(new ApiKeys({ database, now: () => new Date() })));
+  return withDatabase(config, (database) => {
+    const now = () => new Date();
+    return work(new ApiKeys({ database, now, roles: new Roles({ database, now }) }));
+  });
 }
 
 function readDate(text: string): Date {

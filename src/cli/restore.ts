@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { systemCaller } from '../domain/access/viewer.ts';
+import { systemCaller } from '../domain/access/system.ts';
 import { record } from '../domain/audit.ts';
 import { untriedState } from '../domain/clusters/cluster.ts';
 import { sealedKeyIds } from '../domain/clusters/sealed.ts';

@@ -15,7 +15,7 @@ export async function record(
     changes: Changes;
   },
 ): Promise<void> {
-  const { viewer, requestId } = caller;
+  const { viewer, requestId, address } = caller;
   await tx.auditRecord.create({
     data: {
       at: entry.at,
@@ -25,6 +25,7 @@ export async function record(
       clusterId: entry.cluster?.id ?? null,
       clusterName: entry.cluster?.name ?? null,
       requestId: requestId ?? null,
+      address: address ?? null,
       changes: JSON.parse(JSON.stringify(entry.changes)),
     },
   });

@@ -49,8 +49,12 @@ export type DeleteClusterInput = {
 
 /** The reason of a refusal, for programs. More may be added. */
 export type ErrorCode =
+  /** The first set-up is over: a user exists. */
+  | 'ALREADY_SET_UP'
   /** The cluster was asked and cannot be reached as wanted. */
   | 'CONNECTION_FAILED'
+  /** The name or the password is wrong. */
+  | 'CREDENTIALS_WRONG'
   /** The default cluster cannot be deleted; move the default first. */
   | 'DEFAULT_CLUSTER'
   /** The credential leads to another cluster than before. */
@@ -59,6 +63,8 @@ export type ErrorCode =
   | 'FORBIDDEN'
   /** A field of the input is wrong; each is listed. */
   | 'INVALID_INPUT'
+  /** Nobody would be left who may mend it. */
+  | 'LAST_ADMIN'
   /** Another cluster has this name. */
   | 'NAME_TAKEN'
   /** It is not there, or not the viewer’s to see. */
@@ -67,6 +73,8 @@ export type ErrorCode =
   | 'REGISTRY_NOT_EMPTY'
   /** The cluster was changed since the expected revision. */
   | 'REVISION_CONFLICT'
+  /** Too many sign-ins failed: wait. */
+  | 'TOO_MANY_ATTEMPTS'
   /** The caller has 50 event streams open already. */
   | 'TOO_MANY_STREAMS'
   /** No valid credentials were sent. */

@@ -7,7 +7,9 @@ import type { Context } from '../graphql/context.ts';
 import { ERRORS } from '../graphql/errors.ts';
 import { executeDocument } from '../graphql/execute.ts';
 import { readBody } from './body.ts';
+import { Refusal } from './refusal.ts';
 import { ROWS, type Row } from './routes.ts';
+import { isPublic, SIGN_IN_ROUTES, type SignInRoute } from './sign-in.ts';
 
 /** The row as the router sees it: the types of its document stay between its own functions. */
 type AnyRow = Row<Record<string, object>, Record<string, unknown>>;
@@ -16,17 +18,6 @@ export interface RestOptions {
   readonly maxBody: number;
   /** The one exit of errors, shared with GraphQL. */
   readonly mask: (error: unknown, context: Context) => GraphQLError;
-}
-
-/** An answer that ends a request early: its status, and one sentence. */
-class Refusal extends Error {
-  override readonly name = 'Refusal';
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 /** What a row answers: its status, and a body for JSON. */
@@ -40,6 +31,8 @@ export interface Rest {
   readonly handle: Express;
   /** How a GET of this path is answered without a request at hand; undefined for a path that is none. */
   readonly reader: (path: string) => ((context: Context) => Promise<RestAnswer>) | undefined;
+  /** Whether a request may come from a stranger. */
+  readonly isPublic: (method: string, path: string) => boolean;
 }
 
 /** The REST surface: each row of the table executes its document in process. */
@@ -50,7 +43,7 @@ export function createRest({ maxBody, mask }: RestOptions): Rest {
     const reader = (context: Context) => read(row, context, mask);
     readers.set(row.path, reader).set(row.path.replace(/\/$/, ''), reader);
   }
-  return { handle: createRouter({ maxBody, mask }), reader: (path) => readers.get(path) };
+  return { handle: createRouter({ maxBody, mask }), reader: (path) => readers.get(path), isPublic };
 }
 
 async function read(row: AnyRow, context: Context, mask: RestOptions['mask']): Promise<RestAnswer> {
@@ -100,11 +93,40 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
       throw new Refusal(405, `method ${request.method} not allowed`);
     });
   }
+  for (const route of SIGN_IN_ROUTES) {
+    app[route.method](route.path, readBytes, (request, response) => answerSignIn(route, request, response));
+    app.all(route.path, (request, response) => {
+      response.setHeader('Allow', route.method === 'get' ? 'GET, HEAD' : 'POST');
+      throw new Refusal(405, `method ${request.method} not allowed`);
+    });
+  }
   app.use(() => {
     throw new Refusal(404, 'API endpoint not found');
   });
   app.use(errorAnswer(mask));
   return app;
+}
+
+async function answerSignIn(route: SignInRoute, request: Request, response: Response): Promise<void> {
+  const { tell, session } = response.locals;
+  response.locals.route(`${route.method.toUpperCase()} ${route.path}`);
+  const given = route.body ? readBody(route.body, parseJson(request.body)) : { value: {} };
+  if (given.problem !== undefined) throw new Refusal(400, given.problem);
+  const query = new URLSearchParams(request.url.split('?')[1]);
+  const context = contextOf(response);
+  const answered = await route.answer({
+    context,
+    body: given.value,
+    query,
+    token: session.token,
+    local: session.local,
+  });
+  if (answered.session !== undefined) tell(answered.session);
+  if (answered.location !== undefined) response.setHeader('Location', answered.location);
+  response.setHeader('Cache-Control', 'no-store');
+  response.status(answered.status);
+  if (answered.body === undefined) response.end();
+  else response.json(answered.body);
 }
 
 async function answer(row: AnyRow, request: Request, response: Response): Promise<void> {

@@ -11,6 +11,8 @@ export class Exchange {
   readonly response: ServerResponse;
   readonly requestId = randomUUID();
   readonly path: string;
+  /** The address that the request came from. */
+  readonly address: string | undefined;
   /** What the metrics count it as: a REST route or a GraphQL root field. */
   operation = 'other';
   /** Names and values in turn, as `writeHead` takes them without a look at each. */
@@ -24,6 +26,7 @@ export class Exchange {
     this.request = request;
     this.response = response;
     this.path = pathOf(request.url ?? '/');
+    this.address = request.socket.remoteAddress;
     this.#headers = [
       'x-request-id',
       this.requestId,

@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import type { ApiKeys } from '../domain/access/api-keys.ts';
 import { authorize } from '../domain/access/permissions.ts';
+import type { SignedIn } from '../domain/access/sessions.ts';
 import type { Viewer } from '../domain/access/viewer.ts';
 import { LiveBudget } from '../domain/clusters/live.ts';
 import { domainErrorOf } from '../domain/errors.ts';
@@ -13,7 +13,8 @@ import type { Logger } from '../log.ts';
 import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
-import { authenticate } from './authenticate.ts';
+import { type Authenticators, authenticate, wasForwarded } from './authenticate.ts';
+import { clearCookie, readCookie, writeCookie } from './cookie.ts';
 import { Exchange } from './exchange.ts';
 import { askGraphQL, isStream, passStream, readRaw, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
 import { type Computed, KeptAnswers } from './kept.ts';
@@ -26,7 +27,7 @@ import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 export interface ServerOptions {
   readonly config: Pick<Config, 'loopback' | 'allowedHosts' | 'allowedOrigins' | 'maxBody'>;
   readonly log: Logger;
-  readonly apiKeys: ApiKeys;
+  readonly authenticators: Authenticators;
   readonly services: Services;
   readonly graphql: ReturnType<typeof createGraphQL>;
   readonly rest: Rest;
@@ -48,10 +49,10 @@ const BROKEN = 'Something went wrong on our side; the log has it under this requ
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
 export function createHttpServer(options: ServerOptions): Server {
-  const { config, log, apiKeys, services, graphql, rest, metrics, ending } = options;
+  const { config, log, authenticators, services, graphql, rest, metrics, ending } = options;
   const kept = new KeptAnswers();
   const isOurs = ourHosts(config);
-  const { allowedOrigins, loopback, maxBody } = config;
+  const { allowedOrigins, maxBody } = config;
 
   async function handle(exchange: Exchange): Promise<void> {
     const { request, path } = exchange;
@@ -69,10 +70,12 @@ export function createHttpServer(options: ServerOptions): Server {
     if (!surface) return REST.refuse(exchange.prepare(), 404, 'not found');
 
     const counters = services.database.counters();
-    const asked = authenticate(request, { apiKeys, access: counters.access, loopback });
+    const asked = authenticate(request, counters, authenticators);
     // No turn of the loop between a request and its kept answer: waiting costs as much as the answer.
     const who = asked instanceof Promise ? await asked : asked;
-    const problem = who.problem ?? (surface === REST && !who.viewer ? 'Invalid or expired token' : undefined);
+    const isPublic = surface === REST && rest.isPublic(request.method ?? '', path);
+    const needed = surface === REST && !who.viewer ? 'Invalid or expired token' : undefined;
+    const problem = isPublic ? undefined : (who.problem ?? needed);
     if (problem !== undefined)
       return surface.refuse(exchange.prepare(), 401, problem, { 'WWW-Authenticate': 'Bearer' });
     const refusal = who.byKey ? undefined : crossSiteRefusal(request, allowedOrigins);
@@ -83,22 +86,34 @@ export function createHttpServer(options: ServerOptions): Server {
   }
 
   function contextOf(exchange: Exchange, { viewer, counters }: Asker, { unlimited }: { unlimited: boolean }): Context {
-    const { request, requestId } = exchange;
-    const askAgain = async (access: number) => {
-      const who = await authenticate(request, { apiKeys, access, loopback });
-      return { viewer: who.viewer ?? null, requestId };
+    const { request, requestId, address } = exchange;
+    const askAgain = async (now: Counters) => {
+      const who = await authenticate(request, now, authenticators);
+      return { viewer: who.viewer ?? null, requestId, address };
     };
     const signal = wantsStream(request) ? AbortSignal.any([ending, exchange.closed()]) : ending;
     return {
       ...services,
       counters,
-      caller: { viewer, requestId },
+      caller: { viewer, requestId, address },
       unlimited,
       signal,
       askAgain,
       answer: { mayBeKept: false },
       liveBudget: new LiveBudget(signal),
     };
+  }
+
+  /** What signing in needs of a request, and how it tells the browser of a session that begins or ends. */
+  function sessionOf({ request, response }: Exchange) {
+    const token = readCookie(request.headers.cookie ?? '');
+    const local = authenticators.loopback && !wasForwarded(request);
+    const secure = request.headers['x-forwarded-proto'] === 'https';
+    const tell = (session: SignedIn | null) => {
+      const cookie = session ? writeCookie(session.token, { expiresAt: session.expiresAt, secure }) : clearCookie();
+      response.setHeader('Set-Cookie', cookie);
+    };
+    return { session: { token, local }, tell };
   }
 
   async function answerRest(exchange: Exchange, asker: Asker): Promise<void> {
@@ -109,7 +124,10 @@ export function createHttpServer(options: ServerOptions): Server {
       const route = (operation: string) => {
         exchange.operation = operation;
       };
-      rest.handle(request, Object.assign(exchange.prepare(), { locals: { context, route } }) as never);
+      rest.handle(
+        request,
+        Object.assign(exchange.prepare(), { locals: { context, route, ...sessionOf(exchange) } }) as never,
+      );
       return;
     }
     return answerKept(exchange, asker, '', async () => {
@@ -147,8 +165,7 @@ export function createHttpServer(options: ServerOptions): Server {
 
   /** The metrics, for whoever may read every cluster; without a key they are on a port of their own. */
   async function answerMetrics(exchange: Exchange): Promise<void> {
-    const { access } = services.database.counters();
-    const who = await authenticate(exchange.request, { apiKeys, access, loopback });
+    const who = await authenticate(exchange.request, services.database.counters(), authenticators);
     if (!who.viewer) return REST.refuse(exchange.prepare(), 401, who.problem ?? 'Invalid or expired token');
     authorize({ viewer: who.viewer }, 'metrics.read');
     await sendMetrics(metrics, exchange.prepare());

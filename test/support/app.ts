@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { type App, type Domain, openDomain, serve } from '../../src/app.ts';
 import { type Config, readConfig } from '../../src/config.ts';
-import { systemCaller } from '../../src/domain/access/viewer.ts';
+import { systemCaller } from '../../src/domain/access/system.ts';
 import type { Logger } from '../../src/log.ts';
 
 export interface TestApp {

@@ -1,7 +1,7 @@
 import type { Counters, Database } from '../../storage/database.ts';
 import type { News } from '../../storage/news.ts';
 import { mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
-import type { Caller } from '../access/viewer.ts';
+import { type Caller, isScoped } from '../access/viewer.ts';
 import { DomainError, invalidInput } from '../errors.ts';
 import { type ClusterFilter, type ClusterQuery, whereFilter } from './cluster-list.ts';
 
@@ -54,7 +54,7 @@ export class ClusterChanges {
     first: Caller,
     { filter, after }: { filter?: ClusterFilter | null | undefined; after?: string | null | undefined },
     query: ClusterQuery,
-    { signal, caller }: { signal: AbortSignal; caller: (access: number) => Promise<Caller> },
+    { signal, caller }: { signal: AbortSignal; caller: (now: Counters) => Promise<Caller> },
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
     const viewer = signedIn(first);
     const where = whereFilter(filter ?? {});
@@ -73,8 +73,9 @@ export class ClusterChanges {
       let current = first;
       let { access } = counters;
       while (!signal.aborted) {
-        if (counters.access !== access) {
-          current = await caller(counters.access);
+        // Whom a scope lets in changes with names and labels too.
+        if (counters.access !== access || isScoped(signedIn(current))) {
+          current = await caller(counters);
           if (!current.viewer) return;
           ({ access } = counters);
         }

@@ -1,0 +1,237 @@
+import { z } from 'zod';
+import type { Database, Transaction } from '../../storage/database.ts';
+import { uniqueViolation } from '../../storage/violations.ts';
+import { type Changes, record } from '../audit.ts';
+import { check, refuse } from '../clusters/cluster.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
+import { hashPassword } from './password.ts';
+import { authorizeEverywhere, signedIn } from './permissions.ts';
+import type { Roles } from './roles.ts';
+import type { Caller } from './viewer.ts';
+
+// Long rather than intricate: NIST SP 800-63B asks for eight and more, and against rules of composition.
+const MIN_PASSWORD = 10;
+const MAX_PASSWORD = 256;
+
+const username = z
+  .string()
+  .regex(
+    /^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,126}$/u,
+    'must be 1 to 127 letters, digits or any of ._@+-, beginning with a letter or digit',
+  );
+const password = z
+  .string()
+  .min(MIN_PASSWORD, `must be at least ${MIN_PASSWORD} characters`)
+  .max(MAX_PASSWORD, `must be at most ${MAX_PASSWORD} characters`);
+const name = z.string().max(253, 'must be at most 253 characters');
+
+const createSchema = z.object({
+  username,
+  password: password.nullish().transform((text) => text ?? undefined),
+  name: name.nullish().transform((text) => text ?? ''),
+  roles: z.array(z.string()).max(50),
+});
+
+const updateSchema = z.object({
+  name: name.optional(),
+  password: password.optional(),
+  disabled: z.boolean().optional(),
+  roles: z.array(z.string()).max(50).optional(),
+});
+
+export interface CreateUser {
+  readonly username: string;
+  readonly password?: string | null | undefined;
+  readonly name?: string | null | undefined;
+  readonly roles: readonly string[];
+}
+
+export interface UpdateUser {
+  readonly username: string;
+  readonly name?: string | undefined;
+  readonly password?: string | undefined;
+  readonly disabled?: boolean | undefined;
+  readonly roles?: readonly string[] | undefined;
+}
+
+/** A person, without anything that signs in. */
+export interface User {
+  readonly id: number;
+  readonly uid: string;
+  readonly username: string;
+  readonly name: string;
+  readonly provider: string;
+  readonly disabled: boolean;
+  readonly createdAt: Date;
+  readonly roles: readonly string[];
+}
+
+const shown = {
+  ...{ id: true, uid: true, username: true, name: true, provider: true, disabled: true, createdAt: true },
+  roles: { select: { role: true }, orderBy: { role: 'asc' } },
+} as const;
+
+/** People: made, changed and deleted by admins. The last enabled admin stays one. */
+export class Users {
+  readonly #database: Database;
+  readonly #roles: Roles;
+  readonly #now: () => Date;
+
+  constructor({ database, roles, now }: { database: Database; roles: Roles; now: () => Date }) {
+    this.#database = database;
+    this.#roles = roles;
+    this.#now = now;
+  }
+
+  async list(caller: Caller): Promise<User[]> {
+    authorizeEverywhere(caller, 'access.manage');
+    const rows = await this.#database.prisma.user.findMany({ select: shown, orderBy: { username: 'asc' } });
+    return rows.map(userOf);
+  }
+
+  /** The caller as Kite's UI shows them; a key is shown by its name. */
+  async profile(caller: Caller) {
+    const viewer = signedIn(caller);
+    const user =
+      viewer.kind === 'USER'
+        ? await this.#database.prisma.user.findUnique({ where: { id: viewer.userId ?? -1 } })
+        : null;
+    return {
+      username: viewer.name,
+      name: user?.name ?? '',
+      provider: user?.provider ?? 'api-key',
+      avatar_url: '',
+      roles: viewer.roles.map((name) => ({ name })),
+    };
+  }
+
+  async count(): Promise<number> {
+    return this.#database.prisma.user.count();
+  }
+
+  async create(caller: Caller, input: CreateUser): Promise<User> {
+    authorizeEverywhere(caller, 'access.manage');
+    return this.#create(caller, input, { onlyFirst: false });
+  }
+
+  /** Makes the first person, an admin; ALREADY_SET_UP as soon as one exists. Of two at once one wins. */
+  async createFirst(caller: Caller, input: Omit<CreateUser, 'roles'>): Promise<User> {
+    return this.#create(caller, { ...input, roles: ['admin'] }, { onlyFirst: true });
+  }
+
+  async update(caller: Caller, input: UpdateUser): Promise<User> {
+    authorizeEverywhere(caller, 'access.manage');
+    const { username, ...rest } = input;
+    const issues: InputIssue[] = [];
+    const fields = check(updateSchema, rest, issues);
+    await this.#checkRoles(input.roles ?? [], issues);
+    refuse(issues);
+    const passwordHash = fields?.password === undefined ? undefined : await hashPassword(fields.password);
+    return this.#database.write('access', async (tx) => {
+      const current = await find(tx, username);
+      const changes: Changes = {};
+      if (fields?.name !== undefined && fields.name !== current.name)
+        changes.name = { from: current.name, to: fields.name };
+      if (fields?.disabled !== undefined && fields.disabled !== current.disabled)
+        changes.disabled = { from: current.disabled, to: fields.disabled };
+      if (fields?.roles) changes.roles = { from: current.roles, to: fields.roles };
+      if (passwordHash) changes.password = 'changed';
+      await tx.user.update({
+        where: { id: current.id },
+        data: {
+          ...(fields?.name === undefined ? {} : { name: fields.name }),
+          ...(fields?.disabled === undefined ? {} : { disabled: fields.disabled }),
+          ...(passwordHash ? { passwordHash } : {}),
+          ...(fields?.roles
+            ? { roles: { deleteMany: {}, create: unique(fields.roles).map((role) => ({ role })) } }
+            : {}),
+        },
+      });
+      // Whoever changed a password or a role, or was disabled, signs in again.
+      if (changes.password || changes.roles || changes.disabled)
+        await tx.session.deleteMany({ where: { userId: current.id } });
+      await keepAnAdmin(tx);
+      await record(tx, caller, {
+        action: 'user.update',
+        at: this.#now(),
+        changes: { user: { to: username }, ...changes },
+      });
+      return find(tx, username);
+    });
+  }
+
+  async delete(caller: Caller, username: string): Promise<void> {
+    authorizeEverywhere(caller, 'access.manage');
+    await this.#database.write('access', async (tx) => {
+      const { id } = await find(tx, username);
+      await tx.user.delete({ where: { id } });
+      await keepAnAdmin(tx);
+      await record(tx, caller, { action: 'user.delete', at: this.#now(), changes: { user: { from: username } } });
+    });
+  }
+
+  async #create(caller: Caller, input: CreateUser, { onlyFirst }: { onlyFirst: boolean }): Promise<User> {
+    const issues: InputIssue[] = [];
+    const fields = check(createSchema, input, issues);
+    await this.#checkRoles(input.roles, issues);
+    if (onlyFirst && !input.password) issues.push({ path: ['password'], message: 'is required' });
+    refuse(issues);
+    if (!fields) throw new Error('fields without issues are valid');
+    const { username, name, roles } = fields;
+    const passwordHash = fields.password === undefined ? null : await hashPassword(fields.password);
+    try {
+      return await this.#database.write('access', async (tx) => {
+        if (onlyFirst && (await tx.user.count()) > 0)
+          throw new DomainError('ALREADY_SET_UP', 'a user exists already: sign in');
+        const at = this.#now();
+        const row = await tx.user.create({
+          data: {
+            username,
+            name,
+            passwordHash,
+            createdAt: at,
+            roles: { create: unique(roles).map((role) => ({ role })) },
+          },
+          select: shown,
+        });
+        await record(tx, caller, {
+          action: 'user.create',
+          at,
+          changes: { user: { to: username }, roles: { to: roles } },
+        });
+        return userOf(row);
+      });
+    } catch (error) {
+      if (uniqueViolation(error) === 'username') throw new DomainError('NAME_TAKEN', 'user already exists');
+      throw error;
+    }
+  }
+
+  async #checkRoles(roles: readonly string[], issues: InputIssue[]): Promise<void> {
+    const unknown = await this.#roles.unknown(roles);
+    if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${unknown.join(', ')}` });
+  }
+}
+
+async function find(tx: Transaction, username: string): Promise<User> {
+  const row = await tx.user.findUnique({ where: { username }, select: shown });
+  if (!row) throw new DomainError('NOT_FOUND', 'user not found');
+  return userOf(row);
+}
+
+/** Rolls the change back when nobody would be left who may mend it: a person or a key that is an enabled admin. */
+async function keepAnAdmin(tx: Transaction): Promise<void> {
+  const people = await tx.user.count();
+  if (people === 0) return;
+  const admins = await tx.user.count({ where: { disabled: false, roles: { some: { role: 'admin' } } } });
+  if (admins === 0)
+    throw new DomainError('LAST_ADMIN', 'the last enabled admin cannot be disabled, deleted or lose the role');
+}
+
+function userOf({ roles, ...row }: Omit<User, 'roles'> & { roles: { role: string }[] }): User {
+  return { ...row, roles: roles.map(({ role }) => role) };
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}

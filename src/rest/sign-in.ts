@@ -1,0 +1,122 @@
+import { z } from 'zod';
+import type { SignedIn } from '../domain/access/sessions.ts';
+import type { Context } from '../graphql/context.ts';
+import { Refusal } from './refusal.ts';
+
+const string = z.string({ error: 'must be a string' });
+
+/** What a sign-in route is asked with. */
+export interface SignInRequest<Body = unknown> {
+  readonly context: Context;
+  readonly body: Body;
+  readonly query: URLSearchParams;
+  /** The session's token, where a cookie holds one. */
+  readonly token: string | undefined;
+  /** Whether the request can have come from this machine alone. */
+  readonly local: boolean;
+}
+
+export interface SignInAnswer {
+  readonly status: 200 | 201 | 204 | 302;
+  readonly body?: unknown;
+  /** Begins a session in the browser; null ends it. */
+  readonly session?: SignedIn | null;
+  readonly location?: string;
+}
+
+/** A route of signing in. They are HTTP alone, over the domain: no GraphQL operation sets a cookie. */
+export interface SignInRoute<Body extends z.ZodObject = z.ZodObject> {
+  readonly method: 'get' | 'post';
+  readonly path: string;
+  readonly summary: string;
+  readonly who: 'anyone' | 'signed in';
+  readonly body?: Body;
+  readonly answer: (request: SignInRequest<z.output<Body>>) => Promise<SignInAnswer>;
+}
+
+const route = <Body extends z.ZodObject>(value: SignInRoute<Body>) => value as unknown as SignInRoute;
+
+const credentials = z.object({ username: string, password: string });
+const firstUser = credentials.extend({ name: string.optional(), code: string.optional() });
+
+/** The routes that Kite's web UI and its scripts sign in by. */
+export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
+  route({
+    method: 'get',
+    path: '/api/v1/init_check',
+    summary: 'How far the first set-up is',
+    who: 'anyone',
+    answer: async ({ context }) => ({ status: 200, body: await context.setUp.progress() }),
+  }),
+  route({
+    method: 'post',
+    path: '/api/v1/admin/users/create_super_user',
+    summary: 'Make the first person, an admin',
+    who: 'anyone',
+    body: firstUser,
+    answer: async ({ context: { caller, setUp, sessions }, body, local }) => {
+      const { id, username } = await setUp.createFirst(caller, body, { local });
+      return {
+        status: 201,
+        body: { message: 'super user created successfully', username },
+        session: await sessions.begin(caller, id),
+      };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/auth/providers',
+    summary: 'The ways to sign in',
+    who: 'anyone',
+    answer: async ({ context }) => ({ status: 200, body: { providers: ['password', ...context.openId.names] } }),
+  }),
+  route({
+    method: 'post',
+    path: '/api/auth/login/password',
+    summary: 'Sign in by password',
+    who: 'anyone',
+    body: credentials,
+    answer: async ({ context: { caller, sessions }, body }) => ({
+      status: 204,
+      session: await sessions.signIn(caller, body),
+    }),
+  }),
+  route({
+    method: 'get',
+    path: '/api/auth/user',
+    summary: 'Who is signed in',
+    who: 'signed in',
+    answer: async ({ context }) => ({ status: 200, body: { user: await context.users.profile(context.caller) } }),
+  }),
+  route({
+    method: 'post',
+    path: '/api/auth/refresh',
+    summary: 'Lengthen the session',
+    who: 'signed in',
+    answer: async ({ context, token }) => {
+      const session = token === undefined ? undefined : await context.sessions.refresh(token);
+      if (!session) throw new Refusal(401, 'Invalid or expired token');
+      return { status: 200, body: { message: 'token refreshed successfully' }, session };
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/api/auth/logout',
+    summary: 'End the session',
+    who: 'signed in',
+    answer: async ({ context, token }) => {
+      if (token !== undefined) await context.sessions.signOut(context.caller, token);
+      return { status: 200, body: { message: 'logged out successfully' }, session: null };
+    },
+  }),
+];
+
+/** Whether a request may come from a stranger. */
+export function isPublic(method: string, path: string): boolean {
+  return SIGN_IN_ROUTES.some(
+    (route) =>
+      route.who === 'anyone' &&
+      route.path === path &&
+      (route.method.toUpperCase() === method || (method === 'HEAD' && route.method === 'get')),
+  );
+}

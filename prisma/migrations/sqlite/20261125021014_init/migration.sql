@@ -130,10 +130,20 @@ CREATE TABLE "SignInFailure" (
 );
 
 -- CreateTable
+CREATE TABLE "UsedSignIn" (
+    "hash" TEXT NOT NULL PRIMARY KEY,
+    "expiresAt" DATETIME NOT NULL
+);
+
+-- CreateTable
 CREATE TABLE "AuditRecord" (
     "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     "at" DATETIME NOT NULL,
     "actor" TEXT NOT NULL,
+    "actorId" TEXT NOT NULL DEFAULT 'stranger',
+    "actorName" TEXT NOT NULL DEFAULT '',
+    "userId" INTEGER,
+    "apiKeyId" INTEGER,
     "action" TEXT NOT NULL,
     "clusterUid" TEXT,
     "clusterId" INTEGER,
@@ -193,7 +203,7 @@ CREATE UNIQUE INDEX "User_uid_key" ON "User"("uid");
 CREATE UNIQUE INDEX "User_username_key" ON "User"("username");
 
 -- CreateIndex
-CREATE UNIQUE INDEX "User_provider_subject_key" ON "User"("provider", "subject");
+CREATE UNIQUE INDEX "User_subject_key" ON "User"("subject");
 
 -- CreateIndex
 CREATE INDEX "UserRole_role_idx" ON "UserRole"("role");
@@ -208,10 +218,16 @@ CREATE INDEX "Session_expiresAt_idx" ON "Session"("expiresAt");
 CREATE INDEX "SignInFailure_lastAt_idx" ON "SignInFailure"("lastAt");
 
 -- CreateIndex
+CREATE INDEX "UsedSignIn_expiresAt_idx" ON "UsedSignIn"("expiresAt");
+
+-- CreateIndex
 CREATE INDEX "AuditRecord_at_idx" ON "AuditRecord"("at");
 
 -- CreateIndex
 CREATE INDEX "AuditRecord_clusterUid_at_idx" ON "AuditRecord"("clusterUid", "at");
+
+-- CreateIndex
+CREATE INDEX "AuditRecord_outcome_idx" ON "AuditRecord"("outcome");
 
 -- What is new: every writing transaction raises one of these rows first.
 INSERT INTO "Counter" ("name", "value") VALUES ('registry', 0), ('status', 0), ('access', 0);

@@ -41,13 +41,13 @@ export interface Domain extends Services {
 export async function openDomain(config: Config, log: Logger): Promise<Domain> {
   const database = await openDatabase({ file: join(config.dataDir, 'kitestring.db') });
   try {
-    const { keys, warning } = await loadKeyRing({
+    const { keys, warning, reread } = await loadKeyRing({
       file: join(config.dataDir, 'seal-keys'),
       given: config.sealKey,
       sealedKeyIds: () => sealedKeyIds(database),
     });
     if (warning) log.warn(warning);
-    const seal = new Seal(keys);
+    const seal = new Seal(keys, reread);
     const now = () => new Date();
     const roles = new Roles({ database, now });
     const users = new Users({ database, roles, now });
@@ -68,7 +68,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       users,
       sessions,
       setUp: new SetUp({ database, users }),
-      openId: new OpenId({ providers: config.openId }),
+      openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, log, now }),
       clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database }),
       clusterImport: new ClusterImport(registry, fleet),

@@ -10,13 +10,14 @@ import { type Command, UsageError } from './command.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { printKubeconfig } from './kubeconfig.ts';
 import { restore } from './restore.ts';
-import { verifySeal } from './seal.ts';
+import { rotateSeal, verifySeal } from './seal.ts';
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['keys create', createKey],
   ['keys list', listKeys],
   ['keys revoke', revokeKey],
   ['seal verify', verifySeal],
+  ['seal rotate', rotateSeal],
   ['kubeconfig', printKubeconfig],
   ['backup', backup],
   ['restore', restore],

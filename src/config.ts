@@ -25,6 +25,30 @@ const origins = list.refine((entries) => entries.every((entry) => URL.parse(entr
   error: 'must be exact origins, such as https://console.example.com, separated by commas',
 });
 
+/** Https, or http within this machine: tokens travel there. */
+const trustedUrl = (rule: (url: URL) => boolean, example: string) =>
+  z.string().refine(
+    (text) => {
+      const url = URL.parse(text);
+      if (!url || url.username + url.password + url.search + url.hash !== '') return false;
+      const isTrusted = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+      return isTrusted && rule(url);
+    },
+    { error: `must be an https URL (http on loopback alone) such as ${example}` },
+  );
+
+/** `group=role` pairs; the last = divides, since names of groups may hold one. */
+const groupRoles = list
+  .refine((entries) => entries.every((entry) => /^.+=[a-z][a-z0-9-]*$/.test(entry)), {
+    error: 'must be group=role, separated by commas',
+  })
+  .transform((entries) =>
+    entries.map((entry): [group: string, role: string] => {
+      const at = entry.lastIndexOf('=');
+      return [entry.slice(0, at).trim(), entry.slice(at + 1)];
+    }),
+  );
+
 interface Variable {
   /** The text that stands for an unset variable; undefined: unset. */
   readonly default?: string;
@@ -94,6 +118,50 @@ export const VARIABLES = {
     schema: integer(0, 65_535),
     about: 'Port of the metrics; 0 turns it off, and leaves `/metrics` on the main port for an admin key.',
   },
+  OIDC_ISSUER: {
+    schema: trustedUrl(() => true, 'https://login.example.com/realms/people'),
+    about: 'The OpenID Connect provider that people sign in by: its issuer, where its discovery document is found.',
+  },
+  OIDC_CLIENT_ID: { schema: z.string().min(1), about: 'What the provider knows Kitestring as.' },
+  OIDC_CLIENT_SECRET: {
+    schema: z.string(),
+    secret: true,
+    about: 'The secret the provider gave to that client; none for a public client, which PKCE protects.',
+  },
+  OIDC_REDIRECT_URL: {
+    schema: trustedUrl(
+      ({ pathname }) => pathname.endsWith('/api/auth/callback'),
+      'https://kitestring.example.com/api/auth/callback',
+    ),
+    about: 'The public URL of `/api/auth/callback`, as the provider has it on its list.',
+  },
+  OIDC_NAME: {
+    default: 'oidc',
+    schema: z
+      .string()
+      .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 lower-case letters, digits or "-", beginning with a letter')
+      .refine((name) => name !== 'password', 'must be another name than password'),
+    about: 'What the provider is called in `/api/auth/providers`.',
+  },
+  OIDC_SCOPES: {
+    default: 'openid profile email',
+    schema: z.string().refine((text) => text.split(' ').includes('openid'), 'must hold openid'),
+    about: 'The scopes to ask for, separated by spaces; some providers want `groups` among them.',
+  },
+  OIDC_GROUPS_CLAIM: {
+    default: 'groups',
+    schema: z.string().min(1),
+    about: "The claim of the ID token, or of userinfo, that holds a person's groups.",
+  },
+  OIDC_ROLES: {
+    default: '',
+    schema: groupRoles,
+    about: 'The roles that groups give, `group=role,group2=role2`, taken anew at each sign-in.',
+  },
+  OIDC_DEFAULT_ROLE: {
+    schema: z.string().regex(/^[a-z][a-z0-9-]*$/, 'must be the name of a role'),
+    about: 'A role for everybody who can sign in at the provider; without it, those in none of the groups stay out.',
+  },
   LOG_LEVEL: {
     default: 'info',
     schema: z.enum(['debug', 'info', 'warn', 'error', 'silent'], {
@@ -146,7 +214,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       port: read('METRICS_PORT'),
       asked: given(environment, 'METRICS_PORT') !== undefined,
     }),
-    openId: [] as { name: string }[],
+    openId: readOpenId(environment, read),
     logLevel: read('LOG_LEVEL'),
     // Set by the kubelet in every pod; not ours to document.
     inCluster: { host: environment.KUBERNETES_SERVICE_HOST, port: environment.KUBERNETES_SERVICE_PORT },
@@ -157,6 +225,33 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       allowProxy: read('ALLOW_TARGET_PROXY'),
     }),
   });
+}
+
+/** The OpenID Connect providers: none, or the one that the variables describe. */
+function readOpenId(environment: NodeJS.ProcessEnv, read: <Key extends Name>(name: Key) => Value<Key>) {
+  const names = Object.keys(VARIABLES).filter((name): name is Name => name.startsWith('OIDC_'));
+  const set = names.find((name) => given(environment, name) !== undefined);
+  if (set === undefined) return Object.freeze([]);
+  const need = <T>(name: Name, value: T | undefined): T => {
+    if (value === undefined) throw new StartupError(`${set} is set, so ${name} must be set too.`);
+    return value;
+  };
+  const roles = read('OIDC_ROLES');
+  const defaultRole = read('OIDC_DEFAULT_ROLE');
+  const provider = Object.freeze({
+    name: read('OIDC_NAME'),
+    issuer: need('OIDC_ISSUER', read('OIDC_ISSUER')),
+    clientId: need('OIDC_CLIENT_ID', read('OIDC_CLIENT_ID')),
+    clientSecret: read('OIDC_CLIENT_SECRET'),
+    redirectUrl: need('OIDC_REDIRECT_URL', read('OIDC_REDIRECT_URL')),
+    scopes: read('OIDC_SCOPES'),
+    groupsClaim: read('OIDC_GROUPS_CLAIM'),
+    roles,
+    defaultRole,
+  });
+  if (roles.length === 0 && defaultRole === undefined)
+    throw new StartupError('Nobody could sign in by OIDC_ISSUER: set OIDC_ROLES or OIDC_DEFAULT_ROLE.');
+  return Object.freeze([provider]);
 }
 
 /** The variable itself, or for a secret what the file named by NAME_FILE holds; an empty one counts as unset. */

@@ -118,8 +118,7 @@ async function answerSignIn(route: SignInRoute, request: Request, response: Resp
     context,
     body: given.value,
     query,
-    token: session.token,
-    local: session.local,
+    ...session,
   });
   if (answered.session !== undefined) tell(answered.session);
   if (answered.location !== undefined) response.setHeader('Location', answered.location);

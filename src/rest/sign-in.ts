@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Pending } from '../domain/access/open-id.ts';
 import type { SignedIn } from '../domain/access/sessions.ts';
 import type { Context } from '../graphql/context.ts';
 import { Refusal } from './refusal.ts';
@@ -14,6 +15,10 @@ export interface SignInRequest<Body = unknown> {
   readonly token: string | undefined;
   /** Whether the request can have come from this machine alone. */
   readonly local: boolean;
+  /** What the browser kept of a sign-in that it took to a provider. */
+  readonly pending: string | undefined;
+  /** Has the browser keep a sign-in that has begun; null: keep none. */
+  readonly keep: (pending: Pending | null) => void;
 }
 
 export interface SignInAnswer {
@@ -80,6 +85,28 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
       status: 204,
       session: await sessions.signIn(caller, body),
     }),
+  }),
+  route({
+    method: 'get',
+    path: '/api/auth/login',
+    summary: 'Begin to sign in by OpenID Connect',
+    who: 'anyone',
+    answer: async ({ context, query, keep }) => {
+      const { provider, url, pending } = await context.openId.begin(query.get('provider'));
+      keep(pending);
+      return { status: 200, body: { auth_url: url, provider } };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/auth/callback',
+    summary: 'Come back from the provider, signed in',
+    who: 'anyone',
+    answer: async ({ context, query, pending, keep }) => {
+      // Also when it fails: what came back once is of no use any more.
+      keep(null);
+      return { status: 302, session: await context.openId.finish(context.caller, query, pending), location: '/' };
+    },
   }),
   route({
     method: 'get',

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
+import type { Pending } from '../domain/access/open-id.ts';
 import { authorize } from '../domain/access/permissions.ts';
 import type { SignedIn } from '../domain/access/sessions.ts';
 import type { Viewer } from '../domain/access/viewer.ts';
@@ -14,7 +15,7 @@ import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
 import { type Authenticators, authenticate, wasForwarded } from './authenticate.ts';
-import { clearCookie, readCookie, writeCookie } from './cookie.ts';
+import { clearCookie, PENDING, readCookie, writeCookie } from './cookie.ts';
 import { Exchange } from './exchange.ts';
 import { askGraphQL, isStream, passStream, readRaw, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
 import { type Computed, KeptAnswers } from './kept.ts';
@@ -106,14 +107,16 @@ export function createHttpServer(options: ServerOptions): Server {
 
   /** What signing in needs of a request, and how it tells the browser of a session that begins or ends. */
   function sessionOf({ request, response }: Exchange) {
-    const token = readCookie(request.headers.cookie ?? '');
+    const { cookie = '' } = request.headers;
     const local = authenticators.loopback && !wasForwarded(request);
     const secure = request.headers['x-forwarded-proto'] === 'https';
-    const tell = (session: SignedIn | null) => {
-      const cookie = session ? writeCookie(session.token, { expiresAt: session.expiresAt, secure }) : clearCookie();
-      response.setHeader('Set-Cookie', cookie);
+    const set = (value: string | undefined, expiresAt = new Date(0), name?: string) => {
+      const written = value === undefined ? clearCookie(name) : writeCookie(value, { expiresAt, secure, name });
+      response.appendHeader('Set-Cookie', written);
     };
-    return { session: { token, local }, tell };
+    const tell = (session: SignedIn | null) => set(session?.token, session?.expiresAt);
+    const keep = (pending: Pending | null) => set(pending?.text, pending?.expiresAt, PENDING);
+    return { session: { token: readCookie(cookie), local, pending: readCookie(cookie, PENDING), keep }, tell };
   }
 
   async function answerRest(exchange: Exchange, asker: Asker): Promise<void> {

@@ -13,7 +13,7 @@ import type { Caller } from './viewer.ts';
 const MIN_PASSWORD = 10;
 const MAX_PASSWORD = 256;
 
-const username = z
+export const username = z
   .string()
   .regex(
     /^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,126}$/u,

@@ -30,7 +30,7 @@ export interface Challenge {
 export type Claims = Readonly<Record<string, unknown>> & Pick<IDToken, 'sub' | 'iss'>;
 
 /** Each call to the provider ends within this, its body included. */
-const TIMEOUT_S = 8;
+const TIMEOUT_S = 5;
 /** A provider's metadata is asked for again after this long. */
 const METADATA_MS = 60 * 60_000;
 const MAX_ANSWER = 1024 * 1024;
@@ -195,8 +195,10 @@ function isDown(error: unknown): boolean {
   return false;
 }
 
-/** Why a provider refused, by the codes that the standard has; undefined when it is none. */
+/** Why a provider refused, by the codes that the standard has, in the body or the challenge; undefined when it is none. */
 export function oauthCode(error: unknown): string | undefined {
-  const reason = error instanceof Error && 'error' in error ? error.error : undefined;
+  const { error: inBody, cause } = (error ?? {}) as { error?: unknown; cause?: unknown };
+  const [challenge] = Array.isArray(cause) ? cause : [];
+  const reason = inBody ?? challenge?.parameters?.error;
   return typeof reason === 'string' && /^[a-z_]{1,40}$/.test(reason) ? reason : undefined;
 }

@@ -10,6 +10,7 @@ import { Sessions } from './domain/access/sessions.ts';
 import { SetUp } from './domain/access/set-up.ts';
 import { SignInLimits } from './domain/access/sign-in-limits.ts';
 import { Users } from './domain/access/users.ts';
+import { AuditLog } from './domain/audit-log.ts';
 import { ClusterChanges } from './domain/clusters/changes.ts';
 import { ClusterImport } from './domain/clusters/cluster-import.ts';
 import { ClusterList } from './domain/clusters/cluster-list.ts';
@@ -50,8 +51,10 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const seal = new Seal(keys, reread);
     const now = () => new Date();
     const roles = new Roles({ database, now });
-    const users = new Users({ database, roles, now });
-    const sessions = new Sessions({ database, roles, limits: new SignInLimits({ database, now }), now });
+    const auditLog = new AuditLog({ database, now });
+    const limits = new SignInLimits({ database, now });
+    const users = new Users({ database, roles, limits, now });
+    const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
     const registry = { database, seal, policy: config.policy, now };
     const news = new News(database);
     const statuses = new Statuses({ database, replica: hostname() });
@@ -67,7 +70,8 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       roles,
       users,
       sessions,
-      setUp: new SetUp({ database, users }),
+      auditLog,
+      setUp: new SetUp({ database, users, audit: auditLog }),
       openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, log, now }),
       clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database }),

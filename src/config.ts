@@ -131,6 +131,11 @@ export const VARIABLES = {
   OIDC_REDIRECT_URL: {
     schema: trustedUrl(
       ({ pathname }) => pathname.endsWith('/api/auth/callback'),
+  AUDIT_RETENTION_DAYS: {
+    default: '365',
+    schema: integer(1, 36_500),
+    about: 'Days that audit records are kept.',
+  },
       'https://kitestring.example.com/api/auth/callback',
     ),
     about: 'The public URL of `/api/auth/callback`, as the provider has it on its list.',
@@ -229,6 +234,9 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
 
 /** The OpenID Connect providers: none, or the one that the variables describe. */
 function readOpenId(environment: NodeJS.ProcessEnv, read: <Key extends Name>(name: Key) => Value<Key>) {
+    graphqlCostPerMinute: read('GRAPHQL_COST_PER_MINUTE'),
+    kiteUiDir: read('KITE_UI_DIR'),
+    auditRetentionDays: read('AUDIT_RETENTION_DAYS'),
   const names = Object.keys(VARIABLES).filter((name): name is Name => name.startsWith('OIDC_'));
   const set = names.find((name) => given(environment, name) !== undefined);
   if (set === undefined) return Object.freeze([]);

@@ -1,6 +1,7 @@
 import { open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts';
+import { startChores } from './chores.ts';
 import type { Config } from './config.ts';
 import { systemCaller } from './domain/access/system.ts';
 import { DomainError } from './domain/errors.ts';
@@ -12,10 +13,12 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
   const domain = await openDomain(config, log);
   try {
     await declareKeys(config, log, domain, terminal);
+    await offerSetUp(config, log, domain, terminal);
     if (config.importKubeconfig) await importKubeconfig(config.importKubeconfig, log, domain);
     const app = await serve(config, log, domain);
     const stopMetrics = await startMetrics(config, log, domain);
     domain.fleet.start();
+    const stopChores = startChores(config, log, domain);
     log.info(
       { url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
       'Kitestring listens',
@@ -23,6 +26,7 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
     return {
       url: app.url,
       close: async () => {
+        await stopChores();
         await Promise.all([stopMetrics(), app.close()]);
       },
     };
@@ -53,15 +57,28 @@ async function declareKeys(config: Config, log: Logger, { apiKeys }: Domain, ter
     );
   await apiKeys.ensureFirst(caller, async (key) => {
     if (terminal) process.stdout.write(`\n  Your admin API key, shown this once:\n\n    ${key}\n\n`);
-    else log.info({ file: await keepKey(config.dataDir, key) }, 'the first admin API key was made; this file holds it');
+    else {
+      const file = await keepSecret(join(config.dataDir, 'admin-api-key'), key);
+      log.info({ file }, 'the first admin API key was made; this file holds it');
+    }
   });
 }
 
-async function keepKey(dataDir: string, key: string): Promise<string> {
-  const path = join(dataDir, 'admin-api-key');
+/** Where others can reach it, whoever makes the first person must know a code that only the one who starts it sees. */
+async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, terminal: boolean): Promise<void> {
+  const path = join(config.dataDir, 'setup-code');
+  // A code is of one start: that of an earlier one is of no use.
+  await rm(path, { force: true });
+  const code = config.loopback ? undefined : await setUp.makeCode();
+  if (code === undefined) return;
+  if (terminal) process.stdout.write(`\n  The set-up code for the first user, shown this once:\n\n    ${code}\n\n`);
+  else log.info({ file: await keepSecret(path, code) }, 'nobody exists yet: this file holds the set-up code');
+}
+
+async function keepSecret(path: string, secret: string): Promise<string> {
   await rm(path, { force: true });
   await using file = await open(path, 'wx', 0o600);
-  await file.writeFile(`${key}\n`);
+  await file.writeFile(`${secret}\n`);
   await file.sync();
   return path;
 }

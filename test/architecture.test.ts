@@ -19,7 +19,7 @@ const partOf = (path: string) => /^src\/([^/.]+)/.exec(path)?.[1] ?? '';
 const show = ({ file, path }: { file: string; path: string }) => `${file} → ${path}`;
 
 // From the top down: a part knows those below it and none above. Storage and kubernetes stand side by side.
-const ORDER = ['main', 'cli', 'start', 'app', 'server', 'rest', 'graphql', 'domain', 'kubernetes', 'storage'];
+const ORDER = ['main', 'cli', 'start', 'chores', 'app', 'server', 'rest', 'graphql', 'domain', 'kubernetes', 'storage'];
 
 it('the parts know only those below them', () => {
   const inner = imports.filter(({ path }) => ORDER.includes(partOf(path)));

@@ -9,18 +9,20 @@ const caller = systemCaller('command line');
 
 export const createKey: Command = {
   positionals: [],
-  synopsis: '--name NAME [--role admin] [--expires DATE]',
+  synopsis: '--name NAME [--role ROLE] [--scope ACTION] [--expires DATE]',
   about: 'makes an API key and shows it this once',
   options: {
     name: { type: 'string' },
     role: { type: 'string', multiple: true },
+    scope: { type: 'string', multiple: true },
     expires: { type: 'string' },
   },
-  run: async ({ config, values: { name, role, expires } }) => {
+  run: async ({ config, values: { name, role, scope, expires } }) => {
     if (typeof name !== 'string') throw new UsageError('keys create needs --name NAME.');
     const expiresAt = typeof expires === 'string' ? readDate(expires) : undefined;
     const roles = Array.isArray(role) ? role.map(String) : [];
-    const { text } = await withKeys(config, (keys) => keys.create(caller, { name, roles, expiresAt }));
+    const scopes = Array.isArray(scope) ? scope.map(String) : undefined;
+    const { text } = await withKeys(config, (keys) => keys.create(caller, { name, roles, scopes, expiresAt }));
     process.stdout.write(`${text}\n`);
     if (roles.length === 0)
       process.stderr.write(
@@ -40,10 +42,13 @@ export const listKeys: Command = {
     const keys = (await withKeys(config, (keys) => keys.list(caller))).map((key) => ({
       id: key.id,
       name: key.name,
-      roles: Array.isArray(key.roles) ? key.roles.join(', ') : '',
+      owner: key.owner ?? '',
+      roles: key.roles.join(', '),
+      scopes: key.scopes?.join(', ') ?? 'all',
       source: key.source,
       created: key.createdAt.toISOString(),
       expires: key.expiresAt?.toISOString() ?? 'never',
+      used: key.lastUsedAt?.toISOString() ?? 'never',
       note: [key.disabled ? 'disabled' : '', key.weak ? 'weak' : ''].filter(Boolean).join(', '),
     }));
     if (json) process.stdout.write(`${JSON.stringify(keys, null, 2)}\n`);

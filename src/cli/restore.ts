@@ -29,6 +29,8 @@ export const restore: Command = {
       const at = new Date();
       const counts = await withDatabase(config, (database) =>
         restoreInto(database, copy, async (tx) => {
+          // Those that ended since would be back.
+          await tx.session.deleteMany();
           const [clusters, keys] = [await tx.cluster.count(), await tx.apiKey.count()];
           const changes = { clusters: { to: clusters }, apiKeys: { to: keys } };
           await record(tx, systemCaller('command line'), { action: 'database.restore', at, changes });

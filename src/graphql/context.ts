@@ -5,6 +5,7 @@ import type { Sessions } from '../domain/access/sessions.ts';
 import type { SetUp } from '../domain/access/set-up.ts';
 import type { Users } from '../domain/access/users.ts';
 import type { Caller } from '../domain/access/viewer.ts';
+import type { AuditLog } from '../domain/audit-log.ts';
 import type { ClusterChanges } from '../domain/clusters/changes.ts';
 import type { ClusterImport } from '../domain/clusters/cluster-import.ts';
 import type { ClusterList } from '../domain/clusters/cluster-list.ts';
@@ -25,6 +26,7 @@ export interface Services {
   readonly setUp: SetUp;
   readonly openId: OpenId;
   readonly clusters: Clusters;
+  readonly auditLog: AuditLog;
   readonly clusterList: ClusterList;
   readonly clusterImport: ClusterImport;
   readonly clusterChanges: ClusterChanges;

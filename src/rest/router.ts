@@ -1,14 +1,17 @@
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
 import type { GraphQLError } from 'graphql';
 import type { z } from 'zod';
-import { authorize } from '../domain/access/permissions.ts';
+import { authorize, signedIn } from '../domain/access/permissions.ts';
 import type { ErrorCode } from '../domain/errors.ts';
+import { AUDITED } from '../graphql/audited.ts';
 import type { Context } from '../graphql/context.ts';
 import { ERRORS } from '../graphql/errors.ts';
 import { executeDocument } from '../graphql/execute.ts';
+import { readsStoredFields, rootFieldOf } from '../graphql/stored.ts';
 import { readBody } from './body.ts';
 import { Refusal } from './refusal.ts';
-import { ROWS, type Row } from './routes.ts';
+import { ROWS } from './routes.ts';
+import type { Row } from './row.ts';
 import { isPublic, SIGN_IN_ROUTES, type SignInRoute } from './sign-in.ts';
 
 /** The row as the router sees it: the types of its document stay between its own functions. */
@@ -29,7 +32,7 @@ export interface RestAnswer {
 export interface Rest {
   /** Answers any request under /api. The server has authenticated the caller and left in `response.locals` the context, and whom to tell the route. */
   readonly handle: Express;
-  /** How a GET of this path is answered without a request at hand; undefined for a path that is none. */
+  /** How a GET of this path is answered without a request at hand, and may be kept; undefined for any other path. */
   readonly reader: (path: string) => ((context: Context) => Promise<RestAnswer>) | undefined;
   /** Whether a request may come from a stranger. */
   readonly isPublic: (method: string, path: string) => boolean;
@@ -39,7 +42,7 @@ export interface Rest {
 export function createRest({ maxBody, mask }: RestOptions): Rest {
   const readers = new Map<string, (context: Context) => Promise<RestAnswer>>();
   for (const row of ROWS as unknown as AnyRow[]) {
-    if (row.method !== 'get' || row.path.includes(':')) continue;
+    if (row.method !== 'get' || row.path.includes(':') || !readsStoredFields(row.document, undefined)) continue;
     const reader = (context: Context) => read(row, context, mask);
     readers.set(row.path, reader).set(row.path.replace(/\/$/, ''), reader);
   }
@@ -48,11 +51,30 @@ export function createRest({ maxBody, mask }: RestOptions): Rest {
 
 async function read(row: AnyRow, context: Context, mask: RestOptions['mask']): Promise<RestAnswer> {
   try {
-    authorize(context.caller, row.action);
+    admit(row, context);
     return await execute(row, { id: 0, body: {} }, context);
   } catch (error) {
-    const [status, message] = describe(error, mask, context);
+    const { status, message } = describe(error, mask, context);
     return { status, body: { error: message } };
+  }
+}
+
+/** Only admins use the routes of the registry: no role of one's own opens them. */
+function admit({ who }: AnyRow, { caller }: Context): void {
+  if (who === 'admin') authorize(caller, 'rest.use');
+  else signedIn(caller);
+}
+
+/** As `admit`, for a change: being refused leaves a record. */
+async function admitChange(row: AnyRow, request: Request, context: Context): Promise<void> {
+  try {
+    admit(row, context);
+  } catch (error) {
+    const action = AUDITED[rootFieldOf(row.document, undefined).split(' ')[1] ?? ''];
+    const databaseId = Number(request.params.id);
+    const by = row.of === 'cluster' && databaseId > 0 && databaseId < 2 ** 31 ? { databaseId } : undefined;
+    if (action) await context.auditLog.refused(context.caller, { action, outcome: 'FORBIDDEN', by });
+    throw error;
   }
 }
 
@@ -73,13 +95,13 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
     for (const row of rows)
       app[row.method](
         path,
-        (_request, response, next) => {
+        async (request, response, next) => {
           response.locals.route(`${row.method.toUpperCase()} ${row.path}`);
-          authorize(contextOf(response).caller, row.action);
+          await admitChange(row, request, contextOf(response));
           next();
         },
         (request, response, next) => {
-          readId(request);
+          readId(row, request);
           if (row.body) readBytes(request, response, next);
           else next();
         },
@@ -131,7 +153,7 @@ async function answerSignIn(route: SignInRoute, request: Request, response: Resp
 async function answer(row: AnyRow, request: Request, response: Response): Promise<void> {
   const given = row.body ? readBody(row.body as z.ZodObject, parseJson(request.body)) : { value: {} };
   if (given.problem !== undefined) throw new Refusal(400, given.problem);
-  const { status, body } = await execute(row, { id: readId(request), body: given.value }, contextOf(response));
+  const { status, body } = await execute(row, { id: readId(row, request), body: given.value }, contextOf(response));
   response.status(status).json(body);
 }
 
@@ -151,11 +173,11 @@ function contextOf(response: Response): Context {
 }
 
 /** The `:id` of the path, a positive integer below 2^31; 0 where the path has none. */
-function readId(request: Request): number {
+function readId({ of }: AnyRow, request: Request): number {
   const text = request.params.id;
   if (text === undefined) return 0;
   const id = /^[0-9]+$/.test(String(text)) ? Number(text) : 0;
-  if (id < 1 || id >= 2 ** 31) throw new Refusal(400, 'invalid cluster id');
+  if (id < 1 || id >= 2 ** 31) throw new Refusal(400, `invalid ${of} id`);
   return id;
 }
 
@@ -188,19 +210,31 @@ const BODY_FAULTS: Readonly<Record<string, [status: number, message: string]>> =
 
 function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
   return (error, _request, response, _next) => {
-    const [status, message] = describe(error, mask, contextOf(response));
+    const { status, message, retryAfter } = describe(error, mask, contextOf(response));
+    if (retryAfter !== undefined && !response.headersSent) response.setHeader('Retry-After', String(retryAfter));
     if (response.headersSent) response.destroy();
     else response.status(status).json({ error: message });
   };
 }
 
-function describe(error: unknown, mask: RestOptions['mask'], context: Context): [status: number, message: string] {
-  if (error instanceof Refusal) return [error.status, error.message];
+interface Described {
+  readonly status: number;
+  readonly message: string;
+  /** Seconds. */
+  readonly retryAfter?: number;
+}
+
+function describe(error: unknown, mask: RestOptions['mask'], context: Context): Described {
+  if (error instanceof Refusal) return { status: error.status, message: error.message };
   const { type, status } = error as { type?: string; status?: number };
   const fault = type === undefined ? undefined : BODY_FAULTS[type];
-  if (fault) return fault;
-  if (status === 400) return [400, 'the body cannot be read'];
-  const masked = mask(error, context);
-  const code = masked.extensions.code as ErrorCode | 'INTERNAL';
-  return [code === 'INTERNAL' ? 500 : (ERRORS[code]?.status ?? 500), masked.message];
+  if (fault) return { status: fault[0], message: fault[1] };
+  if (status === 400) return { status, message: 'the body cannot be read' };
+  const { message, extensions } = mask(error, context);
+  const code = extensions.code as ErrorCode | 'INTERNAL';
+  const { retryAfterSeconds } = extensions;
+  return {
+    ...{ status: code === 'INTERNAL' ? 500 : (ERRORS[code]?.status ?? 500), message },
+    ...(typeof retryAfterSeconds === 'number' ? { retryAfter: retryAfterSeconds } : {}),
+  };
 }

@@ -76,7 +76,8 @@ export function createHttpServer(options: ServerOptions): Server {
     const who = asked instanceof Promise ? await asked : asked;
     const isPublic = surface === REST && rest.isPublic(request.method ?? '', path);
     const needed = surface === REST && !who.viewer ? 'Invalid or expired token' : undefined;
-    const problem = isPublic ? undefined : (who.problem ?? needed);
+    // A wrong key is refused everywhere; a session that is over keeps nobody from signing in.
+    const problem = isPublic ? (who.byKey ? who.problem : undefined) : (who.problem ?? needed);
     if (problem !== undefined)
       return surface.refuse(exchange.prepare(), 401, problem, { 'WWW-Authenticate': 'Bearer' });
     const refusal = who.byKey ? undefined : crossSiteRefusal(request, allowedOrigins);

@@ -1,6 +1,8 @@
 import type { Database, Transaction } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { record } from '../audit.ts';
 import { refuse } from '../clusters/cluster.ts';
+import { isStorable } from '../clusters/cluster-list.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey, secretMatches } from './api-key.ts';
 import { ACTIONS, type Action, authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
@@ -25,10 +27,20 @@ export interface CreateApiKey {
   readonly roles: readonly string[];
   /** The actions it is narrowed to; absent: all that its roles hold. */
   readonly scopes?: readonly string[] | null | undefined;
-  readonly expiresAt?: Date | undefined;
+  readonly expiresAt?: Date | null | undefined;
   /** Whether it is the caller's own, and ends with them. */
   readonly personal?: boolean;
 }
+
+/** A key that was made: its text is known this once. */
+export interface CreatedApiKey {
+  readonly id: number;
+  readonly text: string;
+  readonly apiKey: ApiKey;
+}
+
+/** An API key without its hash. */
+export type ApiKey = ReturnType<typeof shownKey>;
 
 /** The counters when the request arrived, and whether it can have come from this machine alone. */
 export interface KeyRequest {
@@ -40,6 +52,7 @@ export interface KeyRequest {
 type MaybePromise<T> = T | Promise<T>;
 
 const MAX_CHECKED = 1_000;
+const MAX_OWNED = 100;
 // Keys that are made later go on from the highest id there is.
 const MAX_DECLARED = 999_999_999;
 
@@ -99,17 +112,19 @@ export class ApiKeys {
    * Makes a key of 256 random bits; its text is shown this once. A person's own key holds at most their roles; a
    * service's key is the admin's to make.
    */
-  async create(caller: Caller, input: CreateApiKey): Promise<{ id: number; text: string }> {
+  async create(caller: Caller, input: CreateApiKey): Promise<CreatedApiKey> {
+    const ownerId = this.#ownerOf(caller, input);
     const issues: InputIssue[] = [];
     const issue = (field: string, message: string) => issues.push({ path: [field], message });
     const unknown = await this.#roles.unknown(input.roles);
     if (unknown.length > 0) issue('roles', `no role is named ${unknown.join(', ')}`);
     if (input.name.trim() === '' || input.name.length > 253) issue('name', 'must be 1 to 253 characters');
+    else if (!isStorable(input.name) || /\p{Cc}/u.test(input.name))
+      issue('name', 'must not hold control characters or lone surrogates');
     const strange = (input.scopes ?? []).filter((scope) => !ACTIONS.includes(scope as Action));
     if (strange.length > 0) issue('scopes', `no action is named ${strange.join(', ')}; there is ${ACTIONS.join(', ')}`);
     if (input.expiresAt && input.expiresAt <= this.#now()) issue('expiresAt', 'must be in the future');
     refuse(issues);
-    const ownerId = this.#ownerOf(caller, input);
     return this.#database.write('access', (tx) => this.#insert(tx, caller, { ...input, ownerId }));
   }
 
@@ -118,12 +133,11 @@ export class ApiKeys {
     const viewer = signedIn(caller);
     const all = mayEverywhere(viewer, 'access.manage');
     const rows = await this.#database.prisma.apiKey.findMany({
-      where: all ? {} : { ownerId: viewer.userId ?? -1 },
-      omit: { hash: true },
-      include: { owner: { select: { username: true } } },
+      where: all ? {} : ownedBy(viewer),
+      ...shown,
       orderBy: { id: 'asc' },
     });
-    return rows.map((row) => ({ ...row, lastUsedAt: latest(row.lastUsedAt, this.#used.get(row.id)) }));
+    return rows.map((row) => ({ ...shownKey(row), lastUsedAt: latest(row.lastUsedAt, this.#used.get(row.id)) }));
   }
 
   /** Stores when keys were used last; called now and then, never by the request that uses one. */
@@ -156,11 +170,13 @@ export class ApiKeys {
   /** Forgets a key; it is refused from the next request on. */
   async revoke(caller: Caller, id: number): Promise<void> {
     const viewer = signedIn(caller);
-    const own = mayEverywhere(viewer, 'access.manage') ? {} : { ownerId: viewer.userId ?? -1 };
+    const own = mayEverywhere(viewer, 'access.manage') ? {} : ownedBy(viewer);
     await this.#database.write('access', async (tx) => {
-      const { count } = await tx.apiKey.deleteMany({ where: { id, ...own } });
-      if (count === 0) throw new DomainError('NOT_FOUND', 'API key not found');
-      await record(tx, caller, { action: 'api-key.revoke', at: this.#now(), changes: { apiKey: { from: id } } });
+      const key = await tx.apiKey.findFirst({ where: { id, ...own }, select: { name: true, roles: true } });
+      if (!key) throw new DomainError('NOT_FOUND', 'API key not found');
+      await tx.apiKey.delete({ where: { id } });
+      const changes = { apiKey: { from: id }, name: { from: key.name }, roles: { from: key.roles } };
+      await record(tx, caller, { action: 'api-key.revoke', at: this.#now(), changes });
     });
   }
 
@@ -211,20 +227,29 @@ export class ApiKeys {
   async #insert(tx: Transaction, caller: Caller, input: Omit<CreateApiKey, 'personal'> & { ownerId?: number | null }) {
     const secret = makeSecret();
     const at = this.#now();
-    const { id } = await tx.apiKey.create({
+    const owned = input.ownerId ? await tx.apiKey.count({ where: { ownerId: input.ownerId } }) : 0;
+    if (owned >= MAX_OWNED)
+      throw invalidInput([{ path: ['personal'], message: `you have ${MAX_OWNED} keys already: revoke some first` }]);
+    const row = await tx.apiKey.create({
       data: {
         ...{ name: input.name, hash: hashSecret(secret), roles: [...input.roles], source: 'GENERATED' },
         ...{ createdAt: at, expiresAt: input.expiresAt ?? null, ownerId: input.ownerId ?? null },
         ...(input.scopes ? { scopes: [...input.scopes] } : {}),
       },
-      select: { id: true },
+      ...shown,
     });
+    const { id } = row;
     await record(tx, caller, {
       action: 'api-key.create',
       at,
-      changes: { apiKey: { to: id }, name: { to: input.name } },
+      changes: {
+        ...{ apiKey: { to: id }, name: { to: input.name }, roles: { to: input.roles } },
+        ...(input.scopes ? { scopes: { to: input.scopes } } : {}),
+        ...(input.expiresAt ? { expiresAt: { to: input.expiresAt } } : {}),
+        ...(input.ownerId ? { owner: { to: `user:${input.ownerId}` } } : {}),
+      },
     });
-    return { id, text: formatApiKey({ id, secret }) };
+    return { id, text: formatApiKey({ id, secret }), apiKey: shownKey(row) };
   }
 
   #keys(access: number): Promise<ReadonlyMap<number, KnownKey>> {
@@ -263,6 +288,22 @@ export class ApiKeys {
 
 function latest(left: Date | null, right: Date | undefined): Date | null {
   return right && (!left || right > left) ? right : left;
+}
+
+const shown = { omit: { hash: true }, include: { owner: { select: { username: true } } } } as const;
+
+function shownKey({ owner, ownerId: _, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof shown>) {
+  return {
+    ...row,
+    roles: textsOf(roles),
+    scopes: scopes === null ? null : (textsOf(scopes) as Action[]),
+    owner: owner?.username ?? null,
+  };
+}
+
+/** The keys of a person who is signed in; a key manages no keys of its owner. */
+function ownedBy({ kind, userId }: Viewer) {
+  return { ownerId: kind === 'USER' && userId !== undefined ? userId : -1 };
 }
 
 function textsOf(value: unknown): string[] {

@@ -52,7 +52,7 @@ export function mayEverywhere(viewer: Viewer, action: Action): boolean {
 
 /** Returns the viewer, or refuses a stranger with UNAUTHENTICATED. */
 export function signedIn(caller: Caller): Viewer {
-  if (!caller.viewer) throw new DomainError('UNAUTHENTICATED', 'Sign in first: send an API key as Authorization');
+  if (!caller.viewer) throw new DomainError('UNAUTHENTICATED', 'Sign in first, or send an API key as Authorization');
   return caller.viewer;
 }
 

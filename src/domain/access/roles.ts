@@ -1,10 +1,19 @@
-import type { Counters, Database } from '../../storage/database.ts';
-import { Prisma } from '../../storage/generated/sqlite/client.ts';
+import { type Counters, type Database, NO_JSON } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { record } from '../audit.ts';
 import { check, refuse } from '../clusters/cluster.ts';
+import { isStorable } from '../clusters/cluster-list.ts';
 import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
-import { ACTIONS, type Action, authorizeEverywhere, BUILT_IN_ROLES, builtInGrant } from './permissions.ts';
+import {
+  ACTIONS,
+  type Action,
+  authorizeEverywhere,
+  BUILT_IN_ROLES,
+  builtInGrant,
+  mayEverywhere,
+  signedIn,
+} from './permissions.ts';
 import { type ClusterScope, matchesGlob, type RoleInput, roleSchema } from './role.ts';
 import type { Caller, Grant } from './viewer.ts';
 
@@ -35,8 +44,9 @@ export class Roles {
     return this.#defined(names, counters);
   }
 
+  /** The roles, the built-in ones first; none for whoever may not manage them. */
   async list(caller: Caller) {
-    authorizeEverywhere(caller, 'access.manage');
+    if (!mayEverywhere(signedIn(caller), 'access.manage')) return [];
     const defined = await this.#database.prisma.role.findMany({ orderBy: { name: 'asc' } });
     const builtIn = BUILT_IN_ROLES.map((name) => ({
       ...{ name, description: 'Built in.', builtIn: true, clusters: null },
@@ -58,7 +68,7 @@ export class Roles {
     refuse(issues);
     if (!role) throw new Error('a role without issues is valid');
     const { name, description, actions, clusters } = role;
-    const data = { description, actions: [...new Set(actions)], clusters: clusters ? { ...clusters } : Prisma.DbNull };
+    const data = { description, actions: [...new Set(actions)], clusters: clusters ? { ...clusters } : NO_JSON };
     await this.#database.write('access', async (tx) => {
       const at = this.#now();
       const before = await tx.role.findUnique({ where: { name } });
@@ -74,9 +84,16 @@ export class Roles {
   async delete(caller: Caller, name: string): Promise<void> {
     authorizeEverywhere(caller, 'access.manage');
     await this.#database.write('access', async (tx) => {
-      const { count } = await tx.role.deleteMany({ where: { name } });
+      const { count } = await tx.role.deleteMany({ where: { name: isStorable(name) ? name : '' } });
       if (count === 0) throw new DomainError('NOT_FOUND', 'role not found');
+      // A later role of the same name is nobody's until it is given.
+      await tx.session.deleteMany({ where: { user: { roles: { some: { role: name } } } } });
       await tx.userRole.deleteMany({ where: { role: name } });
+      for (const { id, roles } of await tx.apiKey.findMany({ select: { id: true, roles: true } })) {
+        const held = Array.isArray(roles) ? roles.map(String) : [];
+        const left = held.filter((role) => role !== name);
+        if (left.length < held.length) await tx.apiKey.update({ where: { id }, data: { roles: left } });
+      }
       await record(tx, caller, { action: 'role.delete', at: this.#now(), changes: { role: { from: name } } });
     });
   }
@@ -86,7 +103,7 @@ export class Roles {
     const candidates = names.filter((name) => !BUILT_IN_ROLES.includes(name));
     if (candidates.length === 0) return [];
     const found = await this.#database.prisma.role.findMany({
-      where: { name: { in: candidates } },
+      where: { name: { in: candidates.filter(isStorable) } },
       select: { name: true },
     });
     return candidates.filter((name) => !found.some((role) => role.name === name));

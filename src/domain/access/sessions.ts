@@ -1,6 +1,8 @@
 import { hash, randomBytes } from 'node:crypto';
 import type { Counters, Database } from '../../storage/database.ts';
 import { record } from '../audit.ts';
+import type { AuditLog } from '../audit-log.ts';
+import { isStorable } from '../clusters/cluster-list.ts';
 import { DomainError } from '../errors.ts';
 import { passwordMatches } from './password.ts';
 import type { Roles } from './roles.ts';
@@ -30,28 +32,46 @@ export class Sessions {
   readonly #database: Database;
   readonly #roles: Roles;
   readonly #limits: SignInLimits;
+  readonly #audit: AuditLog;
   readonly #now: () => Date;
   #known: { access: number; sessions: Map<string, KnownSession> } = { access: -1, sessions: new Map() };
 
-  constructor(options: { database: Database; roles: Roles; limits: SignInLimits; now: () => Date }) {
+  constructor(options: {
+    database: Database;
+    roles: Roles;
+    limits: SignInLimits;
+    audit: AuditLog;
+    now: () => Date;
+  }) {
     this.#database = options.database;
     this.#roles = options.roles;
     this.#limits = options.limits;
+    this.#audit = options.audit;
     this.#now = options.now;
   }
 
   /** Signs a person in by password. Wrong name and wrong password take as long and answer alike: CREDENTIALS_WRONG. */
   async signIn(caller: Caller, { username, password }: { username: string; password: string }): Promise<SignedIn> {
     const attempt = await this.#limits.begin({ username, address: caller.address });
-    const user = await this.#database.prisma.user.findUnique({ where: { username } });
+    const where = { username: isStorable(username) ? username : '' };
+    const user = await this.#database.prisma.user.findUnique({ where });
     const matches = await passwordMatches(password, user?.passwordHash);
-    if (!user || !matches || user.disabled) throw new DomainError('CREDENTIALS_WRONG', 'invalid credentials');
+    if (!user || !matches || user.disabled) {
+      // A name that nobody has may be a password typed in the wrong place.
+      const changes = user ? { user: { to: username } } : {};
+      await this.#audit.refused(caller, { action: 'session.begin', outcome: 'CREDENTIALS_WRONG', changes });
+      throw credentialsWrong();
+    }
     await this.#limits.succeed(attempt);
-    return this.begin(caller, user.id);
+    return this.begin(caller, user.id, { passwordHash: user.passwordHash });
   }
 
   /** Begins a session of a person who has shown who they are. */
-  async begin(caller: Caller, userId: number): Promise<SignedIn> {
+  async begin(
+    caller: Caller,
+    userId: number,
+    { passwordHash }: { passwordHash?: string | null } = {},
+  ): Promise<SignedIn> {
     const token = randomBytes(32).toString('base64url');
     const at = this.#now();
     const expiresAt = new Date(at.getTime() + SESSION_MS);
@@ -59,8 +79,13 @@ export class Sessions {
     // A session that begins changes nothing that was known: no counter, so that no kept answer is lost.
     await this.#database.prisma.$transaction(async (tx) => {
       await tx.session.deleteMany({ where: { userId, expiresAt: { lt: at } } });
+      // The password may have been changed, or the person disabled, while it was compared.
+      const where = { id: userId, disabled: false, ...(passwordHash === undefined ? {} : { passwordHash }) };
+      const user = await tx.user.findFirst({ where, select: { username: true } });
+      if (!user) throw credentialsWrong();
       await tx.session.create({ data: { hash: hashToken(token), userId, createdAt: at, expiresAt, endsAt } });
-      await record(tx, caller, { action: 'session.begin', at, changes: { userId: { to: userId } } });
+      const viewer: Viewer = { ...viewerOf(userId, user.username), roles: [], grants: [] };
+      await record(tx, { ...caller, viewer }, { action: 'session.begin', at, changes: {} });
     });
     return { token, expiresAt };
   }
@@ -71,7 +96,7 @@ export class Sessions {
     if (!session || session.expiresAt <= this.#now()) return undefined;
     const { userId, username: name, roles } = session;
     const grants = await this.#roles.grantsOf(roles, counters);
-    return { kind: 'USER', id: `user:${userId}`, name, roles, grants, userId };
+    return { ...viewerOf(userId, name), roles, grants };
   }
 
   /** Lengthens a session, within its absolute end. */
@@ -98,7 +123,8 @@ export class Sessions {
     if (this.#known.access < access) this.#known = { access, sessions: new Map() };
     const isCurrent = this.#known.access === access;
     const known = isCurrent ? this.#known.sessions.get(sessionHash) : undefined;
-    if (known) return known;
+    // Another replica may have lengthened it since.
+    if (known && known.expiresAt > this.#now()) return known;
     const row = await this.#database.prisma.session.findUnique({
       where: { hash: sessionHash },
       select: {
@@ -113,6 +139,14 @@ export class Sessions {
       this.#known.sessions.set(sessionHash, session);
     return session;
   }
+}
+
+function viewerOf(userId: number, name: string) {
+  return { kind: 'USER', id: `user:${userId}`, name, userId } as const;
+}
+
+function credentialsWrong(): DomainError {
+  return new DomainError('CREDENTIALS_WRONG', 'invalid credentials');
 }
 
 // Tokens are 256 random bits, so a quick hash is as good as a slow one.

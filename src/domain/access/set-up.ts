@@ -1,5 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Database } from '../../storage/database.ts';
+import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
 import { may } from './permissions.ts';
 import type { CreateUser, User, Users } from './users.ts';
@@ -15,11 +16,13 @@ export interface Progress {
 export class SetUp {
   readonly #database: Database;
   readonly #users: Users;
+  readonly #audit: AuditLog;
   #code: Buffer | undefined;
 
-  constructor({ database, users }: { database: Database; users: Users }) {
+  constructor({ database, users, audit }: { database: Database; users: Users; audit: AuditLog }) {
     this.#database = database;
     this.#users = users;
+    this.#audit = audit;
   }
 
   async progress(): Promise<Progress> {
@@ -38,7 +41,7 @@ export class SetUp {
 
   /**
    * Makes the first person. Whoever asks must be on this machine beyond doubt (`local`), hold the admin's role by a key,
-   * or know the set-up code; else SET_UP_REFUSED.
+   * or know the set-up code; else FORBIDDEN. ALREADY_SET_UP once somebody exists.
    */
   async createFirst(
     caller: Caller,
@@ -47,11 +50,13 @@ export class SetUp {
   ): Promise<User> {
     const { code, ...person } = input;
     const isAdmin = caller.viewer !== null && may(caller.viewer, 'access.manage');
-    if (!local && !isAdmin && !this.#isCode(code))
+    if (!local && !isAdmin && !this.#isCode(code)) {
+      await this.#audit.refused(caller, { action: 'user.create', outcome: 'FORBIDDEN' });
       throw new DomainError(
         'FORBIDDEN',
         'the first user is made with the set-up code, with an admin key, or by: npm run kitestring -- users create --admin',
       );
+    }
     const user = await this.#users.createFirst(caller, person);
     this.#code = undefined;
     return user;

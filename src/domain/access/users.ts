@@ -3,10 +3,12 @@ import type { Database, Transaction } from '../../storage/database.ts';
 import { uniqueViolation } from '../../storage/violations.ts';
 import { type Changes, record } from '../audit.ts';
 import { check, refuse } from '../clusters/cluster.ts';
-import { DomainError, type InputIssue } from '../errors.ts';
-import { hashPassword } from './password.ts';
-import { authorizeEverywhere, signedIn } from './permissions.ts';
+import { isStorable } from '../clusters/cluster-list.ts';
+import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
+import { hashPassword, passwordMatches } from './password.ts';
+import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
 import type { Roles } from './roles.ts';
+import type { SignInLimits } from './sign-in-limits.ts';
 import type { Caller } from './viewer.ts';
 
 // Long rather than intricate: NIST SP 800-63B asks for eight and more, and against rules of composition.
@@ -23,7 +25,10 @@ const password = z
   .string()
   .min(MIN_PASSWORD, `must be at least ${MIN_PASSWORD} characters`)
   .max(MAX_PASSWORD, `must be at most ${MAX_PASSWORD} characters`);
-const name = z.string().max(253, 'must be at most 253 characters');
+const name = z
+  .string()
+  .max(253, 'must be at most 253 characters')
+  .refine((text) => isStorable(text) && !/\p{Cc}/u.test(text), 'must not hold control characters or lone surrogates');
 
 const createSchema = z.object({
   username,
@@ -46,12 +51,17 @@ export interface CreateUser {
   readonly roles: readonly string[];
 }
 
+export interface ChangePassword {
+  readonly oldPassword: string;
+  readonly newPassword: string;
+}
+
 export interface UpdateUser {
   readonly username: string;
-  readonly name?: string | undefined;
-  readonly password?: string | undefined;
-  readonly disabled?: boolean | undefined;
-  readonly roles?: readonly string[] | undefined;
+  readonly name?: string | null | undefined;
+  readonly password?: string | null | undefined;
+  readonly disabled?: boolean | null | undefined;
+  readonly roles?: readonly string[] | null | undefined;
 }
 
 /** A person, without anything that signs in. */
@@ -75,16 +85,20 @@ const shown = {
 export class Users {
   readonly #database: Database;
   readonly #roles: Roles;
+  readonly #limits: SignInLimits;
   readonly #now: () => Date;
 
-  constructor({ database, roles, now }: { database: Database; roles: Roles; now: () => Date }) {
+  constructor(options: { database: Database; roles: Roles; limits: SignInLimits; now: () => Date }) {
+    const { database, roles, limits, now } = options;
     this.#database = database;
     this.#roles = roles;
+    this.#limits = limits;
     this.#now = now;
   }
 
+  /** The people by their names; none for whoever may not manage them. */
   async list(caller: Caller): Promise<User[]> {
-    authorizeEverywhere(caller, 'access.manage');
+    if (!mayEverywhere(signedIn(caller), 'access.manage')) return [];
     const rows = await this.#database.prisma.user.findMany({ select: shown, orderBy: { username: 'asc' } });
     return rows.map(userOf);
   }
@@ -134,7 +148,8 @@ export class Users {
         changes.name = { from: current.name, to: fields.name };
       if (fields?.disabled !== undefined && fields.disabled !== current.disabled)
         changes.disabled = { from: current.disabled, to: fields.disabled };
-      if (fields?.roles) changes.roles = { from: current.roles, to: fields.roles };
+      const roles = fields?.roles && unique(fields.roles).sort();
+      if (roles && roles.join() !== current.roles.join()) changes.roles = { from: current.roles, to: roles };
       if (passwordHash) changes.password = 'changed';
       await tx.user.update({
         where: { id: current.id },
@@ -150,7 +165,7 @@ export class Users {
       // Whoever changed a password or a role, or was disabled, signs in again.
       if (changes.password || changes.roles || changes.disabled)
         await tx.session.deleteMany({ where: { userId: current.id } });
-      await keepAnAdmin(tx);
+      await keepAnAdmin(tx, current);
       await record(tx, caller, {
         action: 'user.update',
         at: this.#now(),
@@ -163,10 +178,37 @@ export class Users {
   async delete(caller: Caller, username: string): Promise<void> {
     authorizeEverywhere(caller, 'access.manage');
     await this.#database.write('access', async (tx) => {
-      const { id } = await find(tx, username);
-      await tx.user.delete({ where: { id } });
-      await keepAnAdmin(tx);
-      await record(tx, caller, { action: 'user.delete', at: this.#now(), changes: { user: { from: username } } });
+      const current = await find(tx, username);
+      await tx.user.delete({ where: { id: current.id } });
+      await keepAnAdmin(tx, current);
+      const changes = { user: { from: username }, roles: { from: current.roles } };
+      await record(tx, caller, { action: 'user.delete', at: this.#now(), changes });
+    });
+  }
+
+  /** Changes the caller's own password and ends all their sessions; FORBIDDEN for whoever is not signed in as a person. */
+  async changePassword(caller: Caller, { oldPassword, newPassword }: ChangePassword): Promise<void> {
+    const viewer = signedIn(caller);
+    if (viewer.kind !== 'USER' || viewer.userId === undefined)
+      throw new DomainError('FORBIDDEN', 'only a person who is signed in changes their own password');
+    const id = viewer.userId;
+    const issues: InputIssue[] = [];
+    check(z.object({ newPassword: password }), { newPassword }, issues);
+    refuse(issues);
+    // Guessing the old one is slowed down as signing in is.
+    const attempt = await this.#limits.begin({ username: viewer.name, address: caller.address });
+    const user = await this.#database.prisma.user.findUnique({ where: { id }, select: { passwordHash: true } });
+    if (!(await passwordMatches(oldPassword, user?.passwordHash)))
+      throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
+    await this.#limits.succeed(attempt);
+    const passwordHash = await hashPassword(newPassword);
+    await this.#database.write('access', async (tx) => {
+      const where = { id, passwordHash: user?.passwordHash ?? null };
+      if ((await tx.user.updateMany({ where, data: { passwordHash } })).count === 0)
+        throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
+      await tx.session.deleteMany({ where: { userId: id } });
+      const changes: Changes = { user: { to: viewer.name }, password: 'changed' };
+      await record(tx, caller, { action: 'user.change-password', at: this.#now(), changes });
     });
   }
 
@@ -214,15 +256,14 @@ export class Users {
 }
 
 async function find(tx: Transaction, username: string): Promise<User> {
-  const row = await tx.user.findUnique({ where: { username }, select: shown });
+  const row = isStorable(username) ? await tx.user.findUnique({ where: { username }, select: shown }) : null;
   if (!row) throw new DomainError('NOT_FOUND', 'user not found');
   return userOf(row);
 }
 
-/** Rolls the change back when nobody would be left who may mend it: a person or a key that is an enabled admin. */
-async function keepAnAdmin(tx: Transaction): Promise<void> {
-  const people = await tx.user.count();
-  if (people === 0) return;
+/** Rolls a change of a person back that leaves nobody an enabled admin, where they were one. */
+export async function keepAnAdmin(tx: Transaction, before: Pick<User, 'disabled' | 'roles'>): Promise<void> {
+  if (before.disabled || !before.roles.includes('admin')) return;
   const admins = await tx.user.count({ where: { disabled: false, roles: { some: { role: 'admin' } } } });
   if (admins === 0)
     throw new DomainError('LAST_ADMIN', 'the last enabled admin cannot be disabled, deleted or lose the role');

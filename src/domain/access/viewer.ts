@@ -27,8 +27,3 @@ export interface Caller {
   /** The address that the request came from, as the proxies that are trusted tell it. */
   readonly address?: string | undefined;
 }
-
-/** Whether what a viewer may see depends on which clusters there are. */
-export function isScoped({ grants }: Viewer): boolean {
-  return grants.some(({ clusters }) => clusters !== undefined);
-}

@@ -1,6 +1,8 @@
+import { ACTIONS, may } from '../../domain/access/permissions.ts';
 import type { Viewer } from '../../domain/access/viewer.ts';
 import { builder } from '../builder.ts';
 import { describedEnum } from './enums.ts';
+import { ActionEnum } from './roles.ts';
 
 const ViewerKind = builder.enumType('ViewerKind', {
   description: 'What kind of caller the viewer is.',
@@ -17,6 +19,11 @@ const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
     kind: t.expose('kind', { type: ViewerKind, description: 'What kind of caller it is.' }),
     name: t.exposeString('name', { description: 'The name of the person or the API key.' }),
     roles: t.expose('roles', { type: ['String'], description: 'The roles it holds, such as `admin`.' }),
+    actions: t.field({
+      type: [ActionEnum],
+      description: 'What it may do, for some clusters at least.',
+      resolve: (viewer) => ACTIONS.filter((action) => may(viewer, action)),
+    }),
   }),
 });
 

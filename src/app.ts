@@ -23,7 +23,8 @@ import type { Services } from './graphql/context.ts';
 import { createGraphQL } from './graphql/yoga.ts';
 import type { Logger } from './log.ts';
 import { createRest } from './rest/router.ts';
-import { createHttpServer, createMetricsServer, maskFor } from './server/http.ts';
+import { createHttpServer, createMetricsServer, type HttpLimits, maskFor } from './server/http.ts';
+import { openKiteUi } from './server/kite-ui.ts';
 import { listen } from './server/listen.ts';
 import { Metrics } from './server/metrics.ts';
 import { openDatabase } from './storage/database.ts';
@@ -69,10 +70,10 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       apiKeys: new ApiKeys({ database, roles, now }),
       roles,
       users,
-      sessions,
       auditLog,
+      sessions,
       setUp: new SetUp({ database, users, audit: auditLog }),
-      openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, log, now }),
+      openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, audit: auditLog, log, now }),
       clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database }),
       clusterImport: new ClusterImport(registry, fleet),
@@ -98,13 +99,20 @@ export interface App {
 }
 
 /** Serves the domain over HTTP. */
-export async function serve(config: Config, log: Logger, domain: Domain): Promise<App> {
+export async function serve(
+  config: Config,
+  log: Logger,
+  domain: Domain,
+  { limits }: { limits?: Partial<HttpLimits> } = {},
+): Promise<App> {
   const ending = new AbortController();
   const server: Server = createHttpServer({
     ending: ending.signal,
     config,
     log,
     metrics: domain.metrics,
+    ui: config.kiteUiDir === undefined ? undefined : await openKiteUi(config.kiteUiDir),
+    limits,
     authenticators: { apiKeys: domain.apiKeys, sessions: domain.sessions, loopback: config.loopback },
     services: domain,
     graphql: createGraphQL({ log }),

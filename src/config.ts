@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { StartupError } from './storage/startup-error.ts';
@@ -49,6 +50,10 @@ const groupRoles = list
     }),
   );
 
+const ranges = list.refine((entries) => entries.every(isRange), {
+  error: 'must be IP addresses or ranges such as 10.0.0.0/8, separated by commas',
+});
+
 interface Variable {
   /** The text that stands for an unset variable; undefined: unset. */
   readonly default?: string;
@@ -96,10 +101,24 @@ export const VARIABLES = {
     schema: list,
     about: 'Host names that a request may be for, besides localhost and IP addresses.',
   },
+  TRUSTED_PROXIES: {
+    default: '',
+    schema: ranges,
+    about: 'Addresses of proxies, or ranges such as 10.0.0.0/8, whose word on where a request came from is taken.',
+  },
   MAX_BODY: {
     default: String(4 * 1024 * 1024),
     schema: integer(1_024, 256 * 1024 * 1024),
     about: 'Bytes of the largest request body.',
+  },
+  GRAPHQL_COST_PER_MINUTE: {
+    default: '10000000',
+    schema: integer(0, 1_000_000_000),
+    about: 'What the GraphQL documents of one caller may cost in a minute (100 clusters whole: 4,000); 0 is no limit.',
+  },
+  KITE_UI_DIR: {
+    schema: z.string().min(1),
+    about: "Directory of Kite's built web UI, which is then served at `/`; read at the start.",
   },
   ALLOW_LOOPBACK_TARGETS: {
     schema: flag,
@@ -112,6 +131,11 @@ export const VARIABLES = {
     about: 'Whether a kubeconfig may say insecure-skip-tls-verify.',
   },
   ALLOW_TARGET_PROXY: { default: 'false', schema: flag, about: 'Whether a kubeconfig may name a proxy-url.' },
+  AUDIT_RETENTION_DAYS: {
+    default: '365',
+    schema: integer(1, 36_500),
+    about: 'Days that audit records are kept.',
+  },
   METRICS_HOST: { default: '127.0.0.1', schema: z.string().min(1), about: 'Address of the metrics for Prometheus.' },
   METRICS_PORT: {
     default: '9464',
@@ -131,11 +155,6 @@ export const VARIABLES = {
   OIDC_REDIRECT_URL: {
     schema: trustedUrl(
       ({ pathname }) => pathname.endsWith('/api/auth/callback'),
-  AUDIT_RETENTION_DAYS: {
-    default: '365',
-    schema: integer(1, 36_500),
-    about: 'Days that audit records are kept.',
-  },
       'https://kitestring.example.com/api/auth/callback',
     ),
     about: 'The public URL of `/api/auth/callback`, as the provider has it on its list.',
@@ -213,7 +232,11 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     importKubeconfig: read('IMPORT_KUBECONFIG'),
     allowedOrigins: read('ALLOWED_ORIGINS'),
     allowedHosts: read('ALLOWED_HOSTS'),
+    trustedProxies: read('TRUSTED_PROXIES'),
     maxBody: read('MAX_BODY'),
+    graphqlCostPerMinute: read('GRAPHQL_COST_PER_MINUTE'),
+    kiteUiDir: read('KITE_UI_DIR'),
+    auditRetentionDays: read('AUDIT_RETENTION_DAYS'),
     metrics: Object.freeze({
       host: read('METRICS_HOST'),
       port: read('METRICS_PORT'),
@@ -234,9 +257,6 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
 
 /** The OpenID Connect providers: none, or the one that the variables describe. */
 function readOpenId(environment: NodeJS.ProcessEnv, read: <Key extends Name>(name: Key) => Value<Key>) {
-    graphqlCostPerMinute: read('GRAPHQL_COST_PER_MINUTE'),
-    kiteUiDir: read('KITE_UI_DIR'),
-    auditRetentionDays: read('AUDIT_RETENTION_DAYS'),
   const names = Object.keys(VARIABLES).filter((name): name is Name => name.startsWith('OIDC_'));
   const set = names.find((name) => given(environment, name) !== undefined);
   if (set === undefined) return Object.freeze([]);
@@ -280,6 +300,13 @@ function readSecret(name: Name, file: string): string {
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown';
     throw new StartupError(`${name}_FILE names ${file}, which cannot be read (${code}): make it readable or unset it.`);
   }
+}
+
+function isRange(text: string): boolean {
+  const [ip = '', bits = '0', more] = text.split('/');
+  return (
+    more === undefined && isIP(ip) !== 0 && /^[0-9]{1,3}$/.test(bits) && Number(bits) <= (isIP(ip) === 4 ? 32 : 128)
+  );
 }
 
 function isLoopback(host: string): boolean {

@@ -25,8 +25,8 @@ export interface Services {
   readonly roles: Roles;
   readonly setUp: SetUp;
   readonly openId: OpenId;
-  readonly clusters: Clusters;
   readonly auditLog: AuditLog;
+  readonly clusters: Clusters;
   readonly clusterList: ClusterList;
   readonly clusterImport: ClusterImport;
   readonly clusterChanges: ClusterChanges;
@@ -48,6 +48,8 @@ export interface Context extends Services {
   readonly askAgain: (now: Counters) => Promise<Caller>;
   /** Set by the execution: whether the answer may be kept for as long as the counters stand, whether the clock decided, and which root field was asked for. */
   readonly answer: { mayBeKept: boolean; readsClock?: boolean; operation?: string };
+  /** Takes a document's cost from the caller's budget of the minute; the seconds to wait where that does not last. */
+  readonly charge: (cost: number) => number | undefined;
   /** What this document may still ask of clusters. */
   readonly liveBudget: LiveBudget;
 }

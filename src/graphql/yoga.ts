@@ -2,6 +2,7 @@ import { GraphQLError, parse, Source } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
+import { costBudget } from './cost.ts';
 import { maskError } from './errors.ts';
 import { withoutValue } from './fault.ts';
 import { limitIntrospection } from './introspection.ts';
@@ -26,7 +27,7 @@ export function createGraphQL({ log }: { log: Logger }) {
     logging: false,
     batching: false,
     maskedErrors: { maskError: (error) => maskError(error, { log }) },
-    plugins: [tokenLimit(), introspectionLimit(), unquoteFaults(), nameRequest(log), keepStored()],
+    plugins: [tokenLimit(), introspectionLimit(), unquoteFaults(), nameRequest(log), costBudget(), keepStored()],
   });
 }
 

@@ -1,4 +1,10 @@
-import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from 'express';
 import type { GraphQLError } from 'graphql';
 import type { z } from 'zod';
 import { authorize, signedIn } from '../domain/access/permissions.ts';
@@ -82,7 +88,12 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
   // Raw, since the content type decides nothing here and bytes that are no UTF-8 must not be mended in silence.
-  const readBytes = express.raw({ limit: maxBody, type: () => true });
+  const raw = express.raw({ limit: maxBody, type: () => true });
+  const readBytes: RequestHandler = (request, response, next) => {
+    // Express would take the whole of it before it says no.
+    if (Number(request.headers['content-length'] ?? 0) > maxBody) throw new Refusal(413, 'the body is too large');
+    raw(request, response, next);
+  };
   app.use((request, _response, next) => {
     // A segment that cannot be decoded names nothing; it is no fault of the path.
     if (!isDecodable(request.url)) request.url = request.url.replaceAll('%', '%25');
@@ -213,7 +224,10 @@ function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
     const { status, message, retryAfter } = describe(error, mask, contextOf(response));
     if (retryAfter !== undefined && !response.headersSent) response.setHeader('Retry-After', String(retryAfter));
     if (response.headersSent) response.destroy();
-    else response.status(status).json({ error: message });
+    else {
+      if (status === 413) response.setHeader('Connection', 'close');
+      response.status(status).json({ error: message });
+    }
   };
 }
 

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import type { Pending } from '../domain/access/open-id.ts';
@@ -16,26 +16,56 @@ import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
 import { type Authenticators, authenticate, wasForwarded } from './authenticate.ts';
 import { clearCookie, PENDING, readCookie, writeCookie } from './cookie.ts';
+import { CostBudget } from './cost-budget.ts';
 import { Exchange } from './exchange.ts';
 import { askGraphQL, isStream, passStream, readRaw, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
 import { type Computed, KeptAnswers } from './kept.ts';
+import type { KiteUi } from './kite-ui.ts';
 import type { Metrics } from './metrics.ts';
 import { crossSiteRefusal, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
+import { clientsBehind } from './proxies.ts';
 import { questionOf } from './question.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
 import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 
 export interface ServerOptions {
-  readonly config: Pick<Config, 'loopback' | 'allowedHosts' | 'allowedOrigins' | 'maxBody'>;
+  readonly config: Pick<
+    Config,
+    'loopback' | 'allowedHosts' | 'allowedOrigins' | 'maxBody' | 'trustedProxies' | 'graphqlCostPerMinute'
+  >;
   readonly log: Logger;
   readonly authenticators: Authenticators;
   readonly services: Services;
   readonly graphql: ReturnType<typeof createGraphQL>;
   readonly rest: Rest;
   readonly metrics: Metrics;
+  /** Kite's web UI, where one is served. */
+  readonly ui?: KiteUi | undefined;
+  readonly limits?: Partial<HttpLimits> | undefined;
   /** Aborted when the server ends: streams end with it. */
   readonly ending: AbortSignal;
 }
+
+/** What one who sends slowly, or opens many connections, may take. */
+export interface HttpLimits {
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  /** How often the two are looked at. */
+  readonly checkingMs: number;
+  readonly connections: number;
+}
+
+const LIMITS: HttpLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  checkingMs: 2_000,
+  connections: 4_096,
+};
+/** Bytes of a request's head, its fields, and characters of its URL; proxies stop at about as many. */
+const MAX_HEAD = 16_384;
+const MAX_FIELDS = 100;
+const MAX_URL = 8_192;
 
 /** Who asks, and the counters as they were when the request arrived. */
 interface Asker {
@@ -50,7 +80,10 @@ const BROKEN = 'Something went wrong on our side; the log has it under this requ
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
 export function createHttpServer(options: ServerOptions): Server {
-  const { config, log, authenticators, services, graphql, rest, metrics, ending } = options;
+  const { config, log, authenticators, services, graphql, rest, metrics, ui, ending } = options;
+  const limits = { ...LIMITS, ...options.limits };
+  const clientOf = clientsBehind(config.trustedProxies);
+  const budget = new CostBudget({ perMinute: config.graphqlCostPerMinute });
   const kept = new KeptAnswers();
   const isOurs = ourHosts(config);
   const { allowedOrigins, maxBody } = config;
@@ -58,17 +91,22 @@ export function createHttpServer(options: ServerOptions): Server {
   async function handle(exchange: Exchange): Promise<void> {
     const { request, path } = exchange;
     const surface = surfaceOf(path);
+    const excess = excessOf(request);
+    if (excess) return (surface ?? REST).refuse(exchange.prepare(), excess.status, excess.message);
     if (!isOurs(request)) return (surface ?? REST).refuse(exchange.prepare(), 421, NOT_OUR_HOST);
     if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
       exchange.prepare().writeHead(204).end();
       return;
     }
-    const page = pageFor(request, path);
+    const page = pageFor(request, path, { isHome: ui === undefined });
     if (page) return page(request, exchange.prepare());
     if (path === '/healthz') return sendJson(exchange.prepare(), 200, { status: 'ok' });
     if (path === '/readyz') return answerReadiness(exchange);
     if (path === '/metrics') return answerMetrics(exchange);
-    if (!surface) return REST.refuse(exchange.prepare(), 404, 'not found');
+    if (!surface) {
+      const file = ui?.(request, path);
+      return file ? file(request, exchange.prepare()) : REST.refuse(exchange.prepare(), 404, 'not found');
+    }
 
     const counters = services.database.counters();
     const asked = authenticate(request, counters, authenticators);
@@ -88,7 +126,9 @@ export function createHttpServer(options: ServerOptions): Server {
   }
 
   function contextOf(exchange: Exchange, { viewer, counters }: Asker, { unlimited }: { unlimited: boolean }): Context {
-    const { request, requestId, address } = exchange;
+    const { request, requestId } = exchange;
+    const { address } = exchange.client;
+    const caller = { viewer, requestId, address };
     const askAgain = async (now: Counters) => {
       const who = await authenticate(request, now, authenticators);
       return { viewer: who.viewer ?? null, requestId, address };
@@ -97,20 +137,20 @@ export function createHttpServer(options: ServerOptions): Server {
     return {
       ...services,
       counters,
-      caller: { viewer, requestId, address },
+      caller,
       unlimited,
       signal,
       askAgain,
       answer: { mayBeKept: false },
+      charge: (cost) => budget.take(caller, cost),
       liveBudget: new LiveBudget(signal),
     };
   }
 
   /** What signing in needs of a request, and how it tells the browser of a session that begins or ends. */
-  function sessionOf({ request, response }: Exchange) {
+  function sessionOf({ request, response, client: { secure } }: Exchange) {
     const { cookie = '' } = request.headers;
     const local = authenticators.loopback && !wasForwarded(request);
-    const secure = request.headers['x-forwarded-proto'] === 'https';
     const set = (value: string | undefined, expiresAt = new Date(0), name?: string) => {
       const written = value === undefined ? clearCookie(name) : writeCookie(value, { expiresAt, secure, name });
       response.appendHeader('Set-Cookie', written);
@@ -198,10 +238,28 @@ export function createHttpServer(options: ServerOptions): Server {
     }
   }
 
-  return createServer({ requestTimeout: 60_000, headersTimeout: 30_000 }, (request, response) => {
-    const exchange = new Exchange(request, response, { log, metrics, allowedOrigins });
-    handle(exchange).catch((error: unknown) => answerFault(exchange, error));
-  });
+  const server = createServer(
+    {
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      connectionsCheckingInterval: limits.checkingMs,
+      maxHeaderSize: MAX_HEAD,
+    },
+    (request, response) => {
+      const exchange = new Exchange(request, response, { log, metrics, allowedOrigins, clientOf });
+      handle(exchange).catch((error: unknown) => answerFault(exchange, error));
+    },
+  );
+  // Node would drop what is beyond its number, and with that perhaps what a proxy has added; more than ours are refused.
+  server.maxHeadersCount = 0;
+  server.maxConnections = limits.connections;
+  return server;
+}
+
+function excessOf({ url = '', rawHeaders }: IncomingMessage): { status: 414 | 431; message: string } | undefined {
+  if (url.length > MAX_URL) return { status: 414, message: `the URL is longer than ${MAX_URL} characters` };
+  if (rawHeaders.length > 2 * MAX_FIELDS) return { status: 431, message: `more than ${MAX_FIELDS} header fields` };
+  return undefined;
 }
 
 async function tooLate(ms: number): Promise<never> {
@@ -217,6 +275,8 @@ export function maskFor(log: Logger) {
 /** The metrics on an address of their own, for a Prometheus that has no key. */
 export function createMetricsServer(metrics: Metrics, log: Logger): Server {
   return createServer((request, response) => {
+    for (let at = 0; at < SECURITY_HEADERS.length; at += 2)
+      response.setHeader(SECURITY_HEADERS[at] as string, SECURITY_HEADERS[at + 1] as string);
     if (request.method !== 'GET' || request.url !== '/metrics') return REST.refuse(response, 404, 'not found');
     sendMetrics(metrics, response).catch((error: unknown) => {
       log.error({ err: error }, 'the metrics cannot be read');

@@ -16,8 +16,8 @@ export interface StaticContent {
 }
 
 /** Content with the headers that describe it; compressed once, when a browser first takes it that way. */
-export function staticContent(text: string, headers: Readonly<Record<string, string>>): StaticContent {
-  const plain = Buffer.from(text);
+export function staticContent(content: string | Buffer, headers: Readonly<Record<string, string>>): StaticContent {
+  const plain = typeof content === 'string' ? Buffer.from(content) : content;
   const hash = createHash('sha256').update(plain).digest('base64url').slice(0, 16);
   const encoded = new Map<string, Promise<Buffer>>();
   const encode = (coding: keyof typeof ENCODERS): Promise<Buffer> => {

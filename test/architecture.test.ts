@@ -47,6 +47,7 @@ it.each([
   ['graphql-yoga', ['graphql']],
   ['@kubernetes/client-node', ['kubernetes']],
   ['undici', ['kubernetes']],
+  ['openid-client', ['domain']],
   ['@prisma/', ['storage']],
   ['node:sqlite', ['storage']],
   ['src/storage/generated/', ['storage']],

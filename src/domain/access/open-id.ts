@@ -2,10 +2,11 @@ import { hash } from 'node:crypto';
 import type { Logger } from '../../log.ts';
 import type { Database } from '../../storage/database.ts';
 import { type Seal, SealError } from '../../storage/seal.ts';
+import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
 import { type Challenge, OpenIdClient, type OpenIdProvider, oauthCode, providerFault } from './open-id-client.ts';
 import { OpenIdPeople } from './open-id-people.ts';
-import { readPerson } from './open-id-person.ts';
+import { type OpenIdPerson, readPerson } from './open-id-person.ts';
 import type { Roles } from './roles.ts';
 import type { Sessions, SignedIn } from './sessions.ts';
 import type { Caller } from './viewer.ts';
@@ -16,6 +17,7 @@ export interface OpenIdOptions {
   readonly seal: Seal;
   readonly roles: Roles;
   readonly sessions: Sessions;
+  readonly audit: AuditLog;
   readonly log: Logger;
   readonly now: () => Date;
 }
@@ -75,8 +77,21 @@ export class OpenId {
       );
     const { provider, client } = known;
     const claims = await this.#ask(provider.name, () => client.finish(query, begun));
-    const userId = await this.#people.admit(caller, readPerson(claims, provider), provider.name);
+    const userId = await this.#admit(caller, readPerson(claims, provider), provider.name);
     return this.#options.sessions.begin(caller, userId);
+  }
+
+  /** As the people are admitted; who is not leaves a record. */
+  async #admit(caller: Caller, person: OpenIdPerson, provider: string): Promise<number> {
+    try {
+      return await this.#people.admit(caller, person, provider);
+    } catch (error) {
+      if (error instanceof DomainError) {
+        const changes = { subject: { to: person.subject }, provider: { to: provider } };
+        await this.#options.audit.refused(caller, { action: 'session.begin', outcome: error.code, changes });
+      }
+      throw error;
+    }
   }
 
   #open(pending: string): Begun | undefined {

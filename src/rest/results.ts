@@ -93,5 +93,25 @@ export const createApiKeyResult = z.object({
 
 export const revokeApiKeyResult = message('API key deleted successfully');
 
+/** What the sign-in routes answer. */
+export const progressResult = z.object({ initialized: z.boolean(), step: z.int().min(0).max(2) });
+
+export const firstUserResult = message('super user created successfully').extend({ username: text });
+
+export const providersResult = z.object({ providers: z.array(text) });
+
+export const authUrlResult = z.object({ auth_url: text, provider: text });
+
+export const userResult = z.object({
+  user: z.object({
+    ...{ username: text, name: text, provider: text, avatar_url: text },
+    roles: z.array(z.object({ name: text })),
+  }),
+});
+
+export const refreshedResult = message('token refreshed successfully');
+
+export const loggedOutResult = message('logged out successfully');
+
 /** How every refusal and every fault is told. */
 export const errorResult = z.object({ error: text.meta({ description: 'One sentence for a person.' }) });

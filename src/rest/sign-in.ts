@@ -3,6 +3,15 @@ import type { Pending } from '../domain/access/open-id.ts';
 import type { SignedIn } from '../domain/access/sessions.ts';
 import type { Context } from '../graphql/context.ts';
 import { Refusal } from './refusal.ts';
+import {
+  authUrlResult,
+  firstUserResult,
+  loggedOutResult,
+  progressResult,
+  providersResult,
+  refreshedResult,
+  userResult,
+} from './results.ts';
 
 const string = z.string({ error: 'must be a string' });
 
@@ -33,13 +42,25 @@ export interface SignInAnswer {
 export interface SignInRoute<Body extends z.ZodObject = z.ZodObject> {
   readonly method: 'get' | 'post';
   readonly path: string;
+  /** Its name in the OpenAPI document, and what it does. */
+  readonly operationId: string;
   readonly summary: string;
   readonly who: 'anyone' | 'signed in';
   readonly body?: Body;
+  readonly status: SignInAnswer['status'];
+  readonly result?: z.ZodType;
+  /** How it can be refused besides what any route can answer. */
+  readonly refusals?: readonly (readonly [status: 400 | 401 | 403 | 404 | 429, error: string, when: string])[];
   readonly answer: (request: SignInRequest<z.output<Body>>) => Promise<SignInAnswer>;
 }
 
 const route = <Body extends z.ZodObject>(value: SignInRoute<Body>) => value as unknown as SignInRoute;
+
+const FIELDS = [
+  400,
+  'password is required',
+  'A field is missing or of the wrong type; the sentence names it.',
+] as const;
 
 const credentials = z.object({ username: string, password: string });
 const firstUser = credentials.extend({ name: string.optional(), code: string.optional() });
@@ -49,16 +70,26 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
   route({
     method: 'get',
     path: '/api/v1/init_check',
+    operationId: 'getSetUpProgress',
     summary: 'How far the first set-up is',
     who: 'anyone',
+    status: 200,
+    result: progressResult,
     answer: async ({ context }) => ({ status: 200, body: await context.setUp.progress() }),
   }),
   route({
     method: 'post',
     path: '/api/v1/admin/users/create_super_user',
+    operationId: 'createFirstUser',
     summary: 'Make the first person, an admin',
     who: 'anyone',
     body: firstUser,
+    status: 201,
+    result: firstUserResult,
+    refusals: [
+      FIELDS,
+      [403, 'a user exists already: sign in', 'Somebody exists, or who asks may not make the first person.'],
+    ],
     answer: async ({ context: { caller, setUp, sessions }, body, local }) => {
       const { id, username } = await setUp.createFirst(caller, body, { local });
       return {
@@ -71,16 +102,30 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
   route({
     method: 'get',
     path: '/api/auth/providers',
+    operationId: 'listSignInProviders',
     summary: 'The ways to sign in',
     who: 'anyone',
+    status: 200,
+    result: providersResult,
     answer: async ({ context }) => ({ status: 200, body: { providers: ['password', ...context.openId.names] } }),
   }),
   route({
     method: 'post',
     path: '/api/auth/login/password',
+    operationId: 'signInByPassword',
     summary: 'Sign in by password',
     who: 'anyone',
     body: credentials,
+    status: 204,
+    refusals: [
+      FIELDS,
+      [401, 'invalid credentials', 'The name or the password is wrong.'],
+      [
+        429,
+        'too many failed sign-ins: try again later',
+        'Too many sign-ins failed, of this name or from this address; `Retry-After` tells how many seconds to wait.',
+      ],
+    ],
     answer: async ({ context: { caller, sessions }, body }) => ({
       status: 204,
       session: await sessions.signIn(caller, body),
@@ -89,8 +134,12 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
   route({
     method: 'get',
     path: '/api/auth/login',
+    operationId: 'beginSignIn',
     summary: 'Begin to sign in by OpenID Connect',
     who: 'anyone',
+    status: 200,
+    result: authUrlResult,
+    refusals: [[404, 'no such sign-in provider', 'No provider has the name in `provider`.']],
     answer: async ({ context, query, keep }) => {
       const { provider, url, pending } = await context.openId.begin(query.get('provider'));
       keep(pending);
@@ -100,8 +149,18 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
   route({
     method: 'get',
     path: '/api/auth/callback',
+    operationId: 'finishSignIn',
     summary: 'Come back from the provider, signed in',
     who: 'anyone',
+    status: 302,
+    refusals: [
+      [
+        400,
+        'this sign-in has expired, was used already, or was begun in another browser: begin again',
+        'The sign-in is none that this browser began, or it came back too late, or twice.',
+      ],
+      [401, 'invalid credentials', 'The provider does not vouch for the person.'],
+    ],
     answer: async ({ context, query, pending, keep }) => {
       // Also when it fails: what came back once is of no use any more.
       keep(null);
@@ -111,15 +170,21 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
   route({
     method: 'get',
     path: '/api/auth/user',
+    operationId: 'getSignedInUser',
     summary: 'Who is signed in',
     who: 'signed in',
+    status: 200,
+    result: userResult,
     answer: async ({ context }) => ({ status: 200, body: { user: await context.users.profile(context.caller) } }),
   }),
   route({
     method: 'post',
     path: '/api/auth/refresh',
+    operationId: 'refreshSession',
     summary: 'Lengthen the session',
     who: 'signed in',
+    status: 200,
+    result: refreshedResult,
     answer: async ({ context, token }) => {
       const session = token === undefined ? undefined : await context.sessions.refresh(token);
       if (!session) throw new Refusal(401, 'Invalid or expired token');
@@ -129,8 +194,11 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
   route({
     method: 'post',
     path: '/api/auth/logout',
+    operationId: 'signOut',
     summary: 'End the session',
     who: 'signed in',
+    status: 200,
+    result: loggedOutResult,
     answer: async ({ context, token }) => {
       if (token !== undefined) await context.sessions.signOut(context.caller, token);
       return { status: 200, body: { message: 'logged out successfully' }, session: null };

@@ -59,6 +59,11 @@ it.each([
   expect(strangers.filter(({ file }) => !file.endsWith('.generated.ts')).map(show)).toEqual([]);
 });
 
+it('libraries that take long to load are loaded at the first need', () => {
+  const eager = /^import (?!type\b)[^;]*?from '(?:openid-client|@kubernetes\/client-node)'/m;
+  expect(files.filter((file) => eager.test(readFileSync(file, 'utf8')))).toEqual([]);
+});
+
 it.each([
   [/\bprocess\.env\b/, /^src\/config\.ts$/],
   [/\bnew PrismaClient\b/, /^src\/storage\//],

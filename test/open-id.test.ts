@@ -77,6 +77,15 @@ describe('a sign-in by OpenID Connect', () => {
         expect(cookie).not.toContain(spelled);
   });
 
+  it('keeps it for TLS alone where it came by TLS', async () => {
+    const behind = await startApp({ ...provider.environment, TRUSTED_PROXIES: '127.0.0.1' });
+    onTestFinished(() => behind.close());
+    for (const [protocol, isSecure] of Object.entries({ https: true, http: false })) {
+      const { headers } = await behind.rest('GET', '/api/auth/login', undefined, { 'X-Forwarded-Proto': protocol });
+      expect(/; Secure/.test(headers.getSetCookie()[0] ?? '')).toBe(isSecure);
+    }
+  });
+
   it('goes on at another replica with the same key', async () => {
     const sealKey = 'a'.repeat(64);
     const one = await startApp({ ...provider.environment, SEAL_KEY: sealKey });

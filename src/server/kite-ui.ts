@@ -81,7 +81,7 @@ async function filesOf(directory: string): Promise<Map<string, string>> {
     for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
       const path = join(entry.parentPath, entry.name);
       const name = relative(root, path);
-      const file = await realpath(path);
+      const file = await realpath(path).catch(() => root);
       const isHidden = [name, relative(root, file)].some((one) => one.split(sep).some((part) => part.startsWith('.')));
       if (!isHidden && (await stat(file)).isFile()) files.set(`/${name.split(sep).join('/')}`, file);
     }

@@ -24,6 +24,7 @@ describe('without any variable', () => {
       ...{ sealKey: undefined, adminApiKey: undefined, importKubeconfig: undefined },
       ...{ allowedOrigins: [], allowedHosts: [], maxBody: 4 * 1024 * 1024, logLevel: 'info' },
       ...{ trustedProxies: [], graphqlCostPerMinute: 10_000_000, kiteUiDir: undefined },
+      ...{ auditRetentionDays: 365, openId: [] },
       metrics: { host: '127.0.0.1', port: 9464, asked: false },
       inCluster: { host: undefined, port: undefined },
       policy: { allowLoopback: true, allowHttp: false, allowInsecureTls: false, allowProxy: false },

@@ -80,7 +80,7 @@ describe('a provider', () => {
     expect((await callback(new Browser(), '?code=x&state=y', none)).status).toBe(400);
   });
 
-  it('that never answers is given up', { timeout: 15_000 }, async () => {
+  it('that never answers is given up', { timeout: 10_000 }, async () => {
     const hanging = await standIn(() => () => {});
     expect((await login(new Browser(), '', hanging)).status).toBe(503);
   });

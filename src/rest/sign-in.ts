@@ -141,7 +141,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     result: authUrlResult,
     refusals: [[404, 'no such sign-in provider', 'No provider has the name in `provider`.']],
     answer: async ({ context, query, keep }) => {
-      const { provider, url, pending } = await context.openId.begin(query.get('provider'));
+      const { provider, url, pending } = await context.openId.begin(context.caller, query.get('provider'));
       keep(pending);
       return { status: 200, body: { auth_url: url, provider } };
     },

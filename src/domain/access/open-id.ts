@@ -55,11 +55,11 @@ export class OpenId {
   }
 
   /** Begins a sign-in; NOT_FOUND for a provider that is none. Without a name it is the first provider. */
-  async begin(name: string | null): Promise<{ provider: string; url: string; pending: Pending }> {
+  async begin(caller: Caller, name: string | null): Promise<{ provider: string; url: string; pending: Pending }> {
     const provider = name ?? this.names[0] ?? '';
     const client = this.#providers.get(provider)?.client;
     if (!client) throw new DomainError('NOT_FOUND', 'no such sign-in provider');
-    const { url, challenge } = await this.#ask(provider, () => client.begin());
+    const { url, challenge } = await this.#ask(caller, provider, () => client.begin());
     const expiresAt = new Date(this.#options.now().getTime() + PENDING_MS);
     const begun: Begun = { ...challenge, provider, expiresAt: expiresAt.getTime() };
     return { provider, url, pending: { text: this.#options.seal.seal(JSON.stringify(begun), PLACE), expiresAt } };
@@ -76,7 +76,7 @@ export class OpenId {
         'this sign-in has expired, was used already, or was begun in another browser: begin again',
       );
     const { provider, client } = known;
-    const claims = await this.#ask(provider.name, () => client.finish(query, begun));
+    const claims = await this.#ask(caller, provider.name, () => client.finish(query, begun));
     const userId = await this.#admit(caller, readPerson(claims, provider), provider.name);
     return this.#options.sessions.begin(caller, userId);
   }
@@ -117,13 +117,13 @@ export class OpenId {
     });
   }
 
-  async #ask<T>(provider: string, question: () => Promise<T>): Promise<T> {
+  async #ask<T>({ requestId }: Caller, provider: string, question: () => Promise<T>): Promise<T> {
     try {
       return await question();
     } catch (error) {
-      const fault = providerFault(error);
-      this.#options.log.warn({ provider, err: error, reason: oauthCode(error) }, 'a sign-in by OpenID Connect failed');
-      throw fault;
+      const line = { requestId, provider, err: error, reason: oauthCode(error) };
+      this.#options.log.warn(line, 'a sign-in by OpenID Connect failed');
+      throw providerFault(error);
     }
   }
 }

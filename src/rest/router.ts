@@ -224,10 +224,7 @@ function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
     const { status, message, retryAfter } = describe(error, mask, contextOf(response));
     if (retryAfter !== undefined && !response.headersSent) response.setHeader('Retry-After', String(retryAfter));
     if (response.headersSent) response.destroy();
-    else {
-      if (status === 413) response.setHeader('Connection', 'close');
-      response.status(status).json({ error: message });
-    }
+    else response.status(status).json({ error: message });
   };
 }
 

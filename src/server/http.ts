@@ -183,7 +183,7 @@ export function createHttpServer(options: ServerOptions): Server {
   async function answerGraphQL(exchange: Exchange, asker: Asker): Promise<void> {
     const { request } = exchange;
     const body = await readRaw(request, maxBody);
-    if (!body) return GRAPHQL.refuse(exchange.prepare(), 413, 'the body is too large', { Connection: 'close' });
+    if (!body) return GRAPHQL.refuse(exchange.prepare(), 413, 'the body is too large');
     if (wantsStream(request)) {
       const context = contextOf(exchange, asker, { unlimited: false });
       const answer = await askGraphQL(graphql, { request, body, context });

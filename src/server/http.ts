@@ -62,8 +62,9 @@ const LIMITS: HttpLimits = {
   checkingMs: 2_000,
   connections: 4_096,
 };
-/** Bytes of a request's head, its fields, and characters of its URL; proxies stop at about as many. */
+/** Bytes of a request's head, and characters of its URL below; proxies stop at about as many. */
 const MAX_HEAD = 16_384;
+/** Refused, where Node drops what is beyond 2,000, and with that perhaps what a proxy has added. */
 const MAX_FIELDS = 100;
 const MAX_URL = 8_192;
 
@@ -250,8 +251,6 @@ export function createHttpServer(options: ServerOptions): Server {
       handle(exchange).catch((error: unknown) => answerFault(exchange, error));
     },
   );
-  // Node would drop what is beyond its number, and with that perhaps what a proxy has added; more than ours are refused.
-  server.maxHeadersCount = 0;
   server.maxConnections = limits.connections;
   return server;
 }

@@ -9,7 +9,7 @@ const PRUNE_MS = 60 * 60_000;
 export function startChores(
   { auditRetentionDays: days }: Pick<Config, 'auditRetentionDays'>,
   log: Logger,
-  { apiKeys, auditLog }: Pick<Domain, 'apiKeys' | 'auditLog'>,
+  { apiKeys, auditLog, sessions }: Pick<Domain, 'apiKeys' | 'auditLog' | 'sessions'>,
 ): () => Promise<void> {
   const attempt = async (chore: () => Promise<void>, failure: string) => {
     try {
@@ -19,7 +19,10 @@ export function startChores(
     }
   };
   const storeUse = () => attempt(() => apiKeys.storeUse(), 'the last use of API keys cannot be stored now');
-  const prune = () => attempt(() => auditLog.prune({ days }), 'the audit log cannot be pruned now');
+  const prune = async () => {
+    await attempt(() => auditLog.prune({ days }), 'the audit log cannot be pruned now');
+    await attempt(() => sessions.prune(), 'sessions that are over cannot be forgotten now');
+  };
   const timers = [setInterval(storeUse, USE_MS).unref(), setInterval(prune, PRUNE_MS).unref()];
   const pruned = prune();
   return async () => {

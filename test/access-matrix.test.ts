@@ -254,6 +254,14 @@ describe.each(['key', 'session'])('by a %s', (surface) => {
     });
   });
 
+  it.each(CALLERS.slice(1))('%s has a cluster asked live only where a role of theirs allows it', async (caller) => {
+    const document =
+      '{ a: cluster(by: { name: "staging-eu" }) { live { version } } b: cluster(by: { name: "staging-us" }) { live { version } } }';
+    const { data } = await app.graphql(document, {}, headers[surface]?.[caller]);
+    const asked = [data.a, data.b].map((cluster) => (cluster?.live ?? null) !== null);
+    expect(asked).toEqual([['byName', 'admin'].includes(caller), caller === 'admin']);
+  });
+
   describe.each(Object.entries(ROW_LINES))('%s', (name, gets) => {
     it.each(CALLERS)('%s', async (caller) => {
       const [method = '', path = ''] = name.split(' ');

@@ -62,6 +62,23 @@ describe('one who sees some clusters', () => {
     expect(await cursor()).not.toBe(before);
   });
 
+  it('cannot change what decides who sees a cluster, nor learn that a name is taken', async () => {
+    await defineRole(app, {
+      name: 'writer',
+      actions: ['clusters.read', 'clusters.update'],
+      clusters: { names: ['one'] },
+    });
+    const writer = await keyWith(app, ['writer']);
+    const ask = async (more: object) => {
+      const document = 'mutation ($input: UpdateClusterInput!) { updateCluster(input: $input) { __typename } }';
+      const { data } = await app.graphql(document, { input: { by: { name: 'one' }, ...more } }, writer.headers);
+      return data.updateCluster.__typename;
+    };
+    expect(await ask({ description: 'changed' })).toBe('UpdateClusterSuccess');
+    for (const more of [{ name: 'hidden' }, { name: 'free' }, { labels: [] }, { labels: null }, { isDefault: true }])
+      expect(await ask(more)).toBe('ForbiddenError');
+  });
+
   it('goes on after a cursor: nothing when nothing of theirs changed, else all that they see', async () => {
     const after = await cursor();
     await update('hidden', { description: 'changed' });

@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { networkOf } from '../domain/access/network.ts';
 import type { Caller } from '../domain/access/viewer.ts';
 
 const MINUTE_MS = 60_000;
@@ -38,13 +38,5 @@ export class CostBudget {
 /** A person has one budget with all of their keys, a stranger one by their address. */
 function keyOf({ viewer, address = '' }: Caller): string {
   if (viewer) return viewer.userId === undefined ? viewer.id : `user:${viewer.userId}`;
-  // Whoever has one address of IPv6 has the 2^64 beside it.
-  return isIPv6(address) ? `address:${networkOf(address)}` : `address:${address}`;
-}
-
-function networkOf(address: string): string {
-  const [head = '', tail] = address.split('::');
-  const [left, right] = [head, tail ?? ''].map((part) => (part === '' ? [] : part.split(':'))) as [string[], string[]];
-  const zeros = tail === undefined ? [] : Array(Math.max(0, 8 - left.length - right.length)).fill('0');
-  return [...left, ...zeros, ...right].slice(0, 4).join(':');
+  return `address:${networkOf(address)}`;
 }

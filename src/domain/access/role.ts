@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isStorable } from '../clusters/cluster-list.ts';
 import { LabelSyntaxError, parseLabelSelector } from '../clusters/label-selector.ts';
 import { BUILT_IN_ROLES, GRANTABLE } from './permissions.ts';
 
@@ -30,6 +31,7 @@ export const roleSchema = z.object({
   description: z
     .string()
     .max(1_000, 'must be at most 1,000 characters')
+    .refine(isStorable, 'must not hold NUL characters or lone surrogates')
     .nullish()
     .transform((text) => text ?? ''),
   actions: z
@@ -38,7 +40,7 @@ export const roleSchema = z.object({
   clusters: z
     .object({
       names: z
-        .array(z.string().min(1).max(253))
+        .array(z.string().min(1).max(253).refine(isStorable, 'must not hold NUL characters or lone surrogates'))
         .max(100, 'must be at most 100 names')
         .nullish()
         .transform((names) => names ?? []),

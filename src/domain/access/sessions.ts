@@ -119,6 +119,11 @@ export class Sessions {
     });
   }
 
+  /** Forgets sessions that are over, of people who have not signed in since. */
+  async prune(): Promise<void> {
+    await this.#database.prisma.session.deleteMany({ where: { expiresAt: { lt: this.#now() } } });
+  }
+
   async #find(sessionHash: string, access: number): Promise<KnownSession | undefined> {
     if (this.#known.access < access) this.#known = { access, sessions: new Map() };
     const isCurrent = this.#known.access === access;

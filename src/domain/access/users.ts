@@ -130,6 +130,8 @@ export class Users {
 
   /** Makes the first person, an admin; ALREADY_SET_UP as soon as one exists. Of two at once one wins. */
   async createFirst(caller: Caller, input: Omit<CreateUser, 'roles'>): Promise<User> {
+    // Before a password is hashed, which is what costs; the transaction looks again.
+    if ((await this.count()) > 0) throw alreadySetUp();
     return this.#create(caller, { ...input, roles: ['admin'] }, { onlyFirst: true });
   }
 
@@ -223,8 +225,7 @@ export class Users {
     const passwordHash = fields.password === undefined ? null : await hashPassword(fields.password);
     try {
       return await this.#database.write('access', async (tx) => {
-        if (onlyFirst && (await tx.user.count()) > 0)
-          throw new DomainError('ALREADY_SET_UP', 'a user exists already: sign in');
+        if (onlyFirst && (await tx.user.count()) > 0) throw alreadySetUp();
         const at = this.#now();
         const row = await tx.user.create({
           data: {
@@ -267,6 +268,10 @@ export async function keepAnAdmin(tx: Transaction, before: Pick<User, 'disabled'
   const admins = await tx.user.count({ where: { disabled: false, roles: { some: { role: 'admin' } } } });
   if (admins === 0)
     throw new DomainError('LAST_ADMIN', 'the last enabled admin cannot be disabled, deleted or lose the role');
+}
+
+function alreadySetUp(): DomainError {
+  return new DomainError('ALREADY_SET_UP', 'a user exists already: sign in');
 }
 
 function userOf({ roles, ...row }: Omit<User, 'roles'> & { roles: { role: string }[] }): User {

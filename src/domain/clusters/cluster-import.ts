@@ -62,6 +62,7 @@ export class ClusterImport {
 
   async run(caller: Caller, input: ImportClusters, query: ClusterQuery) {
     authorizeEverywhere(caller, 'clusters.import');
+    if (input.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
     if (!input.inCluster && !input.kubeconfig)
       refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
     if (input.onlyIfEmpty) await existingNames(this.#registry.database.prisma, input);

@@ -32,6 +32,7 @@ export class ClusterProbes {
       return tryOut(this.#fleet, () => this.#fleet.wayTo(uid));
     }
     authorizeEverywhere(caller, 'clusters.create');
+    if (credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
     const issues: InputIssue[] = [];
     const { policy } = this.#registry;
     const path = ['credential', 'kubeconfig'];

@@ -113,7 +113,13 @@ export class Clusters {
         action: 'cluster.create',
         at,
         cluster: { uid, id, name },
-        changes: { name: { to: name }, ...(given.read ? { credential: 'changed' } : {}) },
+        changes: {
+          name: { to: name },
+          ...givenValues({ description, prometheusURL, isDefault, inCluster: given.inCluster }),
+          ...(enabled ? {} : { enabled: { to: enabled } }),
+          ...(labels.length > 0 ? { labels: { to: labels } } : {}),
+          ...(given.read ? { credential: 'changed' } : {}),
+        },
       });
       const duplicates = await findDuplicates(tx, [{ id, apiServer: facts.apiServer, identity: trial?.identity }]);
       const result = await this.#result(tx, { id, problem: facts.credentialProblem, holder }, queries);
@@ -124,7 +130,9 @@ export class Clusters {
   async update(caller: Caller, input: UpdateCluster, queries: ChangeQueries) {
     authorize(caller, 'clusters.update');
     if (input.credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
-    if (input.isDefault != null) authorizeEverywhere(caller, 'clusters.update');
+    // Names and labels decide who may what to which cluster; the default is one of all.
+    if (input.isDefault != null || input.name != null || input.labels !== undefined)
+      authorizeEverywhere(caller, 'clusters.update');
     const issues: InputIssue[] = [];
     const fields = check(this.#fields.update, input, issues);
     const verify = checkVerify(input.verify, issues);
@@ -300,6 +308,11 @@ export class Clusters {
         : null;
     return { cluster, previousDefault, warnings: problem ? [credentialWarning(problem)] : [] };
   }
+}
+
+/** Of a new cluster, the values that are not what they are without being given. */
+function givenValues(values: Readonly<Record<string, string | boolean>>): Changes {
+  return Object.fromEntries(Object.entries(values).flatMap(([field, to]) => (to ? [[field, { to }]] : [])));
 }
 
 function credentialWarning(problem: string): Warning {

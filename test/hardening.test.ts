@@ -142,7 +142,7 @@ describe('TRUSTED_PROXIES', () => {
     [{ 'X-Forwarded-For': '10.9.9.9, 10.1.2.3' }, '10.9.9.9'],
     [{ 'X-Forwarded-For': '203.0.113.7:4711' }, '203.0.113.7'],
     [{ 'X-Forwarded-For': '[2001:db8::7]:4711, fd00::1' }, '2001:db8::7'],
-    [{ 'X-Forwarded-For': '::ffff:203.0.113.7' }, '203.0.113.7'],
+    [{ 'X-Forwarded-For': '::FFFF:203.0.113.7' }, '203.0.113.7'],
     [{ 'X-Forwarded-For': 'unknown, 10.1.2.3' }, '10.1.2.3'],
     [{ 'X-Forwarded-For': "'; DROP TABLE" }, '127.0.0.1'],
     [{ Forwarded: 'for=198.51.100.1, for=203.0.113.7;proto=https' }, '203.0.113.7'],

@@ -13,7 +13,7 @@ export interface Client {
  * there and differ, a proxy has written one and passed the other on as a stranger sent it, so neither counts.
  */
 export function clientsBehind(trustedProxies: readonly string[]): (request: IncomingMessage) => Client {
-  if (trustedProxies.length === 0) return ({ socket }) => ({ address: socket.remoteAddress, secure: false });
+  if (trustedProxies.length === 0) return ({ socket }) => ({ address: plain(socket.remoteAddress), secure: false });
   const trusted = new BlockList();
   for (const entry of trustedProxies) {
     const [ip = '', bits] = entry.split('/');
@@ -65,8 +65,13 @@ export function clientsBehind(trustedProxies: readonly string[]): (request: Inco
 /** An address without its port and brackets, an IPv4 one always in its own spelling; undefined for anything else. */
 function addressOf(text: string): string | undefined {
   const bare = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
-  const ip = bare.replace(/^::ffff:(?=[\d.]+$)/i, '').replace(/%.*$/s, '');
-  return isIP(ip) === 0 ? undefined : ip.toLowerCase();
+  const ip = plain(bare.toLowerCase())?.replace(/%.*$/s, '') ?? '';
+  return isIP(ip) === 0 ? undefined : ip;
+}
+
+/** An IPv4 address as itself, where a socket for both families tells it as one of IPv6. */
+function plain(address: string | undefined): string | undefined {
+  return address?.startsWith('::ffff:') ? address.replace(/^::ffff:(?=[\d.]+$)/, '') : address;
 }
 
 function listOf(header: string | string[] | undefined): string[] | undefined {

@@ -1,12 +1,15 @@
 import { isIPv6 } from 'node:net';
 
-/** What one caller has of addresses: an IPv4 address itself, of IPv6 the /64 around it, all of which is theirs. */
+/** What one caller has of addresses: an IPv4 one is itself; whoever has one of IPv6 has the whole /64 around it. */
 export function networkOf(address: string): string {
-  const [bare = ''] = address.split('%');
-  if (!isIPv6(bare)) return address;
-  const [head = '', tail] = bare.toLowerCase().split('::');
-  const [left, right] = [head, tail ?? ''].map((part) => (part === '' ? [] : part.split(':'))) as [string[], string[]];
-  const zeros = tail === undefined ? [] : Array<string>(Math.max(0, 8 - left.length - right.length)).fill('0');
-  const groups = [...left, ...zeros, ...right].slice(0, 4);
-  return `${groups.map((group) => Number.parseInt(group, 16).toString(16)).join(':')}::/64`;
+  const plain = address.replace(/^::ffff:(?=[0-9]+\.)/i, '').replace(/%.*$/, '');
+  if (!isIPv6(plain)) return plain;
+  const [left = '', right] = plain.split('::');
+  const [head, tail] = [left, right ?? ''].map((part) => part.split(':').filter((group) => group !== ''));
+  const gap = right === undefined ? 0 : 8 - (head?.length ?? 0) - (tail?.length ?? 0);
+  const groups = [...(head ?? []), ...Array<string>(Math.max(gap, 0)).fill('0'), ...(tail ?? [])];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.toLowerCase().replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`;
 }

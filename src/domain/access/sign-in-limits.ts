@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import { isIPv6 } from 'node:net';
 import type { Database } from '../../storage/database.ts';
 import { DomainError } from '../errors.ts';
+import { networkOf } from './network.ts';
 
 /** Failures that cost nothing; each one after doubles the wait. */
 const FREE_FAILURES = 5;
@@ -35,7 +35,7 @@ export class SignInLimits {
     // Hashed, so that a password typed as a name is not kept.
     const counted = [
       { key: `name:${hash('sha256', username, 'base64url')}`, most: MAX_WAIT_MS.name },
-      ...(address === undefined ? [] : [{ key: `address:${network(address)}`, most: MAX_WAIT_MS.address }]),
+      ...(address === undefined ? [] : [{ key: `address:${networkOf(address)}`, most: MAX_WAIT_MS.address }]),
     ];
     await this.#database.prisma.$transaction(async (tx) => {
       await tx.signInFailure.deleteMany({ where: { lastAt: { lt: new Date(now.getTime() - FORGET_MS) } } });
@@ -69,18 +69,4 @@ export class SignInLimits {
         data: { failures: { decrement: 1 } },
       });
   }
-}
-
-/** Whoever has one address of IPv6 has the whole /64 around it. */
-function network(address: string): string {
-  const plain = address.replace(/^::ffff:(?=[0-9]+\.)/i, '').replace(/%.*$/, '');
-  if (!isIPv6(plain)) return plain;
-  const [left = '', right] = plain.split('::');
-  const [head, tail] = [left, right ?? ''].map((part) => part.split(':').filter((group) => group !== ''));
-  const gap = right === undefined ? 0 : 8 - (head?.length ?? 0) - (tail?.length ?? 0);
-  const groups = [...(head ?? []), ...Array<string>(Math.max(gap, 0)).fill('0'), ...(tail ?? [])];
-  return `${groups
-    .slice(0, 4)
-    .map((group) => group.toLowerCase().replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`;
 }

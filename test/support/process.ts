@@ -83,7 +83,7 @@ export async function firstKey(dataDir: string): Promise<string> {
 function launch(program: string, words: readonly string[], { dataDir, environment = {}, before, input }: Start) {
   const imports = before === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(before)}`];
   const child = spawn(process.execPath, [...imports, program, ...words], {
-    env: { PATH: process.env.PATH ?? '', PORT: '0', DATA_DIR: dataDir, ...environment },
+    env: { PATH: process.env.PATH ?? '', PORT: '0', METRICS_PORT: '0', DATA_DIR: dataDir, ...environment },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   child.stdin.on('error', () => {}).end(input);

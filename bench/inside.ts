@@ -17,7 +17,7 @@ export async function computeInside(dataDir: string, rounds: number): Promise<{ 
   const context = (unlimited: boolean): Context => ({
     ...domain,
     ...{ counters: domain.database.counters(), caller, unlimited, answer: { mayBeKept: false } },
-    ...{ signal, askAgain: async () => caller, liveBudget: new LiveBudget(signal) },
+    ...{ signal, askAgain: async () => caller, charge: () => undefined, liveBudget: new LiveBudget(signal) },
   });
   const read = createRest({ maxBody: 0, mask: (error) => maskError(error, { log: silent }) }).reader(CLUSTERS);
   const document = parse(PAGE);

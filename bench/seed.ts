@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { type Domain, openDomain } from '../src/app.ts';
 import { readConfig } from '../src/config.ts';
-import { systemCaller } from '../src/domain/access/viewer.ts';
+import { systemCaller } from '../src/domain/access/system.ts';
 import { makeAuthority } from '../test/support/certificates.ts';
 
 /** Whoever fills the registry. */

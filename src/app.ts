@@ -4,6 +4,13 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { ApiKeys } from './domain/access/api-keys.ts';
+import { OpenId } from './domain/access/open-id.ts';
+import { Roles } from './domain/access/roles.ts';
+import { Sessions } from './domain/access/sessions.ts';
+import { SetUp } from './domain/access/set-up.ts';
+import { SignInLimits } from './domain/access/sign-in-limits.ts';
+import { Users } from './domain/access/users.ts';
+import { AuditLog } from './domain/audit-log.ts';
 import { ClusterChanges } from './domain/clusters/changes.ts';
 import { ClusterImport } from './domain/clusters/cluster-import.ts';
 import { ClusterList } from './domain/clusters/cluster-list.ts';
@@ -16,7 +23,8 @@ import type { Services } from './graphql/context.ts';
 import { createGraphQL } from './graphql/yoga.ts';
 import type { Logger } from './log.ts';
 import { createRest } from './rest/router.ts';
-import { createHttpServer, createMetricsServer, maskFor } from './server/http.ts';
+import { createHttpServer, createMetricsServer, type HttpLimits, maskFor } from './server/http.ts';
+import { openKiteUi } from './server/kite-ui.ts';
 import { listen } from './server/listen.ts';
 import { Metrics } from './server/metrics.ts';
 import { openDatabase } from './storage/database.ts';
@@ -26,7 +34,6 @@ import { Seal } from './storage/seal.ts';
 
 /** The domain over an open database: what the server, the command line and a start share. */
 export interface Domain extends Services {
-  readonly apiKeys: ApiKeys;
   readonly seal: Seal;
   readonly metrics: Metrics;
   readonly close: () => Promise<void>;
@@ -36,14 +43,19 @@ export interface Domain extends Services {
 export async function openDomain(config: Config, log: Logger): Promise<Domain> {
   const database = await openDatabase({ file: join(config.dataDir, 'kitestring.db') });
   try {
-    const { keys, warning } = await loadKeyRing({
+    const { keys, warning, reread } = await loadKeyRing({
       file: join(config.dataDir, 'seal-keys'),
       given: config.sealKey,
       sealedKeyIds: () => sealedKeyIds(database),
     });
     if (warning) log.warn(warning);
-    const seal = new Seal(keys);
+    const seal = new Seal(keys, reread);
     const now = () => new Date();
+    const roles = new Roles({ database, now });
+    const auditLog = new AuditLog({ database, now });
+    const limits = new SignInLimits({ database, now });
+    const users = new Users({ database, roles, limits, now });
+    const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
     const registry = { database, seal, policy: config.policy, now };
     const news = new News(database);
     const statuses = new Statuses({ database, replica: hostname() });
@@ -55,7 +67,13 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       database,
       seal,
       metrics,
-      apiKeys: new ApiKeys({ database, now }),
+      apiKeys: new ApiKeys({ database, roles, now }),
+      roles,
+      users,
+      auditLog,
+      sessions,
+      setUp: new SetUp({ database, users, audit: auditLog }),
+      openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, audit: auditLog, log, now }),
       clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database }),
       clusterImport: new ClusterImport(registry, fleet),
@@ -81,14 +99,21 @@ export interface App {
 }
 
 /** Serves the domain over HTTP. */
-export async function serve(config: Config, log: Logger, domain: Domain): Promise<App> {
+export async function serve(
+  config: Config,
+  log: Logger,
+  domain: Domain,
+  { limits }: { limits?: Partial<HttpLimits> } = {},
+): Promise<App> {
   const ending = new AbortController();
   const server: Server = createHttpServer({
     ending: ending.signal,
     config,
     log,
     metrics: domain.metrics,
-    apiKeys: domain.apiKeys,
+    ui: config.kiteUiDir === undefined ? undefined : await openKiteUi(config.kiteUiDir),
+    limits,
+    authenticators: { apiKeys: domain.apiKeys, sessions: domain.sessions, loopback: config.loopback },
     services: domain,
     graphql: createGraphQL({ log }),
     rest: createRest({ maxBody: config.maxBody, mask: maskFor(log) }),

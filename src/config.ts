@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { StartupError } from './storage/startup-error.ts';
@@ -26,6 +27,34 @@ const integer = (least: number, most: number) =>
 
 const origins = list.refine((entries) => entries.every((entry) => URL.parse(entry)?.origin === entry), {
   error: 'must be exact origins, such as https://console.example.com, separated by commas',
+});
+
+/** Https, or http within this machine: tokens travel there. */
+const trustedUrl = (rule: (url: URL) => boolean, example: string) =>
+  z.string().refine(
+    (text) => {
+      const url = URL.parse(text);
+      if (!url || url.username + url.password + url.search + url.hash !== '') return false;
+      const isTrusted = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+      return isTrusted && rule(url);
+    },
+    { error: `must be an https URL (http on loopback alone) such as ${example}` },
+  );
+
+/** `group=role` pairs; the last = divides, since names of groups may hold one. */
+const groupRoles = list
+  .refine((entries) => entries.every((entry) => /^.+=[a-z][a-z0-9-]*$/.test(entry)), {
+    error: 'must be group=role, separated by commas',
+  })
+  .transform((entries) =>
+    entries.map((entry): [group: string, role: string] => {
+      const at = entry.lastIndexOf('=');
+      return [entry.slice(0, at).trim(), entry.slice(at + 1)];
+    }),
+  );
+
+const ranges = list.refine((entries) => entries.every(isRange), {
+  error: 'must be IP addresses or ranges such as 10.0.0.0/8, separated by commas',
 });
 
 interface Variable {
@@ -75,10 +104,24 @@ export const VARIABLES = {
     schema: list,
     about: 'Host names that a request may be for, besides localhost and IP addresses.',
   },
+  TRUSTED_PROXIES: {
+    default: '',
+    schema: ranges,
+    about: 'Addresses of proxies, or ranges such as 10.0.0.0/8, whose word on where a request came from is taken.',
+  },
   MAX_BODY: {
     default: String(4 * 1024 * 1024),
     schema: integer(1_024, 256 * 1024 * 1024),
     about: 'Bytes of the largest request body.',
+  },
+  GRAPHQL_COST_PER_MINUTE: {
+    default: '10000000',
+    schema: integer(0, 1_000_000_000),
+    about: 'What the GraphQL documents of one caller may cost in a minute (100 clusters whole: 4,000); 0 is no limit.',
+  },
+  KITE_UI_DIR: {
+    schema: z.string().min(1),
+    about: "Directory of Kite's built web UI, which is then served at `/`; read at the start.",
   },
   ALLOW_LOOPBACK_TARGETS: {
     schema: flag,
@@ -91,11 +134,60 @@ export const VARIABLES = {
     about: 'Whether a kubeconfig may say insecure-skip-tls-verify.',
   },
   ALLOW_TARGET_PROXY: { default: 'false', schema: flag, about: 'Whether a kubeconfig may name a proxy-url.' },
+  AUDIT_RETENTION_DAYS: {
+    default: '365',
+    schema: integer(1, 36_500),
+    about: 'Days that audit records are kept.',
+  },
   METRICS_HOST: { default: '127.0.0.1', schema: z.string().min(1), about: 'Address of the metrics for Prometheus.' },
   METRICS_PORT: {
     default: '9464',
     schema: integer(0, 65_535),
     about: 'Port of the metrics; 0 turns it off, and leaves `/metrics` on the main port for an admin key.',
+  },
+  OIDC_ISSUER: {
+    schema: trustedUrl(() => true, 'https://login.example.com/realms/people'),
+    about: 'The OpenID Connect provider that people sign in by: its issuer, where its discovery document is found.',
+  },
+  OIDC_CLIENT_ID: { schema: z.string().min(1), about: 'What the provider knows Kitestring as.' },
+  OIDC_CLIENT_SECRET: {
+    schema: z.string(),
+    secret: true,
+    about: 'The secret the provider gave to that client; none for a public client, which PKCE protects.',
+  },
+  OIDC_REDIRECT_URL: {
+    schema: trustedUrl(
+      ({ pathname }) => pathname.endsWith('/api/auth/callback'),
+      'https://kitestring.example.com/api/auth/callback',
+    ),
+    about: 'The public URL of `/api/auth/callback`, as the provider has it on its list.',
+  },
+  OIDC_NAME: {
+    default: 'oidc',
+    schema: z
+      .string()
+      .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 lower-case letters, digits or "-", beginning with a letter')
+      .refine((name) => name !== 'password', 'must be another name than password'),
+    about: 'What the provider is called in `/api/auth/providers`.',
+  },
+  OIDC_SCOPES: {
+    default: 'openid profile email',
+    schema: z.string().refine((text) => text.split(' ').includes('openid'), 'must hold openid'),
+    about: 'The scopes to ask for, separated by spaces; some providers want `groups` among them.',
+  },
+  OIDC_GROUPS_CLAIM: {
+    default: 'groups',
+    schema: z.string().min(1),
+    about: "The claim of the ID token, or of userinfo, that holds a person's groups.",
+  },
+  OIDC_ROLES: {
+    default: '',
+    schema: groupRoles,
+    about: 'The roles that groups give, `group=role,group2=role2`, taken anew at each sign-in.',
+  },
+  OIDC_DEFAULT_ROLE: {
+    schema: z.string().regex(/^[a-z][a-z0-9-]*$/, 'must be the name of a role'),
+    about: 'A role for everybody who can sign in at the provider; without it, those in none of the groups stay out.',
   },
   LOG_LEVEL: {
     default: 'info',
@@ -143,13 +235,18 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     importKubeconfig: read('IMPORT_KUBECONFIG'),
     allowedOrigins: read('ALLOWED_ORIGINS'),
     allowedHosts: read('ALLOWED_HOSTS'),
+    trustedProxies: read('TRUSTED_PROXIES'),
     maxBody: read('MAX_BODY'),
+    graphqlCostPerMinute: read('GRAPHQL_COST_PER_MINUTE'),
+    kiteUiDir: read('KITE_UI_DIR'),
+    auditRetentionDays: read('AUDIT_RETENTION_DAYS'),
     metrics: Object.freeze({
       host: read('METRICS_HOST'),
       port: read('METRICS_PORT'),
       loopback: isLoopback(read('METRICS_HOST')),
       asked: given(environment, 'METRICS_PORT') !== undefined,
     }),
+    openId: readOpenId(environment, read),
     logLevel: read('LOG_LEVEL'),
     // Set by the kubelet in every pod; not ours to document.
     inCluster: { host: environment.KUBERNETES_SERVICE_HOST, port: environment.KUBERNETES_SERVICE_PORT },
@@ -160,6 +257,33 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       allowProxy: read('ALLOW_TARGET_PROXY'),
     }),
   });
+}
+
+/** The OpenID Connect providers: none, or the one that the variables describe. */
+function readOpenId(environment: NodeJS.ProcessEnv, read: <Key extends Name>(name: Key) => Value<Key>) {
+  const names = Object.keys(VARIABLES).filter((name): name is Name => name.startsWith('OIDC_'));
+  const set = names.find((name) => given(environment, name) !== undefined);
+  if (set === undefined) return Object.freeze([]);
+  const need = <T>(name: Name, value: T | undefined): T => {
+    if (value === undefined) throw new StartupError(`${set} is set, so ${name} must be set too.`);
+    return value;
+  };
+  const roles = read('OIDC_ROLES');
+  const defaultRole = read('OIDC_DEFAULT_ROLE');
+  const provider = Object.freeze({
+    name: read('OIDC_NAME'),
+    issuer: need('OIDC_ISSUER', read('OIDC_ISSUER')),
+    clientId: need('OIDC_CLIENT_ID', read('OIDC_CLIENT_ID')),
+    clientSecret: read('OIDC_CLIENT_SECRET'),
+    redirectUrl: need('OIDC_REDIRECT_URL', read('OIDC_REDIRECT_URL')),
+    scopes: read('OIDC_SCOPES'),
+    groupsClaim: read('OIDC_GROUPS_CLAIM'),
+    roles,
+    defaultRole,
+  });
+  if (roles.length === 0 && defaultRole === undefined)
+    throw new StartupError('Nobody could sign in by OIDC_ISSUER: set OIDC_ROLES or OIDC_DEFAULT_ROLE.');
+  return Object.freeze([provider]);
 }
 
 /** The variable itself, or for a secret what the file named by NAME_FILE holds; an empty one counts as unset. */
@@ -180,6 +304,13 @@ function readSecret(name: Name, file: string): string {
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown';
     throw new StartupError(`${name}_FILE names ${file}, which cannot be read (${code}): make it readable or unset it.`);
   }
+}
+
+function isRange(text: string): boolean {
+  const [ip = '', bits = '0', more] = text.split('/');
+  return (
+    more === undefined && isIP(ip) !== 0 && /^[0-9]{1,3}$/.test(bits) && Number(bits) <= (isIP(ip) === 4 ? 32 : 128)
+  );
 }
 
 function isLoopback(host: string): boolean {

@@ -1,8 +1,9 @@
 import { open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts';
+import { startChores } from './chores.ts';
 import type { Config } from './config.ts';
-import { systemCaller } from './domain/access/viewer.ts';
+import { systemCaller } from './domain/access/system.ts';
 import { DomainError } from './domain/errors.ts';
 import type { Logger } from './log.ts';
 import { StartupError } from './storage/startup-error.ts';
@@ -19,8 +20,10 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
       throw error;
     });
     domain.fleet.start();
-    // Only now: a key that is shown once must not be shown by a start that fails.
+    // Only now: what is shown once must not be shown by a start that fails.
     await makeFirstKey(config, log, domain, terminal);
+    await offerSetUp(config, log, domain, terminal);
+    const stopChores = startChores(config, log, domain);
     log.info(
       { url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
       'Kitestring listens',
@@ -28,6 +31,7 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
     return {
       url: app.url,
       close: async () => {
+        await stopChores();
         await Promise.all([stopMetrics(), app.close()]);
       },
     };
@@ -60,15 +64,28 @@ async function declareKey(config: Config, log: Logger, { apiKeys }: Domain): Pro
 async function makeFirstKey(config: Config, log: Logger, { apiKeys }: Domain, terminal: boolean): Promise<void> {
   await apiKeys.ensureFirst(systemCaller('configuration'), async (key) => {
     if (terminal) process.stdout.write(`\n  Your admin API key, shown this once:\n\n    ${key}\n\n`);
-    else log.info({ file: await keepKey(config.dataDir, key) }, 'the first admin API key was made; this file holds it');
+    else {
+      const file = await keepSecret(join(config.dataDir, 'admin-api-key'), key);
+      log.info({ file }, 'the first admin API key was made; this file holds it');
+    }
   });
 }
 
-async function keepKey(dataDir: string, key: string): Promise<string> {
-  const path = join(dataDir, 'admin-api-key');
+/** Where others can reach it, whoever makes the first person must know a code that only the one who starts it sees. */
+async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, terminal: boolean): Promise<void> {
+  const path = join(config.dataDir, 'setup-code');
+  // A code is of one start: that of an earlier one is of no use.
+  await rm(path, { force: true });
+  const code = config.loopback ? undefined : await setUp.makeCode();
+  if (code === undefined) return;
+  if (terminal) process.stdout.write(`\n  The set-up code for the first user, shown this once:\n\n    ${code}\n\n`);
+  else log.info({ file: await keepSecret(path, code) }, 'nobody exists yet: this file holds the set-up code');
+}
+
+async function keepSecret(path: string, secret: string): Promise<string> {
   await rm(path, { force: true });
   await using file = await open(path, 'wx', 0o600);
-  await file.writeFile(`${key}\n`);
+  await file.writeFile(`${secret}\n`);
   await file.sync();
   return path;
 }

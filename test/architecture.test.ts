@@ -19,7 +19,7 @@ const partOf = (path: string) => /^src\/([^/.]+)/.exec(path)?.[1] ?? '';
 const show = ({ file, path }: { file: string; path: string }) => `${file} → ${path}`;
 
 // From the top down: a part knows those below it and none above. Storage and kubernetes stand side by side.
-const ORDER = ['main', 'cli', 'start', 'app', 'server', 'rest', 'graphql', 'domain', 'kubernetes', 'storage'];
+const ORDER = ['main', 'cli', 'start', 'chores', 'app', 'server', 'rest', 'graphql', 'domain', 'kubernetes', 'storage'];
 
 it('the parts know only those below them', () => {
   const inner = imports.filter(({ path }) => ORDER.includes(partOf(path)));
@@ -47,6 +47,7 @@ it.each([
   ['graphql-yoga', ['graphql']],
   ['@kubernetes/client-node', ['kubernetes']],
   ['undici', ['kubernetes']],
+  ['openid-client', ['domain']],
   ['@prisma/', ['storage']],
   ['node:sqlite', ['storage']],
   ['src/storage/generated/', ['storage']],
@@ -56,6 +57,11 @@ it.each([
   );
   // What the generator writes for Pothos' plugin are types, and a description of the models.
   expect(strangers.filter(({ file }) => !file.endsWith('.generated.ts')).map(show)).toEqual([]);
+});
+
+it('libraries that take long to load are loaded at the first need', () => {
+  const eager = /^import (?!type\b)[^;]*?from '(?:openid-client|@kubernetes\/client-node)'/m;
+  expect(files.filter((file) => eager.test(readFileSync(file, 'utf8')))).toEqual([]);
 });
 
 it.each([

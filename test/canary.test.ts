@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { Browser, CLIENT_SECRET, startOpenIdProvider } from './support/open-id-provider.ts';
 import { failToStart, type Running, runCommand, startProcess } from './support/process.ts';
 
 const CANARY = 'zq7Yellow9Feathered4Secret';
@@ -21,8 +22,8 @@ const base64 = (text: string) => Buffer.from(text).toString('base64');
 /** As it is, and inside of base64, also twice: as the key of a kubeconfig is. */
 const SPELLINGS = [CANARY, ...withinBase64(CANARY), ...withinBase64(CANARY).flatMap(withinBase64)];
 
-function expectNone(where: string, bytes: Buffer | string): void {
-  for (const spelling of SPELLINGS) {
+function expectNone(where: string, bytes: Buffer | string, spellings = SPELLINGS): void {
+  for (const spelling of spellings) {
     const at = bytes.indexOf(spelling);
     if (at >= 0)
       throw new Error(`${where} holds the secret: …${bytes.toString().slice(Math.max(0, at - 100), at + 60)}…`);
@@ -173,6 +174,16 @@ async function readAll(app: Running): Promise<void> {
   for (const path of ['/healthz', '/readyz', '/metrics', '/', '/graphql']) await ask(app, 'GET', path);
 }
 
+const CREATE_USER = `mutation ($input: CreateUserInput!) { createUser(input: $input) { __typename
+  ... on Error { message code } ... on InvalidInputError { issues { path message } } } }`;
+const UPDATE_USER = `mutation ($input: UpdateUserInput!) { updateUser(input: $input) { __typename ... on Error { message code } } }`;
+
+/** Everything that a data directory holds. */
+async function searchFiles(dataDir: string, search: (where: string, bytes: Buffer) => void, except: readonly string[]) {
+  for (const name of await readdir(dataDir))
+    if (!except.includes(name)) search(name, await readFile(join(dataDir, name)));
+}
+
 describe('the search', () => {
   it.each(['', 'k', 'ke', 'key'])('finds a secret after %j, plain and in base64', (before) => {
     for (const text of [before + CANARY, base64(`${before}${CANARY} and more`), base64(pem)])
@@ -214,6 +225,101 @@ describe('a secret', () => {
     expectNone('the log', app.output());
   });
 
+  it('of a person, of a session, of the first set-up is where it belongs, and nowhere else', {
+    timeout: 120_000,
+  }, async () => {
+    const dataDir = await temporaryDirectory();
+    const environment = { HOST: '0.0.0.0', SEAL_KEY: base64('x'.repeat(32)), ADMIN_API_KEY: KEY, LOG_LEVEL: 'debug' };
+    const app = await startProcess({ dataDir, environment });
+    const code = (await readFile(join(dataDir, 'setup-code'), 'utf8')).trim();
+    const password = `${CANARY} horse`;
+    const username = 'ada';
+    const found: string[] = [];
+    const post = async (path: string, body: object, headers: Record<string, string> = {}) => {
+      const response = await fetch(`${app.url}${path}`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+      });
+      const text = await response.text();
+      const [, token] = /^auth_token=([^;]+)/.exec(response.headers.getSetCookie()[0] ?? '') ?? [];
+      if (token) found.push(token);
+      const headersBesides = [...response.headers].filter(([name]) => name !== 'set-cookie');
+      search(`the answer to ${path}`, text + JSON.stringify(headersBesides));
+      return response.status;
+    };
+    const search = (where: string, bytes: Buffer | string) => expectNone(where, bytes, [...SPELLINGS, code, ...found]);
+
+    const first = '/api/v1/admin/users/create_super_user';
+    const login = '/api/auth/login/password';
+    expect(await post(first, { username, password })).toBe(403);
+    expect(await post(first, { username, password, code: `${CANARY}${code}` })).toBe(403);
+    expect(await post(first, { username, password: 'short', code })).toBe(400);
+    expect(await post(first, { username: `${CANARY} with a space`, password, code })).toBe(400);
+    expect(await post(first, { username, password: [password], code })).toBe(400);
+    expect(await post(first, { username, password, code })).toBe(201);
+    expect(await post(first, { username, password, code })).toBe(403);
+    for (const body of [
+      { username, password: `${password}!` },
+      { username: CANARY, password },
+      { username: password, password: username },
+    ])
+      expect(await post(login, body)).toBe(401);
+    expect(await post(login, { username: password, password: [password] })).toBe(400);
+    expect(await post(login, { username, password })).toBe(204);
+    const Cookie = `auth_token=${found.at(-1)}`;
+    expect(await post('/api/auth/refresh', {}, { Cookie })).toBe(200);
+    for (const path of [`/api/auth/user?token=${CANARY}`, CLUSTERS, '/graphql?query={viewer{name}}'])
+      expect((await ask(app, 'GET', path, undefined, { Authorization: '', Cookie })).status).toBe(200);
+    await graphql(app, CREATE_USER, { input: { username: 'grace', password, roles: ['viewer'] } });
+    await graphql(app, CREATE_USER, { input: { username: 'grace', password, roles: ['viewer'] } });
+    await graphql(app, CREATE_USER, { input: { username: 'b', password: CANARY.slice(0, 3), roles: ['none'] } });
+    await graphql(app, UPDATE_USER, { input: { username: 'grace', password: `${password} again` } });
+    await graphql(app, UPDATE_USER, { input: { username: 'grace', password: `${CANARY}\u0000` } });
+    expect(found.length).toBeGreaterThan(1);
+    expect(await post('/api/auth/logout', {}, { Cookie })).toBe(200);
+    expect((await ask(app, 'GET', '/metrics')).status).toBe(200);
+
+    const exported = await runCommand(['audit', 'export'], { dataDir, environment });
+    const listed = await runCommand(['users', 'list'], { dataDir, environment });
+    for (const { code, stdout, stderr } of [exported, listed]) {
+      expect(code).toBe(0);
+      search('a command', stdout + stderr);
+    }
+    expect(exported.stdout).toContain('user.create');
+    await searchFiles(dataDir, search, ['setup-code']);
+    await app.stop();
+    await searchFiles(dataDir, search, ['setup-code']);
+    expect(app.output()).toContain('/api/auth/login/password');
+    expect(app.output()).not.toMatch(/"level":[56]0/);
+    search('the log', app.output());
+  });
+
+  it('that OpenID Connect is asked with goes to the provider alone', { timeout: 60_000 }, async () => {
+    const provider = await startOpenIdProvider();
+    onTestFinished(() => provider.stop());
+    const dataDir = await temporaryDirectory();
+    const environment = { ...provider.environment, ADMIN_API_KEY: KEY, LOG_LEVEL: 'debug' };
+    const app = await startProcess({ dataDir, environment });
+    const browser = new Browser();
+    provider.person = { sub: 'ada', preferred_username: 'ada', groups: ['platform'] };
+    const begun = await browser.get(`${app.url}/api/auth/login`);
+    const { auth_url } = JSON.parse(begun.text);
+    const query = await browser.signInAtProvider(auth_url);
+    const returned = await browser.get(`${app.url}/api/auth/callback${query}`);
+    expect([returned.status, browser.cookies(app.url).has('auth_token')]).toEqual([302, true]);
+    const again = await browser.get(`${app.url}/api/auth/callback${query}`);
+    const asked = new URLSearchParams(query);
+    // The last two of them are of one use, and are part of the URL that a browser is sent to.
+    const secrets = [CLIENT_SECRET, ...withinBase64(CLIENT_SECRET), browser.cookies(app.url).get('auth_token') ?? '-'];
+    const passing = [asked.get('code') ?? '-', asked.get('state') ?? '-'];
+    for (const { text, location } of [begun, returned, again]) expectNone('an answer', `${text} ${location}`, secrets);
+    await searchFiles(dataDir, (where, bytes) => expectNone(where, bytes, [...secrets, ...passing]), []);
+    await app.stop();
+    expect(app.output()).toContain('/api/auth/callback');
+    expectNone('the log', app.output(), [...secrets, ...passing]);
+  });
+
   it('is in nothing that a start says, whether it goes on or not', async () => {
     for (const environment of [
       { ADMIN_API_KEY: CANARY },
@@ -222,6 +328,9 @@ describe('a secret', () => {
       { SEAL_KEY: `${base64(CANARY.padEnd(32))},${CANARY}` },
       { DATABASE_URL: `postgresql://kite:${CANARY}@db/kite` },
       { ALLOWED_ORIGINS: `https://user:${CANARY}@example.com` },
+      { TRUSTED_PROXIES: CANARY },
+      { OIDC_ISSUER: 'no URL', OIDC_CLIENT_ID: 'kitestring', OIDC_CLIENT_SECRET: CANARY },
+      { OIDC_CLIENT_SECRET: CANARY },
     ] as Record<string, string>[]) {
       const { code, stdout, stderr } = await failToStart({ dataDir: await temporaryDirectory(), environment });
       expect(code).toBe(1);

@@ -9,9 +9,14 @@ const cors = (headers: Record<string, unknown>) =>
 
 let app: TestApp;
 let host: string;
+/** The cookie of somebody who is signed in. */
+let Cookie: string;
 beforeAll(async () => {
   app = await startApp({ ALLOWED_ORIGINS: `${FRIEND},http://localhost:3000` });
   host = new URL(app.url).host;
+  const first = { username: 'ada', password: 'correct horse battery' };
+  const { headers } = await app.rest('POST', '/api/v1/admin/users/create_super_user', first, {});
+  Cookie = headers.get('set-cookie')?.split(';')[0] ?? '';
 });
 afterAll(() => app.close());
 
@@ -25,8 +30,7 @@ describe('a request that no API key vouches for', () => {
     ...['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x', 'application/jsonp', 'x'],
     ...['text/plain; a=application/json', 'application/graphql', 'application/json-patch+json', ''],
   ])('is refused with a body of a type that a page may send or that is no JSON: %j', async (type) => {
-    for (const who of [{}, { Cookie: 'auth_token=x' }])
-      expect((await ask({ ...who, 'Content-Type': type })).status).toBe(415);
+    for (const who of [{}, { Cookie }]) expect((await ask({ ...who, 'Content-Type': type })).status).toBe(415);
     expect((await ask({})).status).toBe(415);
   });
 
@@ -61,6 +65,21 @@ describe('a request that no API key vouches for', () => {
     const mutation = encodeURIComponent('mutation { deleteCluster(input: {by: {databaseId: 1}}) { __typename } }');
     for (const headers of [{}, { Authorization: app.admin }])
       expect((await send(app, { path: `/graphql?query=${mutation}`, headers })).status).toBe(405);
+  });
+
+  it('changes nothing with the cookie of a person, unless it is of our page and of JSON', async () => {
+    const create = (name: string, headers: Record<string, string>) =>
+      send(app, { method: 'POST', path: CLUSTERS, headers: { Cookie, ...headers }, body: JSON.stringify({ name }) });
+    for (const headers of [{ Origin: 'http://evil.example' }, { Origin: FRIEND }, { 'Sec-Fetch-Site': 'cross-site' }])
+      expect((await create('forged', { ...asJson, ...headers })).status).toBe(403);
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x'])
+      expect((await create('forged', { 'Content-Type': type })).status).toBe(415);
+    const logout = { method: 'POST', path: '/api/auth/logout', headers: { Cookie, Origin: 'http://evil.example' } };
+    expect((await send(app, logout)).status).toBe(403);
+    expect(
+      (await create('ours', { ...asJson, Origin: `http://${host}`, 'Sec-Fetch-Site': 'same-origin' })).status,
+    ).toBe(201);
+    expect((await app.rest('GET', CLUSTERS)).body.map(({ name }: { name: string }) => name)).toEqual(['ours']);
   });
 
   it('is told that it is a stranger on the REST routes, wherever it comes from', async () => {
@@ -103,7 +122,7 @@ describe('another origin', () => {
   });
 
   it('never acts with the cookies of a person', async () => {
-    expect((await ask({ Origin: FRIEND, Cookie: 'auth_token=x', ...asJson })).status).toBe(403);
+    expect((await ask({ Origin: FRIEND, Cookie, ...asJson })).status).toBe(403);
   });
 
   it('is named exactly, or gets no header', async () => {

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemCaller } from '../src/domain/access/viewer.ts';
+import { systemCaller } from '../src/domain/access/system.ts';
 import { schema } from '../src/graphql/schema.ts';
 import { ROWS } from '../src/rest/routes.ts';
-import { startApp, type TestApp } from './support/app.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { resultsOf, subscribe } from './support/wire.ts';
 
@@ -40,6 +40,14 @@ const CASES: Record<string, { document: string; shown: unknown }> = {
     edges: [],
     stateCounts: [],
   }),
+  'Query.users': nothing('users', '{ username }', []),
+  'Query.roles': nothing('roles', '{ name }', []),
+  'Query.apiKeys': nothing('apiKeys', '{ name }', []),
+  'Query.auditLog': nothing('auditLog', '{ totalCount nodes { action } edges { cursor } }', {
+    totalCount: 0,
+    nodes: [],
+    edges: [],
+  }),
   'Query.viewer': nothing('viewer', '{ roles }', { roles: [] }),
   'Mutation.createCluster': forbidden('createCluster(input: { name: "x", credential: { inCluster: true } })'),
   'Mutation.updateCluster': forbidden(`updateCluster(input: { ${by}, description: "x" })`),
@@ -49,12 +57,23 @@ const CASES: Record<string, { document: string; shown: unknown }> = {
   ),
   'Mutation.testClusterConnection': forbidden(`testClusterConnection(input: { cluster: { name: "hidden" } })`),
   'Mutation.probeCluster': forbidden(`probeCluster(input: { ${by} })`),
+  'Mutation.createUser': forbidden('createUser(input: { username: "x", roles: ["admin"] })'),
+  'Mutation.updateUser': forbidden('updateUser(input: { username: "x", disabled: true })'),
+  'Mutation.deleteUser': forbidden('deleteUser(input: { username: "x" })'),
+  'Mutation.changePassword': forbidden('changePassword(input: { oldPassword: "x", newPassword: "y" })'),
+  'Mutation.defineRole': forbidden('defineRole(input: { name: "admin", actions: [CLUSTERS_READ] })'),
+  'Mutation.deleteRole': forbidden('deleteRole(input: { name: "viewer" })'),
+  'Mutation.createApiKey': forbidden('createApiKey(input: { name: "x", roles: ["admin"] })'),
+  'Mutation.revokeApiKey': {
+    document: 'mutation { revokeApiKey(input: { databaseId: 1 }) { __typename } }',
+    shown: { __typename: 'NotFoundError' },
+  },
   'Mutation.confirmClusterIdentity': forbidden(`confirmClusterIdentity(input: { ${by} })`),
 };
 
-/** Each subscription, from the first change on. */
+/** Each subscription. */
 const STREAMS: Record<string, string> = {
-  'Subscription.clusterChanged': `subscription { clusterChanged(after: "${Buffer.from('0.0').toString('base64url')}") {
+  'Subscription.clusterChanged': `subscription { clusterChanged {
     __typename ... on ClusterUpserted { cluster { name } } ... on ClusterRemoved { id } } }`,
 };
 
@@ -90,6 +109,8 @@ describe('each subscription', () => {
     const caller = systemCaller('command line');
     const key = await apiKeys.create(caller, { name: 'k', roles: [] });
     const stream = await subscribe(app, query, { Authorization: key.text });
+    await app.rest('POST', CLUSTERS, { name: 'hidden too' });
+    await app.rest('DELETE', `${CLUSTERS}2`);
     // Whoever is nobody any more hears the end of the stream.
     await apiKeys.revoke(caller, key.id);
     expect(await resultsOf(stream)).toEqual([]);
@@ -102,14 +123,16 @@ describe('each subscription', () => {
 });
 
 describe('each REST row', () => {
-  it.each(ROWS.map(({ method, path }) => [method.toUpperCase(), path]))(
-    '%s %s refuses strangers and those who may do nothing',
-    async (method = '', path = '') => {
+  it.each(ROWS.map(({ method, path, who, of }) => ({ method: method.toUpperCase(), path, who, of })))(
+    '$method $path refuses strangers and those who may do nothing',
+    async ({ method, path, who, of }) => {
+      const id = of === 'cluster' ? '1' : '4711';
       const ask = async (headers: Record<string, string>) =>
-        (await app.rest(method, path.replace(':id', '1'), method === 'GET' ? undefined : {}, headers)).status;
-      expect(await ask({})).toBe(401);
-      expect(await ask({ Authorization: app.nobody })).toBe(403);
-      expect([200, 400]).toContain(await ask({ Authorization: app.admin }));
+        app.rest(method, path.replace(':id', id), method === 'GET' ? undefined : {}, headers);
+      expect((await ask({})).status).toBe(401);
+      const { status, body } = await ask({ Authorization: app.nobody });
+      expect([status, body]).toEqual(who === 'admin' ? [403, { error: 'Admin role required' }] : [200, []]);
+      expect([200, 400, 404]).toContain((await ask({ Authorization: app.admin })).status);
     },
   );
 });

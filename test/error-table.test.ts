@@ -18,7 +18,8 @@ beforeAll(async () => {
 afterAll(() => app.close());
 
 interface Case {
-  readonly graphql: () => Promise<GraphQLAnswer>;
+  /** Absent for signing in, which is never a GraphQL operation. */
+  readonly graphql?: () => Promise<GraphQLAnswer>;
   /** Absent where REST has no way to ask for it. */
   readonly rest?: () => Promise<Answer>;
 }
@@ -60,6 +61,27 @@ async function toAnotherCluster(): Promise<GraphQLAnswer> {
 async function toNowhere(): Promise<GraphQLAnswer> {
   const text = kubeconfig({ cluster: { server: `https://127.0.0.1:${await refusingPort()}` } });
   return create({ name: 'x', credential: { kubeconfig: { text } }, verify: 'CONNECT' });
+}
+
+const signIn = (username: string) =>
+  app.rest('POST', '/api/auth/login/password', { username, password: 'not the password' }, {});
+
+async function tooManyAttempts(): Promise<Answer> {
+  for (let failed = 0; failed < 5; failed++) await signIn('somebody');
+  return signIn('somebody');
+}
+
+async function secondSetUp(): Promise<Answer> {
+  const ask = (username: string) =>
+    app.rest('POST', '/api/v1/admin/users/create_super_user', { username, password: 'a long password' }, {});
+  await ask('first');
+  return ask('second');
+}
+
+/** The only person there is, an admin. */
+async function withoutAdmin(): Promise<GraphQLAnswer> {
+  await secondSetUp();
+  return mutate('deleteUser', 'DeleteUserInput', { username: 'first' });
 }
 
 async function whileReadOnly<T>(ask: () => Promise<T>): Promise<T> {
@@ -108,6 +130,10 @@ const CASES: Record<ErrorCode, Case> = {
   CONNECTION_FAILED: { graphql: toNowhere },
   DIFFERENT_CLUSTER: { graphql: toAnotherCluster },
   TOO_MANY_STREAMS: { graphql: oneStreamTooMany },
+  CREDENTIALS_WRONG: { rest: () => signIn('nobody') },
+  TOO_MANY_ATTEMPTS: { rest: tooManyAttempts },
+  ALREADY_SET_UP: { rest: secondSetUp },
+  LAST_ADMIN: { graphql: withoutAdmin },
   UNAVAILABLE: {
     graphql: () => whileReadOnly(() => create({ name: 'third', verify: 'NONE' })),
     rest: () => whileReadOnly(() => app.rest('POST', CLUSTERS, { name: 'third' })),
@@ -116,12 +142,15 @@ const CASES: Record<ErrorCode, Case> = {
 
 it.each(ERROR_CODES)('%s is the same refusal on both surfaces', async (code) => {
   const { type, status } = ERRORS[code];
-  const { data, errors } = await CASES[code].graphql();
+  const { graphql, rest } = CASES[code];
+  const asked = await graphql?.();
+  const answer = await rest?.();
+  if (!asked) return expect(answer).toMatchObject({ status, body: { error: expect.stringMatching(/\S/) } });
+  const { data, errors } = asked;
   const [member] = Object.values<{ __typename: string; code: string; message: string }>(data ?? {});
   const shown = type === null ? { ...errors?.[0], code: errors?.[0]?.extensions.code, __typename: null } : member;
   expect(shown).toMatchObject({ __typename: type, code, message: expect.stringMatching(/\S/) });
   if (type !== null) expect(errors).toBeUndefined();
-  const answer = await CASES[code].rest?.();
   if (answer) expect([answer.status, answer.body]).toEqual([status, { error: shown?.message }]);
 });
 

@@ -23,6 +23,10 @@ const queries: Record<string, string> = {
   nodes: `nodes(ids: []) { id }`,
   cluster: `cluster(by: ${by}) { id }`,
   defaultCluster: 'defaultCluster { id }',
+  users: 'users { username }',
+  roles: 'roles { name }',
+  apiKeys: 'apiKeys { name }',
+  auditLog: 'auditLog(first: 0) { totalCount }',
   clusters: 'clusters(first: 0, filter: { labelSelector: "=" }) { totalCount }',
 };
 const mutations: Record<string, string> = {
@@ -32,14 +36,21 @@ const mutations: Record<string, string> = {
   importClusters: 'importClusters(input: { contexts: ["x"] }) { __typename ... on Error { code } }',
   testClusterConnection: `testClusterConnection(input: { cluster: ${by} }) { __typename ... on Error { code } }`,
   probeCluster: `probeCluster(input: { by: ${by} }) { __typename ... on Error { code } }`,
+  createUser: 'createUser(input: { username: "" }) { __typename ... on Error { code } }',
+  updateUser: 'updateUser(input: { username: "", password: "x" }) { __typename ... on Error { code } }',
+  deleteUser: 'deleteUser(input: { username: "" }) { __typename ... on Error { code } }',
+  changePassword: 'changePassword(input: { oldPassword: "", newPassword: "" }) { __typename ... on Error { code } }',
+  defineRole: 'defineRole(input: { name: "", actions: [] }) { __typename ... on Error { code } }',
+  deleteRole: 'deleteRole(input: { name: "" }) { __typename ... on Error { code } }',
+  createApiKey: 'createApiKey(input: { name: "", roles: ["none"] }) { __typename ... on Error { code } }',
   confirmClusterIdentity: `confirmClusterIdentity(input: { by: ${by}, expectedRevision: null }) { __typename ... on Error { code } }`,
 };
 
-it('every root field but viewer is tried here', () => {
+it('every root field but viewer and revokeApiKey, which anybody may ask, is tried here', () => {
   const fieldsOf = (type: typeof schema extends { getQueryType(): infer Type } ? Type : never) =>
     Object.keys(type?.getFields() ?? {}).sort();
   expect(fieldsOf(schema.getQueryType())).toEqual([...Object.keys(queries), 'viewer'].sort());
-  expect(fieldsOf(schema.getMutationType())).toEqual(Object.keys(mutations).sort());
+  expect(fieldsOf(schema.getMutationType())).toEqual([...Object.keys(mutations), 'revokeApiKey'].sort());
 });
 
 describe('a stranger', () => {

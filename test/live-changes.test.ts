@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { systemCaller } from '../src/domain/access/viewer.ts';
+import { systemCaller } from '../src/domain/access/system.ts';
 import { writeChangesCursor } from '../src/domain/clusters/changes.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { type ChangeStream, openChanges } from './support/changes.ts';

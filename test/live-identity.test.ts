@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { systemCaller } from '../src/domain/access/system.ts';
 import { type ApiServers, startApiServers } from './support/api-servers.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { binaryFor, kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
@@ -94,11 +95,12 @@ describe('a kubeconfig of another cluster', () => {
     const { data } = await app.graphql('{ clusters { changesCursor } }');
     await app.rest('PUT', `${CLUSTERS}${id}`, { config: second.text });
     await untilIdentity(app, id, CHANGED);
+    const caller = systemCaller('command line');
     const changes = app.domain.clusterChanges.follow(
-      { viewer: { kind: 'SYSTEM', id: 'test', name: 'test', roles: ['admin'] } },
+      caller,
       { after: data.clusters.changesCursor },
       { select: { otherIdentity: true } },
-      { signal: AbortSignal.timeout(5_000), caller: async () => ({ viewer: null }) },
+      { signal: AbortSignal.timeout(5_000), caller: async () => caller },
     );
     for await (const change of changes) {
       expect(change).toMatchObject({ kind: 'UPSERTED', cluster: { id, otherIdentity: 'uid-2' } });

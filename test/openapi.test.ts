@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { OpenApiDocument } from '../src/rest/openapi.ts';
 import { errorResult } from '../src/rest/results.ts';
 import { ROWS } from '../src/rest/routes.ts';
+import { SIGN_IN_ROUTES } from '../src/rest/sign-in.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { openChromium, openWindow } from './support/chromium.ts';
 
@@ -33,12 +34,23 @@ test('anybody may read the document, and it is one of OpenAPI 3.1', async () => 
   expect(validator.version).toBe('3.1');
 });
 
-test('it describes each row, and nothing else', async () => {
+test('it describes each row and each route of signing in, and nothing else', async () => {
   const { paths } = await served();
   const described = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { operationId }]) => [method, path, operationId]),
   );
-  expect(described.sort()).toEqual(ROWS.map((row) => [row.method, pathOf(row), row.operationId]).sort());
+  const routes = [...ROWS, ...SIGN_IN_ROUTES];
+  expect(described.sort()).toEqual(routes.map((row) => [row.method, pathOf(row), row.operationId]).sort());
+});
+
+test('it tells the two ways to be known, where none is needed, and how long to wait', async () => {
+  const { paths, components, security } = await served();
+  expect(Object.keys(components.securitySchemes)).toEqual(['apiKey', 'session']);
+  expect(security).toEqual([{ apiKey: [] }, { session: [] }]);
+  const signIn = Object(paths['/api/auth/login/password']?.post);
+  expect(signIn.security).toEqual([]);
+  expect(Object.keys(signIn.responses)).toEqual(expect.arrayContaining(['204', '401', '429']));
+  expect(Object(paths['/api/v1/clusters']?.get).security).toBeUndefined();
 });
 
 test('every field of a body stands in it, and the optional ones may be null', async () => {
@@ -83,10 +95,20 @@ test('what the rows answer is what the document says', async () => {
     const { body: created } = await own.rest('POST', CLUSTERS, { name: 'demo-cluster', config: 'no kubeconfig' });
     const { body: updated } = await own.rest('PUT', `${CLUSTERS}${created.id}`, { enabled: true });
     const { body: listed } = await own.rest('GET', CLUSTERS);
+    const { body: visible } = await own.rest('GET', '/api/v1/clusters');
     const { body: deleted } = await own.rest('DELETE', `${CLUSTERS}${created.id}`);
-    const answers = { listClusters: listed, createCluster: created, updateCluster: updated, deleteCluster: deleted };
+    const keys = '/api/v1/admin/apikeys/';
+    const { body: made } = await own.rest('POST', keys, { name: 'ci', expiresAt: '2999-01-01T01:00:00+01:00' });
+    const { body: shown } = await own.rest('GET', keys);
+    const { body: revoked } = await own.rest('DELETE', `${keys}${made.apiKey.id}`);
+    const answers = {
+      ...{ listClusters: listed, createCluster: created, updateCluster: updated, deleteCluster: deleted },
+      ...{ importClusters: imported, listVisibleClusters: visible },
+      ...{ createApiKey: made, listApiKeys: shown, deleteApiKey: revoked },
+    };
     for (const { operationId, result } of ROWS) {
-      const answer = Object({ ...answers, importClusters: imported })[operationId];
+      const answer = Object(answers)[operationId];
+      expect(answer, operationId).toBeDefined();
       expect(result.safeParse(answer).data, operationId).toEqual(answer);
     }
   } finally {

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemCaller } from '../src/domain/access/viewer.ts';
+import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { freshApp, send } from './support/wire.ts';
 
@@ -51,11 +51,13 @@ describe('who may ask', () => {
 
   it('nobody whose key is unknown, revoked, expired or disabled', async () => {
     const other = await freshApp({ ADMIN_API_KEY: 'kite777-declared' });
-    const { apiKeys } = other.domain;
+    const { apiKeys, database } = other.domain;
     const caller = systemCaller('command line');
-    const make = async (more: object = {}) => apiKeys.create(caller, { name: 'k', roles: ['admin'], ...more });
-    const revoked = await make();
-    const keys = [revoked.text, (await make({ expiresAt: new Date(Date.now() - 1) })).text, 'kite777-declared'];
+    const make = async () => apiKeys.create(caller, { name: 'k', roles: ['admin'] });
+    const [revoked, expired] = [await make(), await make()];
+    const past = { where: { id: expired.id }, data: { expiresAt: new Date(Date.now() - 1) } };
+    await database.write('access', (tx) => tx.apiKey.update(past));
+    const keys = [revoked.text, expired.text, 'kite777-declared'];
     const asking = (Authorization: string) => other.rest('GET', CLUSTERS, undefined, { Authorization });
     expect((await asking(revoked.text)).status).toBe(200);
     expect((await asking('kite777-declared')).status).toBe(200);

@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import { ApiKeys } from '../domain/access/api-keys.ts';
-import { systemCaller } from '../domain/access/viewer.ts';
+import { Roles } from '../domain/access/roles.ts';
+import { systemCaller } from '../domain/access/system.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';
 
@@ -8,18 +9,20 @@ const caller = systemCaller('command line');
 
 export const createKey: Command = {
   positionals: [],
-  synopsis: '--name NAME [--role admin] [--expires DATE]',
+  synopsis: '--name NAME [--role ROLE] [--scope ACTION] [--expires DATE]',
   about: 'makes an API key and shows it this once',
   options: {
     name: { type: 'string' },
     role: { type: 'string', multiple: true },
+    scope: { type: 'string', multiple: true },
     expires: { type: 'string' },
   },
-  run: async ({ config, values: { name, role, expires } }) => {
+  run: async ({ config, values: { name, role, scope, expires } }) => {
     if (typeof name !== 'string') throw new UsageError('keys create needs --name NAME.');
     const expiresAt = typeof expires === 'string' ? readDate(expires) : undefined;
     const roles = Array.isArray(role) ? role.map(String) : [];
-    const { text } = await withKeys(config, (keys) => keys.create(caller, { name, roles, expiresAt }));
+    const scopes = Array.isArray(scope) ? scope.map(String) : undefined;
+    const { text } = await withKeys(config, (keys) => keys.create(caller, { name, roles, scopes, expiresAt }));
     process.stdout.write(`${text}\n`);
     if (roles.length === 0)
       process.stderr.write(
@@ -36,13 +39,16 @@ export const listKeys: Command = {
   synopsis: '[--json]',
   run: async ({ config, values: { json } }) => {
     requireDatabase(config);
-    const keys = (await withKeys(config, (keys) => keys.list())).map((key) => ({
+    const keys = (await withKeys(config, (keys) => keys.list(caller))).map((key) => ({
       id: key.id,
       name: key.name,
-      roles: Array.isArray(key.roles) ? key.roles.join(', ') : '',
+      owner: key.owner ?? '',
+      roles: key.roles.join(', '),
+      scopes: key.scopes?.join(', ') ?? 'all',
       source: key.source,
       created: key.createdAt.toISOString(),
       expires: key.expiresAt?.toISOString() ?? 'never',
+      used: key.lastUsedAt?.toISOString() ?? 'never',
       note: [key.disabled ? 'disabled' : '', key.weak ? 'weak' : ''].filter(Boolean).join(', '),
     }));
     if (json) process.stdout.write(`${JSON.stringify(keys, null, 2)}\n`);
@@ -67,7 +73,10 @@ export const revokeKey: Command = {
 };
 
 function withKeys<T>(config: Config, work: (keys: ApiKeys) => Promise<T>): Promise<T> {
-  return withDatabase(config, (database) => work(new ApiKeys({ database, now: () => new Date() })));
+  return withDatabase(config, (database) => {
+    const now = () => new Date();
+    return work(new ApiKeys({ database, now, roles: new Roles({ database, now }) }));
+  });
 }
 
 function readDate(text: string): Date {

@@ -5,19 +5,28 @@ import { readConfig } from '../config.ts';
 import { DomainError, domainErrorOf } from '../domain/errors.ts';
 import { describeError } from '../log.ts';
 import { StartupError } from '../storage/startup-error.ts';
+import { exportAudit } from './audit.ts';
 import { backup } from './backup.ts';
 import { type Command, UsageError } from './command.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { printKubeconfig } from './kubeconfig.ts';
 import { restore } from './restore.ts';
-import { verifySeal } from './seal.ts';
+import { rotateSeal, verifySeal } from './seal.ts';
+import { createUser, disableUser, enableUser, listUsers, setPassword } from './users.ts';
 
 const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['keys create', createKey],
   ['keys list', listKeys],
   ['keys revoke', revokeKey],
   ['seal verify', verifySeal],
+  ['seal rotate', rotateSeal],
   ['kubeconfig', printKubeconfig],
+  ['users create', createUser],
+  ['users list', listUsers],
+  ['users disable', disableUser],
+  ['users enable', enableUser],
+  ['users password', setPassword],
+  ['audit export', exportAudit],
   ['backup', backup],
   ['restore', restore],
 ]);

@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { systemCaller } from '../domain/access/viewer.ts';
+import { systemCaller } from '../domain/access/system.ts';
 import { record } from '../domain/audit.ts';
 import { untriedState } from '../domain/clusters/cluster.ts';
 import { sealedKeyIds } from '../domain/clusters/sealed.ts';
@@ -29,6 +29,8 @@ export const restore: Command = {
       const at = new Date();
       const counts = await withDatabase(config, (database) =>
         restoreInto(database, copy, async (tx) => {
+          // Those that ended since would be back.
+          await tx.session.deleteMany();
           const [clusters, keys] = [await tx.cluster.count(), await tx.apiKey.count()];
           const changes = { clusters: { to: clusters }, apiKeys: { to: keys } };
           await record(tx, systemCaller('command line'), { action: 'database.restore', at, changes });

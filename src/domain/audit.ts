@@ -1,31 +1,44 @@
 import type { Transaction } from '../storage/database.ts';
+import type { Prisma } from '../storage/generated/sqlite/client.ts';
 import type { Caller } from './access/viewer.ts';
 
 /** The old and the new value of each field that changed; a credential appears as `changed`, never as itself. */
 export type Changes = Record<string, { from?: unknown; to?: unknown } | 'changed'>;
 
+export interface AuditEntry {
+  readonly action: string;
+  readonly at: Date;
+  readonly cluster?: { readonly uid: string; readonly id: number; readonly name: string } | null | undefined;
+  readonly changes: Changes;
+  /** DONE when absent, else the code of the refusal. */
+  readonly outcome?: string;
+}
+
 /** Writes one audit record inside the transaction of the change it tells of. */
-export async function record(
-  tx: Transaction,
-  caller: Caller,
-  entry: {
-    action: string;
-    at: Date;
-    cluster?: { uid: string; id: number; name: string };
-    changes: Changes;
-  },
-): Promise<void> {
-  const { viewer, requestId } = caller;
-  await tx.auditRecord.create({
-    data: {
-      at: entry.at,
-      actor: viewer ? `${viewer.id} (${viewer.name})` : 'stranger',
-      action: entry.action,
-      clusterUid: entry.cluster?.uid ?? null,
-      clusterId: entry.cluster?.id ?? null,
-      clusterName: entry.cluster?.name ?? null,
-      requestId: requestId ?? null,
-      changes: JSON.parse(JSON.stringify(entry.changes)),
-    },
-  });
+export async function record(tx: Transaction, caller: Caller, entry: AuditEntry): Promise<void> {
+  await tx.auditRecord.create({ data: auditRow(caller, entry) });
+}
+
+/** The row of an audit record. */
+export function auditRow(
+  { viewer, requestId, address }: Caller,
+  { action, at, cluster, changes, outcome = 'DONE' }: AuditEntry,
+): Prisma.AuditRecordCreateInput {
+  const keyId = /^api-key:([0-9]+)$/.exec(viewer?.id ?? '')?.[1];
+  return {
+    at,
+    actor: viewer ? `${viewer.id} (${viewer.name})` : 'stranger',
+    actorId: viewer?.id ?? 'stranger',
+    actorName: viewer?.name ?? '',
+    userId: viewer?.userId ?? null,
+    apiKeyId: keyId === undefined ? null : Number(keyId),
+    action,
+    clusterUid: cluster?.uid ?? null,
+    clusterId: cluster?.id ?? null,
+    clusterName: cluster?.name ?? null,
+    requestId: requestId ?? null,
+    address: address ?? null,
+    outcome,
+    changes: JSON.parse(JSON.stringify(changes)),
+  };
 }

@@ -2,6 +2,7 @@ import SchemaBuilder from '@pothos/core';
 import ComplexityPlugin from '@pothos/plugin-complexity';
 import PrismaPlugin from '@pothos/plugin-prisma';
 import RelayPlugin from '@pothos/plugin-relay';
+import { GraphQLError } from 'graphql';
 import type { Context } from './context.ts';
 import { tooCostly } from './errors.ts';
 import { decodeGlobalId, encodeGlobalId } from './global-id.ts';
@@ -75,10 +76,15 @@ builder.mutationType({
 
 builder.subscriptionType({ description: 'Streams, over server-sent events: POST with `Accept: text/event-stream`.' });
 
+const DATE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/;
+
 builder.scalarType('DateTime', {
   description: 'A point in time, ISO 8601 in UTC: `2026-11-22T09:30:00.000Z`.',
   serialize: (value) => value.toISOString(),
-  parseValue: () => {
-    throw new TypeError('DateTime is never an input here');
+  parseValue: (value) => {
+    const date = typeof value === 'string' && DATE_TIME.test(value) ? new Date(value) : undefined;
+    if (!date || Number.isNaN(date.getTime()))
+      throw new GraphQLError('DateTime must be a time with its zone, such as 2026-11-22T09:30:00Z');
+    return date;
   },
 });

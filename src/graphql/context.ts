@@ -1,4 +1,11 @@
+import type { ApiKeys } from '../domain/access/api-keys.ts';
+import type { OpenId } from '../domain/access/open-id.ts';
+import type { Roles } from '../domain/access/roles.ts';
+import type { Sessions } from '../domain/access/sessions.ts';
+import type { SetUp } from '../domain/access/set-up.ts';
+import type { Users } from '../domain/access/users.ts';
 import type { Caller } from '../domain/access/viewer.ts';
+import type { AuditLog } from '../domain/audit-log.ts';
 import type { ClusterChanges } from '../domain/clusters/changes.ts';
 import type { ClusterImport } from '../domain/clusters/cluster-import.ts';
 import type { ClusterList } from '../domain/clusters/cluster-list.ts';
@@ -12,6 +19,13 @@ import type { Counters, Database } from '../storage/database.ts';
 /** The services that resolvers call; built once by `app.ts`. */
 export interface Services {
   readonly database: Database;
+  readonly apiKeys: ApiKeys;
+  readonly users: Users;
+  readonly sessions: Sessions;
+  readonly roles: Roles;
+  readonly setUp: SetUp;
+  readonly openId: OpenId;
+  readonly auditLog: AuditLog;
   readonly clusters: Clusters;
   readonly clusterList: ClusterList;
   readonly clusterImport: ClusterImport;
@@ -30,10 +44,12 @@ export interface Context extends Services {
   readonly unlimited: boolean;
   /** Aborted when the one who asks leaves, and when the server ends. */
   readonly signal: AbortSignal;
-  /** The caller as the credentials of the request are worth at another value of the access counter. */
-  readonly askAgain: (access: number) => Promise<Caller>;
+  /** The caller as the credentials of the request are worth at other values of the counters. */
+  readonly askAgain: (now: Counters) => Promise<Caller>;
   /** Set by the execution: whether the answer may be kept for as long as the counters stand, whether the clock decided, and which root field was asked for. */
   readonly answer: { mayBeKept: boolean; readsClock?: boolean; operation?: string };
+  /** Takes a document's cost from the caller's budget of the minute; the seconds to wait where that does not last. */
+  readonly charge: (cost: number) => number | undefined;
   /** What this document may still ask of clusters. */
   readonly liveBudget: LiveBudget;
 }

@@ -16,6 +16,10 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly type: string | null; 
   REVISION_CONFLICT: { type: 'RevisionConflictError', status: 409 },
   CONNECTION_FAILED: { type: 'ConnectionFailedError', status: 502 },
   DIFFERENT_CLUSTER: { type: 'DifferentClusterError', status: 409 },
+  CREDENTIALS_WRONG: { type: null, status: 401 },
+  TOO_MANY_ATTEMPTS: { type: null, status: 429 },
+  ALREADY_SET_UP: { type: null, status: 403 },
+  LAST_ADMIN: { type: 'LastAdminError', status: 409 },
   TOO_MANY_STREAMS: { type: null, status: 429 },
   UNAVAILABLE: { type: null, status: 503 },
 };

@@ -1,4 +1,5 @@
 import { type GraphQLSchema, isObjectType, lexicographicSortSchema, printSchema } from 'graphql';
+import { auditRefusals } from './audited.ts';
 import { builder } from './builder.ts';
 import './types/cluster.ts';
 import './types/errors.ts';
@@ -8,6 +9,10 @@ import './types/cluster-mutations.ts';
 import './types/cluster-probes.ts';
 import './types/cluster-changes.ts';
 import './types/live.ts';
+import './types/users.ts';
+import './types/roles.ts';
+import './types/api-keys.ts';
+import './types/audit.ts';
 
 /** The schema of Kitestring. Importing it opens nothing: services come through the context. */
 export const schema: GraphQLSchema = leanSchema(builder.toSchema());
@@ -37,6 +42,8 @@ function leanSchema(built: GraphQLSchema): GraphQLSchema {
       else field.resolve = (row: Record<string, unknown>) => row[column];
     }
   }
+  const mutations = built.getMutationType();
+  if (mutations) auditRefusals(mutations);
   return built;
 }
 

@@ -1,7 +1,8 @@
 import { type DocumentNode, type FieldNode, getOperationAST, Kind, type SelectionSetNode, visit } from 'graphql';
 
 // What a probe observes between two changes, what is asked of a cluster and what the clock decides is new each time.
-const NEW_EACH_TIME = new Set(['observedAt', 'latencyMs', 'live', 'expiresSoon']);
+// Neither refused attempts nor the use of a key raise a counter.
+const NEW_EACH_TIME = new Set(['observedAt', 'latencyMs', 'live', 'expiresSoon', 'auditLog', 'lastUsedAt']);
 
 const answered = new WeakMap<DocumentNode, Map<string, boolean>>();
 

@@ -3,6 +3,7 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import { STRANGER } from '../domain/access/permissions.ts';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
+import { costBudget } from './cost.ts';
 import { KnownDocuments } from './documents.ts';
 import { maskError } from './errors.ts';
 import { withoutValue } from './fault.ts';
@@ -46,6 +47,7 @@ export function createGraphQL({ log }: { log: Logger }) {
       introspectionLimit(),
       unquoteFaults(),
       nameRequest(log),
+      costBudget(),
       keepStored(),
     ],
   });

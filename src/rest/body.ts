@@ -78,6 +78,23 @@ export const importBody = z
     examples: [{ config: '<kubeconfig>', inCluster: false }],
   });
 
+export const createApiKeyBody = z
+  .object({
+    name: string.meta({
+      description: 'What the key is for.',
+      maxLength: 253,
+      pattern: NO_CONTROL,
+      minLength: 1,
+      allOf: [{ pattern: '\\S' }],
+    }),
+    roles: z.array(string, { error: 'must be a list of roles' }).optional().meta({ description: 'None when absent.' }),
+    expiresAt: z.iso
+      .datetime({ offset: true, error: 'must be a time with its zone, such as 2027-06-30T00:00:00Z' })
+      .optional()
+      .meta({ description: 'From when on it is refused; never when absent.' }),
+  })
+  .meta({ examples: [{ name: 'ci', roles: ['viewer'] }] });
+
 type Fields = z.ZodObject;
 
 /** Reads a body: known fields in any letter case (the exact spelling wins), null like absent, unknown ones dropped. */

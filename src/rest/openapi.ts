@@ -2,6 +2,7 @@ import { z } from 'zod';
 import about from '../../package.json' with { type: 'json' };
 import { errorResult } from './results.ts';
 import { ROWS } from './routes.ts';
+import { SIGN_IN_ROUTES } from './sign-in.ts';
 
 /** A refusal or a fault: the status, the sentence as an example, and when it comes. */
 type Told = readonly [status: number, error: string, when: string];
@@ -12,17 +13,18 @@ interface DescribedRow {
   readonly operationId: string;
   readonly summary: string;
   readonly description?: string;
+  readonly who: 'admin' | 'signed in' | 'anyone';
+  /** What its ids are of; none for signing in. */
+  readonly of?: 'cluster' | 'API key';
   readonly body?: z.ZodType;
   readonly status: number;
-  readonly result: z.ZodType;
-  readonly refusals: readonly Told[];
+  readonly result?: z.ZodType;
+  readonly refusals?: readonly Told[];
 }
 
 /** What any row may answer. */
 const ALWAYS: readonly Told[] = [
-  [401, 'Invalid or expired token', 'There are no credentials, or the session is over.'],
   [401, 'Invalid API key', 'The API key is unknown, revoked, expired, disabled or malformed.'],
-  [403, 'Admin role required', 'The caller is known and does not hold the role admin.'],
   [
     421,
     'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS',
@@ -30,6 +32,15 @@ const ALWAYS: readonly Told[] = [
   ],
   [500, 'Something went wrong on our side; the log has it under this request id', 'A fault of the server.'],
   [503, 'The database cannot be used right now: try again later', 'The database is not available.'],
+];
+
+const NO_STRANGERS: Told = [401, 'Invalid or expired token', 'There are no credentials, or the session is over.'];
+const NOT_ADMIN: Told = [403, 'Admin role required', 'The caller is known and does not hold the role admin.'];
+/** A change that no API key vouches for must come from a page of ours. */
+const CROSS_SITE: Told = [
+  403,
+  'cross-site request refused',
+  'A page of another site asks, and no API key vouches for it.',
 ];
 
 /** What a row with a body may answer. */
@@ -43,19 +54,21 @@ const WITH_BODY: readonly Told[] = [
   ],
 ];
 
-const ID = {
+const idOf = (of: string) => ({
   name: 'id',
   in: 'path',
   required: true,
-  description: 'The id of the cluster.',
+  description: `The id of the ${of}.`,
   schema: { type: 'integer', minimum: 1, maximum: 2 ** 31 - 1 },
   example: 1,
-};
+});
+
+const TAGS = { cluster: 'clusters', 'API key': 'API keys', none: 'signing in' } as const;
 
 /** The OpenAPI 3.1 document of the REST surface, generated from its table of rows. */
 export function openApiDocument() {
   const paths: Record<string, Record<string, Operation>> = {};
-  for (const row of ROWS as unknown as DescribedRow[]) {
+  for (const row of [...ROWS, ...SIGN_IN_ROUTES] as unknown as DescribedRow[]) {
     const path = row.path.replace(':id', '{id}');
     paths[path] = { ...paths[path], [row.method]: operation(row) };
   }
@@ -66,12 +79,16 @@ export function openApiDocument() {
       version: about.version,
       summary: about.description,
       description:
-        'The routes that Kite documents for cluster management. Every route needs an admin. The collection answers with and without its trailing slash; unknown fields of a body are ignored, and known ones are read in any letter case. What GraphQL knows besides is at /graphql.',
+        'The routes that Kite documents for cluster management, and those that its web UI signs in by. The routes under /api/v1/admin/ need an admin. The collection answers with and without its trailing slash; unknown fields of a body are ignored, and known ones are read in any letter case. What GraphQL knows besides is at /graphql.',
       license: { name: about.license, identifier: about.license },
     },
     servers: [{ url: '/' }],
-    security: [{ apiKey: [] }],
-    tags: [{ name: 'clusters', description: 'The registry of Kubernetes clusters.' }],
+    security: [{ apiKey: [] }, { session: [] }],
+    tags: [
+      { name: 'clusters', description: 'The registry of Kubernetes clusters.' },
+      { name: 'API keys', description: 'The keys that programs send.' },
+      { name: 'signing in', description: 'How people sign in, and how the first one is made.' },
+    ],
     paths,
     components: {
       schemas: { Error: jsonSchema(errorResult, 'output') },
@@ -81,6 +98,12 @@ export function openApiDocument() {
           in: 'header',
           name: 'Authorization',
           description: 'An API key, `kite<id>-<secret>`, with or without `Bearer` before it.',
+        },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: 'auth_token',
+          description: 'The session of a person, which signing in begins.',
         },
       },
     },
@@ -101,20 +124,31 @@ interface Response {
 }
 
 function operation(row: DescribedRow) {
-  const refusals = [...row.refusals, ...(row.body ? WITH_BODY : []), ...ALWAYS];
+  const refusals = [
+    ...(row.refusals ?? []),
+    ...(row.body ? WITH_BODY : []),
+    ...(row.who === 'anyone' ? [] : [NO_STRANGERS]),
+    ...(row.who === 'admin' ? [NOT_ADMIN] : []),
+    ...(row.method === 'get' ? [] : [CROSS_SITE]),
+    ...ALWAYS,
+  ];
   const byStatus = Map.groupBy(refusals, ([status]) => status);
   const errors = [...byStatus].sort(([left], [right]) => left - right);
   const responses: Record<string, Response> = {
-    [row.status]: { description: 'Done.', content: json(jsonSchema(row.result, 'output')) },
-    ...(row.method === 'get' ? { 304: { description: 'What `If-None-Match` names is what stands.' } } : {}),
+    [row.status]: {
+      description: 'Done.',
+      ...(row.result ? { content: json(jsonSchema(row.result, 'output')) } : {}),
+    },
+    ...(row.method === 'get' && row.of ? { 304: { description: 'What `If-None-Match` names is what stands.' } } : {}),
     ...Object.fromEntries(errors.map(([status, told]) => [status, errorResponse(told)])),
   };
   return {
     operationId: row.operationId,
-    tags: ['clusters'],
+    tags: [TAGS[row.of ?? 'none']],
+    ...(row.who === 'anyone' ? { security: [] } : {}),
     summary: row.summary,
     ...(row.description ? { description: row.description } : {}),
-    ...(row.path.includes(':id') ? { parameters: [ID] } : {}),
+    ...(row.path.includes(':id') ? { parameters: [idOf(row.of ?? '')] } : {}),
     ...(row.body ? { requestBody: { required: true, content: json(jsonSchema(row.body, 'input')) } } : {}),
     responses,
   };

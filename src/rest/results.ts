@@ -55,5 +55,63 @@ export const deleteResult = message('cluster deleted successfully');
 
 export const importResult = message('imported 2 clusters successfully');
 
+const time = z.iso.datetime();
+
+/** The clusters that one may see. */
+export const visibleResult = z.array(
+  z.object({
+    name: text,
+    version: text.meta({ description: 'The last version known; empty when none is.' }),
+    isDefault: z.boolean(),
+    error: text.optional().meta({ description: 'Only when the last attempt to reach the cluster failed.' }),
+  }),
+);
+
+const keyFields = {
+  id: z.int32().min(1),
+  username: text.meta({ description: 'What the key is for.' }),
+  roles: z.array(text),
+  expiresAt: time.nullable().meta({ description: 'null: never.' }),
+};
+
+export const listApiKeysResult = z.object({
+  apiKeys: z.array(
+    z.object({
+      ...keyFields,
+      owner: text.nullable().meta({ description: 'The person whose key it is; null: a service’s.' }),
+      scopes: z.array(text).nullable().meta({ description: 'The actions it is narrowed to; null: none.' }),
+      disabled: z.boolean(),
+      createdAt: time,
+      lastUsedAt: time.nullable(),
+    }),
+  ),
+});
+
+export const createApiKeyResult = z.object({
+  apiKey: z.object({ ...keyFields, key: text.meta({ examples: ['kite7-<secret>'], description: 'Shown this once.' }) }),
+});
+
+export const revokeApiKeyResult = message('API key deleted successfully');
+
+/** What the sign-in routes answer. */
+export const progressResult = z.object({ initialized: z.boolean(), step: z.int().min(0).max(2) });
+
+export const firstUserResult = message('super user created successfully').extend({ username: text });
+
+export const providersResult = z.object({ providers: z.array(text) });
+
+export const authUrlResult = z.object({ auth_url: text, provider: text });
+
+export const userResult = z.object({
+  user: z.object({
+    ...{ username: text, name: text, provider: text, avatar_url: text },
+    roles: z.array(z.object({ name: text })),
+  }),
+});
+
+export const refreshedResult = message('token refreshed successfully');
+
+export const loggedOutResult = message('logged out successfully');
+
 /** How every refusal and every fault is told. */
 export const errorResult = z.object({ error: text.meta({ description: 'One sentence for a person.' }) });

@@ -1,13 +1,24 @@
-import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from 'express';
 import type { GraphQLError } from 'graphql';
 import type { z } from 'zod';
-import { authorize } from '../domain/access/permissions.ts';
+import { authorize, signedIn } from '../domain/access/permissions.ts';
 import type { ErrorCode } from '../domain/errors.ts';
+import { AUDITED } from '../graphql/audited.ts';
 import type { Context } from '../graphql/context.ts';
 import { ERRORS } from '../graphql/errors.ts';
 import { executeDocument } from '../graphql/execute.ts';
+import { readsStoredFields, rootFieldOf } from '../graphql/stored.ts';
 import { readBody } from './body.ts';
-import { ROWS, type Row } from './routes.ts';
+import { Refusal } from './refusal.ts';
+import { ROWS } from './routes.ts';
+import type { Row } from './row.ts';
+import { isPublic, SIGN_IN_ROUTES, type SignInRoute } from './sign-in.ts';
 
 /** The row as the router sees it: the types of its document stay between its own functions. */
 type AnyRow = Row<Record<string, object>, Record<string, unknown>>;
@@ -16,17 +27,6 @@ export interface RestOptions {
   readonly maxBody: number;
   /** The one exit of errors, shared with GraphQL. */
   readonly mask: (error: unknown, context: Context) => GraphQLError;
-}
-
-/** An answer that ends a request early: its status, and one sentence. */
-class Refusal extends Error {
-  override readonly name = 'Refusal';
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 /** What a row answers: its status, and a body for JSON. */
@@ -38,28 +38,49 @@ export interface RestAnswer {
 export interface Rest {
   /** Answers any request under /api. The server has authenticated the caller and left in `response.locals` the context, and whom to tell the route. */
   readonly handle: Express;
-  /** How a GET of this path is answered without a request at hand; undefined for a path that is none. */
+  /** How a GET of this path is answered without a request at hand, and may be kept; undefined for any other path. */
   readonly reader: (path: string) => ((context: Context) => Promise<RestAnswer>) | undefined;
+  /** Whether a request may come from a stranger. */
+  readonly isPublic: (method: string, path: string) => boolean;
 }
 
 /** The REST surface: each row of the table executes its document in process. */
 export function createRest({ maxBody, mask }: RestOptions): Rest {
   const readers = new Map<string, (context: Context) => Promise<RestAnswer>>();
   for (const row of ROWS as unknown as AnyRow[]) {
-    if (row.method !== 'get' || row.path.includes(':')) continue;
+    if (row.method !== 'get' || row.path.includes(':') || !readsStoredFields(row.document, undefined)) continue;
     const reader = (context: Context) => read(row, context, mask);
     readers.set(row.path, reader).set(row.path.replace(/\/$/, ''), reader);
   }
-  return { handle: createRouter({ maxBody, mask }), reader: (path) => readers.get(path) };
+  return { handle: createRouter({ maxBody, mask }), reader: (path) => readers.get(path), isPublic };
 }
 
 async function read(row: AnyRow, context: Context, mask: RestOptions['mask']): Promise<RestAnswer> {
   try {
-    authorize(context.caller, row.action);
+    admit(row, context);
     return await execute(row, { id: 0, body: {} }, context);
   } catch (error) {
-    const [status, message] = describe(error, mask, context);
+    const { status, message } = describe(error, mask, context);
     return { status, body: { error: message } };
+  }
+}
+
+/** Only admins use the routes of the registry: no role of one's own opens them. */
+function admit({ who }: AnyRow, { caller }: Context): void {
+  if (who === 'admin') authorize(caller, 'rest.use');
+  else signedIn(caller);
+}
+
+/** As `admit`, for a change: being refused leaves a record. */
+async function admitChange(row: AnyRow, request: Request, context: Context): Promise<void> {
+  try {
+    admit(row, context);
+  } catch (error) {
+    const action = AUDITED[rootFieldOf(row.document, undefined).split(' ')[1] ?? ''];
+    const databaseId = Number(request.params.id);
+    const by = row.of === 'cluster' && databaseId > 0 && databaseId < 2 ** 31 ? { databaseId } : undefined;
+    if (action) await context.auditLog.refused(context.caller, { action, outcome: 'FORBIDDEN', by });
+    throw error;
   }
 }
 
@@ -67,7 +88,12 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
   // Raw, since the content type decides nothing here and bytes that are no UTF-8 must not be mended in silence.
-  const readBytes = express.raw({ limit: maxBody, type: () => true });
+  const raw = express.raw({ limit: maxBody, type: () => true });
+  const readBytes: RequestHandler = (request, response, next) => {
+    // Express would take the whole of it before it says no.
+    if (Number(request.headers['content-length'] ?? 0) > maxBody) throw new Refusal(413, 'the body is too large');
+    raw(request, response, next);
+  };
   app.use((request, _response, next) => {
     // A segment that cannot be decoded names nothing; it is no fault of the path.
     if (!isDecodable(request.url)) request.url = request.url.replaceAll('%', '%25');
@@ -80,13 +106,13 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
     for (const row of rows)
       app[row.method](
         path,
-        (_request, response, next) => {
+        async (request, response, next) => {
           response.locals.route(`${row.method.toUpperCase()} ${row.path}`);
-          authorize(contextOf(response).caller, row.action);
+          await admitChange(row, request, contextOf(response));
           next();
         },
         (request, response, next) => {
-          readId(request);
+          readId(row, request);
           if (row.body) readBytes(request, response, next);
           else next();
         },
@@ -100,6 +126,13 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
       throw new Refusal(405, `method ${request.method} not allowed`);
     });
   }
+  for (const route of SIGN_IN_ROUTES) {
+    app[route.method](route.path, readBytes, (request, response) => answerSignIn(route, request, response));
+    app.all(route.path, (request, response) => {
+      response.setHeader('Allow', route.method === 'get' ? 'GET, HEAD' : 'POST');
+      throw new Refusal(405, `method ${request.method} not allowed`);
+    });
+  }
   app.use(() => {
     throw new Refusal(404, 'API endpoint not found');
   });
@@ -107,22 +140,51 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   return app;
 }
 
+async function answerSignIn(route: SignInRoute, request: Request, response: Response): Promise<void> {
+  const { tell, session } = response.locals;
+  response.locals.route(`${route.method.toUpperCase()} ${route.path}`);
+  const given = route.body ? readBody(route.body, parseJson(request.body)) : { value: {} };
+  if (given.problem !== undefined) throw new Refusal(400, given.problem);
+  const query = new URLSearchParams(request.url.split('?')[1]);
+  const answered = await route.answer({
+    context: route.body ? await askAgain(contextOf(response)) : contextOf(response),
+    body: given.value,
+    query,
+    ...session,
+  });
+  if (answered.session !== undefined) tell(answered.session);
+  if (answered.location !== undefined) response.setHeader('Location', answered.location);
+  response.setHeader('Cache-Control', 'no-store');
+  response.status(answered.status);
+  if (answered.body === undefined) response.end();
+  else response.json(answered.body);
+}
+
 async function answer(row: AnyRow, request: Request, response: Response): Promise<void> {
   const given = row.body ? readBody(row.body as z.ZodObject, parseJson(request.body)) : { value: {} };
   if (given.problem !== undefined) throw new Refusal(400, given.problem);
-  if (row.body) await askAgain(response);
-  const { status, body } = await execute(row, { id: readId(request), body: given.value }, contextOf(response));
+  if (row.body) await admitAgain(row, request, response);
+  const { status, body } = await execute(row, { id: readId(row, request), body: given.value }, contextOf(response));
   response.status(status).json(body);
 }
 
-/** A body may take its time, and the key may have been revoked since its headers came. */
-async function askAgain(response: Response): Promise<void> {
-  const context = contextOf(response);
-  const { access } = context.database.counters();
-  if (access === context.counters.access) return;
-  const caller = await context.askAgain(access);
-  if (!caller.viewer) throw new Refusal(401, 'Invalid API key');
-  response.locals.context = { ...context, caller };
+/** A body may take its time: the key may have been revoked since its headers came, or a role taken away. */
+async function admitAgain(row: AnyRow, request: Request, response: Response): Promise<void> {
+  const before = contextOf(response);
+  const context = await askAgain(before);
+  if (context === before) return;
+  response.locals.context = context;
+  if (!context.caller.viewer)
+    throw new Refusal(401, before.caller.viewer?.kind === 'API_KEY' ? 'Invalid API key' : 'Invalid or expired token');
+  await admitChange(row, request, context);
+}
+
+/** The context with the caller as they are now; the same one where no counter has moved. */
+async function askAgain(context: Context): Promise<Context> {
+  const counters = context.database.counters();
+  const { access, registry } = context.counters;
+  if (counters.access === access && counters.registry === registry) return context;
+  return { ...context, counters, caller: await context.askAgain(counters) };
 }
 
 async function execute(row: AnyRow, given: Parameters<AnyRow['variables']>[0], context: Context): Promise<RestAnswer> {
@@ -141,11 +203,11 @@ function contextOf(response: Response): Context {
 }
 
 /** The `:id` of the path, a positive integer below 2^31; 0 where the path has none. */
-function readId(request: Request): number {
+function readId({ of }: AnyRow, request: Request): number {
   const text = request.params.id;
   if (text === undefined) return 0;
   const id = /^[0-9]+$/.test(String(text)) ? Number(text) : 0;
-  if (id < 1 || id >= 2 ** 31) throw new Refusal(400, 'invalid cluster id');
+  if (id < 1 || id >= 2 ** 31) throw new Refusal(400, `invalid ${of} id`);
   return id;
 }
 
@@ -178,19 +240,31 @@ const BODY_FAULTS: Readonly<Record<string, [status: number, message: string]>> =
 
 function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
   return (error, _request, response, _next) => {
-    const [status, message] = describe(error, mask, contextOf(response));
+    const { status, message, retryAfter } = describe(error, mask, contextOf(response));
+    if (retryAfter !== undefined && !response.headersSent) response.setHeader('Retry-After', String(retryAfter));
     if (response.headersSent) response.destroy();
     else response.status(status).json({ error: message });
   };
 }
 
-function describe(error: unknown, mask: RestOptions['mask'], context: Context): [status: number, message: string] {
-  if (error instanceof Refusal) return [error.status, error.message];
+interface Described {
+  readonly status: number;
+  readonly message: string;
+  /** Seconds. */
+  readonly retryAfter?: number;
+}
+
+function describe(error: unknown, mask: RestOptions['mask'], context: Context): Described {
+  if (error instanceof Refusal) return { status: error.status, message: error.message };
   const { type, status } = error as { type?: string; status?: number };
   const fault = type === undefined ? undefined : BODY_FAULTS[type];
-  if (fault) return fault;
-  if (status === 400) return [400, 'the body cannot be read'];
-  const masked = mask(error, context);
-  const code = masked.extensions.code as ErrorCode | 'INTERNAL';
-  return [code === 'INTERNAL' ? 500 : (ERRORS[code]?.status ?? 500), masked.message];
+  if (fault) return { status: fault[0], message: fault[1] };
+  if (status === 400) return { status, message: 'the body cannot be read' };
+  const { message, extensions } = mask(error, context);
+  const code = extensions.code as ErrorCode | 'INTERNAL';
+  const { retryAfterSeconds } = extensions;
+  return {
+    ...{ status: code === 'INTERNAL' ? 500 : (ERRORS[code]?.status ?? 500), message },
+    ...(typeof retryAfterSeconds === 'number' ? { retryAfter: retryAfterSeconds } : {}),
+  };
 }

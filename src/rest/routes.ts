@@ -1,6 +1,4 @@
-import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
-import type { z } from 'zod';
-import type { Action } from '../domain/access/permissions.ts';
+import { API_KEY_ROWS } from './api-key-routes.ts';
 import { createBody, importBody, updateBody } from './body.ts';
 import {
   type ClusterCredentialInput,
@@ -8,41 +6,11 @@ import {
   DeleteClusterDocument,
   ImportClustersDocument,
   ListClustersDocument,
+  ListVisibleClustersDocument,
   UpdateClusterDocument,
 } from './operations.generated.ts';
-import { createResult, deleteResult, importResult, listResult, updateResult } from './results.ts';
-
-type Success<Result> = Exclude<Result, { code: unknown }>;
-
-/** A REST row: which document answers it, how the request becomes variables, and what the result becomes. */
-export interface Row<
-  Data = never,
-  Variables = never,
-  Body extends z.ZodObject = z.ZodObject,
-  Result extends z.ZodType = z.ZodType,
-> {
-  readonly method: 'get' | 'post' | 'put' | 'delete';
-  readonly path: string;
-  /** Its name in the OpenAPI document, and what it does. */
-  readonly operationId: string;
-  readonly summary: string;
-  readonly description?: string;
-  /** What the caller must be allowed to do, before anything else is looked at. */
-  readonly action: Action;
-  readonly body?: Body;
-  readonly document: TypedDocumentNode<Data, Variables>;
-  readonly variables: (request: { id: number; body: z.output<Body> }) => Variables;
-  readonly status: 200 | 201;
-  readonly result: Result;
-  /** The success of the document's only root field; a refusal of its union never comes here. */
-  readonly answer: (result: Success<Data[keyof Data]>) => z.output<Result>;
-  /** How it can be refused besides what any row can answer: the status, the sentence, and when it comes. */
-  readonly refusals: readonly (readonly [status: 400 | 403 | 404 | 409, error: string, when: string])[];
-}
-
-const row = <Data, Variables, Body extends z.ZodObject, Result extends z.ZodType>(
-  value: Row<Data, Variables, Body, Result>,
-) => value;
+import { createResult, deleteResult, importResult, listResult, updateResult, visibleResult } from './results.ts';
+import { row } from './row.ts';
 
 const CLUSTERS = '/api/v1/admin/clusters/';
 
@@ -56,7 +24,7 @@ const INVALID_ID = [400, 'invalid cluster id', 'The id is no positive integer be
 const NOT_FOUND = [404, 'cluster not found', 'No cluster has the id.'] as const;
 
 /** The cluster routes that Kite documents. */
-export const ROWS = [
+const CLUSTER_ROWS = [
   row({
     method: 'get',
     path: CLUSTERS,
@@ -64,7 +32,8 @@ export const ROWS = [
     summary: 'List every cluster, ordered by id',
     description:
       'The whole registry. It may be kept: send its `ETag` as `If-None-Match`, and what has not changed is 304.',
-    action: 'clusters.read',
+    who: 'admin',
+    of: 'cluster',
     document: ListClustersDocument,
     variables: () => ({}),
     status: 200,
@@ -87,7 +56,8 @@ export const ROWS = [
     summary: 'Register a cluster',
     description:
       'A kubeconfig that cannot be used is stored all the same: the list says why as `error` within a second.',
-    action: 'clusters.create',
+    who: 'admin',
+    of: 'cluster',
     body: createBody,
     document: CreateClusterDocument,
     variables: ({ body: { config, inCluster, ...fields } }) => ({
@@ -105,7 +75,8 @@ export const ROWS = [
     summary: 'Change a cluster: what is left out keeps its value',
     description:
       'An empty `name` or `config` keeps its value too. `description` and `prometheusURL` may be set to the empty string.',
-    action: 'clusters.update',
+    who: 'admin',
+    of: 'cluster',
     body: updateBody,
     document: UpdateClusterDocument,
     variables: ({ id, body: { config, inCluster, name, ...fields } }) => ({
@@ -137,7 +108,8 @@ export const ROWS = [
     operationId: 'deleteCluster',
     summary: 'Delete a cluster, unless it is the default',
     description: 'Its id is never used again.',
-    action: 'clusters.delete',
+    who: 'admin',
+    of: 'cluster',
     document: DeleteClusterDocument,
     variables: ({ id }) => ({ input: { by: { databaseId: id } } }),
     status: 200,
@@ -159,7 +131,8 @@ export const ROWS = [
     operationId: 'importClusters',
     summary: 'Import every context of a kubeconfig into an empty registry',
     description: 'Each context becomes a cluster of its name; the current one becomes the default. All or nothing.',
-    action: 'clusters.import',
+    who: 'admin',
+    of: 'cluster',
     body: importBody,
     document: ImportClustersDocument,
     variables: ({ body: { config, inCluster = false } }) => ({
@@ -177,7 +150,28 @@ export const ROWS = [
       [403, 'import not allowed when clusters exist', 'The registry is not empty.'],
     ],
   }),
+  row({
+    method: 'get',
+    path: '/api/v1/clusters',
+    operationId: 'listVisibleClusters',
+    summary: 'List the clusters that the caller may see, ordered by name',
+    who: 'signed in',
+    of: 'cluster',
+    document: ListVisibleClustersDocument,
+    variables: () => ({}),
+    status: 200,
+    result: visibleResult,
+    answer: ({ nodes }) =>
+      nodes.map(({ name, isDefault, status: { version, error } }) => ({
+        ...{ name, version: version ?? '', isDefault },
+        ...(error ? { error: error.message } : {}),
+      })),
+    refusals: [],
+  }),
 ];
+
+/** Every route that a document answers. */
+export const ROWS = [...CLUSTER_ROWS, ...API_KEY_ROWS];
 
 /** Kite's two fields as GraphQL's one; an empty `config` counts as absent, and `inCluster: true` outranks it. */
 function credential(

@@ -4,6 +4,15 @@ import type { Logger } from '../log.ts';
 import type { Answer } from './kept.ts';
 import type { Metrics } from './metrics.ts';
 import { corsHeaders } from './origin.ts';
+import type { Client } from './proxies.ts';
+import { OVER_TLS, SECURITY_HEADERS } from './security-headers.ts';
+
+export interface ExchangeOptions {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly allowedOrigins: readonly string[];
+  readonly clientOf: (request: IncomingMessage) => Client;
+}
 
 /** One request and its response: its id, the headers that every answer has, and its line in the log. */
 export class Exchange {
@@ -11,6 +20,8 @@ export class Exchange {
   readonly response: ServerResponse;
   readonly requestId = randomUUID();
   readonly path: string;
+  /** The address that the request came from, and whether it came over TLS, as the proxies that are trusted tell it. */
+  readonly client: Client;
   /** What the metrics count it as: a REST route or a GraphQL root field. */
   operation = 'other';
   /** Names and values in turn, as `writeHead` takes them without a look at each. */
@@ -19,19 +30,14 @@ export class Exchange {
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    { log, metrics, allowedOrigins }: { log: Logger; metrics: Metrics; allowedOrigins: readonly string[] },
+    { log, metrics, allowedOrigins, clientOf }: ExchangeOptions,
   ) {
     this.request = request;
     this.response = response;
     this.path = pathOf(request.url ?? '/');
-    this.#headers = [
-      'x-request-id',
-      this.requestId,
-      'X-Content-Type-Options',
-      'nosniff',
-      'Referrer-Policy',
-      'no-referrer',
-    ];
+    this.client = clientOf(request);
+    this.#headers = ['x-request-id', this.requestId, ...SECURITY_HEADERS];
+    if (this.client.secure) this.#headers.push(...OVER_TLS);
     if (allowedOrigins.length === 0) this.#headers.push('Vary', 'Authorization, Cookie, Accept');
     else this.#headers.push('Vary', 'Authorization, Cookie, Accept, Origin', ...corsHeaders(request, allowedOrigins));
     this.#tellWhenClosed(log, metrics);

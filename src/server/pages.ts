@@ -6,10 +6,15 @@ import { REST } from './surface.ts';
 
 type Send = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
-/** How a page, or what a page needs, is sent; undefined for every other request. Pages are the same for everybody. */
-export function pageFor({ method, headers }: IncomingMessage, path: string): Send | undefined {
+/** How a page, or what a page needs, is sent; undefined for every other request. Pages are the same for everybody; `isHome`: `/` leads here. */
+export function pageFor(
+  { method, headers }: IncomingMessage,
+  path: string,
+  { isHome }: { isHome: boolean },
+): Send | undefined {
   if (method !== 'GET' && method !== 'HEAD') return undefined;
-  if (path === '/') return (_request, response) => void response.writeHead(302, { Location: '/graphql' }).end();
+  if (path === '/' && isHome)
+    return (_request, response) => void response.writeHead(302, { Location: '/graphql' }).end();
   if (path === '/graphql') {
     if (!headers.accept?.includes('text/html')) return undefined;
     return async (...exchange) => (await graphiql()).page.send(...exchange);

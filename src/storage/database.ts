@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DriverAdapterError } from '@prisma/driver-adapter-utils';
-import { type Prisma, PrismaClient } from './generated/sqlite/client.ts';
+import { Prisma, PrismaClient } from './generated/sqlite/client.ts';
 import { SqliteConnection } from './sqlite.ts';
 import { toDriverError } from './sqlite-errors.ts';
 import { backupFile, createFile, openSqlite } from './sqlite-file.ts';
@@ -10,6 +10,8 @@ import { StartupError } from './startup-error.ts';
 
 export type CounterName = 'registry' | 'status' | 'access';
 export type Counters = Readonly<Record<CounterName, number>>;
+/** NULL in a column of JSON, which else would hold JSON's own null. */
+export const NO_JSON = Prisma.DbNull;
 export type Transaction = Prisma.TransactionClient;
 
 /** How long a change may wait for those before it, and how long it may take itself. */

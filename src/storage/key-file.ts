@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { readFileSync, type Stats, statSync } from 'node:fs';
+import { link, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type SealKey, sealKey } from './seal.ts';
 import { StartupError } from './startup-error.ts';
@@ -9,6 +10,8 @@ export type KeyRing = {
   source: 'configuration' | 'file' | 'new file';
   /** One sentence for the log. */
   warning?: string;
+  /** Reads the keys again, where they stand in a file. */
+  reread?: () => SealKey[];
 };
 
 /**
@@ -37,33 +40,83 @@ export async function loadKeyRing(options: {
 async function fromFile(file: string | undefined, needed: string[]): Promise<KeyRing> {
   if (file === undefined)
     throw new StartupError('Set SEAL_KEY to a key of 32 bytes, for example from: openssl rand -base64 32');
-  const found = await readKeyFile(file);
+  const found = readKeyFile(file);
   if (found) return found;
   if (needed.length > 0)
     throw new StartupError(
       `Stored kubeconfigs are sealed with ${named(needed)}, but the key file ${file} is missing: restore it, or set SEAL_KEY.`,
     );
   await makeKeyFile(file);
-  const made = await readKeyFile(file);
+  const made = readKeyFile(file);
   if (!made) throw new StartupError(`The key file ${file} was removed while it was made: start again.`);
   return { ...made, source: 'new file' };
 }
 
-async function readKeyFile(file: string): Promise<KeyRing | undefined> {
-  let text: string;
-  let mode: number;
+function readKeyFile(file: string): KeyRing | undefined {
+  const found = readLines(file);
+  if (!found) return undefined;
+  const { lines, mode } = found;
+  const keys = lines.filter(isKey).map((line) => keyOf(line, file));
+  if (keys.length === 0) throw new StartupError(`The key file ${file} holds no key: restore it, or set SEAL_KEY.`);
+  const ring: KeyRing = { keys, source: 'file', reread: () => reread(file) };
+  if ((mode & 0o077) === 0) return ring;
+  const warning = `The key file ${file} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it.`;
+  return { ...ring, warning };
+}
+
+function reread(file: string): SealKey[] {
+  const ring = readKeyFile(file);
+  if (!ring) throw new StartupError(`The key file ${file} is missing: restore it.`);
+  return ring.keys;
+}
+
+/** Puts a new key in the first place and gives its id; the others stay. Two at once would lose one: hold a lock. */
+export async function addKey(file: string): Promise<string> {
+  const secret = randomBytes(32);
+  const { lines, owner } = linesOf(file);
+  const first = lines.findIndex(isKey);
+  await replaceKeyFile(file, lines.toSpliced(first, 0, secret.toString('base64url')), owner);
+  return sealKey(secret).id;
+}
+
+/** Takes keys out of the file, never the first one. Two at once would lose one: hold a lock. */
+export async function removeKeys(file: string, ids: readonly string[]): Promise<void> {
+  const { lines, owner } = linesOf(file);
+  const first = lines.findIndex(isKey);
+  const kept = lines.filter((line, at) => at === first || !isKey(line) || !ids.includes(keyOf(line, file).id));
+  await replaceKeyFile(file, kept, owner);
+}
+
+type Lines = { lines: string[]; mode: number; owner: Pick<Stats, 'uid' | 'gid'> };
+
+function linesOf(file: string): Lines {
+  const found = readLines(file);
+  if (!found) throw new StartupError(`The key file ${file} is missing: restore it, or set SEAL_KEY.`);
+  return found;
+}
+
+function readLines(file: string): Lines | undefined {
   try {
-    [text, { mode }] = await Promise.all([readFile(file, 'utf8'), stat(file)]);
+    const { mode, uid, gid } = statSync(file);
+    return { lines: readFileSync(file, 'utf8').split(/\r?\n/), mode, owner: { uid, gid } };
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw new StartupError(`The key file ${file} cannot be read.`, { cause: error });
   }
-  const lines = text.split(/\r?\n/).map((line) => line.replace(/#.*/, '').trim());
-  const keys = lines.filter((line) => line !== '').map((line) => parseKey(line, `a line of ${file}`));
-  if (keys.length === 0) throw new StartupError(`The key file ${file} holds no key: restore it, or set SEAL_KEY.`);
-  if ((mode & 0o077) === 0) return { keys, source: 'file' };
-  const warning = `The key file ${file} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it.`;
-  return { keys, source: 'file', warning };
+}
+
+/** Whoever reads the file meets the old or the new one; its owner stays, whoever runs the command. */
+async function replaceKeyFile(file: string, lines: string[], owner: Lines['owner']): Promise<void> {
+  const draft = `${file}.${randomUUID()}`;
+  try {
+    await writeSynced(draft, lines.join('\n'), owner);
+    await rename(draft, file);
+    await syncFolder(file);
+  } catch (error) {
+    throw new StartupError(`The key file ${file} cannot be written: make its directory writable.`, { cause: error });
+  } finally {
+    await rm(draft, { force: true });
+  }
 }
 
 /** Makes the file whole or not at all; when two make it at once, one wins and both read that. */
@@ -75,8 +128,7 @@ async function makeKeyFile(file: string): Promise<void> {
     await link(draft, file).catch((error: unknown) => {
       if (!hasCode(error, 'EEXIST')) throw error;
     });
-    const folder = await open(dirname(file));
-    await folder.sync().finally(() => folder.close());
+    await syncFolder(file);
   } catch (error) {
     throw new StartupError(`The key file ${file} cannot be written: make its directory writable, or set SEAL_KEY.`, {
       cause: error,
@@ -89,15 +141,21 @@ async function makeKeyFile(file: string): Promise<void> {
 const NOTE = `# Seals the kubeconfigs in the database. Keep a copy apart from it: without this file they cannot be read.
 # One key a line; the first seals, all open.`;
 
-async function writeSynced(file: string, text: string): Promise<void> {
-  const handle = await open(file, 'wx', 0o600);
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
+async function writeSynced(file: string, text: string, owner?: Lines['owner']): Promise<void> {
+  await using handle = await open(file, 'wx', 0o600);
+  await handle.writeFile(text);
+  if (owner) await handle.chown(owner.uid, owner.gid);
+  await handle.sync();
 }
+
+async function syncFolder(file: string): Promise<void> {
+  await using folder = await open(dirname(file));
+  await folder.sync();
+}
+
+const keyText = (line: string) => line.replace(/#.*/, '').trim();
+const isKey = (line: string) => keyText(line) !== '';
+const keyOf = (line: string, file: string) => parseKey(keyText(line), `a line of ${file}`);
 
 function parseGiven(given: string): SealKey[] {
   return given.split(',').map((text) => parseKey(text.trim(), 'SEAL_KEY'));

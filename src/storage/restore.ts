@@ -32,6 +32,8 @@ export async function restoreInto<T>(
       const run: Run = (sql) => tx.$executeRawUnsafe(sql);
       await run('PRAGMA defer_foreign_keys = ON');
       await raiseCounters(run);
+      // The people go for a moment; their keys must not go with them.
+      await run('UPDATE main."ApiKey" SET "ownerId" = NULL');
       await restoreRows(tx, run);
       await markChanged(run);
       await restoreApiKeys(tx, run);

@@ -32,18 +32,23 @@ export function sealKey(secret: Uint8Array): SealKey {
   return { id, key: createSecretKey(derive(secret, 'kitestring seal k1', 32)) };
 }
 
-/** Seals texts for the place they are stored in: the first key seals, every key opens. */
+/**
+ * Seals texts for the place they are stored in: the first key seals, every key opens. Where the ring stands in a file it
+ * is read again before anything is sealed and when a key is unknown, so that a rotation beside a running process counts
+ * at once.
+ */
 export class Seal {
-  readonly keyIds: readonly string[];
-  readonly #keys: ReadonlyMap<string, KeyObject>;
-  readonly #first: SealKey;
+  readonly #reread: (() => readonly SealKey[]) | undefined;
+  #keys: ReadonlyMap<string, KeyObject> = new Map();
+  #first: SealKey;
 
-  constructor(keys: readonly SealKey[]) {
-    const [first] = keys;
-    if (!first) throw new RangeError('a key ring has at least one key');
-    this.#first = first;
-    this.#keys = new Map(keys.map(({ id, key }) => [id, key]));
-    this.keyIds = [...this.#keys.keys()];
+  constructor(keys: readonly SealKey[], reread?: () => readonly SealKey[]) {
+    this.#reread = reread;
+    this.#first = this.#take(keys);
+  }
+
+  get keyIds(): readonly string[] {
+    return [...this.#keys.keys()];
   }
 
   /** The id of the key that seals. */
@@ -51,7 +56,12 @@ export class Seal {
     return this.#first.id;
   }
 
+  /**
+   * Call it inside the transaction that stores the value: a key is taken from the ring under the same lock, and only
+   * when nothing is sealed with it.
+   */
   seal(text: string, place: SealedPlace): string {
+    this.refresh();
     const { id, key } = this.#first;
     const nonce = randomBytes(NONCE);
     const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG }).setAAD(boundTo(place, id));
@@ -65,6 +75,7 @@ export class Seal {
     // Base64url has several spellings of the same bytes; only ours was sealed.
     if (bytes.length < NONCE + TAG || bytes.toString('base64url') !== body)
       throw new SealError('MALFORMED', place, 'is not a sealed value');
+    if (!this.#keys.has(id)) this.refresh();
     const key = this.#keys.get(id);
     if (!key) throw new SealError('UNKNOWN_KEY', place, `is sealed with key ${id}, which is not in the key ring`);
     const decipher = createDecipheriv(CIPHER, key, bytes.subarray(0, NONCE), { authTagLength: TAG })
@@ -75,6 +86,19 @@ export class Seal {
     } catch {
       throw new SealError('TAMPERED', place, 'was changed, or sealed for another row');
     }
+  }
+
+  /** Reads the ring again, where it stands in a file. */
+  refresh(): void {
+    if (this.#reread) this.#first = this.#take(this.#reread());
+  }
+
+  #take(keys: readonly SealKey[]): SealKey {
+    const [first] = keys;
+    if (!first) throw new RangeError('a key ring has at least one key');
+    // A key that was taken out since still opens what was read before.
+    this.#keys = new Map([...this.#keys, ...keys.map(({ id, key }) => [id, key] as const)]);
+    return first;
   }
 }
 

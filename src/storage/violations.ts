@@ -1,17 +1,22 @@
 import { type Error as Cause, isDriverAdapterError } from '@prisma/driver-adapter-utils';
 
+/** A rule that the database holds. */
+export type Rule = 'name' | 'default' | 'uid' | 'username';
+
 // SQLite names the column, PostgreSQL the index.
-const RULES = new Map<string | undefined, 'name' | 'default' | 'uid'>([
+const RULES = new Map<string | undefined, Rule>([
   ['name', 'name'],
   ['Cluster_name_key', 'name'],
   ['isDefault', 'default'],
   ['Cluster_one_default', 'default'],
+  ['username', 'username'],
+  ['User_username_key', 'username'],
   ['uid', 'uid'],
   ['Cluster_uid_key', 'uid'],
 ]);
 
 /** Which rule of the registry a change would have broken, when it is one that the database holds. */
-export function uniqueViolation(error: unknown): 'name' | 'default' | 'uid' | undefined {
+export function uniqueViolation(error: unknown): Rule | undefined {
   const cause = causeOf(error);
   if (cause?.kind !== 'UniqueConstraintViolation' || !cause.constraint) return undefined;
   if ('fields' in cause.constraint) return RULES.get(cause.constraint.fields[0]);

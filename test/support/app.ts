@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { type App, type Domain, openDomain, serve } from '../../src/app.ts';
 import { type Config, readConfig } from '../../src/config.ts';
-import { systemCaller } from '../../src/domain/access/viewer.ts';
-import type { Logger } from '../../src/log.ts';
+import { systemCaller } from '../../src/domain/access/system.ts';
+import { describeError, type Logger } from '../../src/log.ts';
 
 export interface TestApp {
   readonly url: string;
@@ -48,7 +48,10 @@ export async function startApp(
   const dataDir = environment.DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'kitestring-')));
   const config = readConfig({ PORT: '0', DATA_DIR: dataDir, ...environment });
   const lines: string[] = [];
-  const log = pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }) as unknown as Logger;
+  const log = pino(
+    { level: 'debug', serializers: { err: describeError } },
+    { write: (line: string) => lines.push(line) },
+  ) as unknown as Logger;
   const domain = await openDomain(config, log);
   const caller = systemCaller('command line');
   if (config.adminApiKey) await domain.apiKeys.declare(caller, config.adminApiKey);

@@ -13,6 +13,8 @@ export interface Start {
   readonly environment?: Record<string, string>;
   /** JavaScript that runs before the product does. */
   readonly before?: string;
+  /** All that stands on its stdin. */
+  readonly input?: string;
 }
 
 /** How a process ended, and what it wrote. */
@@ -78,12 +80,13 @@ export async function firstKey(dataDir: string): Promise<string> {
   return (await readFile(join(dataDir, 'admin-api-key'), 'utf8')).trim();
 }
 
-function launch(program: string, words: readonly string[], { dataDir, environment = {}, before }: Start) {
+function launch(program: string, words: readonly string[], { dataDir, environment = {}, before, input }: Start) {
   const imports = before === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(before)}`];
   const child = spawn(process.execPath, [...imports, program, ...words], {
     env: { PATH: process.env.PATH ?? '', PORT: '0', METRICS_PORT: '0', DATA_DIR: dataDir, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
+  child.stdin.on('error', () => {}).end(input);
   onTestFinished(() => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
   });

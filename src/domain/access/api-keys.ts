@@ -1,21 +1,58 @@
 import type { Database, Transaction } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { record } from '../audit.ts';
-import { DomainError, invalidInput } from '../errors.ts';
+import { refuse } from '../clusters/cluster.ts';
+import { isStorable } from '../clusters/cluster-list.ts';
+import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey, secretMatches } from './api-key.ts';
-import { ROLES } from './permissions.ts';
-import type { Caller, Viewer } from './viewer.ts';
+import { ACTIONS, type Action, authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
+import type { Roles } from './roles.ts';
+import type { Caller, Grant, Viewer } from './viewer.ts';
 
 interface KnownKey {
-  readonly viewer: Viewer;
+  readonly id: number;
+  readonly name: string;
+  /** The roles it holds; of a person's key, those alone that its owner holds too. */
+  readonly roles: readonly string[];
+  readonly scopes: ReadonlySet<Action> | undefined;
+  readonly ownerId: number | null;
   readonly hash: string;
   readonly weak: boolean;
   readonly disabled: boolean;
   readonly expiresAt: Date | null;
 }
 
+export interface CreateApiKey {
+  readonly name: string;
+  readonly roles: readonly string[];
+  /** The actions it is narrowed to; absent: all that its roles hold. */
+  readonly scopes?: readonly string[] | null | undefined;
+  readonly expiresAt?: Date | null | undefined;
+  /** Whether it is the caller's own, and ends with them. */
+  readonly personal?: boolean;
+}
+
+/** A key that was made: its text is known this once. */
+export interface CreatedApiKey {
+  readonly id: number;
+  readonly text: string;
+  readonly apiKey: ApiKey;
+}
+
+/** An API key without its hash. */
+export type ApiKey = ReturnType<typeof shownKey>;
+
+/** The counters when the request arrived, and whether it can have come from this machine alone. */
+export interface KeyRequest {
+  readonly access: number;
+  readonly registry: number;
+  readonly local: boolean;
+}
+
 type MaybePromise<T> = T | Promise<T>;
 
 const MAX_CHECKED = 1_000;
+const MAX_OWNED = 100;
 // Keys that are made later go on from the highest id there is.
 const MAX_DECLARED = 999_999_999;
 
@@ -28,13 +65,17 @@ const NOBODY = hashSecret(makeSecret());
  */
 export class ApiKeys {
   readonly #database: Database;
+  readonly #roles: Roles;
   readonly #now: () => Date;
+  /** When keys were used last, since that was stored last. */
+  readonly #used = new Map<number, Date>();
   #known: { access: number; keys: Promise<ReadonlyMap<number, KnownKey>> } | undefined;
   /** Keys that were checked under this value of the counter, by their text: hashing costs more than a kept answer. */
   #checked: { access: number; keys: Map<string, KnownKey> } = { access: -1, keys: new Map() };
 
-  constructor({ database, now }: { database: Database; now: () => Date }) {
+  constructor({ database, roles, now }: { database: Database; roles: Roles; now: () => Date }) {
     this.#database = database;
+    this.#roles = roles;
     this.#now = now;
   }
 
@@ -42,53 +83,100 @@ export class ApiKeys {
    * The viewer whose key this is; undefined when it is unknown, revoked, expired, disabled or malformed, or when it is
    * weak and the request could have come from another machine.
    */
-  authenticate(text: string, request: { access: number; local: boolean }): MaybePromise<Viewer | undefined> {
+  authenticate(text: string, request: KeyRequest): MaybePromise<Viewer | undefined> {
     const { access, keys } = this.#checked;
     const known = access === request.access ? keys.get(text) : undefined;
-    return known ? this.#viewer(known, request.local) : this.#check(text, request);
+    return known ? this.#viewer(known, request) : this.#check(text, request);
   }
 
-  async #check(text: string, { access, local }: { access: number; local: boolean }): Promise<Viewer | undefined> {
+  async #check(text: string, request: KeyRequest): Promise<Viewer | undefined> {
+    const { access } = request;
     const key = parseApiKey(text);
     const known = key && (await this.#keys(access)).get(key.id);
     const matches = secretMatches(key?.secret ?? '', known?.hash ?? NOBODY);
     if (!key || !known || !matches) return undefined;
     if (this.#checked.access < access) this.#checked = { access, keys: new Map() };
     if (this.#checked.access === access && this.#checked.keys.size < MAX_CHECKED) this.#checked.keys.set(text, known);
-    return this.#viewer(known, local);
+    return this.#viewer(known, request);
   }
 
-  #viewer({ viewer, disabled, expiresAt, weak }: KnownKey, local: boolean): Viewer | undefined {
-    if (disabled || (weak && !local)) return undefined;
-    return expiresAt && expiresAt <= this.#now() ? undefined : viewer;
+  #viewer(key: KnownKey, counters: KeyRequest): MaybePromise<Viewer | undefined> {
+    const { disabled, expiresAt, weak } = key;
+    if (disabled || (weak && !counters.local) || (expiresAt && expiresAt <= this.#now())) return undefined;
+    this.#used.set(key.id, this.#now());
+    const grants = this.#roles.grantsOf(key.roles, counters);
+    return grants instanceof Promise ? grants.then((found) => viewerOf(key, found)) : viewerOf(key, grants);
   }
 
-  /** Makes a key of 256 random bits; its text is shown this once. */
-  async create(
-    caller: Caller,
-    input: { name: string; roles: readonly string[]; expiresAt?: Date | undefined },
-  ): Promise<{ id: number; text: string }> {
-    const unknown = input.roles.filter((role) => !ROLES.includes(role));
-    if (unknown.length > 0)
+  /**
+   * Makes a key of 256 random bits; its text is shown this once. A person's own key holds at most their roles; a
+   * service's key is the admin's to make.
+   */
+  async create(caller: Caller, input: CreateApiKey): Promise<CreatedApiKey> {
+    const ownerId = this.#ownerOf(caller, input);
+    const issues: InputIssue[] = [];
+    const issue = (field: string, message: string) => issues.push({ path: [field], message });
+    const unknown = await this.#roles.unknown(input.roles);
+    if (unknown.length > 0) issue('roles', `no role is named ${unknown.join(', ')}`);
+    if (input.name.trim() === '' || input.name.length > 253) issue('name', 'must be 1 to 253 characters');
+    else if (!isStorable(input.name) || /\p{Cc}/u.test(input.name))
+      issue('name', 'must not hold control characters or lone surrogates');
+    const strange = (input.scopes ?? []).filter((scope) => !ACTIONS.includes(scope as Action));
+    if (strange.length > 0) issue('scopes', `no action is named ${strange.join(', ')}; there is ${ACTIONS.join(', ')}`);
+    if (input.expiresAt && input.expiresAt <= this.#now()) issue('expiresAt', 'must be in the future');
+    refuse(issues);
+    return this.#database.write('access', (tx) => this.#insert(tx, caller, { ...input, ownerId }));
+  }
+
+  /** The keys that the caller may manage, without their hashes, ordered by id. */
+  async list(caller: Caller) {
+    const viewer = signedIn(caller);
+    const all = mayEverywhere(viewer, 'access.manage');
+    const rows = await this.#database.prisma.apiKey.findMany({
+      where: all ? {} : ownedBy(viewer),
+      ...shown,
+      orderBy: { id: 'asc' },
+    });
+    return rows.map((row) => ({ ...shownKey(row), lastUsedAt: latest(row.lastUsedAt, this.#used.get(row.id)) }));
+  }
+
+  /** Stores when keys were used last; called now and then, never by the request that uses one. */
+  async storeUse(): Promise<void> {
+    const used = [...this.#used];
+    if (used.length === 0) return;
+    await this.#database.prisma.$transaction(async (tx) => {
+      for (const [id, lastUsedAt] of used) await tx.apiKey.updateMany({ where: { id }, data: { lastUsedAt } });
+    });
+    for (const [id, at] of used) if (this.#used.get(id) === at) this.#used.delete(id);
+  }
+
+  /** Whose the key will be: the caller's own, or with `access.manage` nobody's. */
+  #ownerOf(caller: Caller, { personal, roles }: CreateApiKey): number | null {
+    const viewer = signedIn(caller);
+    if (!personal) {
+      authorizeEverywhere(caller, 'access.manage');
+      return null;
+    }
+    if (viewer.kind !== 'USER' || viewer.userId === undefined)
       throw invalidInput([
-        { path: ['roles'], message: `no role is named ${unknown.join(', ')}; there is ${ROLES.join(', ')}` },
+        { path: ['personal'], message: 'only a person has keys of their own: sign in with a password' },
       ]);
-    if (input.name.trim() === '' || input.name.length > 253)
-      throw invalidInput([{ path: ['name'], message: 'must be 1 to 253 characters' }]);
-    return this.#database.write('access', (tx) => this.#insert(tx, caller, input));
-  }
-
-  /** All keys, without their hashes, ordered by id. */
-  async list() {
-    return this.#database.prisma.apiKey.findMany({ omit: { hash: true }, orderBy: { id: 'asc' } });
+    const more = roles.filter((role) => !viewer.roles.includes(role));
+    if (more.length > 0)
+      throw invalidInput([{ path: ['roles'], message: `you do not hold ${more.join(', ')} yourself` }]);
+    return viewer.userId;
   }
 
   /** Forgets a key; it is refused from the next request on. */
   async revoke(caller: Caller, id: number): Promise<void> {
+    const viewer = signedIn(caller);
+    const own = mayEverywhere(viewer, 'access.manage') ? {} : ownedBy(viewer);
     await this.#database.write('access', async (tx) => {
-      const { count } = await tx.apiKey.deleteMany({ where: { id } });
-      if (count === 0) throw new DomainError('NOT_FOUND', 'API key not found');
-      await record(tx, caller, { action: 'api-key.revoke', at: this.#now(), changes: { apiKey: { from: id } } });
+      const key = await tx.apiKey.findFirst({ where: { id, ...own }, select: { name: true, roles: true } });
+      if (!key) throw new DomainError('NOT_FOUND', 'API key not found');
+      await tx.apiKey.delete({ where: { id } });
+      const changes = { apiKey: { from: id }, name: { from: key.name }, roles: { from: key.roles } };
+      await record(tx, caller, { action: 'api-key.revoke', at: this.#now(), changes });
     });
   }
 
@@ -136,26 +224,32 @@ export class ApiKeys {
     return { weak: declared?.weak ?? false };
   }
 
-  async #insert(
-    tx: Transaction,
-    caller: Caller,
-    input: { name: string; roles: readonly string[]; expiresAt?: Date | undefined },
-  ) {
+  async #insert(tx: Transaction, caller: Caller, input: Omit<CreateApiKey, 'personal'> & { ownerId?: number | null }) {
     const secret = makeSecret();
     const at = this.#now();
-    const { id } = await tx.apiKey.create({
+    const owned = input.ownerId ? await tx.apiKey.count({ where: { ownerId: input.ownerId } }) : 0;
+    if (owned >= MAX_OWNED)
+      throw invalidInput([{ path: ['personal'], message: `you have ${MAX_OWNED} keys already: revoke some first` }]);
+    const row = await tx.apiKey.create({
       data: {
         ...{ name: input.name, hash: hashSecret(secret), roles: [...input.roles], source: 'GENERATED' },
-        ...{ createdAt: at, expiresAt: input.expiresAt ?? null },
+        ...{ createdAt: at, expiresAt: input.expiresAt ?? null, ownerId: input.ownerId ?? null },
+        ...(input.scopes ? { scopes: [...input.scopes] } : {}),
       },
-      select: { id: true },
+      ...shown,
     });
+    const { id } = row;
     await record(tx, caller, {
       action: 'api-key.create',
       at,
-      changes: { apiKey: { to: id }, name: { to: input.name } },
+      changes: {
+        ...{ apiKey: { to: id }, name: { to: input.name }, roles: { to: input.roles } },
+        ...(input.scopes ? { scopes: { to: input.scopes } } : {}),
+        ...(input.expiresAt ? { expiresAt: { to: input.expiresAt } } : {}),
+        ...(input.ownerId ? { owner: { to: `user:${input.ownerId}` } } : {}),
+      },
     });
-    return { id, text: formatApiKey({ id, secret }) };
+    return { id, text: formatApiKey({ id, secret }), apiKey: shownKey(row) };
   }
 
   #keys(access: number): Promise<ReadonlyMap<number, KnownKey>> {
@@ -171,13 +265,59 @@ export class ApiKeys {
   }
 
   async #load(): Promise<ReadonlyMap<number, KnownKey>> {
-    const rows = await this.#database.prisma.apiKey.findMany();
-    return new Map(rows.map((row) => [row.id, { ...row, viewer: viewerOf(row) }]));
+    const rows = await this.#database.prisma.apiKey.findMany({
+      include: { owner: { select: { disabled: true, roles: { select: { role: true } } } } },
+    });
+    return new Map(
+      rows.map(({ owner, roles, scopes, ...row }) => {
+        const held = owner?.roles.map(({ role }) => role);
+        const named = textsOf(roles);
+        return [
+          row.id,
+          {
+            ...row,
+            roles: held ? named.filter((role) => held.includes(role)) : named,
+            scopes: scopes === null ? undefined : new Set(textsOf(scopes) as Action[]),
+            disabled: row.disabled || (owner?.disabled ?? false),
+          },
+        ];
+      }),
+    );
   }
 }
 
-function viewerOf({ id, name, roles }: { id: number; name: string; roles: unknown }): Viewer {
-  return { kind: 'API_KEY', id: `api-key:${id}`, name, roles: Array.isArray(roles) ? roles.map(String) : [] };
+function latest(left: Date | null, right: Date | undefined): Date | null {
+  return right && (!left || right > left) ? right : left;
+}
+
+const shown = { omit: { hash: true }, include: { owner: { select: { username: true } } } } as const;
+
+function shownKey({ owner, ownerId: _, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof shown>) {
+  return {
+    ...row,
+    roles: textsOf(roles),
+    scopes: scopes === null ? null : (textsOf(scopes) as Action[]),
+    owner: owner?.username ?? null,
+  };
+}
+
+/** The keys of a person who is signed in; a key manages no keys of its owner. */
+function ownedBy({ kind, userId }: Viewer) {
+  return { ownerId: kind === 'USER' && userId !== undefined ? userId : -1 };
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+function viewerOf({ id, name, roles, scopes, ownerId }: KnownKey, grants: readonly Grant[]): Viewer {
+  const narrowed = scopes
+    ? grants.map((grant) => ({ ...grant, actions: new Set([...grant.actions].filter((action) => scopes.has(action))) }))
+    : grants;
+  return {
+    ...{ kind: 'API_KEY', id: `api-key:${id}`, name, roles, grants: narrowed },
+    ...(ownerId === null ? {} : { userId: ownerId }),
+  };
 }
 
 function declaredKey(secret: string) {

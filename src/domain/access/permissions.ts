@@ -1,38 +1,57 @@
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { DomainError } from '../errors.ts';
-import type { Caller, Viewer } from './viewer.ts';
+import type { Caller, Grant, Viewer } from './viewer.ts';
 
 /** What one can do in Kitestring. */
-export type Action =
-  | 'clusters.read'
-  | 'clusters.create'
-  | 'clusters.update'
-  | 'clusters.delete'
-  | 'clusters.import'
-  | 'clusters.live'
-  | 'metrics.read';
+export const ACTIONS = [
+  'clusters.read',
+  'clusters.live',
+  'clusters.create',
+  'clusters.update',
+  'clusters.delete',
+  'clusters.import',
+  'clusters.in-cluster',
+  'access.manage',
+  'audit.read',
+  'metrics.read',
+  'rest.use',
+] as const;
+export type Action = (typeof ACTIONS)[number];
 
-/** Which role may do what: every decision of the product is a look into this table. */
-const PERMISSIONS: Readonly<Record<string, ReadonlySet<Action>>> = {
-  admin: new Set<Action>([
-    'clusters.read',
-    'clusters.create',
-    'clusters.update',
-    'clusters.delete',
-    'clusters.import',
-    'clusters.live',
-    'metrics.read',
-  ]),
+/** Actions that a role of one's own may give, for some clusters or for all; the rest is the admin's. */
+export const GRANTABLE = [
+  'clusters.read',
+  'clusters.live',
+  'clusters.update',
+  'clusters.delete',
+  'audit.read',
+] as const;
+
+/** Which built-in role may do what: every decision of the product is a look into a viewer's grants. */
+const BUILT_IN: Readonly<Record<string, Grant>> = {
+  admin: { actions: new Set<Action>(ACTIONS) },
+  viewer: { actions: new Set<Action>(['clusters.read']) },
 };
 
-export const ROLES = Object.keys(PERMISSIONS);
+export const BUILT_IN_ROLES = Object.keys(BUILT_IN);
 
-/** Whether any of the viewer's roles holds the action. */
+/** What a built-in role gives; undefined for any other. */
+export function builtInGrant(role: string): Grant | undefined {
+  return Object.hasOwn(BUILT_IN, role) ? BUILT_IN[role] : undefined;
+}
+
+/** Whether any of the viewer's grants holds the action, for whatever clusters. */
 export function may(viewer: Viewer, action: Action): boolean {
-  return viewer.roles.some((role) => PERMISSIONS[role]?.has(action));
+  return viewer.grants.some(({ actions }) => actions.has(action));
+}
+
+/** Whether the viewer holds the action for every cluster, also for those that are yet to come. */
+export function mayEverywhere(viewer: Viewer, action: Action): boolean {
+  return viewer.grants.some(({ actions, clusters }) => actions.has(action) && clusters === undefined);
 }
 
 /** What a stranger is told. */
-export const STRANGER = 'Sign in first: send an API key as Authorization';
+export const STRANGER = 'Sign in first, or send an API key as Authorization';
 
 /** Returns the viewer, or refuses a stranger with UNAUTHENTICATED. */
 export function signedIn(caller: Caller): Viewer {
@@ -43,16 +62,36 @@ export function signedIn(caller: Caller): Viewer {
 /** Returns the viewer, or refuses: UNAUTHENTICATED for a stranger, FORBIDDEN without the action. */
 export function authorize(caller: Caller, action: Action): Viewer {
   const viewer = signedIn(caller);
-  if (!may(viewer, action)) throw new DomainError('FORBIDDEN', 'Admin role required');
+  if (!may(viewer, action)) throw forbidden();
   return viewer;
 }
 
-/** The filter that leaves only the clusters the viewer may read. Nothing is left of a registry that is not theirs. */
-export function readableClusters(caller: Caller): { id?: { in: number[] } } {
-  return mayReadClusters(caller) ? {} : { id: { in: [] } };
+/** As `authorize`, for what is not about clusters that are there already. */
+export function authorizeEverywhere(caller: Caller, action: Action): Viewer {
+  const viewer = signedIn(caller);
+  if (!mayEverywhere(viewer, action)) throw forbidden();
+  return viewer;
 }
 
-/** Whether the viewer may read the registry at all; refuses a stranger. */
+/** The refusal of everything that needs more than the viewer's roles give. */
+export function forbidden(): DomainError {
+  return new DomainError('FORBIDDEN', 'Admin role required');
+}
+
+/** The filter that leaves only the clusters for which the viewer holds the action. */
+export function allowedClusters(caller: Caller, action: Action): Prisma.ClusterWhereInput {
+  const viewer = signedIn(caller);
+  if (mayEverywhere(viewer, action)) return {};
+  const scopes = viewer.grants.flatMap(({ actions, clusters }) => (actions.has(action) && clusters ? [clusters] : []));
+  return scopes.length === 0 ? { id: { in: [] } } : { OR: scopes };
+}
+
+/** The filter that leaves only the clusters the viewer may read. What one may not see does not exist. */
+export function readableClusters(caller: Caller): Prisma.ClusterWhereInput {
+  return allowedClusters(caller, 'clusters.read');
+}
+
+/** Whether the viewer may read the whole registry; refuses a stranger. */
 export function mayReadClusters(caller: Caller): boolean {
-  return may(signedIn(caller), 'clusters.read');
+  return mayEverywhere(signedIn(caller), 'clusters.read');
 }

@@ -1,19 +1,29 @@
-/** Who asks: an API key, or Kitestring itself (the command line, the configuration at start). */
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import type { Action } from './permissions.ts';
+
+/** What a role gives: actions, and the clusters they hold for. */
+export interface Grant {
+  readonly actions: ReadonlySet<Action>;
+  /** The clusters as a filter; undefined: every one, also those that are yet to come. */
+  readonly clusters?: Prisma.ClusterWhereInput | undefined;
+}
+
+/** Who asks: a person, an API key, or Kitestring itself (the command line, the configuration at start). */
 export interface Viewer {
-  readonly kind: 'API_KEY' | 'SYSTEM';
+  readonly kind: 'USER' | 'API_KEY' | 'SYSTEM';
   /** Stable across renames; what audit records name. */
   readonly id: string;
   readonly name: string;
   readonly roles: readonly string[];
+  readonly grants: readonly Grant[];
+  /** The person: the viewer itself, or the owner of the key. */
+  readonly userId?: number | undefined;
 }
 
 /** The one who asks, and through which request. A stranger has no viewer. */
 export interface Caller {
   readonly viewer: Viewer | null;
   readonly requestId?: string;
-}
-
-/** Kitestring acting for whoever runs it on this machine: the command line, the configuration, or the prober. */
-export function systemCaller(name: 'command line' | 'configuration' | 'prober'): Caller {
-  return { viewer: { kind: 'SYSTEM', id: `system:${name}`, name, roles: ['admin'] } };
+  /** The address that the request came from, as the proxies that are trusted tell it. */
+  readonly address?: string | undefined;
 }

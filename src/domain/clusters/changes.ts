@@ -1,10 +1,11 @@
 import type { Counters, Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { News } from '../../storage/news.ts';
-import { mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
+import { may, mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { DomainError, invalidInput } from '../errors.ts';
 import { type ClusterFilter, type ClusterQuery, whereFilter } from './cluster-list.ts';
+import { compareVisible, isVisibleCursor, readVisible, type Visible, writeVisibleCursor } from './visible.ts';
 
 /** A change of a cluster, as its reader may see it. */
 export type ClusterChange<Row> =
@@ -14,6 +15,11 @@ export type ClusterChange<Row> =
 
 /** Where a reader stands: the counters of the last change it has been told of. */
 export type ChangesCursor = Pick<Counters, 'registry' | 'status'>;
+
+/** How far a stream is: by the counters for one who sees the whole registry, else by what was visible last. */
+type Place =
+  | { readonly cursor: ChangesCursor; readonly visible?: undefined }
+  | { readonly cursor?: undefined; readonly visible: Visible };
 
 const MAX_STREAMS = 50;
 /** More changed clusters than this at once are not told one by one: the reader lists again. */
@@ -57,12 +63,12 @@ export class ClusterChanges {
     first: Caller,
     { filter, after }: { filter?: ClusterFilter | null | undefined; after?: string | null | undefined },
     query: ClusterQuery,
-    { signal, caller }: { signal: AbortSignal; caller: (access: number) => Promise<Caller> },
+    { signal, caller }: { signal: AbortSignal; caller: (now: Counters) => Promise<Caller> },
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
     const viewer = signedIn(first);
     const where = whereFilter(filter ?? {});
-    const given = after == null ? undefined : readChangesCursor(after);
-    if (after != null && !given) throw invalidInput([{ path: ['after'], message: 'is no cursor of changes' }]);
+    if (after != null && !readChangesCursor(after) && !isVisibleCursor(after))
+      throw invalidInput([{ path: ['after'], message: 'is no cursor of changes' }]);
     const open = this.#streams.get(viewer.id) ?? 0;
     if (open >= MAX_STREAMS)
       throw new DomainError(
@@ -72,23 +78,30 @@ export class ClusterChanges {
     this.#streams.set(viewer.id, open + 1);
     try {
       let counters = this.#database.counters();
-      let cursor: ChangesCursor = given ?? counters;
       let current = first;
-      // Asked each time: a key that expires moves no counter.
+      let place: Place | string | undefined = after ?? undefined;
+      // Asked each time: a key that expires moves no counter, and whom a scope lets in changes with names and labels too.
       const isStillThere = async () => {
-        current = await caller(this.#database.counters().access);
+        current = await caller(this.#database.counters());
         return current.viewer !== null;
       };
       while (!signal.aborted) {
+        const { access, registry } = this.#database.counters();
         if (!(await isStillThere())) return;
-        if (counters.registry !== cursor.registry || counters.status !== cursor.status) {
-          for await (const change of this.#between(() => current, cursor, counters, where, query)) {
-            // The reader may have taken its time since the change before.
-            if (!(await isStillThere())) return;
-            yield change;
-          }
-          cursor = counters;
+        const seesAll = mayReadClusters(current);
+        const changes = this.#onward(() => current, place, counters, where, query);
+        let step = await changes.next();
+        for (; !step.done; step = await changes.next()) {
+          // The reader may have taken its time since the change before.
+          if (!(await isStillThere())) return;
+          if (mayReadClusters(current) !== seesAll) break;
+          const now = this.#database.counters();
+          const mayHaveGone = !seesAll && (now.access !== access || now.registry !== registry);
+          if (!mayHaveGone || (await this.#mayHear(current, step.value))) yield step.value;
         }
+        // Broken off: what is seen is begun anew.
+        if (!step.done) continue;
+        place = step.value;
         const next = await this.#news.after(counters, signal);
         if (!next) return;
         counters = next;
@@ -100,6 +113,66 @@ export class ClusterChanges {
     }
   }
 
+  /** Tells what changed since a place, or since the cursor to begin at, and gives the place after it. */
+  async *#onward(
+    caller: () => Caller,
+    from: Place | string | undefined,
+    counters: Counters,
+    where: Prisma.ClusterWhereInput,
+    query: ClusterQuery,
+  ): AsyncGenerator<ClusterChange<{ id: number }>, Place> {
+    const isKnown = typeof from === 'object' && mayReadClusters(caller()) === (from.visible === undefined);
+    const place = isKnown ? from : yield* this.#begin(caller, from, counters, where, query);
+    if (place.visible) {
+      const visible = await readVisible(this.#database, caller());
+      yield* this.#betweenVisible(caller, place.visible, visible, where, query);
+      return { visible };
+    }
+    if (counters.registry !== place.cursor.registry || counters.status !== place.cursor.status)
+      yield* this.#between(caller, place.cursor, counters, where, query);
+    return { cursor: counters };
+  }
+
+  /** Finds the place to begin at; a cursor from before a viewer saw more or less is none that one can go on from. */
+  async *#begin(
+    caller: () => Caller,
+    from: Place | string | undefined,
+    counters: Counters,
+    where: Prisma.ClusterWhereInput,
+    query: ClusterQuery,
+  ): AsyncGenerator<ClusterChange<{ id: number }>, Place> {
+    const after = typeof from === 'object' ? cursorOf(from) : from;
+    if (mayReadClusters(caller())) {
+      const given = after === undefined ? counters : readChangesCursor(after);
+      if (!given) yield { kind: 'RESET', cursor: writeChangesCursor(counters) };
+      return { cursor: given ?? counters };
+    }
+    const visible = await readVisible(this.#database, caller());
+    const same = after === undefined ? 'SAME' : compareVisible(after, visible);
+    if (same === 'CHANGED') yield* this.#betweenVisible(caller, new Map(), visible, where, query);
+    // Who may read nothing is told nothing of a cursor they bring; who could until now has something to forget.
+    else if (same !== 'SAME' && (typeof from === 'object' || may(signedIn(caller()), 'clusters.read')))
+      yield { kind: 'RESET', cursor: writeVisibleCursor(visible) };
+    return { visible };
+  }
+
+  /** What changed for one who does not see the whole registry: which clusters came into sight, went out of it, or changed. */
+  async *#betweenVisible(
+    caller: () => Caller,
+    from: Visible,
+    to: Visible,
+    where: Prisma.ClusterWhereInput,
+    query: ClusterQuery,
+  ): AsyncGenerator<ClusterChange<{ id: number }>> {
+    const gone = [...from].filter(([id]) => !to.has(id));
+    const changed = [...to].filter(([id, { changes }]) => from.get(id)?.changes !== changes);
+    if (gone.length + changed.length === 0) return;
+    const [before, after] = [writeVisibleCursor(from), writeVisibleCursor(to)];
+    if (gone.length + changed.length > MAX_CHANGES) return void (yield { kind: 'RESET', cursor: after });
+    const all = [...gone, ...changed].map(([id, { uid }]) => ({ id, uid }));
+    yield* this.#told(caller, all, { before, after }, where, query);
+  }
+
   async *#between(
     caller: () => Caller,
     from: ChangesCursor,
@@ -107,19 +180,26 @@ export class ClusterChanges {
     where: Prisma.ClusterWhereInput,
     query: ClusterQuery,
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
-    const { prisma } = this.#database;
-    if (!mayReadClusters(caller())) return;
     // Whoever breaks off in the middle begins at the start of the batch again: at least once each.
     const [before, after] = [writeChangesCursor(from), writeChangesCursor(to)];
     const isTooOld = from.registry < to.registry - REMEMBERED_CHANGES;
     const changed =
-      isTooOld || from.registry > to.registry || from.status > to.status
-        ? undefined
-        : await this.#changed(caller(), from);
+      isTooOld || from.registry > to.registry || from.status > to.status ? undefined : await this.#changed(from);
     if (!changed) return void (yield { kind: 'RESET', cursor: after });
+    yield* this.#told(caller, changed, { before, after }, where, query);
+  }
+
+  /** Reads the changed clusters that the reader wants to hear of part by part, as they are told. */
+  async *#told(
+    caller: () => Caller,
+    changed: readonly { readonly id: number; readonly uid: string }[],
+    { before, after }: { before: string; after: string },
+    where: Prisma.ClusterWhereInput,
+    query: ClusterQuery,
+  ): AsyncGenerator<ClusterChange<{ id: number }>> {
     for (let begin = 0; begin < changed.length; begin += ROWS_AT_ONCE) {
       const part = changed.slice(begin, begin + ROWS_AT_ONCE);
-      const matching = await prisma.cluster.findMany({
+      const matching = await this.#database.prisma.cluster.findMany({
         select: { ...query.select, id: true },
         where: { AND: [where, readableClusters(caller())], id: { in: part.map(({ id }) => id) } },
       });
@@ -133,12 +213,19 @@ export class ClusterChanges {
     }
   }
 
+  /** Whether a change may be told still; a cluster that has gone out of sight since it was read is told of as removed next. */
+  async #mayHear(caller: Caller, change: ClusterChange<{ id: number }>): Promise<boolean> {
+    if (change.kind !== 'UPSERTED') return true;
+    const where = { AND: [{ id: change.cluster.id }, readableClusters(caller)] };
+    return (await this.#database.prisma.cluster.count({ where })) > 0;
+  }
+
   /** Which clusters changed after a cursor, in the order of their changes; undefined when they are too many. */
-  async #changed(caller: Caller, from: ChangesCursor): Promise<readonly Changed[] | undefined> {
+  async #changed(from: ChangesCursor): Promise<readonly Changed[] | undefined> {
     const { prisma } = this.#database;
     const registryChange = { gt: from.registry };
     const standing = await prisma.cluster.findMany({
-      where: { AND: readableClusters(caller), OR: [{ registryChange }, { statusChange: { gt: from.status } }] },
+      where: { OR: [{ registryChange }, { statusChange: { gt: from.status } }] },
       select: { id: true, uid: true, registryChange: true, statusChange: true },
       take: MAX_CHANGES + 1,
     });
@@ -163,4 +250,8 @@ interface Changed {
   readonly uid: string;
   readonly registryChange: number;
   readonly statusChange: number;
+}
+
+function cursorOf({ cursor, visible }: Place): string {
+  return visible ? writeVisibleCursor(visible) : writeChangesCursor(cursor);
 }

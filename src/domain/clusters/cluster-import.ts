@@ -1,6 +1,6 @@
 import { type ContextReading, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
 import type { Transaction } from '../../storage/database.ts';
-import { authorize } from '../access/permissions.ts';
+import { authorizeEverywhere } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
@@ -70,7 +70,8 @@ export class ClusterImport {
   }
 
   async run(caller: Caller, input: ImportClusters, query: ClusterQuery) {
-    authorize(caller, 'clusters.import');
+    authorizeEverywhere(caller, 'clusters.import');
+    if (input.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
     if (!input.inCluster && !input.kubeconfig)
       refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
     if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);

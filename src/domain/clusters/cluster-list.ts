@@ -1,4 +1,4 @@
-import type { Counters, Database } from '../../storage/database.ts';
+import type { Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { mayReadClusters, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
@@ -17,6 +17,7 @@ import {
   writeCursor,
 } from './page.ts';
 import { fold } from './search.ts';
+import { readVisible } from './visible.ts';
 
 /** More uids at once are refused. */
 export const MAX_UIDS = 100;
@@ -88,6 +89,8 @@ export class ClusterList {
     const matching = { AND: [readableClusters(caller), whereFilter(args.filter ?? {})] };
     const page = readPage(args, order, { unlimited });
     const { prisma } = this.#database;
+    // Before the rows: what changes in between is then told once more, never lost.
+    const visible = mayReadClusters(caller) ? undefined : await readVisible(this.#database, caller);
     const found = await prisma.cluster.findMany({
       select: { ...query.select, id: true, name: true, createdAt: true },
       where: { AND: [matching, wherePage(page)] },
@@ -101,8 +104,8 @@ export class ClusterList {
     return {
       edges: rows.map((node) => ({ node, cursor: writeCursor(node, order) })),
       ...more,
-      /** How much goes on in a registry stays hidden from those who may not read it. */
-      known: (counters: Counters) => (mayReadClusters(caller) ? counters : { registry: 0, status: 0 }),
+      /** What one sees who does not see the whole registry; how much goes on in the rest stays hidden. */
+      visible,
       totalCount: () => prisma.cluster.count({ where: matching }),
       stateCounts: async () => {
         const groups = await prisma.cluster.groupBy({
@@ -122,7 +125,7 @@ export class ClusterList {
 }
 
 /** Whether a database can hold the text: what it cannot hold, no row has. */
-function isStorable(text: string): boolean {
+export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
 }
 

@@ -1,6 +1,6 @@
 import { ClusterError } from '../../kubernetes/errors.ts';
 import type { Trial } from '../../kubernetes/trial.ts';
-import { authorize } from '../access/permissions.ts';
+import { allowedClusters, authorize, authorizeEverywhere, forbidden } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { refuse } from './cluster.ts';
@@ -31,7 +31,8 @@ export class ClusterProbes {
       const { uid } = await this.#find(caller, by);
       return tryOut(this.#fleet, () => this.#fleet.wayTo(uid));
     }
-    authorize(caller, 'clusters.create');
+    authorizeEverywhere(caller, 'clusters.create');
+    if (credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
     const issues: InputIssue[] = [];
     const { policy } = this.#registry;
     const path = ['credential', 'kubeconfig'];
@@ -60,9 +61,11 @@ export class ClusterProbes {
   }
 
   async #find(caller: Caller, by: ClusterBy): Promise<{ uid: string }> {
-    const where = whereReadable(caller, by);
-    const cluster = await this.#registry.database.prisma.cluster.findFirst({ where, select: { uid: true } });
+    const { prisma } = this.#registry.database;
+    const cluster = await prisma.cluster.findFirst({ where: whereReadable(caller, by), select: { uid: true } });
     if (!cluster) throw notFound();
+    const allowed = { AND: [{ uid: cluster.uid }, allowedClusters(caller, 'clusters.live')] };
+    if ((await prisma.cluster.count({ where: allowed })) === 0) throw forbidden();
     return cluster;
   }
 }

@@ -2,7 +2,7 @@ import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kub
 import type { Trial } from '../../kubernetes/trial.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { authorize } from '../access/permissions.ts';
+import { type Action, allowedClusters, authorize, authorizeEverywhere, forbidden } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { type Changes, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
@@ -81,7 +81,8 @@ export class Clusters {
   }
 
   async create(caller: Caller, input: CreateCluster, queries: ChangeQueries) {
-    authorize(caller, 'clusters.create');
+    authorizeEverywhere(caller, 'clusters.create');
+    if (input.credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
     const issues: InputIssue[] = [];
     const fields = check(this.#fields.create, input, issues);
     const verify = checkVerify(input.verify, issues);
@@ -113,7 +114,13 @@ export class Clusters {
         action: 'cluster.create',
         at,
         cluster: { uid, id, name },
-        changes: { name: { to: name }, ...(given.read ? { credential: 'changed' } : {}) },
+        changes: {
+          name: { to: name },
+          ...givenValues({ description, prometheusURL, isDefault, inCluster: given.inCluster }),
+          ...(enabled ? {} : { enabled: { to: enabled } }),
+          ...(labels.length > 0 ? { labels: { to: labels } } : {}),
+          ...(given.read ? { credential: 'changed' } : {}),
+        },
       });
       const duplicates = await findDuplicates(tx, [{ name, apiServer: facts.apiServer, identity: trial?.identity }]);
       const result = await this.#result(tx, { id, problem: facts.credentialProblem, holder }, queries);
@@ -123,6 +130,10 @@ export class Clusters {
 
   async update(caller: Caller, input: UpdateCluster, queries: ChangeQueries) {
     authorize(caller, 'clusters.update');
+    if (input.credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
+    // Names and labels decide who may what to which cluster; the default is one of all.
+    if (input.isDefault != null || input.name != null || input.labels !== undefined)
+      authorizeEverywhere(caller, 'clusters.update');
     const issues: InputIssue[] = [];
     const fields = check(this.#fields.update, input, issues);
     const verify = checkVerify(input.verify, issues);
@@ -136,7 +147,7 @@ export class Clusters {
 
     return changeRegistry(this.#registry, async (tx, moment) => {
       const { at, registryChange } = moment;
-      const current = await this.#current(tx, caller, input, queries.cluster);
+      const current = await this.#current(tx, caller, 'clusters.update', input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
       const changes: Changes = {};
       const met = trial?.identity;
@@ -190,7 +201,7 @@ export class Clusters {
     checkExpected(input.expectedRevision, issues);
     refuse(issues);
     return changeRegistry(this.#registry, async (tx, { at, registryChange }) => {
-      const current = await this.#current(tx, caller, input, query);
+      const current = await this.#current(tx, caller, 'clusters.delete', input, query);
       if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
       await tx.cluster.delete({ where: { id: current.id }, select: { id: true } });
       await tx.clusterTombstone.create({ data: { clusterId: current.id, uid: current.uid, registryChange } });
@@ -213,7 +224,7 @@ export class Clusters {
     checkExpected(input.expectedRevision, issues);
     refuse(issues);
     return changeRegistry(this.#registry, async (tx, { at, registryChange }) => {
-      const current = await this.#current(tx, caller, input, query);
+      const current = await this.#current(tx, caller, 'clusters.update', input, query);
       const { id, identity, otherIdentity } = current;
       if (otherIdentity) {
         const data = { identity: otherIdentity, otherIdentity: null, updatedAt: at, registryChange };
@@ -254,11 +265,14 @@ export class Clusters {
   async #current(
     tx: Transaction,
     caller: Caller,
+    action: Action,
     { by, expectedRevision }: { by: ClusterBy; expectedRevision?: number | null | undefined },
     query: ClusterQuery,
   ) {
     const current = await tx.cluster.findFirst({ where: whereReadable(caller, by), include: { labels: true } });
     if (!current) throw new DomainError('NOT_FOUND', 'cluster not found');
+    const allowed = { AND: [{ id: current.id }, allowedClusters(caller, action)] };
+    if ((await tx.cluster.count({ where: allowed })) === 0) throw forbidden();
     if (expectedRevision != null && expectedRevision !== current.revision) {
       const message = `the cluster is at revision ${current.revision}, not ${expectedRevision}: read it again, then decide`;
       const seen = await tx.cluster.findUnique({ ...query, where: { id: current.id } });
@@ -300,6 +314,11 @@ export class Clusters {
         : null;
     return { cluster, previousDefault, warnings: problem ? [credentialWarning(problem)] : [] };
   }
+}
+
+/** Of a new cluster, the values that are not what they are without being given. */
+function givenValues(values: Readonly<Record<string, string | boolean>>): Changes {
+  return Object.fromEntries(Object.entries(values).flatMap(([field, to]) => (to ? [[field, { to }]] : [])));
 }
 
 function credentialWarning(problem: string): Warning {

@@ -9,7 +9,7 @@ import { shareOf } from '../../kubernetes/slots.ts';
 import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';
-import { may, signedIn } from '../access/permissions.ts';
+import { allowedClusters, may, mayEverywhere, signedIn } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { Live, type LiveBudget } from './live.ts';
 import { openKubeconfig, type Registry } from './registry.ts';
@@ -90,8 +90,13 @@ export class Fleet {
   }
 
   /** Live reads of a cluster within a document's budget; null for who may not ask clusters. */
-  live(caller: Caller, cluster: Reachable, budget: LiveBudget): Live | null {
-    if (!may(signedIn(caller), 'clusters.live')) return null;
+  async live(caller: Caller, cluster: Reachable, budget: LiveBudget): Promise<Live | null> {
+    const viewer = signedIn(caller);
+    if (!may(viewer, 'clusters.live')) return null;
+    if (!mayEverywhere(viewer, 'clusters.live')) {
+      const where = { AND: [{ uid: cluster.uid }, allowedClusters(caller, 'clusters.live')] };
+      if ((await this.#options.registry.database.prisma.cluster.count({ where })) === 0) return null;
+    }
     const onUnexpected = (error: unknown) => this.#options.log.error({ err: error }, 'a live read failed');
     return new Live({ connect: () => this.#connect(cluster), budget, onUnexpected });
   }

@@ -136,7 +136,11 @@ export function orderPage({ order, backward }: Page): Prisma.ClusterOrderByWithR
 }
 
 /** Cuts the one row too many that tells whether there are more. */
-export function cutPage<Row>(rows: Row[], { size, backward }: Page, { behind }: { behind: boolean }) {
+export function cutPage<Row>(
+  rows: Row[],
+  { size, backward }: Pick<Page, 'size' | 'backward'>,
+  { behind }: { behind: boolean },
+) {
   const more = rows.length > size;
   const kept = more ? rows.slice(0, size) : rows;
   if (backward) kept.reverse();

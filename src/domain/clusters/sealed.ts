@@ -1,11 +1,24 @@
-import type { Database } from '../../storage/database.ts';
-import type { Seal } from '../../storage/seal.ts';
+import type { Database, Transaction } from '../../storage/database.ts';
+import { type Seal, SealError } from '../../storage/seal.ts';
 import { kubeconfigPlace } from './registry.ts';
 
 /** The ids of the keys that stored kubeconfigs are sealed with. */
 export async function sealedKeyIds(database: Database): Promise<string[]> {
   const groups = await database.prisma.clusterCredential.groupBy({ by: ['keyId'], orderBy: { keyId: 'asc' } });
   return groups.map(({ keyId }) => keyId);
+}
+
+/** Which of these keys nothing is sealed with; by the values themselves too, and not only by what stands beside them. */
+export async function unusedKeyIds(
+  { clusterCredential }: Pick<Transaction, 'clusterCredential'>,
+  ids: readonly string[],
+): Promise<string[]> {
+  const unused: string[] = [];
+  for (const id of ids) {
+    const where = { OR: [{ keyId: id }, { sealed: { startsWith: `k1.${id}.` } }] };
+    if ((await clusterCredential.count({ where })) === 0) unused.push(id);
+  }
+  return unused;
 }
 
 /** Tries every sealed kubeconfig and tells which do not open, and why; never what they hold. */
@@ -26,4 +39,48 @@ export async function verifySealed(
     }
   }
   return { opened: rows.length - faults.length, faults };
+}
+
+/** So many are sealed anew at a time: other writers wait for no more. */
+const BATCH = 100;
+
+/**
+ * Seals every kubeconfig with the first key, beside whoever else reads and writes, and tells how far it is. What is sealed
+ * stays the same, so neither revision nor credentialsVersion moves and no connection is opened anew. One that does not
+ * open is passed over and named.
+ */
+export async function sealAnew(
+  database: Database,
+  seal: Seal,
+  onBatch: (done: number) => void,
+): Promise<{ done: number; faults: { name: string; problem: string }[] }> {
+  const faults: { name: string; problem: string }[] = [];
+  let done = 0;
+  for (let after = 0; ; ) {
+    const rows = await database.prisma.clusterCredential.findMany({
+      where: { keyId: { not: seal.keyId }, clusterId: { gt: after } },
+      select: { clusterId: true, sealed: true, cluster: { select: { uid: true, name: true } } },
+      orderBy: { clusterId: 'asc' },
+      take: BATCH,
+    });
+    const last = rows.at(-1);
+    if (!last) return { done, faults };
+    after = last.clusterId;
+    done += await database.write([], async (tx) => {
+      let changed = 0;
+      for (const { clusterId, sealed, cluster } of rows) {
+        try {
+          const place = kubeconfigPlace(cluster.uid);
+          const data = { sealed: seal.seal(seal.open(sealed, place), place), keyId: seal.keyId };
+          // One that was replaced since it was read is sealed with the first key already.
+          changed += (await tx.clusterCredential.updateMany({ where: { clusterId, sealed }, data })).count;
+        } catch (error) {
+          if (!(error instanceof SealError)) throw error;
+          faults.push({ name: cluster.name, problem: error.message });
+        }
+      }
+      return changed;
+    });
+    onBatch(done);
+  }
 }

@@ -1,5 +1,5 @@
 import type { Database, Transaction } from '../../storage/database.ts';
-import { systemCaller } from '../access/viewer.ts';
+import { systemCaller } from '../access/system.ts';
 import { record } from '../audit.ts';
 import type { ClusterState } from './cluster.ts';
 

@@ -4,8 +4,8 @@ import { writeChangesCursor } from '../../domain/clusters/changes.ts';
 import type { ClusterState } from '../../domain/clusters/cluster.ts';
 import { type ClusterBy, type ClusterQuery, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/clusters/page.ts';
+import { type Visible, writeVisibleCursor } from '../../domain/clusters/visible.ts';
 import { invalidInput } from '../../domain/errors.ts';
-import type { Counters } from '../../storage/database.ts';
 import { builder } from '../builder.ts';
 import type { Context } from '../context.ts';
 import { decodeGlobalId } from '../global-id.ts';
@@ -172,7 +172,8 @@ builder.queryFields((t) => ({
         changesCursor: t.string({
           description: 'Where changes after this page begin: `after` of the subscription `clusterChanged`.',
           resolve: (page, _args, { counters }) => {
-            return writeChangesCursor((page as unknown as Counts).known(counters));
+            const { visible } = page as unknown as Counts;
+            return visible ? writeVisibleCursor(visible) : writeChangesCursor(counters);
           },
         }),
       }),
@@ -182,7 +183,7 @@ builder.queryFields((t) => ({
 }));
 
 interface Counts {
-  known(counters: Counters): Pick<Counters, 'registry' | 'status'>;
+  readonly visible: Visible | undefined;
   totalCount(): Promise<number>;
   stateCounts(): Promise<{ state: ClusterState; count: number }[]>;
 }

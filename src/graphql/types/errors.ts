@@ -11,12 +11,16 @@ const ErrorCodeEnum = builder.enumType('ErrorCode', {
     UNAUTHENTICATED: 'No valid credentials were sent.',
     FORBIDDEN: 'The viewer may not do this.',
     NOT_FOUND: 'It is not there, or not the viewer’s to see.',
-    NAME_TAKEN: 'Another cluster has this name.',
+    NAME_TAKEN: 'Another one has this name.',
     DEFAULT_CLUSTER: 'The default cluster cannot be deleted; move the default first.',
     REGISTRY_NOT_EMPTY: 'The first set-up works only while no cluster exists.',
     REVISION_CONFLICT: 'The cluster was changed since the expected revision.',
     CONNECTION_FAILED: 'The cluster was asked and cannot be reached as wanted.',
     DIFFERENT_CLUSTER: 'The credential leads to another cluster than before.',
+    CREDENTIALS_WRONG: 'The name or the password is wrong.',
+    TOO_MANY_ATTEMPTS: 'Too many sign-ins failed: wait.',
+    ALREADY_SET_UP: 'The first set-up is over: a user exists.',
+    LAST_ADMIN: 'Nobody would be left who may mend it.',
     TOO_MANY_STREAMS: 'The caller has 50 event streams open already.',
     UNAVAILABLE: 'The database cannot be used right now.',
   }),
@@ -52,8 +56,12 @@ const plainError = (name: string, description: string) =>
   builder.objectRef<ErrorResult>(name).implement({ description, interfaces: [ErrorInterface] });
 
 export const ForbiddenError = plainError('ForbiddenError', 'The viewer may not do this.');
-export const NotFoundError = plainError('NotFoundError', 'The cluster is not there, or not the viewer’s to see.');
-export const NameTakenError = plainError('NameTakenError', 'Another cluster has this name; nothing was changed.');
+export const NotFoundError = plainError('NotFoundError', 'It is not there, or not the viewer’s to see.');
+export const NameTakenError = plainError('NameTakenError', 'Another one has this name; nothing was changed.');
+export const LastAdminError = plainError(
+  'LastAdminError',
+  'The last enabled admin cannot be disabled, deleted or lose the role.',
+);
 export const DefaultClusterError = plainError(
   'DefaultClusterError',
   'The default cluster cannot be deleted: give the default to another cluster, or to none, first.',

@@ -74,7 +74,65 @@ CREATE TABLE "ApiKey" (
     "source" TEXT NOT NULL,
     "disabled" BOOLEAN NOT NULL DEFAULT false,
     "createdAt" DATETIME NOT NULL,
-    "expiresAt" DATETIME
+    "expiresAt" DATETIME,
+    "ownerId" INTEGER,
+    "scopes" JSONB,
+    "lastUsedAt" DATETIME,
+    CONSTRAINT "ApiKey_ownerId_fkey" FOREIGN KEY ("ownerId") REFERENCES "User" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+);
+
+-- CreateTable
+CREATE TABLE "User" (
+    "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "uid" TEXT NOT NULL,
+    "username" TEXT NOT NULL,
+    "name" TEXT NOT NULL DEFAULT '',
+    "passwordHash" TEXT,
+    "provider" TEXT NOT NULL DEFAULT 'password',
+    "subject" TEXT,
+    "disabled" BOOLEAN NOT NULL DEFAULT false,
+    "createdAt" DATETIME NOT NULL
+);
+
+-- CreateTable
+CREATE TABLE "UserRole" (
+    "userId" INTEGER NOT NULL,
+    "role" TEXT NOT NULL,
+
+    PRIMARY KEY ("userId", "role"),
+    CONSTRAINT "UserRole_userId_fkey" FOREIGN KEY ("userId") REFERENCES "User" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+);
+
+-- CreateTable
+CREATE TABLE "Role" (
+    "name" TEXT NOT NULL PRIMARY KEY,
+    "description" TEXT NOT NULL DEFAULT '',
+    "actions" JSONB NOT NULL,
+    "clusters" JSONB,
+    "createdAt" DATETIME NOT NULL
+);
+
+-- CreateTable
+CREATE TABLE "Session" (
+    "hash" TEXT NOT NULL PRIMARY KEY,
+    "userId" INTEGER NOT NULL,
+    "createdAt" DATETIME NOT NULL,
+    "expiresAt" DATETIME NOT NULL,
+    "endsAt" DATETIME NOT NULL,
+    CONSTRAINT "Session_userId_fkey" FOREIGN KEY ("userId") REFERENCES "User" ("id") ON DELETE CASCADE ON UPDATE CASCADE
+);
+
+-- CreateTable
+CREATE TABLE "SignInFailure" (
+    "key" TEXT NOT NULL PRIMARY KEY,
+    "failures" INTEGER NOT NULL,
+    "lastAt" DATETIME NOT NULL
+);
+
+-- CreateTable
+CREATE TABLE "UsedSignIn" (
+    "hash" TEXT NOT NULL PRIMARY KEY,
+    "expiresAt" DATETIME NOT NULL
 );
 
 -- CreateTable
@@ -82,11 +140,17 @@ CREATE TABLE "AuditRecord" (
     "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     "at" DATETIME NOT NULL,
     "actor" TEXT NOT NULL,
+    "actorId" TEXT NOT NULL DEFAULT 'stranger',
+    "actorName" TEXT NOT NULL DEFAULT '',
+    "userId" INTEGER,
+    "apiKeyId" INTEGER,
     "action" TEXT NOT NULL,
     "clusterUid" TEXT,
     "clusterId" INTEGER,
     "clusterName" TEXT,
     "requestId" TEXT,
+    "address" TEXT,
+    "outcome" TEXT NOT NULL DEFAULT 'DONE',
     "changes" JSONB NOT NULL
 );
 
@@ -133,10 +197,37 @@ CREATE INDEX "ClusterTombstone_registryChange_idx" ON "ClusterTombstone"("regist
 CREATE INDEX "ClusterCredential_keyId_idx" ON "ClusterCredential"("keyId");
 
 -- CreateIndex
+CREATE UNIQUE INDEX "User_uid_key" ON "User"("uid");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "User_username_key" ON "User"("username");
+
+-- CreateIndex
+CREATE UNIQUE INDEX "User_subject_key" ON "User"("subject");
+
+-- CreateIndex
+CREATE INDEX "UserRole_role_idx" ON "UserRole"("role");
+
+-- CreateIndex
+CREATE INDEX "Session_userId_idx" ON "Session"("userId");
+
+-- CreateIndex
+CREATE INDEX "Session_expiresAt_idx" ON "Session"("expiresAt");
+
+-- CreateIndex
+CREATE INDEX "SignInFailure_lastAt_idx" ON "SignInFailure"("lastAt");
+
+-- CreateIndex
+CREATE INDEX "UsedSignIn_expiresAt_idx" ON "UsedSignIn"("expiresAt");
+
+-- CreateIndex
 CREATE INDEX "AuditRecord_at_idx" ON "AuditRecord"("at");
 
 -- CreateIndex
 CREATE INDEX "AuditRecord_clusterUid_at_idx" ON "AuditRecord"("clusterUid", "at");
+
+-- CreateIndex
+CREATE INDEX "AuditRecord_outcome_idx" ON "AuditRecord"("outcome");
 
 -- What is new: every writing transaction raises one of these rows first.
 INSERT INTO "Counter" ("name", "value") VALUES ('registry', 0), ('status', 0), ('access', 0);

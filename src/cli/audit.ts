@@ -1,0 +1,26 @@
+import { once } from 'node:events';
+import { systemCaller } from '../domain/access/system.ts';
+import { AuditLog } from '../domain/audit-log.ts';
+import { type Command, UsageError } from './command.ts';
+import { requireDatabase, withDatabase } from './database.ts';
+
+export const exportAudit: Command = {
+  positionals: [],
+  synopsis: '[--since DATE]',
+  about: 'prints the audit log as JSON lines, the oldest first',
+  options: { since: { type: 'string' } },
+  run: async ({ config, values: { since } }) => {
+    const from = typeof since === 'string' ? new Date(since) : undefined;
+    if (from && Number.isNaN(from.getTime()))
+      throw new UsageError(`--since ${since} is no date: give one such as 2026-11-01.`);
+    requireDatabase(config);
+    await withDatabase(config, async (database) => {
+      const auditLog = new AuditLog({ database, now: () => new Date() });
+      for await (const rows of auditLog.export(systemCaller('command line'), { since: from })) {
+        const lines = rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+        if (!process.stdout.write(lines)) await once(process.stdout, 'drain');
+      }
+    });
+    return 0;
+  },
+};

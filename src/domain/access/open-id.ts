@@ -1,0 +1,129 @@
+import { hash } from 'node:crypto';
+import type { Logger } from '../../log.ts';
+import type { Database } from '../../storage/database.ts';
+import { type Seal, SealError } from '../../storage/seal.ts';
+import type { AuditLog } from '../audit-log.ts';
+import { DomainError } from '../errors.ts';
+import { type Challenge, OpenIdClient, type OpenIdProvider, oauthCode, providerFault } from './open-id-client.ts';
+import { OpenIdPeople } from './open-id-people.ts';
+import { type OpenIdPerson, readPerson } from './open-id-person.ts';
+import type { Roles } from './roles.ts';
+import type { Sessions, SignedIn } from './sessions.ts';
+import type { Caller } from './viewer.ts';
+
+export interface OpenIdOptions {
+  readonly providers: readonly OpenIdProvider[];
+  readonly database: Database;
+  readonly seal: Seal;
+  readonly roles: Roles;
+  readonly sessions: Sessions;
+  readonly audit: AuditLog;
+  readonly log: Logger;
+  readonly now: () => Date;
+}
+
+/** A sign-in that has begun: what the browser keeps until it comes back, sealed, so that any replica can go on. */
+export interface Pending {
+  readonly text: string;
+  readonly expiresAt: Date;
+}
+
+interface Begun extends Challenge {
+  readonly provider: string;
+  readonly expiresAt: number;
+}
+
+/** How long somebody may take at the provider. */
+const PENDING_MS = 10 * 60_000;
+const PLACE = { table: 'UsedSignIn', column: 'pending', uid: 'browser' };
+
+/** Sign-in by OpenID Connect: authorization code flow with PKCE, state and nonce. */
+export class OpenId {
+  readonly names: readonly string[];
+  readonly #providers: ReadonlyMap<string, { provider: OpenIdProvider; client: OpenIdClient }>;
+  readonly #options: OpenIdOptions;
+  readonly #people: OpenIdPeople;
+
+  constructor(options: OpenIdOptions) {
+    const { providers, now } = options;
+    this.#options = options;
+    this.#people = new OpenIdPeople(options);
+    this.#providers = new Map(
+      providers.map((provider) => [provider.name, { provider, client: new OpenIdClient(provider, now) }]),
+    );
+    this.names = [...this.#providers.keys()];
+  }
+
+  /** Begins a sign-in; NOT_FOUND for a provider that is none. Without a name it is the first provider. */
+  async begin(caller: Caller, name: string | null): Promise<{ provider: string; url: string; pending: Pending }> {
+    const provider = name ?? this.names[0] ?? '';
+    const client = this.#providers.get(provider)?.client;
+    if (!client) throw new DomainError('NOT_FOUND', 'no such sign-in provider');
+    const { url, challenge } = await this.#ask(caller, provider, () => client.begin());
+    const expiresAt = new Date(this.#options.now().getTime() + PENDING_MS);
+    const begun: Begun = { ...challenge, provider, expiresAt: expiresAt.getTime() };
+    return { provider, url, pending: { text: this.#options.seal.seal(JSON.stringify(begun), PLACE), expiresAt } };
+  }
+
+  /** Ends a sign-in that came back from the provider, in the browser that began it, within its time, and once. */
+  async finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<SignedIn> {
+    const begun = pending === undefined ? undefined : this.#open(pending);
+    const known = begun && this.#providers.get(begun.provider);
+    const states = query.getAll('state');
+    if (!begun || !known || states.length !== 1 || states[0] !== begun.state || !(await this.#use(begun)))
+      throw new DomainError(
+        'INVALID_INPUT',
+        'this sign-in has expired, was used already, or was begun in another browser: begin again',
+      );
+    const { provider, client } = known;
+    const claims = await this.#ask(caller, provider.name, () => client.finish(query, begun));
+    const userId = await this.#admit(caller, readPerson(claims, provider), provider.name);
+    return this.#options.sessions.begin(caller, userId);
+  }
+
+  /** As the people are admitted; who is not leaves a record. */
+  async #admit(caller: Caller, person: OpenIdPerson, provider: string): Promise<number> {
+    try {
+      return await this.#people.admit(caller, person, provider);
+    } catch (error) {
+      if (error instanceof DomainError) {
+        const changes = { subject: { to: person.subject }, provider: { to: provider } };
+        await this.#options.audit.refused(caller, { action: 'session.begin', outcome: error.code, changes });
+      }
+      throw error;
+    }
+  }
+
+  #open(pending: string): Begun | undefined {
+    const { seal, now } = this.#options;
+    try {
+      const begun: Begun = JSON.parse(seal.open(pending, PLACE));
+      return begun.expiresAt > now().getTime() ? begun : undefined;
+    } catch (error) {
+      if (error instanceof SealError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Whether a sign-in had not come back before. A cookie can be kept, so it does not tell. */
+  #use({ state, expiresAt }: Begun): Promise<boolean> {
+    const used = { hash: hash('sha256', state, 'base64url'), expiresAt: new Date(expiresAt) };
+    return this.#options.database.prisma.$transaction(async (tx) => {
+      // A write comes first: it orders those that come back at once.
+      await tx.usedSignIn.deleteMany({ where: { expiresAt: { lte: this.#options.now() } } });
+      if (await tx.usedSignIn.findUnique({ where: { hash: used.hash } })) return false;
+      await tx.usedSignIn.create({ data: used });
+      return true;
+    });
+  }
+
+  async #ask<T>({ requestId }: Caller, provider: string, question: () => Promise<T>): Promise<T> {
+    try {
+      return await question();
+    } catch (error) {
+      const line = { requestId, provider, err: error, reason: oauthCode(error) };
+      this.#options.log.warn(line, 'a sign-in by OpenID Connect failed');
+      throw providerFault(error);
+    }
+  }
+}

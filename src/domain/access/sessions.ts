@@ -1,0 +1,160 @@
+import { hash, randomBytes } from 'node:crypto';
+import type { Counters, Database } from '../../storage/database.ts';
+import { record } from '../audit.ts';
+import type { AuditLog } from '../audit-log.ts';
+import { isStorable } from '../clusters/cluster-list.ts';
+import { DomainError } from '../errors.ts';
+import { passwordMatches } from './password.ts';
+import type { Roles } from './roles.ts';
+import type { SignInLimits } from './sign-in-limits.ts';
+import type { Caller, Viewer } from './viewer.ts';
+
+/** A session lasts so long without a refresh, and at most so long in all. */
+const SESSION_MS = 24 * 60 * 60 * 1000;
+const SESSION_END_MS = 30 * 24 * 60 * 60 * 1000;
+const MAX_KNOWN = 10_000;
+
+/** What signs a browser in: the token for its cookie, and when that ends. */
+export interface SignedIn {
+  readonly token: string;
+  readonly expiresAt: Date;
+}
+
+interface KnownSession {
+  readonly userId: number;
+  readonly username: string;
+  readonly roles: readonly string[];
+  readonly expiresAt: Date;
+}
+
+/** Sessions of people. Those that are seen are kept by the `access` counter; whatever ends one raises it. */
+export class Sessions {
+  readonly #database: Database;
+  readonly #roles: Roles;
+  readonly #limits: SignInLimits;
+  readonly #audit: AuditLog;
+  readonly #now: () => Date;
+  #known: { access: number; sessions: Map<string, KnownSession> } = { access: -1, sessions: new Map() };
+
+  constructor(options: {
+    database: Database;
+    roles: Roles;
+    limits: SignInLimits;
+    audit: AuditLog;
+    now: () => Date;
+  }) {
+    this.#database = options.database;
+    this.#roles = options.roles;
+    this.#limits = options.limits;
+    this.#audit = options.audit;
+    this.#now = options.now;
+  }
+
+  /** Signs a person in by password. Wrong name and wrong password take as long and answer alike: CREDENTIALS_WRONG. */
+  async signIn(caller: Caller, { username, password }: { username: string; password: string }): Promise<SignedIn> {
+    const attempt = await this.#limits.begin({ username, address: caller.address });
+    const where = { username: isStorable(username) ? username : '' };
+    const user = await this.#database.prisma.user.findUnique({ where });
+    const matches = await passwordMatches(password, user?.passwordHash);
+    if (!user || !matches || user.disabled) {
+      // A name that nobody has may be a password typed in the wrong place.
+      const changes = user ? { user: { to: username } } : {};
+      await this.#audit.refused(caller, { action: 'session.begin', outcome: 'CREDENTIALS_WRONG', changes });
+      throw credentialsWrong();
+    }
+    await this.#limits.succeed(attempt);
+    return this.begin(caller, user.id, { passwordHash: user.passwordHash });
+  }
+
+  /** Begins a session of a person who has shown who they are. */
+  async begin(
+    caller: Caller,
+    userId: number,
+    { passwordHash }: { passwordHash?: string | null } = {},
+  ): Promise<SignedIn> {
+    const token = randomBytes(32).toString('base64url');
+    const at = this.#now();
+    const expiresAt = new Date(at.getTime() + SESSION_MS);
+    const endsAt = new Date(at.getTime() + SESSION_END_MS);
+    // A session that begins changes nothing that was known: no counter, so that no kept answer is lost.
+    await this.#database.prisma.$transaction(async (tx) => {
+      await tx.session.deleteMany({ where: { userId, expiresAt: { lt: at } } });
+      // The password may have been changed, or the person disabled, while it was compared.
+      const where = { id: userId, disabled: false, ...(passwordHash === undefined ? {} : { passwordHash }) };
+      const user = await tx.user.findFirst({ where, select: { username: true } });
+      if (!user) throw credentialsWrong();
+      await tx.session.create({ data: { hash: hashToken(token), userId, createdAt: at, expiresAt, endsAt } });
+      const viewer: Viewer = { ...viewerOf(userId, user.username), roles: [], grants: [] };
+      await record(tx, { ...caller, viewer }, { action: 'session.begin', at, changes: {} });
+    });
+    return { token, expiresAt };
+  }
+
+  /** The viewer whose session this is; undefined when it has ended, or when its person is disabled or gone. */
+  async authenticate(token: string, counters: Pick<Counters, 'access' | 'registry'>): Promise<Viewer | undefined> {
+    const session = await this.#find(hashToken(token), counters.access);
+    if (!session || session.expiresAt <= this.#now()) return undefined;
+    const { userId, username: name, roles } = session;
+    const grants = await this.#roles.grantsOf(roles, counters);
+    return { ...viewerOf(userId, name), roles, grants };
+  }
+
+  /** Lengthens a session, within its absolute end. */
+  async refresh(token: string): Promise<SignedIn | undefined> {
+    const sessionHash = hashToken(token);
+    const row = await this.#database.prisma.session.findUnique({ where: { hash: sessionHash } });
+    const now = this.#now();
+    if (!row || row.expiresAt <= now) return undefined;
+    const expiresAt = new Date(Math.min(now.getTime() + SESSION_MS, row.endsAt.getTime()));
+    await this.#database.prisma.session.updateMany({ where: { hash: sessionHash }, data: { expiresAt } });
+    this.#known.sessions.delete(sessionHash);
+    return { token, expiresAt };
+  }
+
+  /** Ends a session at once, on every replica. */
+  async signOut(caller: Caller, token: string): Promise<void> {
+    await this.#database.write('access', async (tx) => {
+      const { count } = await tx.session.deleteMany({ where: { hash: hashToken(token) } });
+      if (count > 0) await record(tx, caller, { action: 'session.end', at: this.#now(), changes: {} });
+    });
+  }
+
+  /** Forgets sessions that are over, of people who have not signed in since. */
+  async prune(): Promise<void> {
+    await this.#database.prisma.session.deleteMany({ where: { expiresAt: { lt: this.#now() } } });
+  }
+
+  async #find(sessionHash: string, access: number): Promise<KnownSession | undefined> {
+    if (this.#known.access < access) this.#known = { access, sessions: new Map() };
+    const isCurrent = this.#known.access === access;
+    const known = isCurrent ? this.#known.sessions.get(sessionHash) : undefined;
+    // Another replica may have lengthened it since.
+    if (known && known.expiresAt > this.#now()) return known;
+    const row = await this.#database.prisma.session.findUnique({
+      where: { hash: sessionHash },
+      select: {
+        expiresAt: true,
+        user: { select: { id: true, username: true, disabled: true, roles: { select: { role: true } } } },
+      },
+    });
+    if (!row || row.user.disabled) return undefined;
+    const { id: userId, username, roles } = row.user;
+    const session = { userId, username, roles: roles.map(({ role }) => role), expiresAt: row.expiresAt };
+    if (this.#known.access === access && this.#known.sessions.size < MAX_KNOWN)
+      this.#known.sessions.set(sessionHash, session);
+    return session;
+  }
+}
+
+function viewerOf(userId: number, name: string) {
+  return { kind: 'USER', id: `user:${userId}`, name, userId } as const;
+}
+
+function credentialsWrong(): DomainError {
+  return new DomainError('CREDENTIALS_WRONG', 'invalid credentials');
+}
+
+// Tokens are 256 random bits, so a quick hash is as good as a slow one.
+function hashToken(token: string): string {
+  return hash('sha256', token, 'base64url');
+}

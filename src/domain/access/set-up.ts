@@ -1,0 +1,69 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Database } from '../../storage/database.ts';
+import type { AuditLog } from '../audit-log.ts';
+import { DomainError } from '../errors.ts';
+import { may } from './permissions.ts';
+import type { CreateUser, User, Users } from './users.ts';
+import type { Caller } from './viewer.ts';
+
+/** How far the first set-up is: nobody, a person, and a cluster too. */
+export interface Progress {
+  readonly initialized: boolean;
+  readonly step: 0 | 1 | 2;
+}
+
+/** The first set-up, which nobody can hijack: the first person is an admin, and is made once. */
+export class SetUp {
+  readonly #database: Database;
+  readonly #users: Users;
+  readonly #audit: AuditLog;
+  #code: Buffer | undefined;
+
+  constructor({ database, users, audit }: { database: Database; users: Users; audit: AuditLog }) {
+    this.#database = database;
+    this.#users = users;
+    this.#audit = audit;
+  }
+
+  async progress(): Promise<Progress> {
+    if ((await this.#users.count()) === 0) return { initialized: false, step: 0 };
+    const clusters = await this.#database.prisma.cluster.count();
+    return clusters === 0 ? { initialized: false, step: 1 } : { initialized: true, step: 2 };
+  }
+
+  /** Makes the set-up code of this process: 128 bits, good once; undefined when somebody exists already. */
+  async makeCode(): Promise<string | undefined> {
+    if ((await this.#users.count()) > 0) return undefined;
+    const code = randomBytes(16).toString('hex');
+    this.#code = Buffer.from(code);
+    return code;
+  }
+
+  /**
+   * Makes the first person. Whoever asks must be on this machine beyond doubt (`local`), hold the admin's role by a key,
+   * or know the set-up code; else FORBIDDEN. ALREADY_SET_UP once somebody exists.
+   */
+  async createFirst(
+    caller: Caller,
+    input: Omit<CreateUser, 'roles'> & { code?: string | undefined },
+    { local }: { local: boolean },
+  ): Promise<User> {
+    const { code, ...person } = input;
+    const isAdmin = caller.viewer !== null && may(caller.viewer, 'access.manage');
+    if (!local && !isAdmin && !this.#isCode(code)) {
+      await this.#audit.refused(caller, { action: 'user.create', outcome: 'FORBIDDEN' });
+      throw new DomainError(
+        'FORBIDDEN',
+        'the first user is made with the set-up code, with an admin key, or by: npm run kitestring -- users create --admin',
+      );
+    }
+    const user = await this.#users.createFirst(caller, person);
+    this.#code = undefined;
+    return user;
+  }
+
+  #isCode(code: string | undefined): boolean {
+    const given = Buffer.from(code ?? '');
+    return this.#code !== undefined && given.length === this.#code.length && timingSafeEqual(given, this.#code);
+  }
+}

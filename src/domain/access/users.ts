@@ -1,0 +1,283 @@
+import { z } from 'zod';
+import type { Database, Transaction } from '../../storage/database.ts';
+import { uniqueViolation } from '../../storage/violations.ts';
+import { type Changes, record } from '../audit.ts';
+import { check, refuse } from '../clusters/cluster.ts';
+import { isStorable } from '../clusters/cluster-list.ts';
+import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
+import { hashPassword, passwordMatches } from './password.ts';
+import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
+import type { Roles } from './roles.ts';
+import type { SignInLimits } from './sign-in-limits.ts';
+import type { Caller } from './viewer.ts';
+
+// Long rather than intricate: NIST SP 800-63B asks for eight and more, and against rules of composition.
+const MIN_PASSWORD = 10;
+const MAX_PASSWORD = 256;
+
+export const username = z
+  .string()
+  .regex(
+    /^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,126}$/u,
+    'must be 1 to 127 letters, digits or any of ._@+-, beginning with a letter or digit',
+  );
+const password = z
+  .string()
+  .min(MIN_PASSWORD, `must be at least ${MIN_PASSWORD} characters`)
+  .max(MAX_PASSWORD, `must be at most ${MAX_PASSWORD} characters`);
+const name = z
+  .string()
+  .max(253, 'must be at most 253 characters')
+  .refine((text) => isStorable(text) && !/\p{Cc}/u.test(text), 'must not hold control characters or lone surrogates');
+
+const createSchema = z.object({
+  username,
+  password: password.nullish().transform((text) => text ?? undefined),
+  name: name.nullish().transform((text) => text ?? ''),
+  roles: z.array(z.string()).max(50),
+});
+
+const updateSchema = z.object({
+  name: name.optional(),
+  password: password.optional(),
+  disabled: z.boolean().optional(),
+  roles: z.array(z.string()).max(50).optional(),
+});
+
+export interface CreateUser {
+  readonly username: string;
+  readonly password?: string | null | undefined;
+  readonly name?: string | null | undefined;
+  readonly roles: readonly string[];
+}
+
+export interface ChangePassword {
+  readonly oldPassword: string;
+  readonly newPassword: string;
+}
+
+export interface UpdateUser {
+  readonly username: string;
+  readonly name?: string | null | undefined;
+  readonly password?: string | null | undefined;
+  readonly disabled?: boolean | null | undefined;
+  readonly roles?: readonly string[] | null | undefined;
+}
+
+/** A person, without anything that signs in. */
+export interface User {
+  readonly id: number;
+  readonly uid: string;
+  readonly username: string;
+  readonly name: string;
+  readonly provider: string;
+  readonly disabled: boolean;
+  readonly createdAt: Date;
+  readonly roles: readonly string[];
+}
+
+const shown = {
+  ...{ id: true, uid: true, username: true, name: true, provider: true, disabled: true, createdAt: true },
+  roles: { select: { role: true }, orderBy: { role: 'asc' } },
+} as const;
+
+/** People: made, changed and deleted by admins. The last enabled admin stays one. */
+export class Users {
+  readonly #database: Database;
+  readonly #roles: Roles;
+  readonly #limits: SignInLimits;
+  readonly #now: () => Date;
+
+  constructor(options: { database: Database; roles: Roles; limits: SignInLimits; now: () => Date }) {
+    const { database, roles, limits, now } = options;
+    this.#database = database;
+    this.#roles = roles;
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  /** The people by their names; none for whoever may not manage them. */
+  async list(caller: Caller): Promise<User[]> {
+    if (!mayEverywhere(signedIn(caller), 'access.manage')) return [];
+    const rows = await this.#database.prisma.user.findMany({ select: shown, orderBy: { username: 'asc' } });
+    return rows.map(userOf);
+  }
+
+  /** The caller as Kite's UI shows them; a key is shown by its name. */
+  async profile(caller: Caller) {
+    const viewer = signedIn(caller);
+    const user =
+      viewer.kind === 'USER'
+        ? await this.#database.prisma.user.findUnique({ where: { id: viewer.userId ?? -1 } })
+        : null;
+    return {
+      username: viewer.name,
+      name: user?.name ?? '',
+      provider: user?.provider ?? 'api-key',
+      avatar_url: '',
+      roles: viewer.roles.map((name) => ({ name })),
+    };
+  }
+
+  async count(): Promise<number> {
+    return this.#database.prisma.user.count();
+  }
+
+  async create(caller: Caller, input: CreateUser): Promise<User> {
+    authorizeEverywhere(caller, 'access.manage');
+    return this.#create(caller, input, { onlyFirst: false });
+  }
+
+  /** Makes the first person, an admin; ALREADY_SET_UP as soon as one exists. Of two at once one wins. */
+  async createFirst(caller: Caller, input: Omit<CreateUser, 'roles'>): Promise<User> {
+    // Before a password is hashed, which is what costs; the transaction looks again.
+    if ((await this.count()) > 0) throw alreadySetUp();
+    return this.#create(caller, { ...input, roles: ['admin'] }, { onlyFirst: true });
+  }
+
+  async update(caller: Caller, input: UpdateUser): Promise<User> {
+    authorizeEverywhere(caller, 'access.manage');
+    const { username, ...rest } = input;
+    const issues: InputIssue[] = [];
+    const fields = check(updateSchema, rest, issues);
+    await this.#checkRoles(input.roles ?? [], issues);
+    refuse(issues);
+    const passwordHash = fields?.password === undefined ? undefined : await hashPassword(fields.password);
+    return this.#database.write('access', async (tx) => {
+      const current = await find(tx, username);
+      const changes: Changes = {};
+      if (fields?.name !== undefined && fields.name !== current.name)
+        changes.name = { from: current.name, to: fields.name };
+      if (fields?.disabled !== undefined && fields.disabled !== current.disabled)
+        changes.disabled = { from: current.disabled, to: fields.disabled };
+      const roles = fields?.roles && unique(fields.roles).sort();
+      if (roles && roles.join() !== current.roles.join()) changes.roles = { from: current.roles, to: roles };
+      if (passwordHash) changes.password = 'changed';
+      await tx.user.update({
+        where: { id: current.id },
+        data: {
+          ...(fields?.name === undefined ? {} : { name: fields.name }),
+          ...(fields?.disabled === undefined ? {} : { disabled: fields.disabled }),
+          ...(passwordHash ? { passwordHash } : {}),
+          ...(fields?.roles
+            ? { roles: { deleteMany: {}, create: unique(fields.roles).map((role) => ({ role })) } }
+            : {}),
+        },
+      });
+      // Whoever changed a password or a role, or was disabled, signs in again.
+      if (changes.password || changes.roles || changes.disabled)
+        await tx.session.deleteMany({ where: { userId: current.id } });
+      await keepAnAdmin(tx, current);
+      await record(tx, caller, {
+        action: 'user.update',
+        at: this.#now(),
+        changes: { user: { to: username }, ...changes },
+      });
+      return find(tx, username);
+    });
+  }
+
+  async delete(caller: Caller, username: string): Promise<void> {
+    authorizeEverywhere(caller, 'access.manage');
+    await this.#database.write('access', async (tx) => {
+      const current = await find(tx, username);
+      await tx.user.delete({ where: { id: current.id } });
+      await keepAnAdmin(tx, current);
+      const changes = { user: { from: username }, roles: { from: current.roles } };
+      await record(tx, caller, { action: 'user.delete', at: this.#now(), changes });
+    });
+  }
+
+  /** Changes the caller's own password and ends all their sessions; FORBIDDEN for whoever is not signed in as a person. */
+  async changePassword(caller: Caller, { oldPassword, newPassword }: ChangePassword): Promise<void> {
+    const viewer = signedIn(caller);
+    if (viewer.kind !== 'USER' || viewer.userId === undefined)
+      throw new DomainError('FORBIDDEN', 'only a person who is signed in changes their own password');
+    const id = viewer.userId;
+    const issues: InputIssue[] = [];
+    check(z.object({ newPassword: password }), { newPassword }, issues);
+    refuse(issues);
+    // Guessing the old one is slowed down as signing in is.
+    const attempt = await this.#limits.begin({ username: viewer.name, address: caller.address });
+    const user = await this.#database.prisma.user.findUnique({ where: { id }, select: { passwordHash: true } });
+    if (!(await passwordMatches(oldPassword, user?.passwordHash)))
+      throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
+    await this.#limits.succeed(attempt);
+    const passwordHash = await hashPassword(newPassword);
+    await this.#database.write('access', async (tx) => {
+      const where = { id, passwordHash: user?.passwordHash ?? null };
+      if ((await tx.user.updateMany({ where, data: { passwordHash } })).count === 0)
+        throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
+      await tx.session.deleteMany({ where: { userId: id } });
+      const changes: Changes = { user: { to: viewer.name }, password: 'changed' };
+      await record(tx, caller, { action: 'user.change-password', at: this.#now(), changes });
+    });
+  }
+
+  async #create(caller: Caller, input: CreateUser, { onlyFirst }: { onlyFirst: boolean }): Promise<User> {
+    const issues: InputIssue[] = [];
+    const fields = check(createSchema, input, issues);
+    await this.#checkRoles(input.roles, issues);
+    if (onlyFirst && !input.password) issues.push({ path: ['password'], message: 'is required' });
+    refuse(issues);
+    if (!fields) throw new Error('fields without issues are valid');
+    const { username, name, roles } = fields;
+    const passwordHash = fields.password === undefined ? null : await hashPassword(fields.password);
+    try {
+      return await this.#database.write('access', async (tx) => {
+        if (onlyFirst && (await tx.user.count()) > 0) throw alreadySetUp();
+        const at = this.#now();
+        const row = await tx.user.create({
+          data: {
+            username,
+            name,
+            passwordHash,
+            createdAt: at,
+            roles: { create: unique(roles).map((role) => ({ role })) },
+          },
+          select: shown,
+        });
+        await record(tx, caller, {
+          action: 'user.create',
+          at,
+          changes: { user: { to: username }, roles: { to: roles } },
+        });
+        return userOf(row);
+      });
+    } catch (error) {
+      if (uniqueViolation(error) === 'username') throw new DomainError('NAME_TAKEN', 'user already exists');
+      throw error;
+    }
+  }
+
+  async #checkRoles(roles: readonly string[], issues: InputIssue[]): Promise<void> {
+    const unknown = await this.#roles.unknown(roles);
+    if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${unknown.join(', ')}` });
+  }
+}
+
+async function find(tx: Transaction, username: string): Promise<User> {
+  const row = isStorable(username) ? await tx.user.findUnique({ where: { username }, select: shown }) : null;
+  if (!row) throw new DomainError('NOT_FOUND', 'user not found');
+  return userOf(row);
+}
+
+/** Rolls a change of a person back that leaves nobody an enabled admin, where they were one. */
+export async function keepAnAdmin(tx: Transaction, before: Pick<User, 'disabled' | 'roles'>): Promise<void> {
+  if (before.disabled || !before.roles.includes('admin')) return;
+  const admins = await tx.user.count({ where: { disabled: false, roles: { some: { role: 'admin' } } } });
+  if (admins === 0)
+    throw new DomainError('LAST_ADMIN', 'the last enabled admin cannot be disabled, deleted or lose the role');
+}
+
+function alreadySetUp(): DomainError {
+  return new DomainError('ALREADY_SET_UP', 'a user exists already: sign in');
+}
+
+function userOf({ roles, ...row }: Omit<User, 'roles'> & { roles: { role: string }[] }): User {
+  return { ...row, roles: roles.map(({ role }) => role) };
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}

@@ -1,0 +1,219 @@
+import type { Database } from '../storage/database.ts';
+import type { Prisma } from '../storage/generated/sqlite/client.ts';
+import { allowedClusters, authorizeEverywhere, mayEverywhere, signedIn } from './access/permissions.ts';
+import type { Caller } from './access/viewer.ts';
+import { auditRow, type Changes } from './audit.ts';
+import { type ClusterBy, isStorable } from './clusters/cluster-list.ts';
+import { cutPage, DEFAULT_PAGE, MAX_PAGE, type PageArguments } from './clusters/page.ts';
+import { type InputIssue, invalidInput } from './errors.ts';
+
+export interface AuditFilter {
+  /** The id of an actor (`user:3`, `api-key:1`), which holds what a person's keys did too, or a name. */
+  readonly actor?: string | null | undefined;
+  readonly action?: string | null | undefined;
+  readonly cluster?: ClusterBy | null | undefined;
+  readonly since?: Date | null | undefined;
+  readonly until?: Date | null | undefined;
+  readonly outcome?: string | null | undefined;
+}
+
+export interface AuditPage extends PageArguments {
+  readonly filter?: AuditFilter | null | undefined;
+}
+
+export type AuditRow = Prisma.AuditRecordGetPayload<object>;
+
+/** Refused attempts that one actor, and all together, may have recorded within `REFUSED_MS`; more are only counted. */
+const REFUSED_BY_ONE = 20;
+const REFUSED_BY_ALL = 200;
+const REFUSED_MS = 60_000;
+/** Refused attempts that are kept at most, whatever their age: a flood of them cannot fill the disk. */
+const MAX_REFUSED = 20_000;
+/** Records that are read or forgotten at once: others write in between. */
+const BATCH = 500;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** The trail of what was changed, and of what was refused. Whoever writes one does it by `record`. */
+export class AuditLog {
+  readonly #database: Database;
+  readonly #now: () => Date;
+  #refused = { since: 0, all: 0, unrecorded: 0, byActor: new Map<string, number>() };
+
+  constructor({ database, now }: { database: Database; now: () => Date }) {
+    this.#database = database;
+    this.#now = now;
+  }
+
+  /** One page, the newest first. Whoever may read it for some clusters sees the records of those alone. */
+  async page(caller: Caller, args: AuditPage) {
+    signedIn(caller);
+    const { size, backward, after, before } = readPage(args);
+    const matching: Prisma.AuditRecordWhereInput = {
+      AND: [await this.#visible(caller), whereAudit(args.filter ?? {})],
+    };
+    const { auditRecord } = this.#database.prisma;
+    const bounds = [...(after ? [{ id: { lt: after } }] : []), ...(before ? [{ id: { gt: before } }] : [])];
+    const found = await auditRecord.findMany({
+      where: { AND: [matching, ...bounds] },
+      orderBy: { id: backward ? 'asc' : 'desc' },
+      take: size + 1,
+    });
+    const cursor = backward ? before : after;
+    const behind = cursor !== undefined && { AND: [matching, { id: backward ? { lte: cursor } : { gte: cursor } }] };
+    const { rows, ...more } = cutPage(
+      found,
+      { size, backward },
+      {
+        behind: behind !== false && (await auditRecord.findFirst({ where: behind, select: { id: true } })) !== null,
+      },
+    );
+    return {
+      edges: rows.map((node) => ({ node, cursor: writeAuditCursor(node.id) })),
+      ...more,
+      totalCount: () => auditRecord.count({ where: matching }),
+    };
+  }
+
+  /** Every record since a time, the oldest first, in batches. */
+  async *export(caller: Caller, { since }: { since?: Date | undefined }): AsyncGenerator<AuditRow[]> {
+    authorizeEverywhere(caller, 'audit.read');
+    for (let last = 0; ; ) {
+      const rows = await this.#database.prisma.auditRecord.findMany({
+        where: { id: { gt: last }, ...(since ? { at: { gte: since } } : {}) },
+        orderBy: { id: 'asc' },
+        take: BATCH,
+      });
+      if (rows.length > 0) yield rows;
+      if (rows.length < BATCH) return;
+      last = rows.at(-1)?.id ?? last;
+    }
+  }
+
+  /** Records an attempt that was refused. It changes nothing, and never makes the refusal itself fail. */
+  async refused(
+    caller: Caller,
+    {
+      action,
+      outcome,
+      by,
+      changes = {},
+    }: { action: string; outcome: string; by?: ClusterBy | undefined; changes?: Changes },
+  ): Promise<void> {
+    const unrecorded = this.#take(caller);
+    if (unrecorded === undefined) return;
+    const { prisma } = this.#database;
+    try {
+      const storable = by && Object.values(by).every((value) => isStorable(String(value)));
+      const where = storable ? ('databaseId' in by ? { id: by.databaseId } : by) : undefined;
+      const cluster = where
+        ? await prisma.cluster.findFirst({ where, select: { uid: true, id: true, name: true } })
+        : null;
+      const more: Changes = unrecorded > 0 ? { unrecorded: { to: unrecorded } } : {};
+      const entry = { action, outcome, cluster, at: this.#now(), changes: { ...changes, ...more } };
+      await prisma.auditRecord.create({ data: auditRow(caller, entry) });
+    } catch {
+      this.#refused.unrecorded += unrecorded + 1;
+    }
+  }
+
+  /** Forgets records older than so many days, and the oldest refused attempts beyond what is kept of them. */
+  async prune({ days }: { days: number }): Promise<void> {
+    await this.#forget({ at: { lt: new Date(this.#now().getTime() - days * DAY_MS) } });
+    const refused = { outcome: { not: 'DONE' } };
+    const [last] = await this.#database.prisma.auditRecord.findMany({
+      where: refused,
+      select: { id: true },
+      orderBy: { id: 'desc' },
+      skip: MAX_REFUSED,
+      take: 1,
+    });
+    if (last) await this.#forget({ ...refused, id: { lte: last.id } });
+  }
+
+  async #forget(where: Prisma.AuditRecordWhereInput): Promise<void> {
+    const { auditRecord } = this.#database.prisma;
+    for (;;) {
+      const rows = await auditRecord.findMany({ where, select: { id: true }, orderBy: { id: 'asc' }, take: BATCH });
+      if (rows.length > 0) await auditRecord.deleteMany({ where: { id: { in: rows.map(({ id }) => id) } } });
+      if (rows.length < BATCH) return;
+    }
+  }
+
+  /** Takes one refused attempt of what may be recorded now: how many before it were not; undefined when it is not either. */
+  #take({ viewer, address }: Caller): number | undefined {
+    const now = this.#now().getTime();
+    if (now - this.#refused.since > REFUSED_MS)
+      this.#refused = { since: now, all: 0, unrecorded: this.#refused.unrecorded, byActor: new Map() };
+    const refused = this.#refused;
+    const actor = viewer?.id ?? address ?? '';
+    const times = refused.byActor.get(actor) ?? 0;
+    if (times >= REFUSED_BY_ONE || refused.all >= REFUSED_BY_ALL) {
+      refused.unrecorded++;
+      return undefined;
+    }
+    refused.byActor.set(actor, times + 1);
+    refused.all++;
+    const { unrecorded } = refused;
+    refused.unrecorded = 0;
+    return unrecorded;
+  }
+
+  /** The records a viewer may see: all of them, or those of the clusters that their roles let them audit. */
+  async #visible(caller: Caller): Promise<Prisma.AuditRecordWhereInput> {
+    if (caller.viewer && mayEverywhere(caller.viewer, 'audit.read')) return {};
+    const where = allowedClusters(caller, 'audit.read');
+    const clusters = await this.#database.prisma.cluster.findMany({ where, select: { uid: true } });
+    return { clusterUid: { in: clusters.map(({ uid }) => uid) } };
+  }
+}
+
+function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilter): Prisma.AuditRecordWhereInput {
+  const texts = { actor, action, outcome, cluster: cluster ? String(Object.values(cluster)[0]) : null };
+  const issues: InputIssue[] = Object.entries(texts).flatMap(([field, text]) =>
+    text == null || isStorable(text)
+      ? []
+      : [{ path: ['filter', field], message: 'must not hold NUL characters or lone surrogates' }],
+  );
+  if (issues.length > 0) throw invalidInput(issues);
+  const person = /^user:([1-9][0-9]{0,8})$/.exec(actor ?? '')?.[1];
+  return {
+    ...(actor == null
+      ? {}
+      : { OR: [{ actorId: actor }, { actorName: actor }, ...(person ? [{ userId: Number(person) }] : [])] }),
+    ...(action == null ? {} : { action }),
+    ...(cluster ? whereCluster(cluster) : {}),
+    ...(since || until ? { at: { ...(since ? { gte: since } : {}), ...(until ? { lt: until } : {}) } } : {}),
+    ...(outcome == null ? {} : { outcome }),
+  };
+}
+
+// Records outlive their clusters, and tell the name that each had then.
+function whereCluster(by: ClusterBy): Prisma.AuditRecordWhereInput {
+  if ('uid' in by) return { clusterUid: by.uid };
+  return 'databaseId' in by ? { clusterId: by.databaseId } : { clusterName: by.name };
+}
+
+function readPage({ first, last, after, before }: PageArguments) {
+  const issues: InputIssue[] = [];
+  if (first != null && last != null) issues.push({ path: ['last'], message: 'cannot be given together with first' });
+  for (const [path, value] of Object.entries({ first, last }))
+    if (value != null && (value < 1 || value > MAX_PAGE))
+      issues.push({ path: [path], message: `must be 1 to ${MAX_PAGE}` });
+  const read = (path: string, text: string | null | undefined) => {
+    const id = text == null ? undefined : readAuditCursor(text);
+    if (text != null && id === undefined) issues.push({ path: [path], message: 'is no cursor of this connection' });
+    return id;
+  };
+  const page = { after: read('after', after), before: read('before', before) };
+  if (issues.length > 0) throw invalidInput(issues);
+  return { ...page, size: first ?? last ?? DEFAULT_PAGE, backward: last != null };
+}
+
+function writeAuditCursor(id: number): string {
+  return Buffer.from(`audit.${id}`).toString('base64url');
+}
+
+function readAuditCursor(text: string): number | undefined {
+  const [, id] = /^audit\.([1-9][0-9]{0,14})$/.exec(Buffer.from(text, 'base64url').toString('latin1')) ?? [];
+  return id !== undefined && writeAuditCursor(Number(id)) === text ? Number(id) : undefined;
+}

@@ -1,0 +1,42 @@
+import { networkOf } from '../domain/access/network.ts';
+import type { Caller } from '../domain/access/viewer.ts';
+
+const MINUTE_MS = 60_000;
+/** Callers that are told apart in one minute; a stranger who has more addresses than that gains no memory of ours. */
+const MAX_CALLERS = 100_000;
+
+/** What the documents of each caller may cost in a minute. */
+export class CostBudget {
+  readonly #perMinute: number;
+  readonly #now: () => number;
+  #minute = 0;
+  #spent = new Map<string, number>();
+
+  /** 0 is no limit. */
+  constructor({ perMinute, now = Date.now }: { perMinute: number; now?: () => number }) {
+    this.#perMinute = perMinute;
+    this.#now = now;
+  }
+
+  /** Takes the cost from the caller's budget; where it does not last, takes nothing and tells the seconds until it is full again. */
+  take(caller: Caller, cost: number): number | undefined {
+    if (this.#perMinute === 0) return undefined;
+    const now = this.#now();
+    const minute = Math.floor(now / MINUTE_MS);
+    if (minute !== this.#minute) {
+      this.#minute = minute;
+      this.#spent = new Map();
+    }
+    const who = keyOf(caller);
+    const spent = (this.#spent.get(who) ?? 0) + cost;
+    if (spent > this.#perMinute) return Math.ceil(((minute + 1) * MINUTE_MS - now) / 1000);
+    if (this.#spent.size < MAX_CALLERS || this.#spent.has(who)) this.#spent.set(who, spent);
+    return undefined;
+  }
+}
+
+/** A person has one budget with all of their keys, a stranger one by their address. */
+function keyOf({ viewer, address = '' }: Caller): string {
+  if (viewer) return viewer.userId === undefined ? viewer.id : `user:${viewer.userId}`;
+  return `address:${networkOf(address)}`;
+}

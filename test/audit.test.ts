@@ -1,0 +1,196 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemCaller } from '../src/domain/access/system.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { keyWith, makePerson, PASSWORD, personWith, signIn } from './support/people.ts';
+import { freshApp } from './support/wire.ts';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+});
+afterAll(() => app.close());
+
+const LOG = `query ($first: Int, $after: String, $last: Int, $before: String, $filter: AuditFilter) {
+  auditLog(first: $first, after: $after, last: $last, before: $before, filter: $filter) {
+    totalCount pageInfo { hasNextPage hasPreviousPage endCursor startCursor }
+    nodes { databaseId at actorId actorName userId apiKeyId action outcome clusterId clusterDatabaseId clusterName address requestId changes }
+  } }`;
+const log = async (filter: object = {}, page: object = {}, of = app) => {
+  const { data, errors } = await of.graphql(LOG, { filter, ...page });
+  expect(errors).toBeUndefined();
+  return data.auditLog;
+};
+
+describe('a record', () => {
+  it('tells who did what to which cluster, when, from where and with which key, and both values', async () => {
+    const before = new Date();
+    const { id, headers } = await keyWith(app, ['admin']);
+    const made = await app.rest('POST', CLUSTERS, { name: 'one', config: kubeconfig() }, headers);
+    const changed = await app.rest('PUT', `${CLUSTERS}${made.body.id}`, { name: 'uno', config: 'none' }, headers);
+    const { nodes } = await log({ cluster: { databaseId: made.body.id } });
+    expect(nodes).toMatchObject([
+      {
+        ...{ actorId: `api-key:${id}`, actorName: 'key of admin', userId: null, apiKeyId: id },
+        ...{ action: 'cluster.update', outcome: 'DONE', clusterDatabaseId: made.body.id, clusterName: 'one' },
+        ...{ address: '127.0.0.1', requestId: changed.headers.get('x-request-id') },
+        changes: { name: { from: 'one', to: 'uno' }, credential: 'changed' },
+      },
+      { action: 'cluster.create', changes: { name: { to: 'one' }, credential: 'changed' } },
+    ]);
+    expect(new Date(nodes[1].at).getTime()).toBeGreaterThanOrEqual(before.getTime());
+    const { data } = await app.graphql('{ cluster(by: { name: "uno" }) { id } }');
+    expect(nodes[0].clusterId).toBe(data.cluster.id);
+  });
+
+  it('names the person whose own key was used', async () => {
+    const headers = await personWith(app, 'ann', ['admin']);
+    const { data } = await app.graphql(
+      'mutation { createApiKey(input: { name: "mine", roles: ["admin"], personal: true }) { ... on CreateApiKeySuccess { text apiKey { databaseId } } } }',
+      {},
+      headers,
+    );
+    const { text, apiKey } = data.createApiKey;
+    await app.rest('POST', CLUSTERS, { name: 'by ann’s key' }, { Authorization: text });
+    const { id } = await app.domain.database.prisma.user.findUniqueOrThrow({ where: { username: 'ann' } });
+    const { nodes } = await log({ actor: `user:${id}`, action: 'cluster.create' });
+    expect(nodes).toMatchObject([{ actorId: `api-key:${apiKey.databaseId}`, userId: id, apiKeyId: apiKey.databaseId }]);
+    expect((await log({ actor: 'ann' })).nodes.map(({ action }: { action: string }) => action)).toEqual([
+      'api-key.create',
+      'session.begin',
+    ]);
+  });
+
+  it('of an attempt that was refused tells the code, on both surfaces', async () => {
+    const { headers, id } = await keyWith(app, ['viewer']);
+    const { body } = await app.rest('POST', CLUSTERS, { name: 'safe' });
+    await app.rest('DELETE', `${CLUSTERS}${body.id}`, undefined, headers);
+    await app.graphql('mutation { deleteCluster(input: { by: { name: "safe" } }) { __typename } }', {}, headers);
+    await app.graphql('mutation { createUser(input: { username: "x" }) { __typename } }', {}, headers);
+    const { nodes } = await log({ actor: `api-key:${id}`, outcome: 'FORBIDDEN' });
+    expect(nodes).toMatchObject([
+      { action: 'user.create', clusterName: null },
+      { action: 'cluster.delete', clusterName: 'safe', clusterDatabaseId: body.id },
+      { action: 'cluster.delete', clusterName: 'safe', clusterDatabaseId: body.id },
+    ]);
+  });
+
+  it('of a wrong sign-in tells the name where somebody has it, and no other text', async () => {
+    const own = await freshApp();
+    await makePerson(own, 'ann');
+    for (const username of ['ann', PASSWORD])
+      await own.rest('POST', '/api/auth/login/password', { username, password: 'wrong' }, {});
+    const { nodes } = await log({ action: 'session.begin' }, {}, own);
+    expect(nodes).toMatchObject([
+      { actorId: 'stranger', outcome: 'CREDENTIALS_WRONG', changes: {}, address: '127.0.0.1' },
+      { actorId: 'stranger', outcome: 'CREDENTIALS_WRONG', changes: { user: { to: 'ann' } } },
+    ]);
+    await signIn(own, 'ann');
+    expect((await log({ action: 'session.begin' }, { first: 1 }, own)).nodes).toMatchObject([
+      { actorName: 'ann', outcome: 'DONE' },
+    ]);
+  });
+
+  it('stands in the transaction of its change: one that is rolled back leaves none', async () => {
+    const own = await freshApp();
+    await makePerson(own, 'root', ['admin']);
+    const count = async () => (await log({ action: 'user.delete' }, {}, own)).totalCount;
+    await own.graphql('mutation { deleteUser(input: { username: "root" }) { __typename } }');
+    expect(await count()).toBe(0);
+    await makePerson(own, 'other', ['admin']);
+    await own.graphql('mutation { deleteUser(input: { username: "root" }) { __typename } }');
+    expect(await count()).toBe(1);
+  });
+});
+
+describe('a flood of refused attempts', () => {
+  it('leaves a few records a minute, and the next one tells how many it left out', async () => {
+    const own = await freshApp();
+    const { headers, id } = await keyWith(own, []);
+    const attempts = Array.from({ length: 60 }, () => own.rest('POST', CLUSTERS, {}, headers));
+    for (const { status } of await Promise.all(attempts)) expect(status).toBe(403);
+    expect((await log({ actor: `api-key:${id}` }, {}, own)).totalCount).toBe(20);
+    const { headers: other } = await keyWith(own, []);
+    await own.rest('POST', CLUSTERS, {}, other);
+    const [last] = (await log({ outcome: 'FORBIDDEN' }, { first: 1 }, own)).nodes;
+    expect(last.changes).toEqual({ unrecorded: { to: 40 } });
+  });
+});
+
+describe('the log', () => {
+  it('is read a page at a time, the newest first, from either end', async () => {
+    const { totalCount } = await log();
+    const all: number[] = [];
+    let cursor: string | null = null;
+    for (;;) {
+      const { nodes, pageInfo } = await log({}, { first: 3, after: cursor });
+      all.push(...nodes.map(({ databaseId }: { databaseId: number }) => databaseId));
+      expect(pageInfo.hasPreviousPage).toBe(cursor !== null);
+      cursor = pageInfo.endCursor;
+      if (!pageInfo.hasNextPage) break;
+    }
+    expect(all).toHaveLength(totalCount);
+    expect(all).toEqual(all.toSorted((left, right) => right - left));
+    const back = await log({}, { last: 2, before: cursor });
+    expect(back.nodes.map(({ databaseId }: { databaseId: number }) => databaseId)).toEqual(all.slice(-3, -1));
+    const first = await log({}, { last: 100 });
+    expect(first.nodes.at(-1).databaseId).toBe(all.at(-1));
+  });
+
+  it.each([
+    { first: 0 },
+    { first: 101 },
+    { first: 1, last: 1 },
+    { after: 'x' },
+    { before: Buffer.from('audit.0').toString('base64url') },
+  ])('refuses the page %j', async (page) => {
+    const { errors } = await app.graphql(LOG, page);
+    expect(errors?.[0]?.extensions.code).toBe('INVALID_INPUT');
+  });
+
+  it('is filtered by time, and a time that is none is refused', async () => {
+    const own = await freshApp();
+    await own.rest('POST', CLUSTERS, { name: 'early' });
+    const { prisma } = own.domain.database;
+    await prisma.auditRecord.updateMany({ data: { at: new Date('2026-01-01T00:00:00Z') } });
+    await own.rest('POST', CLUSTERS, { name: 'late' });
+    const names = async (filter: object) =>
+      (await log({ action: 'cluster.create', ...filter }, {}, own)).nodes.map(
+        ({ clusterName }: { clusterName: string }) => clusterName,
+      );
+    expect(await names({ since: '2026-01-01T01:00:00+01:00', until: '2026-01-02T00:00:00Z' })).toEqual(['early']);
+    expect(await names({ since: '2026-01-01T00:00:00.001Z' })).toEqual(['late']);
+    expect(await names({ until: '2026-01-01T00:00:00Z' })).toEqual([]);
+    const wrong = await own.graphql(LOG, { filter: { since: 'canary-yesterday' } });
+    expect(wrong.errors).toHaveLength(1);
+    expect(JSON.stringify(wrong.errors)).not.toContain('canary');
+  });
+
+  it('is never answered from what was kept', async () => {
+    const own = await freshApp();
+    const { headers } = await keyWith(own, []);
+    const count = async () => (await log({ outcome: 'FORBIDDEN' }, {}, own)).totalCount;
+    expect(await count()).toBe(0);
+    await own.rest('POST', CLUSTERS, {}, headers);
+    expect(await count()).toBe(1);
+  });
+
+  it('forgets what is older than it is kept for', async () => {
+    const own = await freshApp();
+    const { prisma } = own.domain.database;
+    const old = { actor: 'a', action: 'old', changes: {}, at: new Date(Date.now() - 31 * 24 * 60 * 60 * 1000) };
+    await prisma.auditRecord.createMany({ data: Array(1_200).fill(old) });
+    const { totalCount } = await log({}, {}, own);
+    await own.domain.auditLog.prune({ days: 30 });
+    expect(await log({}, {}, own)).toMatchObject({ totalCount: totalCount - 1_200 });
+    expect((await log({ action: 'old' }, {}, own)).totalCount).toBe(0);
+  });
+
+  it('is exported whole, the oldest first', async () => {
+    const exported: number[] = [];
+    for await (const rows of app.domain.auditLog.export(systemCaller('command line'), {}))
+      exported.push(...rows.map(({ id }) => id));
+    expect(exported).toHaveLength((await log()).totalCount);
+    expect(exported).toEqual(exported.toSorted((left, right) => left - right));
+  });
+});

@@ -1,0 +1,112 @@
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { follow } from './support/followed-changes.ts';
+import { defineRole, keyWith } from './support/people.ts';
+
+let app: TestApp;
+let headers: { Authorization: string };
+beforeEach(async () => {
+  app = await startApp();
+  onTestFinished(() => app.close());
+  for (const [name, env] of [
+    ['one', 'staging'],
+    ['two', 'staging'],
+    ['hidden', 'prod'],
+  ] as const)
+    await create(name, env);
+  await defineRole(app, { name: 'staging', actions: ['clusters.read'], clusters: { labelSelector: 'env=staging' } });
+  ({ headers } = await keyWith(app, ['staging']));
+});
+
+const create = (name: string, env: string) =>
+  app.graphql('mutation ($input: CreateClusterInput!) { createCluster(input: $input) { __typename } }', {
+    input: { name, labels: [{ key: 'env', value: env }], verify: 'NONE' },
+  });
+const update = (name: string, more: object) =>
+  app.graphql('mutation ($input: UpdateClusterInput!) { updateCluster(input: $input) { __typename } }', {
+    input: { by: { name }, ...more },
+  });
+const relabel = (name: string, env: string) => update(name, { labels: [{ key: 'env', value: env }] });
+const cursor = async () =>
+  (await app.graphql('{ clusters { changesCursor } }', {}, headers)).data.clusters.changesCursor;
+
+describe('one who sees some clusters', () => {
+  it('hears that a cluster left the scope, and that one entered it', async () => {
+    const { told } = await follow(app, headers);
+    await relabel('one', 'prod');
+    await expect.poll(told).toEqual(['-1']);
+    await relabel('hidden', 'staging');
+    await expect.poll(told).toEqual(['-1', '+hidden']);
+  });
+
+  it('hears it when the role is defined anew', async () => {
+    const { told } = await follow(app, headers);
+    await defineRole(app, { name: 'staging', actions: ['clusters.read'], clusters: { names: ['t*', 'h?dden'] } });
+    await expect.poll(told).toEqual(['-1', '+hidden']);
+  });
+
+  it('hears of the deletes of what they see, and of no other', async () => {
+    const { told } = await follow(app, headers);
+    await app.rest('DELETE', `${CLUSTERS}3`);
+    await app.rest('DELETE', `${CLUSTERS}2`);
+    await expect.poll(told).toEqual(['-2']);
+  });
+
+  it('gets cursors that tell nothing of the rest', async () => {
+    const before = await cursor();
+    await update('hidden', { description: 'changed' });
+    await create('hidden too', 'prod');
+    await app.rest('DELETE', `${CLUSTERS}3`);
+    expect(await cursor()).toBe(before);
+    await update('one', { description: 'changed' });
+    expect(await cursor()).not.toBe(before);
+  });
+
+  it('cannot change what decides who sees a cluster, nor learn that a name is taken', async () => {
+    await defineRole(app, {
+      name: 'writer',
+      actions: ['clusters.read', 'clusters.update'],
+      clusters: { names: ['one'] },
+    });
+    const writer = await keyWith(app, ['writer']);
+    const ask = async (more: object) => {
+      const document = 'mutation ($input: UpdateClusterInput!) { updateCluster(input: $input) { __typename } }';
+      const { data } = await app.graphql(document, { input: { by: { name: 'one' }, ...more } }, writer.headers);
+      return data.updateCluster.__typename;
+    };
+    expect(await ask({ description: 'changed' })).toBe('UpdateClusterSuccess');
+    for (const more of [{ name: 'hidden' }, { name: 'free' }, { labels: [] }, { labels: null }, { isDefault: true }])
+      expect(await ask(more)).toBe('ForbiddenError');
+  });
+
+  it('goes on after a cursor: nothing when nothing of theirs changed, else all that they see', async () => {
+    const after = await cursor();
+    await update('hidden', { description: 'changed' });
+    const same = await follow(app, headers, after);
+    await update('two', { description: 'changed' });
+    await expect.poll(same.told).toEqual(['+two']);
+    const later = await follow(app, headers, after);
+    await expect.poll(later.told).toEqual(['+one', '+two']);
+    const [last] = later.changes.slice(-1);
+    expect(last?.cursor).toBe(await cursor());
+  });
+
+  it('lists again when the scope has changed since the cursor, and can go on then', async () => {
+    const after = await cursor();
+    await relabel('one', 'prod');
+    const { told, changes } = await follow(app, headers, after);
+    await expect.poll(told).toEqual(['reset']);
+    expect(changes[0]?.cursor).toBe(await cursor());
+    const again = await follow(app, headers, changes[0]?.cursor);
+    await update('two', { description: 'changed' });
+    await expect.poll(again.told).toEqual(['+two']);
+    await expect.poll(told).toEqual(['reset', '+two']);
+  });
+
+  it('cannot use the cursor of one who sees everything, nor the other way round', async () => {
+    const { data } = await app.graphql('{ clusters { changesCursor } }');
+    await expect.poll((await follow(app, headers, data.clusters.changesCursor)).told).toEqual(['reset']);
+    const admin = { Authorization: app.admin };
+    await expect.poll((await follow(app, admin, await cursor())).told).toEqual(['reset']);
+  });
+});

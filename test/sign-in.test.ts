@@ -1,0 +1,210 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemCaller } from '../src/domain/access/system.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { keyWith, LOGIN, makePerson, PASSWORD, signIn } from './support/people.ts';
+import { freshApp } from './support/wire.ts';
+
+const WRONG = { status: 401, body: { error: 'invalid credentials' } };
+const ask = (app: TestApp, username: unknown, password: unknown) => app.rest('POST', LOGIN, { username, password }, {});
+/** Lets so many milliseconds pass for the failures that were counted. */
+const pass = async ({ domain }: TestApp, ms: number) => {
+  const { signInFailure } = domain.database.prisma;
+  for (const { key, lastAt } of await signInFailure.findMany())
+    await signInFailure.update({ where: { key }, data: { lastAt: new Date(lastAt.getTime() - ms) } });
+};
+
+describe('a wrong sign-in', () => {
+  it('is answered alike for known, unknown, disabled and impossible names', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'known');
+    await makePerson(app, 'disabled');
+    await app.domain.users.update(systemCaller('command line'), { username: 'disabled', disabled: true });
+    for (const username of ['known', 'unknown', 'disabled', 'a\0b', '\ud800', '', 'K'.repeat(10_000)]) {
+      const password = username === 'disabled' ? PASSWORD : 'wrong';
+      expect(await ask(app, username, password)).toMatchObject(WRONG);
+      await app.domain.database.prisma.signInFailure.deleteMany();
+    }
+    expect((await ask(app, 'known', 7)).status).toBe(400);
+  });
+
+  it('takes nearly the same time for known and unknown names', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'known');
+    const times: Record<string, number[]> = { known: [], unknown: [] };
+    for (let round = 0; round < 15; round++)
+      for (const username of ['known', 'unknown']) {
+        await app.domain.database.prisma.signInFailure.deleteMany();
+        const began = performance.now();
+        await ask(app, username, 'wrong');
+        times[username]?.push(performance.now() - began);
+      }
+    const median = (values: number[] = []) => values.toSorted((left, right) => left - right)[7] ?? 0;
+    const [known, unknown] = [median(times.known), median(times.unknown)];
+    // Without the hash of nobody, an unknown name is answered ten times sooner.
+    expect(Math.max(known, unknown) / Math.min(known, unknown)).toBeLessThan(2);
+  });
+
+  it('is slowed down after five, for the name and for the address, and longer each time', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'ann');
+    for (let failed = 0; failed < 5; failed++) expect((await ask(app, 'ann', 'wrong')).status).toBe(401);
+    const slowed = await ask(app, 'ann', PASSWORD);
+    expect([slowed.status, slowed.headers.get('retry-after')]).toEqual([429, '1']);
+    expect(slowed.headers.getSetCookie()).toEqual([]);
+    // The address has to wait too, whatever the name.
+    expect((await ask(app, 'bob', 'wrong')).status).toBe(429);
+    await pass(app, 1_000);
+    expect((await ask(app, 'ann', 'wrong')).status).toBe(401);
+    const longer = await ask(app, 'ann', PASSWORD);
+    expect([longer.status, Number(longer.headers.get('retry-after'))]).toEqual([429, 2]);
+    await pass(app, 2_000);
+    expect((await ask(app, 'ann', PASSWORD)).status).toBe(204);
+  });
+
+  it('keeps nobody out for long: a name waits for half a minute at most', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'ann');
+    await ask(app, 'ann', 'wrong');
+    const { signInFailure } = app.domain.database.prisma;
+    await signInFailure.updateMany({ where: { key: { startsWith: 'name:' } }, data: { failures: 1_000 } });
+    expect(Number((await ask(app, 'ann', PASSWORD)).headers.get('retry-after'))).toBeLessThanOrEqual(30);
+    await pass(app, 30_000);
+    await signIn(app, 'ann');
+  });
+
+  it('is counted when many are tried at a time', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'ann');
+    const tries = Array.from({ length: 30 }, (_, at) => ask(app, 'ann', `wrong ${at}`));
+    const statuses = (await Promise.all(tries)).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 401)).toHaveLength(5);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(25);
+  });
+
+  it('is remembered over a restart', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'kitestring-'));
+    onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
+    const before = await startApp({ DATA_DIR: dataDir });
+    await makePerson(before, 'ann');
+    for (let failed = 0; failed < 8; failed++) {
+      await ask(before, 'ann', 'wrong');
+      await pass(before, 60_000);
+    }
+    await ask(before, 'ann', 'wrong');
+    await before.close();
+    const after = await startApp({ DATA_DIR: dataDir });
+    onTestFinished(() => after.close());
+    expect((await ask(after, 'ann', PASSWORD)).status).toBe(429);
+  });
+
+  it('with an old password of one’s own counts as well', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'ann');
+    const headers = await signIn(app, 'ann');
+    const change = async () => {
+      const document =
+        'mutation { changePassword(input: { oldPassword: "guess", newPassword: "a new password" }) { __typename } }';
+      const { data, errors } = await app.graphql(document, {}, headers);
+      return errors?.[0]?.extensions.code ?? data.changePassword.__typename;
+    };
+    const answers: string[] = [];
+    for (let tried = 0; tried < 6; tried++) answers.push(await change());
+    expect(answers).toEqual([...Array(5).fill('InvalidInputError'), 'TOO_MANY_ATTEMPTS']);
+  });
+});
+
+describe('a password', () => {
+  it('is stored by argon2id, and shown by nothing', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'ann', ['admin']);
+    const [stored] = await app.domain.database.prisma.user.findMany();
+    expect(stored?.passwordHash).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    await signIn(app, 'ann');
+    await app.graphql(`mutation { createUser(input: { username: "bob", password: "${PASSWORD}" }) { __typename } }`);
+    const records = JSON.stringify(await app.domain.database.prisma.auditRecord.findMany());
+    for (const text of [app.logged(), records]) {
+      expect(text).not.toContain(PASSWORD);
+      expect(text).not.toContain('$argon2id');
+    }
+  });
+
+  it('of under ten characters is refused', async () => {
+    const app = await freshApp();
+    const document =
+      'mutation { createUser(input: { username: "x", password: "short" }) { ... on InvalidInputError { issues { path } } } }';
+    expect((await app.graphql(document)).data.createUser).toEqual({ issues: [{ path: ['password'] }] });
+  });
+});
+
+const SET_UP = '/api/v1/admin/users/create_super_user';
+
+describe('the first set-up', () => {
+  const first = { username: 'root', password: PASSWORD };
+  /** As it runs where others can reach it. */
+  const open = () => freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64') });
+  const progress = async (app: TestApp) => (await app.rest('GET', '/api/v1/init_check', undefined, {})).body;
+
+  it('goes from nobody to a person to a cluster in one sitting', async () => {
+    const app = await freshApp();
+    expect(await progress(app)).toEqual({ initialized: false, step: 0 });
+    const made = await app.rest('POST', SET_UP, first, {});
+    expect(made.status).toBe(201);
+    expect(await progress(app)).toEqual({ initialized: false, step: 1 });
+    const headers = { Cookie: made.headers.getSetCookie()[0]?.split(';')[0] ?? '' };
+    const imported = await app.rest('POST', '/api/v1/admin/clusters/import', { inCluster: true }, headers);
+    expect(imported.status).toBe(201);
+    expect(await progress(app)).toEqual({ initialized: true, step: 2 });
+    expect((await app.rest('GET', '/api/auth/providers', undefined, {})).body).toEqual({ providers: ['password'] });
+  });
+
+  it('is for one: of ten at once one wins, and afterwards it is over', async () => {
+    const app = await freshApp();
+    const asked = Array.from({ length: 10 }, (_, at) =>
+      app.rest('POST', SET_UP, { ...first, username: `root${at}` }, {}),
+    );
+    const statuses = (await Promise.all(asked)).map(({ status }) => status).sort();
+    expect(statuses).toEqual([201, ...Array(9).fill(403)]);
+    expect(await app.domain.database.prisma.user.count()).toBe(1);
+    expect((await app.rest('POST', SET_UP, first, { Authorization: app.admin })).status).toBe(403);
+  });
+
+  it('cannot be hijacked: not through a proxy, not from elsewhere, not with a key that is no admin’s', async () => {
+    const [local, reachable] = [await freshApp(), await open()];
+    const { headers: viewer } = await keyWith(reachable, ['viewer']);
+    await reachable.domain.setUp.makeCode();
+    for (const { status, body } of [
+      await local.rest('POST', SET_UP, first, { 'X-Forwarded-For': '192.0.2.1' }),
+      await reachable.rest('POST', SET_UP, first, {}),
+      await reachable.rest('POST', SET_UP, first, viewer),
+      await reachable.rest('POST', SET_UP, { ...first, code: '' }, {}),
+      await reachable.rest('POST', SET_UP, { ...first, code: '0'.repeat(32) }, {}),
+    ]) {
+      expect(status).toBe(403);
+      expect(body.error).toContain('npm run kitestring -- users create --admin');
+    }
+    expect(await reachable.rest('POST', SET_UP, first, { Authorization: 'kite1-wrong' })).toMatchObject({
+      ...{ status: 401, body: { error: 'Invalid API key' } },
+    });
+    for (const app of [local, reachable]) expect(await progress(app)).toEqual({ initialized: false, step: 0 });
+  });
+
+  it('takes the set-up code, of 128 bits and once', async () => {
+    const app = await open();
+    const code = await app.domain.setUp.makeCode();
+    expect(code).toMatch(/^[0-9a-f]{32}$/);
+    expect((await app.rest('POST', SET_UP, { ...first, code }, {})).status).toBe(201);
+    expect((await app.rest('POST', SET_UP, { ...first, username: 'other', code }, {})).status).toBe(403);
+    expect(await app.domain.setUp.makeCode()).toBeUndefined();
+  });
+
+  it('takes the admin key', async () => {
+    const app = await open();
+    expect((await app.rest('POST', SET_UP, first, { Authorization: app.admin })).status).toBe(201);
+    expect((await app.rest('GET', '/api/auth/user', undefined, await signIn(app, 'root'))).body.user.roles).toEqual([
+      { name: 'admin' },
+    ]);
+  });
+});

@@ -1,0 +1,54 @@
+import type { TestApp } from './app.ts';
+import { subscribe } from './wire.ts';
+
+const DOCUMENT = (args: string) => `subscription { clusterChanged${args} { __typename
+  ... on ClusterUpserted { cursor cluster { name } } ... on ClusterRemoved { cursor databaseId }
+  ... on ClusterChangesReset { cursor } } }`;
+
+interface Change {
+  __typename: string;
+  cursor: string;
+  cluster?: { name: string };
+  databaseId?: number;
+}
+
+/** Follows changes of clusters. `told` is what came so far: `+name`, `-id`, `reset` or the code of an error; `ended` settles with the stream. */
+export async function follow(app: TestApp, headers: Record<string, string>, after?: string) {
+  const stream = await subscribe(
+    app,
+    DOCUMENT(after === undefined ? '' : `(after: ${JSON.stringify(after)})`),
+    headers,
+  );
+  const changes: Change[] = [];
+  const ended = read(stream, changes);
+  // It ends with the server at the latest.
+  ended.catch(() => {});
+  const told = () => changes.map(tell);
+  return { told, changes, ended };
+}
+
+function tell({ __typename: name, cluster, databaseId }: Change): string {
+  if (cluster) return `+${cluster.name}`;
+  if (databaseId !== undefined) return `-${databaseId}`;
+  return name === 'ClusterChangesReset' ? 'reset' : name;
+}
+
+async function read(stream: Response, changes: Change[]): Promise<void> {
+  let text = '';
+  for await (const chunk of (stream.body ?? new ReadableStream()).pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const lines = text.split('\n');
+    text = lines.pop() ?? '';
+    for (const line of lines) if (line.startsWith('data: {')) changes.push(changeOf(JSON.parse(line.slice(6))));
+  }
+}
+
+function changeOf({
+  data,
+  errors,
+}: {
+  data?: { clusterChanged: Change };
+  errors?: { extensions: { code: string } }[];
+}): Change {
+  return data?.clusterChanged ?? { __typename: errors?.[0]?.extensions.code ?? '', cursor: '' };
+}

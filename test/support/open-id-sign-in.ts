@@ -1,0 +1,75 @@
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { systemCaller } from '../../src/domain/access/system.ts';
+import { startApp, type TestApp } from './app.ts';
+import { Browser, type OpenIdProvider, type Person, startOpenIdProvider } from './open-id-provider.ts';
+
+export const caller = systemCaller('command line');
+/** The provider and the product of a test file, while its tests run. */
+export let provider: OpenIdProvider;
+export let app: TestApp;
+
+/** Starts both before the tests of a file; the admin `root` has a password. */
+export function beforeSignIns(): void {
+  beforeAll(async () => {
+    provider = await startOpenIdProvider();
+    app = await startApp({ ...provider.environment, OIDC_NAME: 'corporate' });
+    await app.domain.users.create(caller, { username: 'root', password: 'correct horse battery', roles: ['admin'] });
+  });
+  afterAll(async () => {
+    await app.close();
+    await provider.stop();
+  });
+  afterEach(() => {
+    provider.answer = undefined;
+  });
+}
+
+let people = 0;
+
+/** A developer nobody has seen yet. */
+export function somebody(claims: Record<string, unknown> = {}): Person {
+  const id = `p${++people}`;
+  return { sub: `subject-${id}`, preferred_username: id, name: `Person ${id}`, groups: ['developers'], ...claims };
+}
+
+export function login(browser: Browser, query = '?provider=corporate', on = app) {
+  return browser.get(`${on.url}/api/auth/login${query}`);
+}
+
+export function callback(browser: Browser, query: string, on = app) {
+  return browser.get(`${on.url}/api/auth/callback${query}`);
+}
+
+/** Begins a sign-in and comes back from the provider; what is left is the callback. */
+export async function atProvider(
+  browser: Browser,
+  person: Person,
+  on = app,
+  change?: (url: URL) => void,
+): Promise<string> {
+  provider.person = person;
+  const url = new URL(JSON.parse((await login(browser, '', on)).text).auth_url);
+  change?.(url);
+  return browser.signInAtProvider(url.href);
+}
+
+export async function signIn(person: Person, on = app) {
+  const browser = new Browser();
+  return { browser, ...(await callback(browser, await atProvider(browser, person, on), on)) };
+}
+
+/** Who a browser is signed in as. */
+export async function user(browser: Browser, on = app) {
+  const { status, text } = await browser.get(`${on.url}/api/auth/user`);
+  return { status, ...JSON.parse(text).user };
+}
+
+export function rows(): Promise<number> {
+  return app.domain.database.prisma.user.count();
+}
+
+/** Nobody came in: no session, no person. */
+export async function expectNobody(browser: Browser, before: number): Promise<void> {
+  expect(browser.cookies(app.url).has('auth_token')).toBe(false);
+  expect(await rows()).toBe(before);
+}

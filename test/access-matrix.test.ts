@@ -3,7 +3,7 @@ import { schema } from '../src/graphql/schema.ts';
 import { ROWS } from '../src/rest/routes.ts';
 import { SIGN_IN_ROUTES } from '../src/rest/sign-in.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { follow } from './support/changes.ts';
+import { follow } from './support/followed-changes.ts';
 import { defineRole, keyWith, PASSWORD, personWith } from './support/people.ts';
 
 /** Who asks; the roles in the middle are scoped to clusters of staging. */

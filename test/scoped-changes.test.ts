@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { follow } from './support/changes.ts';
+import { follow } from './support/followed-changes.ts';
 import { defineRole, keyWith } from './support/people.ts';
 
 let app: TestApp;

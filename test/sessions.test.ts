@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { follow } from './support/changes.ts';
+import { follow } from './support/followed-changes.ts';
 import { defineRole, keyWith, LOGIN, makePerson, PASSWORD, personWith, signIn } from './support/people.ts';
 import { freshApp, send } from './support/wire.ts';
 

@@ -110,3 +110,36 @@ describe('one who sees some clusters', () => {
     await expect.poll((await follow(app, admin, await cursor())).told).toEqual(['reset']);
   });
 });
+
+describe('one who stands still in the middle of what is told', () => {
+  let key: string;
+  const caller = async () => {
+    const counters = app.domain.database.counters();
+    return { viewer: (await app.domain.apiKeys.authenticate(key, { ...counters, local: true })) ?? null };
+  };
+  const read = async (after: string) => {
+    const ending = new AbortController();
+    onTestFinished(() => ending.abort());
+    const options = { signal: ending.signal, caller };
+    return app.domain.clusterChanges.follow(await caller(), { after }, { select: { name: true } }, options);
+  };
+
+  it('hears of no cluster that has gone out of sight since', async () => {
+    key = headers.Authorization;
+    const changes = await read(await cursor());
+    await update('one', { description: 'changed' });
+    expect((await changes.next()).value).toMatchObject({ kind: 'UPSERTED', cluster: { name: 'one' } });
+    await relabel('two', 'prod');
+    expect((await changes.next()).value).toMatchObject({ kind: 'REMOVED', databaseId: 2 });
+  });
+
+  it('lists again when they see less than everything now', async () => {
+    key = app.admin;
+    const { data } = await app.graphql('{ clusters { changesCursor } }');
+    const changes = await read(data.clusters.changesCursor);
+    for (const name of ['one', 'hidden']) await update(name, { description: 'changed' });
+    expect((await changes.next()).value).toMatchObject({ kind: 'UPSERTED', cluster: { name: 'one' } });
+    key = headers.Authorization;
+    expect((await changes.next()).value).toEqual({ kind: 'RESET', cursor: await cursor() });
+  });
+});

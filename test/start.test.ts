@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { temporaryDirectory } from './support/directory.ts';
@@ -59,12 +58,20 @@ describe('a first start', () => {
   it('shows the key on a terminal alone', async () => {
     const dataDir = await temporaryDirectory();
     const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
-    const { stdout } = await promisify(execFile)(
-      'script',
-      ['-qec', `${process.execPath} --import "data:text/javascript,${END_WHEN_LISTENING}" ${main}`, '/dev/null'],
-      { env: { PATH: process.env.PATH ?? '', PORT: '0', DATA_DIR: dataDir } },
-    );
-    const [key = ''] = /kite1-\S+/.exec(stdout) ?? [];
+    const child = spawn('script', ['-qec', `exec ${process.execPath} ${main}`, '/dev/null'], {
+      env: { PATH: process.env.PATH ?? '', PORT: '0', METRICS_PORT: '0', DATA_DIR: dataDir },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    onTestFinished(() => void child.kill('SIGKILL'));
+    let output = '';
+    child.stdout.on('data', (chunk) => {
+      output += chunk;
+    });
+    await expect.poll(() => output, { timeout: 10_000 }).toContain('Kitestring listens');
+    // Ctrl-C, as one ends what runs on a terminal.
+    child.stdin.write('\x03');
+    expect(await once(child, 'close')).toEqual([0, null]);
+    const [key = ''] = /kite1-\S+/.exec(output) ?? [];
     expect(await readdir(dataDir)).not.toContain('admin-api-key');
     expect(await statusOf(await startProcess({ dataDir }), key)).toBe(200);
   });
@@ -91,12 +98,6 @@ describe('a first start', () => {
     expect(await statusOf(app, await firstKey(dataDir))).toBe(200);
   });
 });
-
-// `script` has no signals to give: the process ends itself once its server listens.
-const END_WHEN_LISTENING = encodeURIComponent(
-  "import{Server}from'node:net';const listen=Server.prototype.listen;" +
-    "Server.prototype.listen=function(...a){this.once('listening',()=>setImmediate(()=>process.kill(process.pid,'SIGTERM')));return listen.apply(this,a)}",
-);
 
 describe('ADMIN_API_KEY', () => {
   it('is made, marked, replaced when its secret changes and disabled when the variable is gone', async () => {

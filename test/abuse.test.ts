@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { makePerson, signIn } from './support/people.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -95,4 +96,19 @@ describe('a key that is revoked while its body is under way', () => {
     expect(answer.resume().statusCode).toBe(401);
     expect((await app.rest('GET', CLUSTERS)).body).toEqual([]);
   });
+});
+
+it('a session that ends with a role, while its body is under way, writes nothing', async () => {
+  const caller = systemCaller('command line');
+  await makePerson(app, 'late', ['admin']);
+  await makePerson(app, 'another', ['admin']);
+  const headers = { ...(await signIn(app, 'late')), 'Content-Type': 'application/json', 'Content-Length': 15 };
+  const sending = request(`${app.url}${CLUSTERS}`, { method: 'POST', headers });
+  sending.write('{"nam');
+  await app.rest('GET', CLUSTERS);
+  await app.domain.users.update(caller, { username: 'late', roles: ['viewer'] });
+  sending.end('e":"late"}');
+  const [answer] = await once(sending, 'response');
+  expect(answer.resume().statusCode).toBe(401);
+  expect((await app.rest('GET', CLUSTERS)).body).toEqual([]);
 });

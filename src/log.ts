@@ -35,9 +35,8 @@ function isoTime(): string {
 export async function openLog({ level, pretty }: { level: string; pretty: boolean }): Promise<Logger> {
   const serializers = { err: describeError };
   if (!pretty) {
-    // A write of its own for each request would cost more than a kept answer, and so would a thread that writes: lines
-    // leave together, or after 100 ms.
-    const out = pino.destination({ dest: 1, sync: true, minLength: 8_192, periodicFlush: 100 });
+    // A write of its own for each request would cost more than a kept answer: lines leave together, or after 100 ms.
+    const out = pino.destination({ dest: 1, sync: false, minLength: 8_192, periodicFlush: 100 });
     return pino({ level, base: null, serializers, timestamp: isoTime }, onceATurn(out));
   }
   const { default: prettyPrint } = await import('pino-pretty');

@@ -14,9 +14,9 @@ const WARM_UP = 15;
 export async function computeInside(dataDir: string, rounds: number): Promise<{ restList: number; page: number }> {
   const domain = await openBenchDomain(dataDir);
   const { signal } = new AbortController();
-  const context = (unlimited: boolean): Context => ({
+  const context = async (unlimited: boolean): Promise<Context> => ({
     ...domain,
-    ...{ counters: domain.database.counters(), caller, unlimited, answer: { mayBeKept: false } },
+    ...{ counters: await domain.database.counters(), caller, unlimited, answer: { mayBeKept: false } },
     ...{ signal, askAgain: async () => caller, charge: () => undefined, liveBudget: new LiveBudget(signal) },
   });
   const read = createRest({ maxBody: 0, mask: (error) => maskError(error, { log: silent }) }).reader(CLUSTERS);
@@ -37,12 +37,12 @@ export async function computeInside(dataDir: string, rounds: number): Promise<{ 
     return median(times.slice(WARM_UP));
   };
   const restList = await afterChange(async () => {
-    const answer = await read?.(context(true));
+    const answer = await read?.(await context(true));
     if (answer?.status !== 200) throw new Error('the list cannot be read');
     return answer.body;
   });
   const page = await afterChange(async () => {
-    const result = await executeDocument(document as never, { first: 100, after: null }, context(false));
+    const result = await executeDocument(document as never, { first: 100, after: null }, await context(false));
     if (result.errors) throw result.errors[0];
     return result;
   });

@@ -3,9 +3,16 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { migratedBy, nextMigration } from '../src/storage/migrations.ts';
-import { sqliteForSchemaEngine } from '../src/storage/sqlite-migrations.ts';
+import { postgresForSchemaEngine } from '../src/storage/postgres/migrations.ts';
+import { readPostgresUrl } from '../src/storage/postgres/url.ts';
+import { sqliteForSchemaEngine } from '../src/storage/sqlite/migrations.ts';
 
-const databases = [migratedBy('sqlite', sqliteForSchemaEngine(':memory:'))];
+// PostgreSQL's migrations are compared on a server of yours: DATABASE_URL, or TEST_DATABASE_URL; without one they are left out.
+const url = process.env.TEST_DATABASE_URL ?? process.env.DATABASE_URL;
+const databases = [
+  migratedBy('sqlite', sqliteForSchemaEngine(':memory:')),
+  ...(url === undefined ? [] : [migratedBy('postgres', postgresForSchemaEngine(readPostgresUrl(url)))]),
+];
 const [name = ''] = process.argv.slice(2);
 const check = name === '--check';
 if (!check && !/^[a-z0-9_]+$/.test(name)) {

@@ -41,7 +41,7 @@ export interface Domain extends Services {
 
 /** Opens the database and the key ring under the data directory, and builds the domain over them. */
 export async function openDomain(config: Config, log: Logger): Promise<Domain> {
-  const database = await openDatabase({ file: join(config.dataDir, 'kitestring.db') });
+  const database = await openDatabase(config.database);
   try {
     const { keys, warning, reread } = await loadKeyRing({
       file: join(config.dataDir, 'seal-keys'),

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { StartupError } from './storage/startup-error.ts';
 
@@ -78,6 +78,12 @@ export const VARIABLES = {
     default: './data',
     schema: z.string().min(1),
     about: 'Directory of the SQLite file, the key file and the first admin key.',
+  },
+  DATABASE_URL: {
+    schema: z.string(),
+    secret: true,
+    about:
+      'The PostgreSQL database that replicas share, `postgresql://user:password@host:5432/database`, with `?schema=` for a schema of its own; without it the registry is a SQLite file. Needs SEAL_KEY.',
   },
   SEAL_KEY: {
     schema: z.string(),
@@ -208,8 +214,6 @@ export type Config = ReturnType<typeof readConfig>;
 
 /** Reads the configuration; a wrong variable is a StartupError that names it and never shows a secret. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
-  if (environment.DATABASE_URL)
-    throw new StartupError('DATABASE_URL is set, but this version keeps its registry in SQLite alone: unset it.');
   const read = <Key extends Name>(name: Key): Value<Key> => {
     const { schema, default: fallback } = VARIABLES[name] as Variable;
     const text = given(environment, name) ?? fallback;
@@ -220,16 +224,20 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   };
   const host = read('HOST');
   const loopback = isLoopback(host);
+  const dataDir = resolve(read('DATA_DIR'));
   const sealKey = read('SEAL_KEY');
-  if (!loopback && sealKey === undefined)
+  const url = read('DATABASE_URL');
+  const why = url === undefined ? `HOST ${host} is not loopback` : 'DATABASE_URL is given';
+  if (sealKey === undefined && (!loopback || url !== undefined))
     throw new StartupError(
-      `HOST ${host} is not loopback, so the key that seals kubeconfigs must be given: set SEAL_KEY (openssl rand -base64 32) or SEAL_KEY_FILE.`,
+      `${why}, so the key that seals kubeconfigs must be given: set SEAL_KEY (openssl rand -base64 32) or SEAL_KEY_FILE.`,
     );
   return Object.freeze({
     host,
     loopback,
     port: read('PORT'),
-    dataDir: resolve(read('DATA_DIR')),
+    dataDir,
+    database: Object.freeze(url === undefined ? { file: join(dataDir, 'kitestring.db') } : { url }),
     sealKey,
     adminApiKey: read('ADMIN_API_KEY'),
     importKubeconfig: read('IMPORT_KUBECONFIG'),

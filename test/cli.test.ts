@@ -231,9 +231,9 @@ describe('restore', () => {
     for (const server of ['https://10.0.0.1:6443', 'https://10.0.0.2:6443'])
       await app.rest('PUT', `${CLUSTERS}${id}`, { config: kubeconfig({ cluster: { server } }) });
     await create(app, 'gone');
-    const [before, counters] = [await numbersOf(app), app.domain.database.counters()];
+    const [before, counters] = [await numbersOf(app), await app.domain.database.counters()];
     await succeed(app.dataDir, 'restore', file);
-    const [after, raised] = [await numbersOf(app), app.domain.database.counters()];
+    const [after, raised] = [await numbersOf(app), await app.domain.database.counters()];
     for (const name of ['registry', 'status', 'access'] as const)
       expect(raised[name]).toBeGreaterThan(counters[name] + REMEMBERED_CHANGES);
     const highest = Math.max(...[...before.values()].flatMap(({ numbers }) => numbers));

@@ -21,6 +21,7 @@ describe('without any variable', () => {
   it('it listens on loopback, keeps its data in ./data and allows nothing that is dangerous', () => {
     expect(readConfig({})).toEqual({
       ...{ host: '127.0.0.1', loopback: true, port: 8080, dataDir: join(process.cwd(), 'data') },
+      database: { file: join(process.cwd(), 'data', 'kitestring.db') },
       ...{ sealKey: undefined, adminApiKey: undefined, importKubeconfig: undefined },
       ...{ allowedOrigins: [], allowedHosts: [], maxBody: 4 * 1024 * 1024, logLevel: 'info' },
       ...{ trustedProxies: [], graphqlCostPerMinute: 10_000_000, kiteUiDir: undefined },
@@ -65,9 +66,9 @@ describe('a wrong variable', () => {
     expect(refusalOf({ [name]: value })).toMatch(new RegExp(`^${name} must be [^\n]+\\.$`));
   });
 
-  it('DATABASE_URL is refused: another database would be ignored in silence', () => {
+  it('DATABASE_URL needs a key that is given: replicas share what it seals', () => {
     const url = 'postgresql://kitestring:canary-password@db/kitestring';
-    expect(refusalOf({ DATABASE_URL: url })).toMatch(/^DATABASE_URL is set, [^\n]+\.$/);
+    expect(refusalOf({ DATABASE_URL: url })).toMatch(/^DATABASE_URL is given, [^\n]+set SEAL_KEY [^\n]+\.$/);
     expect(refusalOf({ DATABASE_URL: url })).not.toContain('canary');
   });
 });

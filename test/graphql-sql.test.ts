@@ -1,7 +1,7 @@
 import { type GraphQLObjectType, isObjectType } from 'graphql';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { schema } from '../src/graphql/schema.ts';
-import { SqliteConnection } from '../src/storage/sqlite.ts';
+import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/rows.ts';
 

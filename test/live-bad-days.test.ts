@@ -258,10 +258,10 @@ it('one failure of a READY cluster that a second attempt does not confirm is non
   });
   const id = await register(app, 'a', kubeconfigOf(server.target()));
   const { since } = await untilState(app, id, 'READY');
-  const before = app.domain.database.counters().status;
+  const before = (await app.domain.database.counters()).status;
   failures = 1;
   expect(await probe(app, id)).toMatchObject({ state: 'READY', since, error: null });
-  expect(app.domain.database.counters().status).toBe(before);
+  expect((await app.domain.database.counters()).status).toBe(before);
 });
 
 function never(): never {

@@ -176,14 +176,14 @@ describe('a cursor that cannot be gone on from is answered with a reset', () => 
     [
       'of a registry that was since restored',
       async () => {
-        const { registry, status } = app.domain.database.counters();
+        const { registry, status } = await app.domain.database.counters();
         return writeChangesCursor({ registry: registry + 1, status });
       },
     ],
     [
       'of states that were since restored',
       async () => {
-        const { registry, status } = app.domain.database.counters();
+        const { registry, status } = await app.domain.database.counters();
         return writeChangesCursor({ registry, status: status + 1 });
       },
     ],

@@ -46,10 +46,10 @@ it('an observation counts only under the credential and the switch that it was m
   const row = await prisma.cluster.findUniqueOrThrow({ where: { id } });
   const observation = { uid: row.uid, state: 'DEGRADED', latencyMs: 1, observedAt: new Date(), version: 'v0' } as const;
   const store = (credentialsVersion: number) => app.domain.statuses.store([{ ...observation, credentialsVersion }]);
-  const before = app.domain.database.counters();
+  const before = await app.domain.database.counters();
   await store(row.credentialsVersion - 1);
   await store(row.credentialsVersion + 1);
-  expect(app.domain.database.counters().status).toBe(before.status);
+  expect((await app.domain.database.counters()).status).toBe(before.status);
   expect(await statusOf(app, id)).toMatchObject({ state: 'READY', version: 'v1.31.0' });
   await store(row.credentialsVersion);
   expect(await statusOf(app, id)).toMatchObject({ state: 'DEGRADED', version: 'v0' });
@@ -62,11 +62,11 @@ it('a cluster that stays READY is asked again and again, and nothing is written'
   const first = await untilState(app, id, 'READY');
   // The offer of a Prometheus comes once after the first contact.
   await expect.poll(() => server.requests.filter((line) => line.includes('/services')).length).toBeGreaterThan(0);
-  const before = app.domain.database.counters();
+  const before = await app.domain.database.counters();
   for (let round = 0; round < 5; round++)
     await app.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
   await setImmediate();
-  expect(app.domain.database.counters()).toEqual(before);
+  expect(await app.domain.database.counters()).toEqual(before);
   const now = await statusOf(app, id);
   expect(now).toMatchObject({ state: 'READY', since: first.since });
   expect(Date.parse(now.observedAt ?? '')).toBeGreaterThan(Date.parse(first.observedAt ?? ''));

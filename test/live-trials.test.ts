@@ -49,13 +49,13 @@ describe('testClusterConnection', () => {
     const app = await probingApp();
     const rule = { verbs: ['get', 'list'], apiGroups: [''], resources: ['pods'] };
     const server = await cluster({}, [rule, { verbs: ['*'], apiGroups: null, resourceNames: ['x'] }]);
-    const before = app.domain.database.counters();
+    const before = await app.domain.database.counters();
     expect(await testText(app, kubeconfigOf(server.target()))).toEqual({
       ...{ __typename: 'TestConnectionSuccess', state: 'READY', version: 'v1.31.0', latencyMs: expect.any(Number) },
       identity: '7d4c8f7e-0000-4000-8000-000000000001',
       permissions: [rule, { verbs: ['*'], apiGroups: [], resources: [] }],
     });
-    expect(app.domain.database.counters()).toEqual(before);
+    expect(await app.domain.database.counters()).toEqual(before);
     expect(await app.domain.database.prisma.cluster.count()).toBe(0);
     await expect.poll(() => server.sockets.size).toBe(0);
   });

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openDatabase } from '../src/storage/database.ts';
 import { applyMigrations, migratedBy, nextMigration } from '../src/storage/migrations.ts';
-import { openSqlite } from '../src/storage/sqlite-file.ts';
-import { migrate, sqliteForSchemaEngine } from '../src/storage/sqlite-migrations.ts';
+import { openSqlite } from '../src/storage/sqlite/file.ts';
+import { migrate, sqliteForSchemaEngine } from '../src/storage/sqlite/migrations.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
 import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
 
@@ -39,9 +39,10 @@ describe('migrations', () => {
 
   it('give the SQL that leads to changed models, and the partial index stays', async () => {
     const schema = join(await temporaryDirectory(), 'changed.prisma');
-    const models = await readFile(shipped.schema, 'utf8');
+    const [head = '', file = ''] = shipped.schema;
+    const models = await readFile(file, 'utf8');
     await writeFile(schema, models.replace(/^(model Cluster \{)$/m, '$1\n  colour Int'));
-    const sql = await nextMigration({ ...shipped, schema });
+    const sql = await nextMigration({ ...shipped, schema: [head, schema] });
     expect(sql).toContain('"colour" INTEGER NOT NULL');
     expect(sql).toMatch(/CREATE UNIQUE INDEX "Cluster_one_default" .* WHERE/);
   });
@@ -75,7 +76,7 @@ describe('migrations', () => {
   it('apply once when one process opens the database several times at once', async () => {
     const file = join(await temporaryDirectory(), 'kitestring.db');
     const opened = await Promise.all(Array.from({ length: 4 }, () => openDatabase({ file })));
-    for (const database of opened) expect(database.counters()).toEqual({ registry: 0, status: 0, access: 0 });
+    for (const database of opened) expect(await database.counters()).toEqual({ registry: 0, status: 0, access: 0 });
     await Promise.all(opened.map((database) => database.close()));
   });
 

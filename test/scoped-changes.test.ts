@@ -114,7 +114,7 @@ describe('one who sees some clusters', () => {
 describe('one who stands still in the middle of what is told', () => {
   let key: string;
   const caller = async () => {
-    const counters = app.domain.database.counters();
+    const counters = await app.domain.database.counters();
     return { viewer: (await app.domain.apiKeys.authenticate(key, { ...counters, local: true })) ?? null };
   };
   const read = async (after: string) => {

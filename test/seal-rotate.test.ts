@@ -102,9 +102,9 @@ describe('seal rotate, beside a running server', () => {
       app.domain.database.prisma.cluster.findMany({
         select: { revision: true, credentialsVersion: true, updatedAt: true },
       });
-    const [before, counters] = [await read(), app.domain.database.counters()];
+    const [before, counters] = [await read(), await app.domain.database.counters()];
     await rotate(app);
-    expect([await read(), app.domain.database.counters()]).toEqual([before, counters]);
+    expect([await read(), await app.domain.database.counters()]).toEqual([before, counters]);
   });
 
   it('writes go on, and what they store opens', async () => {

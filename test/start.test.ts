@@ -184,7 +184,7 @@ describe('a start that cannot go on', () => {
   it('says so for each kind of wrong variable, without the secret', async () => {
     expect(await refusal({ PORT: 'http' })).toMatch(/^PORT must be/);
     expect(await refusal({ HOST: '0.0.0.0' })).toMatch(/set SEAL_KEY/);
-    expect(await refusal({ DATABASE_URL: 'postgresql://db/x' })).toMatch(/^DATABASE_URL is set/);
+    expect(await refusal({ DATABASE_URL: 'postgresql://db/x' })).toMatch(/^DATABASE_URL is given, so/);
     for (const [name, value] of [
       ['SEAL_KEY', 'canary-too-short'],
       ['ADMIN_API_KEY', 'canary'],

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { backupFile } from '../storage/sqlite/file.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
-import { requireDatabase, withDatabase } from './database.ts';
+import { databaseFile, requireDatabase } from './database.ts';
 
 export const backup: Command = {
   positionals: ['FILE'],
@@ -10,11 +11,12 @@ export const backup: Command = {
   about: 'copies the database as of one moment; the key that seals kubeconfigs is not in it',
   options: { force: { type: 'boolean' } },
   run: async ({ config, values: { force }, positionals: [name = ''] }) => {
+    const database = databaseFile(config, 'pg_dump');
     requireDatabase(config);
     const file = resolve(name);
     if (existsSync(file) && !force)
       throw new StartupError(`${file} exists: name another file, or overwrite it with --force.`);
-    await withDatabase(config, (database) => database.backup(file)).catch((error: unknown) => {
+    await backupFile(database, file).catch((error: unknown) => {
       const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
       throw error instanceof StartupError ? error : new StartupError(`The backup ${file} cannot be written${code}.`);
     });

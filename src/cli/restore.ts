@@ -8,8 +8,8 @@ import { untriedState } from '../domain/clusters/cluster.ts';
 import { sealedKeyIds } from '../domain/clusters/sealed.ts';
 import { openDatabase } from '../storage/database.ts';
 import { loadKeyRing } from '../storage/key-file.ts';
-import { restoreInto } from '../storage/restore.ts';
-import { checkIntegrity, createFile, openSqlite } from '../storage/sqlite-file.ts';
+import { checkIntegrity, createFile, openSqlite } from '../storage/sqlite/file.ts';
+import { restoreInto } from '../storage/sqlite/restore.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
 import { databaseFile, keyFile, withDatabase } from './database.ts';
@@ -19,12 +19,13 @@ export const restore: Command = {
   about: 'puts the content of a backup in the place of the present one, beside a running server too',
   options: {},
   run: async ({ config, positionals: [name = ''] }) => {
+    const database = databaseFile(config, 'pg_restore');
     const file = resolve(name);
-    createFile(databaseFile(config));
+    createFile(database);
     const directory = await mkdtemp(join(config.dataDir, 'restore-'));
     try {
       const copy = join(directory, 'backup.db');
-      await takeCopy(config, file, copy);
+      await takeCopy(database, file, copy);
       await prepare(config, copy);
       const at = new Date();
       const counts = await withDatabase(config, (database) =>
@@ -48,10 +49,10 @@ export const restore: Command = {
 };
 
 /** Everything happens to a copy of the backup: opening a database writes to it. */
-async function takeCopy(config: Config, file: string, copy: string): Promise<void> {
+async function takeCopy(database: string, file: string, copy: string): Promise<void> {
   const backup = statSync(file, { throwIfNoEntry: false });
   if (!backup) throw new StartupError(`There is no file ${file}: name a backup.`);
-  if (backup.ino === statSync(databaseFile(config), { throwIfNoEntry: false })?.ino)
+  if (backup.ino === statSync(database, { throwIfNoEntry: false })?.ino)
     throw new StartupError(`${file} is the database itself: name a backup.`);
   try {
     await copyFile(file, copy);

@@ -181,7 +181,7 @@ async function admitAgain(row: AnyRow, request: Request, response: Response): Pr
 
 /** The context with the caller as they are now; the same one where no counter has moved. */
 async function askAgain(context: Context): Promise<Context> {
-  const counters = context.database.counters();
+  const counters = await context.database.counters();
   const { access, registry } = context.counters;
   if (counters.access === access && counters.registry === registry) return context;
   return { ...context, counters, caller: await context.askAgain(counters) };

@@ -111,7 +111,8 @@ export function createHttpServer(options: ServerOptions): Server {
       return file ? file(request, exchange.prepare()) : REST.refuse(exchange.prepare(), 404, 'not found');
     }
 
-    const counters = services.database.counters();
+    const known = services.database.counters();
+    const counters = known instanceof Promise ? await known : known;
     const asked = authenticate(request, counters, authenticators);
     // No turn of the loop between a request and its kept answer: waiting costs as much as the answer.
     const who = asked instanceof Promise ? await asked : asked;
@@ -193,7 +194,7 @@ export function createHttpServer(options: ServerOptions): Server {
     const body = await readRaw(request, first.viewer ? maxBody : Math.min(maxBody, MAX_STRANGER_BODY));
     if (!body) return GRAPHQL.refuse(exchange.prepare(), 413, 'the body is too large', { Connection: 'close' });
     // A body may take its time, and what the caller may do may have changed since its headers came.
-    const counters = services.database.counters();
+    const counters = await services.database.counters();
     const isSame = counters.access === first.counters.access && counters.registry === first.counters.registry;
     const who = isSame ? first : await authenticate(request, counters, authenticators);
     if ('problem' in who && who.problem !== undefined) return GRAPHQL.refuse(exchange.prepare(), 401, who.problem);
@@ -223,7 +224,7 @@ export function createHttpServer(options: ServerOptions): Server {
 
   /** The metrics, for whoever may read every cluster; without a key they are on a port of their own. */
   async function answerMetrics(exchange: Exchange): Promise<void> {
-    const who = await authenticate(exchange.request, services.database.counters(), authenticators);
+    const who = await authenticate(exchange.request, await services.database.counters(), authenticators);
     if (!who.viewer) return REST.refuse(exchange.prepare(), 401, who.problem ?? 'Invalid or expired token');
     authorize({ viewer: who.viewer }, 'metrics.read');
     await sendMetrics(metrics, exchange.prepare());

@@ -9,7 +9,8 @@ import { StartupError } from './startup-error.ts';
 
 /** A kind of database: where its models and migrations are, and how it is reached. */
 export type Migrated = {
-  schema: string;
+  /** Its head and the models, as one schema. */
+  schema: string[];
   folder: string;
   factory: SqlMigrationAwareDriverAdapterFactory;
 };
@@ -22,8 +23,9 @@ type Migration = { name: string; script: string; checksum: string };
 const home = fileURLToPath(new URL('../../prisma/', import.meta.url));
 
 /** The models and migrations of one kind of database. */
-export function migratedBy(kind: 'sqlite', factory: SqlMigrationAwareDriverAdapterFactory): Migrated {
-  return { schema: join(home, `${kind}.prisma`), folder: join(home, 'migrations', kind), factory };
+export function migratedBy(kind: 'sqlite' | 'postgres', factory: SqlMigrationAwareDriverAdapterFactory): Migrated {
+  const schema = [join(home, `${kind}.prisma`), join(home, 'models.prisma')];
+  return { schema, folder: join(home, 'migrations', kind), factory };
 }
 
 const LOCK_FILE = 'migration_lock.toml';
@@ -89,11 +91,11 @@ export async function applyMigrations({ folder, factory }: Migrated, applied: Ap
 /** The SQL that leads from the migrations to the models, or nothing when they agree. */
 export async function nextMigration({ schema, folder, factory }: Migrated): Promise<string | undefined> {
   const migrations = await migrationList(folder, await readMigrations(folder));
-  const models = { files: [{ path: schema, content: await readFile(schema, 'utf8') }] };
+  const files = await Promise.all(schema.map(async (path) => ({ path, content: await readFile(path, 'utf8') })));
   const { exitCode, stdout } = await withSchemaEngine(factory, (engine) =>
     engine.diff({
       from: { tag: 'migrations', ...migrations },
-      to: { tag: 'schemaDatamodel', ...models },
+      to: { tag: 'schemaDatamodel', files },
       script: true,
       exitCode: true,
       filters: NO_FILTERS,

@@ -1,15 +1,12 @@
 import type { Counters, Database } from './database.ts';
 
-/** How late a change may be heard of: a look costs 3 µs, whoever wrote. */
-const LOOK_MS = 50;
-
 /** Tells those who wait when the counters move, by whichever process. It looks only while somebody waits. */
 export class News {
-  readonly #database: Pick<Database, 'counters'>;
+  readonly #database: Pick<Database, 'counters' | 'watch'>;
   readonly #waiting = new Set<{ seen: Counters; resolve: (counters: Counters) => void }>();
-  #timer: NodeJS.Timeout | undefined;
+  #stop: (() => void) | undefined;
 
-  constructor(database: Pick<Database, 'counters'>) {
+  constructor(database: Pick<Database, 'counters' | 'watch'>) {
     this.#database = database;
   }
 
@@ -28,26 +25,26 @@ export class News {
       const stop = () => wait.resolve(undefined);
       signal.addEventListener('abort', stop, { once: true });
       this.#waiting.add(wait);
-      this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref();
-      this.#look();
+      this.#stop ??= this.#database.watch(() => void this.#look());
+      void this.#look();
     });
   }
 
-  #look(): void {
+  async #look(): Promise<void> {
     if (this.#waiting.size === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
+      this.#stop?.();
+      this.#stop = undefined;
       return;
     }
-    const counters = this.#read();
+    const counters = await this.#read();
     if (!counters) return;
     for (const { seen, resolve } of this.#waiting) if (differ(seen, counters)) resolve(counters);
   }
 
   // A database that is away has no news; the next look tries again.
-  #read(): Counters | undefined {
+  async #read(): Promise<Counters | undefined> {
     try {
-      return this.#database.counters();
+      return await this.#database.counters();
     } catch {
       return undefined;
     }

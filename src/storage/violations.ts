@@ -23,6 +23,11 @@ export function uniqueViolation(error: unknown): Rule | undefined {
   return 'index' in cause.constraint ? RULES.get(cause.constraint.index) : undefined;
 }
 
+/** Two changes waited for each other, and this one was given up: worth another try at once. */
+export function isConflict(error: unknown): boolean {
+  return causeOf(error)?.kind === 'TransactionWriteConflict' || prismaCodeOf(error) === 'P2034';
+}
+
 /** The row to change is not there, or not as the `where` asks for it. */
 export function isNotFound(error: unknown): boolean {
   return prismaCodeOf(error) === 'P2025';
@@ -53,6 +58,17 @@ const SQLITE_UNAVAILABLE: Readonly<Record<number, string>> = {
   1032: 'the database file was moved or replaced',
 };
 
+/** By the class that PostgreSQL's code begins with, or the code itself: https://www.postgresql.org/docs/15/errcodes-appendix.html */
+const POSTGRES_UNAVAILABLE: Readonly<Record<string, string>> = {
+  '08': 'the connection to the database broke',
+  '53': 'the database has run out of connections, memory or disk',
+  '57': 'the database is shutting down or starting up',
+  '58': 'the database cannot read or write its files',
+  '25006': 'the database is read-only',
+  '25P03': 'the change took too long',
+  '55P03': 'another change holds the database',
+};
+
 /**
  * Why the database cannot do its work now (busy, full, read-only, gone), in words without data, or nothing when the
  * error is of another kind. The caller may try again; nothing of the transaction has been stored.
@@ -61,7 +77,9 @@ export function unavailability(error: unknown): string | undefined {
   const cause = causeOf(error);
   if (cause?.kind === 'sqlite')
     return SQLITE_UNAVAILABLE[cause.extendedCode] ?? SQLITE_UNAVAILABLE[cause.extendedCode & 0xff];
-  if (cause?.kind === 'SocketTimeout') return SQLITE_UNAVAILABLE[5];
+  if (cause?.kind === 'postgres')
+    return POSTGRES_UNAVAILABLE[cause.code] ?? POSTGRES_UNAVAILABLE[cause.code.slice(0, 2)];
+  if (cause?.kind === 'SocketTimeout' && cause.originalCode !== undefined) return SQLITE_UNAVAILABLE[5];
   if (cause && UNAVAILABLE_KINDS.includes(cause.kind)) return 'the database does not answer';
   return UNAVAILABLE_CODES.includes(prismaCodeOf(error) ?? '') ? 'the database does not answer in time' : undefined;
 }

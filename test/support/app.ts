@@ -6,6 +6,7 @@ import { type App, type Domain, openDomain, serve } from '../../src/app.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import { systemCaller } from '../../src/domain/access/system.ts';
 import { describeError, type Logger } from '../../src/log.ts';
+import { databaseOf } from './database.ts';
 
 export interface TestApp {
   readonly url: string;
@@ -46,7 +47,7 @@ export async function startApp(
 ): Promise<TestApp> {
   const made = environment.DATA_DIR === undefined;
   const dataDir = environment.DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'kitestring-')));
-  const config = readConfig({ PORT: '0', DATA_DIR: dataDir, ...environment });
+  const config = readConfig({ PORT: '0', DATA_DIR: dataDir, ...databaseOf(dataDir), ...environment });
   const lines: string[] = [];
   const log = pino(
     { level: 'debug', serializers: { err: describeError } },

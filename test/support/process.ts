@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
+import { databaseOf } from './database.ts';
 
 const server = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const commandLine = fileURLToPath(new URL('../../src/cli/kitestring.ts', import.meta.url));
@@ -83,7 +84,11 @@ export async function firstKey(dataDir: string): Promise<string> {
 function launch(program: string, words: readonly string[], { dataDir, environment = {}, before, input }: Start) {
   const imports = before === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(before)}`];
   const child = spawn(process.execPath, [...imports, program, ...words], {
-    env: { PATH: process.env.PATH ?? '', PORT: '0', METRICS_PORT: '0', DATA_DIR: dataDir, ...environment },
+    env: {
+      ...{ PATH: process.env.PATH ?? '', PORT: '0', METRICS_PORT: '0', DATA_DIR: dataDir },
+      ...databaseOf(dataDir),
+      ...environment,
+    },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   child.stdin.on('error', () => {}).end(input);

@@ -77,16 +77,16 @@ export class ClusterChanges {
       );
     this.#streams.set(viewer.id, open + 1);
     try {
-      let counters = this.#database.counters();
+      let counters = await this.#database.counters();
       let current = first;
       let place: Place | string | undefined = after ?? undefined;
       // Asked each time: a key that expires moves no counter, and whom a scope lets in changes with names and labels too.
       const isStillThere = async () => {
-        current = await caller(this.#database.counters());
+        current = await caller(await this.#database.counters());
         return current.viewer !== null;
       };
       while (!signal.aborted) {
-        const { access, registry } = this.#database.counters();
+        const { access, registry } = await this.#database.counters();
         if (!(await isStillThere())) return;
         const seesAll = mayReadClusters(current);
         const changes = this.#onward(() => current, place, counters, where, query);
@@ -95,7 +95,7 @@ export class ClusterChanges {
           // The reader may have taken its time since the change before.
           if (!(await isStillThere())) return;
           if (mayReadClusters(current) !== seesAll) break;
-          const now = this.#database.counters();
+          const now = await this.#database.counters();
           const mayHaveGone = !seesAll && (now.access !== access || now.registry !== registry);
           if (!mayHaveGone || (await this.#mayHear(current, step.value))) yield step.value;
         }

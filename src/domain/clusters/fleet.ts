@@ -152,7 +152,7 @@ export class Fleet {
 
   async #readTargets(): Promise<readonly ProbeTarget[]> {
     const { database } = this.#options.registry;
-    const { registry } = database.counters();
+    const { registry } = await database.counters();
     if (this.#targets?.registry === registry) return this.#targets.rows;
     const rows = await database.prisma.cluster.findMany({
       where: { enabled: true, credentialProblem: null },
@@ -192,7 +192,7 @@ export class Fleet {
   /** A change by whichever process is met at once: what is new is tried before anything else. */
   async #followChanges(): Promise<void> {
     const { registry, news } = this.#options;
-    let seen = registry.database.counters();
+    let seen = await registry.database.counters();
     while (!this.#ending.signal.aborted) {
       const next = await news.after(seen, this.#ending.signal);
       if (!next) return;

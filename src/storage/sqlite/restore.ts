@@ -1,4 +1,4 @@
-import type { CounterName, Database, Transaction } from './database.ts';
+import type { CounterName, Database, Transaction } from '../database.ts';
 
 const COUNTERS: readonly CounterName[] = ['access', 'registry', 'status'];
 /** These do not simply become what they were. The first two tell of the file and of those who run on it. */

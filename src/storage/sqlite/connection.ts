@@ -11,9 +11,10 @@ import {
   type SqlResultSet,
   type Transaction,
 } from '@prisma/driver-adapter-utils';
-import { isBusy, toDriverError } from './sqlite-errors.ts';
-import { openSqlite, PATIENCE_MS } from './sqlite-file.ts';
-import { declaredType, type SqliteValue, toPrisma, toSqlite, typeOfValues } from './sqlite-values.ts';
+import { Turns } from '../turns.ts';
+import { isBusy, toDriverError } from './errors.ts';
+import { openSqlite, PATIENCE_MS } from './file.ts';
+import { declaredType, type SqliteValue, toPrisma, toSqlite, typeOfValues } from './values.ts';
 
 const KEPT_STATEMENTS = 200;
 const RETRY_MS = 15;
@@ -32,7 +33,7 @@ export class SqliteConnection implements SqlDriverAdapter {
   readonly #kept = new Map<string, Prepared>();
   /** Settles when the open transaction ends. */
   #open: Promise<void> | undefined;
-  #lastWriter: Promise<void> = Promise.resolve();
+  readonly #writers = new Turns();
 
   constructor(file: string, options?: DatabaseSyncOptions) {
     this.#database = openSqlite(file, options);
@@ -77,10 +78,7 @@ export class SqliteConnection implements SqlDriverAdapter {
   async startTransaction(isolationLevel?: IsolationLevel): Promise<Transaction> {
     if (isolationLevel && isolationLevel !== 'SERIALIZABLE')
       throw new DriverAdapterError({ kind: 'InvalidIsolationLevel', level: isolationLevel });
-    const before = this.#lastWriter;
-    const turn = Promise.withResolvers<void>();
-    this.#lastWriter = turn.promise;
-    await before;
+    const endTurn = await this.#writers.take();
     // All of a transaction may run without a turn of the event loop: many in a row would keep everything else waiting.
     await nextTurn();
     const open = Promise.withResolvers<void>();
@@ -91,14 +89,14 @@ export class SqliteConnection implements SqlDriverAdapter {
         this.#open = open.promise;
       });
     } catch (error) {
-      turn.resolve();
+      endTurn();
       throw error;
     }
     // Readers that waited go first, then the next writer.
     const end = () => {
       this.#open = undefined;
       open.resolve();
-      turn.resolve();
+      endTurn();
     };
     return this.#transaction(end);
   }

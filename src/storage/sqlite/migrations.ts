@@ -2,10 +2,10 @@ import { rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
-import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from './migrations.ts';
-import { SqliteConnection } from './sqlite.ts';
-import { isBusy, isRemoved } from './sqlite-errors.ts';
-import { StartupError } from './startup-error.ts';
+import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from '../migrations.ts';
+import { StartupError } from '../startup-error.ts';
+import { SqliteConnection } from './connection.ts';
+import { isBusy, isRemoved } from './errors.ts';
 
 const PATIENCE_MS = 60_000;
 

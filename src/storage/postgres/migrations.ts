@@ -1,0 +1,127 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PrismaPg } from '@prisma/adapter-pg';
+import type { SqlDriverAdapter, SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
+import { Client, escapeIdentifier, Pool, type QueryResult } from 'pg';
+import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from '../migrations.ts';
+import { StartupError } from '../startup-error.ts';
+import type { PostgresPlace } from './url.ts';
+
+const PATIENCE_MS = 60_000;
+/** Ids of types, as in pg_type. */
+const CHAR = 18;
+const TEXT = 25;
+
+/** Brings the database to this version's models. Replicas that start at once take turns. */
+export async function migrate(place: PostgresPlace, folder?: string): Promise<void> {
+  const shipped = migratedBy('postgres', postgresForSchemaEngine(place));
+  const postgres = { ...shipped, folder: folder ?? shipped.folder };
+  const client = new Client(place.client);
+  // What breaks while nothing is asked shows at the next question.
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
+    await takeLock(client, place);
+    await client.query(`CREATE SCHEMA IF NOT EXISTS ${escapeIdentifier(place.schema)}`);
+    const applied = await appliedMigrations(client);
+    if ((await pendingMigrations(postgres.folder, applied)).length > 0) await applyMigrations(postgres, applied);
+  } finally {
+    // The lock ends with its connection.
+    await client.end();
+  }
+}
+
+/** An advisory lock of this schema: it ends with the process, however that ends. */
+async function takeLock(client: Client, { schema }: PostgresPlace): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken`;
+    if ((await client.query(text, [schema])).rows[0]?.taken) return;
+    if (performance.now() > deadline)
+      throw new StartupError('Another process has been migrating the database for a minute: end it, then start again.');
+    await sleep(50);
+  }
+}
+
+async function appliedMigrations(client: Client): Promise<AppliedMigration[]> {
+  const tables = await client.query(
+    `SELECT table_name AS name FROM information_schema.tables
+     WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'`,
+  );
+  const names = tables.rows.map(({ name }) => String(name));
+  if (names.length === 0) return [];
+  if (!names.includes('_prisma_migrations')) throw foreign();
+  const { rows } = await client.query(
+    'SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at',
+  );
+  if (names.length > 1 && !names.includes('Counter')) throw foreign();
+  return rows.map((row) => ({
+    name: String(row.migration_name),
+    checksum: String(row.checksum),
+    finished: row.finished_at !== null,
+    rolledBack: row.rolled_back_at !== null,
+  }));
+}
+
+function foreign(): StartupError {
+  return new StartupError(
+    'DATABASE_URL names a database that holds the tables of another program: name an empty one, or a schema of its own with ?schema=kitestring.',
+  );
+}
+
+/** The connections of Prisma's schema engine; whoever uses them keeps other migrations out by a lock of their own. */
+export function postgresForSchemaEngine(place: PostgresPlace): SqlMigrationAwareDriverAdapterFactory {
+  const about = { provider: 'postgres', adapterName: '@prisma/adapter-pg' } as const;
+  return { ...about, connect: () => connect(place), connectToShadowDb: () => connectToShadow(place) };
+}
+
+async function connect({ client, schema }: PostgresPlace): Promise<SqlDriverAdapter> {
+  // One connection: what the engine sets on it must hold for what it does next.
+  const pool = new Pool({ ...client, max: 1, idle_in_transaction_session_timeout: 0 });
+  pool.on('error', () => {});
+  const query = pool.query.bind(pool) as (...given: unknown[]) => Promise<QueryResult>;
+  // The engine asks for PostgreSQL's "char", which the adapter does not know.
+  Object.assign(pool, {
+    query: async (...given: unknown[]) => {
+      const result = await query(...given);
+      for (const field of result.fields ?? []) if (field.dataTypeID === CHAR) field.dataTypeID = TEXT;
+      return result;
+    },
+  });
+  const connection = await new PrismaPg(pool, { schema, disposeExternalPool: true }).connect();
+  // As one message it is one transaction; the adapter's own cuts it at each semicolon.
+  connection.executeScript = async (script) => {
+    await pool.query(script);
+  };
+  // The engine ends a shadow itself, and whoever started the engine ends all that it opened.
+  connection.dispose = once(connection.dispose.bind(connection));
+  return connection;
+}
+
+function once(end: () => Promise<void>): () => Promise<void> {
+  let ending: Promise<void> | undefined;
+  return () => {
+    ending ??= end();
+    return ending;
+  };
+}
+
+/** A database for the time of a comparison. */
+async function connectToShadow(place: PostgresPlace): Promise<SqlDriverAdapter> {
+  const database = `kitestring_shadow_${crypto.randomUUID().replaceAll('-', '')}`;
+  const run = async (statement: string) => {
+    const client = new Client(place.client);
+    await client.connect();
+    await client.query(statement).finally(() => client.end());
+  };
+  await run(`CREATE DATABASE ${escapeIdentifier(database)}`);
+  const url = new URL(place.client.connectionString ?? '');
+  url.pathname = `/${database}`;
+  const shadow = await connect({ client: { ...place.client, connectionString: url.href }, schema: 'public' });
+  const dispose = shadow.dispose.bind(shadow);
+  shadow.dispose = once(async () => {
+    await dispose();
+    await run(`DROP DATABASE ${escapeIdentifier(database)}`);
+  });
+  return shadow;
+}

@@ -1,0 +1,97 @@
+import { Client, escapeIdentifier } from 'pg';
+import { type Counters, countersOf } from '../database.ts';
+import { endWhenSilent, toDriverError } from './adapter.ts';
+import type { PostgresPlace } from './url.ts';
+
+/** How late a change is heard of whose notice was lost: by a pooler, or with a connection. */
+const POLL_MS = 1_000;
+
+/** The name that changes are told under; a schema of its own has one of its own. */
+export function channelOf({ schema }: PostgresPlace): string {
+  return `kitestring ${schema}`.slice(0, 63);
+}
+
+/** A connection apart from Prisma's: it reads the counters, and hears of commits by whichever replica. */
+export class Watch {
+  readonly #place: PostgresPlace;
+  readonly #looks = new Set<() => void>();
+  #client: Promise<Client> | undefined;
+  #reading: Promise<unknown> = Promise.resolve();
+  #next: Promise<Counters> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(place: PostgresPlace) {
+    this.#place = place;
+  }
+
+  /** Those who ask while a read is under way share the one after it: that one began after they came. */
+  counters(): Promise<Counters> {
+    this.#next ??= this.#afterReading();
+    return this.#next;
+  }
+
+  /** Calls `look` at each notice, and each second beside; gives what ends that. */
+  watch(look: () => void): () => void {
+    this.#looks.add(look);
+    this.#timer ??= setInterval(() => this.#tell(), POLL_MS).unref();
+    return () => {
+      this.#looks.delete(look);
+      if (this.#looks.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    const client = await this.#client?.catch(() => undefined);
+    await client?.end().catch(() => {});
+  }
+
+  async #afterReading(): Promise<Counters> {
+    await this.#reading;
+    this.#next = undefined;
+    const reading = this.#read();
+    this.#reading = reading.catch(() => {});
+    return reading;
+  }
+
+  async #read(): Promise<Counters> {
+    try {
+      const client = await this.#connected();
+      const text = 'SELECT "name", "value" FROM "Counter"';
+      return countersOf((await client.query({ name: 'counters', text })).rows);
+    } catch (error) {
+      throw toDriverError(error);
+    }
+  }
+
+  #connected(): Promise<Client> {
+    if (this.#client) return this.#client;
+    const client = new Client(this.#place.client);
+    const forget = () => {
+      if (this.#client === opening) this.#client = undefined;
+    };
+    // Forgotten when it fails or breaks: the next read opens another.
+    client.on('error', forget).on('end', forget);
+    client.on('notification', () => this.#tell());
+    const opening = this.#open(client);
+    opening.catch(forget);
+    this.#client = opening;
+    return opening;
+  }
+
+  async #open(client: Client): Promise<Client> {
+    if (this.#isClosed) throw new Error('the database was closed');
+    await client.connect();
+    endWhenSilent(client);
+    await client.query(`LISTEN ${escapeIdentifier(channelOf(this.#place))}`);
+    return client;
+  }
+
+  #tell(): void {
+    for (const look of this.#looks) look();
+  }
+}

@@ -1,0 +1,106 @@
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { chown, glob, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+
+const START_MS = 30_000;
+
+/** A PostgreSQL server of one's own, on loopback, with a superuser `postgres` who needs no password. */
+export interface PostgresServer {
+  /** The URL of its database `postgres`. */
+  readonly url: string;
+  readonly port: number;
+  /** The process that all its others are children of. */
+  readonly pid: number;
+  /** Starts it again after it ended, on the same port. */
+  readonly start: () => Promise<void>;
+  /** Ends it; `SIGINT` breaks open connections off, `SIGQUIT` is as good as a crash. */
+  readonly end: (signal?: NodeJS.Signals) => Promise<void>;
+  /** Ends it and removes its files. */
+  readonly remove: () => Promise<void>;
+}
+
+/** Where PostgreSQL's programs are; undefined where none is installed. */
+export async function postgresPrograms(): Promise<string | undefined> {
+  const found: string[] = [];
+  for await (const program of glob('/usr/lib/postgresql/*/bin/initdb')) found.push(program);
+  const newest = found.sort((left, right) => left.localeCompare(right, 'en', { numeric: true })).at(-1);
+  return newest && join(newest, '..');
+}
+
+/** Makes and starts a server; `settings` are lines of postgresql.conf, such as `max_connections=20`. */
+export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer> {
+  const programs = await postgresPrograms();
+  if (programs === undefined) throw new Error('PostgreSQL is not installed here');
+  const directory = await mkdtemp(join(tmpdir(), 'kitestring-postgres-'));
+  const owner = await ownerOf(directory);
+  const data = join(directory, 'data');
+  const made = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
+  await promisify(execFile)(join(programs, 'initdb'), made, owner);
+  const port = await freePort();
+  const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
+  const options = ['listen_addresses=127.0.0.1', `port=${port}`, 'unix_socket_directories=', 'fsync=off', ...settings];
+  let child: ChildProcess;
+  const start = async () => {
+    const words = ['-D', data, ...options.flatMap((option) => ['-c', option])];
+    child = spawn(join(programs, 'postgres'), words, { ...owner, stdio: 'ignore' });
+    await untilItAnswers(url);
+  };
+  const end = async (signal: NodeJS.Signals = 'SIGINT') => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    child.kill(signal);
+    await ended;
+  };
+  await start();
+  return {
+    ...{ url, port, start, end },
+    get pid() {
+      return child.pid ?? 0;
+    },
+    remove: async () => {
+      await end();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** PostgreSQL refuses to be root. */
+async function ownerOf(directory: string): Promise<{ uid?: number; gid?: number }> {
+  if (process.getuid?.() !== 0) return {};
+  const ask = (what: string) => Number(execFileSync('id', [what, 'postgres'], { encoding: 'utf8' }));
+  const owner = { uid: ask('-u'), gid: ask('-g') };
+  await chown(directory, owner.uid, owner.gid);
+  return owner;
+}
+
+async function untilItAnswers(url: string): Promise<void> {
+  const deadline = performance.now() + START_MS;
+  for (;;) {
+    const client = new Client({ connectionString: url });
+    client.on('error', () => {});
+    try {
+      await client.connect();
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    } finally {
+      await client.end().catch(() => {});
+    }
+    await sleep(50);
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}

@@ -1,11 +1,12 @@
 import { open, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts';
 import { startChores } from './chores.ts';
 import type { Config } from './config.ts';
 import { systemCaller } from './domain/access/system.ts';
 import { DomainError } from './domain/errors.ts';
 import type { Logger } from './log.ts';
+import { makeDirectory } from './storage/directory.ts';
 import { StartupError } from './storage/startup-error.ts';
 
 /** Starts Kitestring: the domain, the keys and the import that the configuration declares, the server, and what to tell. */
@@ -83,11 +84,17 @@ async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, termin
 }
 
 async function keepSecret(path: string, secret: string): Promise<string> {
-  await rm(path, { force: true });
-  await using file = await open(path, 'wx', 0o600);
-  await file.writeFile(`${secret}\n`);
-  await file.sync();
-  return path;
+  try {
+    makeDirectory(dirname(path));
+    await rm(path, { force: true });
+    await using file = await open(path, 'wx', 0o600);
+    await file.writeFile(`${secret}\n`);
+    await file.sync();
+    return path;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : 'unknown';
+    throw new StartupError(`${path} cannot be written (${code}): make its directory writable, or set DATA_DIR.`);
+  }
 }
 
 async function importKubeconfig(path: string, log: Logger, { clusterImport, database }: Domain): Promise<void> {

@@ -1,7 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite';
+import { makeDirectory } from '../directory.ts';
 import { StartupError } from '../startup-error.ts';
 
 /** How long another process may hold the write lock before a change is refused. */
@@ -20,17 +21,6 @@ export function createFile(file: string): void {
         cause: error,
       },
     );
-  }
-}
-
-// mkdirSync's own `recursive` never returns where a directory cannot be made, as in /proc.
-function makeDirectory(path: string): void {
-  if (existsSync(path)) return;
-  if (dirname(path) !== path) makeDirectory(dirname(path));
-  try {
-    mkdirSync(path, 0o700);
-  } catch (error) {
-    if (!existsSync(path)) throw error;
   }
 }
 

@@ -1,5 +1,3 @@
-import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -12,6 +10,7 @@ import {
 } from '../src/domain/access/api-key.ts';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { rowsOf, versionOf } from './support/database.ts';
 
 const caller = systemCaller('command line');
 let app: TestApp;
@@ -124,13 +123,9 @@ describe('an API key', () => {
 });
 
 describe('what is stored of a key', () => {
-  const file = () => join(app.dataDir, 'kitestring.db');
-
   it('is a hash, and is shown by nothing', async () => {
     const { text, id } = await app.domain.apiKeys.create(caller, { name: 'kept', roles: [] });
-    const database = new DatabaseSync(file(), { readOnly: true });
-    const row = database.prepare('SELECT * FROM ApiKey WHERE id = ?').get(id);
-    database.close();
+    const [row] = await rowsOf(app.dataDir, 'SELECT * FROM "ApiKey" WHERE "id" = ?', id);
     const secret = text.slice(text.indexOf('-') + 1);
     expect(row?.hash).toBe(hashSecret(secret));
     expect(JSON.stringify(row)).not.toContain(secret);
@@ -138,18 +133,16 @@ describe('what is stored of a key', () => {
   });
 
   it('does not change by being used: a request writes nothing', async () => {
-    const watching = new DatabaseSync(file(), { readOnly: true });
-    const version = () => watching.prepare('PRAGMA data_version').get()?.data_version;
-    const before = version();
+    const version = versionOf(app.dataDir);
+    const before = await version();
     for (let asked = 0; asked < 20; asked++) {
       await rest(app.admin);
       await viewer(app.nobody);
       await rest(`kite1-wrong${asked}`);
     }
-    expect(version()).toBe(before);
+    expect(await version()).toEqual(before);
     await app.domain.database.write('access', async () => {});
-    expect(version()).not.toBe(before);
-    watching.close();
+    expect(await version()).not.toEqual(before);
   });
 });
 

@@ -4,6 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { REMEMBERED_CHANGES } from '../src/domain/clusters/changes.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { describeFile } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { type Ended, runCommand } from './support/process.ts';
@@ -128,7 +129,7 @@ describe('keys', () => {
   });
 });
 
-describe('a data directory without a database', () => {
+describeFile('a data directory without a database', () => {
   it.each(
     [
       ['keys', 'list'],
@@ -143,7 +144,7 @@ describe('a data directory without a database', () => {
   });
 });
 
-describe('backup', () => {
+describeFile('backup', () => {
   it('copies a database in use, for its owner alone, and overwrites nothing unless it is told to', async () => {
     const app = await serve();
     await create(app, 'one');
@@ -170,7 +171,7 @@ describe('backup', () => {
   });
 });
 
-describe('restore', () => {
+describeFile('restore', () => {
   async function backedUp() {
     const app = await serve();
     const file = join(await temporaryDirectory(), 'copy.db');

@@ -3,6 +3,7 @@ import { openDomain } from '../src/app.ts';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { openLog } from '../src/log.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { itOfFile } from './support/database.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 
 let app: TestApp;
@@ -156,9 +157,9 @@ describe('two at once', () => {
     }
   });
 
-  it('starts over one directory: one key file, one first key, nothing torn', async () => {
+  itOfFile('starts over one directory: one key file, one first key, nothing torn', async () => {
     const { dataDir, config: given } = app;
-    const fresh = { ...given, dataDir: `${dataDir}/fresh` };
+    const fresh = { ...given, dataDir: `${dataDir}/fresh`, database: { file: `${dataDir}/fresh/kitestring.db` } };
     const log = await openLog({ level: 'silent', pretty: false });
     const domains = await Promise.all([1, 2, 3].map(() => openDomain(fresh, log)));
     const keys: string[] = [];

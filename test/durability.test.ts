@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
+import { itOfFile, rowsOf } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { POSTGRES } from './support/place.ts';
 import { firstKey, launchProcess, type Running, startProcess } from './support/process.ts';
 
 const config = kubeconfig();
@@ -81,18 +82,18 @@ async function listed({ url }: Running, key: string) {
   return (await response.json()) as { name: string; description: string; isDefault: boolean }[];
 }
 
-function expectSound(dataDir: string): void {
-  const database = new DatabaseSync(join(dataDir, 'kitestring.db'), { readOnly: true });
-  const all = (sql: string) => database.prepare(sql).all();
-  expect(all('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }]);
-  expect(all('PRAGMA foreign_key_check')).toEqual([]);
+async function expectSound(dataDir: string): Promise<void> {
+  const all = (sql: string) => rowsOf(dataDir, sql);
+  if (!POSTGRES) {
+    expect(await all('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }]);
+    expect(await all('PRAGMA foreign_key_check')).toEqual([]);
+  }
   // Each change and its record are one: no cluster has more revisions than records of changes, or fewer.
   const torn = `SELECT "name", "revision" FROM "Cluster" WHERE "revision" <>
     (SELECT count(*) FROM "AuditRecord" WHERE "clusterUid" = "Cluster"."uid")`;
-  expect(all(torn)).toEqual([]);
+  expect(await all(torn)).toEqual([]);
   const bare = 'SELECT "name" FROM "Cluster" WHERE "id" NOT IN (SELECT "clusterId" FROM "ClusterCredential")';
-  expect(all(bare)).toEqual([]);
-  database.close();
+  expect(await all(bare)).toEqual([]);
 }
 
 async function killAgainAndAgain(rounds: number): Promise<number> {
@@ -109,7 +110,7 @@ async function killAgainAndAgain(rounds: number): Promise<number> {
     const settled = (known: Told) => [...known].filter(([name]) => !unanswered.has(name)).sort();
     expect(settled(seen)).toEqual(settled(told));
     expect(stands.filter(({ isDefault }) => isDefault).length).toBeLessThanOrEqual(1);
-    expectSound(dataDir);
+    await expectSound(dataDir);
     expect(app.output()).not.toMatch(/"level":[456]0/);
     told = seen;
     if (round === rounds) {
@@ -120,7 +121,9 @@ async function killAgainAndAgain(rounds: number): Promise<number> {
     unanswered = await killAmongWrites(app, key, `r${round}`, told, answers);
     answered += answers;
   }
-  expect(await readdir(dataDir)).toEqual(['admin-api-key', 'kitestring.db', 'seal-keys']);
+  expect(await readdir(dataDir)).toEqual(
+    POSTGRES ? ['admin-api-key'] : ['admin-api-key', 'kitestring.db', 'seal-keys'],
+  );
   return answered;
 }
 
@@ -132,7 +135,7 @@ describe('kill -9', () => {
     expect(answered[0] + answered[1]).toBeGreaterThan(250);
   });
 
-  it.each(['kitestring.db', 'kitestring.db-wal', 'kitestring.db-migrating', 'seal-keys', 'admin-api-key'])(
+  itOfFile.each(['kitestring.db', 'kitestring.db-wal', 'kitestring.db-migrating', 'seal-keys', 'admin-api-key'])(
     'in a first start, when %s appears: the next start finishes it',
     async (file) => {
       const dataDir = await temporaryDirectory();
@@ -146,7 +149,7 @@ describe('kill -9', () => {
       const app = await startProcess({ dataDir });
       const key = await firstKey(dataDir);
       expect(await listed(app, key)).toEqual([]);
-      expectSound(dataDir);
+      await expectSound(dataDir);
       await app.stop();
       expect(
         (await readFile(join(dataDir, 'seal-keys'), 'utf8')).split('\n').filter((line) => /^[\w-]{43}$/.test(line)),

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ERROR_CODES, type ErrorCode } from '../src/domain/errors.ts';
 import { ERRORS } from '../src/graphql/errors.ts';
 import { type Answer, CLUSTERS, type GraphQLAnswer, startApp, type TestApp } from './support/app.ts';
+import { whileReadOnly } from './support/database.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { kubeconfigOf } from './support/live.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
@@ -84,15 +85,7 @@ async function withoutAdmin(): Promise<GraphQLAnswer> {
   return mutate('deleteUser', 'DeleteUserInput', { username: 'first' });
 }
 
-async function whileReadOnly<T>(ask: () => Promise<T>): Promise<T> {
-  const { prisma } = app.domain.database;
-  await prisma.$queryRaw`PRAGMA query_only = ON`;
-  try {
-    return await ask();
-  } finally {
-    await prisma.$queryRaw`PRAGMA query_only = OFF`;
-  }
-}
+const readOnly = <T>(ask: () => Promise<T>) => whileReadOnly(app.domain.database, ask);
 
 /** Each code as a caller can provoke it, on both surfaces by the same fault. */
 const CASES: Record<ErrorCode, Case> = {
@@ -135,8 +128,8 @@ const CASES: Record<ErrorCode, Case> = {
   ALREADY_SET_UP: { rest: secondSetUp },
   LAST_ADMIN: { graphql: withoutAdmin },
   UNAVAILABLE: {
-    graphql: () => whileReadOnly(() => create({ name: 'third', verify: 'NONE' })),
-    rest: () => whileReadOnly(() => app.rest('POST', CLUSTERS, { name: 'third' })),
+    graphql: () => readOnly(() => create({ name: 'third', verify: 'NONE' })),
+    rest: () => readOnly(() => app.rest('POST', CLUSTERS, { name: 'third' })),
   },
 };
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.ts';
+import { whileAuditFails } from './support/database.ts';
 import { canary, kubeconfig, token } from './support/kubeconfigs.ts';
 
 let app: TestApp;
@@ -252,19 +253,12 @@ describe('importClusters', () => {
   });
 
   it('stores nothing when one record cannot be written', async () => {
-    const { prisma } = app.domain.database;
-    await prisma.$executeRawUnsafe(
-      `CREATE TRIGGER "refuse_one" BEFORE INSERT ON "AuditRecord" WHEN NEW."clusterName" = 'c' BEGIN SELECT RAISE(ABORT, 'refused'); END`,
-    );
-    try {
-      const { errors } = await app.graphql(
-        'mutation ($text: String!) { importClusters(input: { kubeconfig: $text }) { __typename } }',
-        { text: contexts(['a', 'b', 'c']) },
-      );
-      expect(errors?.[0].extensions.code).toBe('INTERNAL');
-    } finally {
-      await prisma.$executeRawUnsafe('DROP TRIGGER "refuse_one"');
-    }
+    const ask = () =>
+      app.graphql('mutation ($text: String!) { importClusters(input: { kubeconfig: $text }) { __typename } }', {
+        text: contexts(['a', 'b', 'c']),
+      });
+    const { errors } = await whileAuditFails(app.domain.database, ask, 'c');
+    expect(errors?.[0].extensions.code).toBe('INTERNAL');
     expect([await stored(), await audited()]).toEqual([[], []]);
   });
 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.ts';
+import { whileAuditFails } from './support/database.ts';
 import { canary, kubeconfig, needingCommand, usable } from './support/kubeconfigs.ts';
 
 let app: TestApp;
@@ -440,11 +441,7 @@ describe('the audit record of a change', () => {
   it('stands in the same transaction: without it there is no change', async () => {
     await create({ name: 'a', credential });
     const before = await stored();
-    const { prisma } = app.domain.database;
-    await prisma.$executeRawUnsafe(
-      `CREATE TRIGGER "refuse_audit" BEFORE INSERT ON "AuditRecord" BEGIN SELECT RAISE(ABORT, 'refused'); END`,
-    );
-    try {
+    await whileAuditFails(app.domain.database, async () => {
       for (const field of [
         'createCluster(input: { name: "b", verify: NONE, isDefault: true })',
         'updateCluster(input: { by: { name: "a" }, description: "x" })',
@@ -453,9 +450,7 @@ describe('the audit record of a change', () => {
         const { errors } = await app.graphql(`mutation { ${field} { __typename } }`);
         expect(errors?.[0].extensions.code).toBe('INTERNAL');
       }
-    } finally {
-      await prisma.$executeRawUnsafe('DROP TRIGGER "refuse_audit"');
-    }
+    });
     expect(await stored()).toEqual(before);
   });
 });

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { schema } from '../src/graphql/schema.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { describeFile } from './support/database.ts';
 import { clusterRow } from './support/rows.ts';
 
 let app: TestApp;
@@ -35,7 +36,7 @@ async function statements(document: string, variables: object = {}): Promise<str
   return sql;
 }
 
-describe('the statements of a read', () => {
+describeFile('the statements of a read', () => {
   const list = (fields: string) => `query ($first: Int!) { clusters(first: $first) { ${fields} } }`;
 
   it('are one for the page and one for its labels, however many rows it has', async () => {

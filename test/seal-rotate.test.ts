@@ -10,6 +10,7 @@ import { kubeconfigPlace } from '../src/domain/clusters/registry.ts';
 import { verifySealed } from '../src/domain/clusters/sealed.ts';
 import { sealKey } from '../src/storage/seal.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { describeFile } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { runCommand } from './support/process.ts';
@@ -60,7 +61,7 @@ const sealedWith = async ({ domain }: TestApp) => {
   return [...new Set(ids)];
 };
 
-describe('seal rotate, beside a running server', () => {
+describeFile('seal rotate, beside a running server', () => {
   it('adds a first key to the file, keeps the others, and seals everything with it', async () => {
     const app = await serve();
     await fill(app, 250);
@@ -142,7 +143,7 @@ describe('seal rotate, beside a running server', () => {
   });
 });
 
-describe('two rotations at once', () => {
+describeFile('two rotations at once', () => {
   it('lose no key', async () => {
     const app = await serve();
     await fill(app, 300);
@@ -152,7 +153,7 @@ describe('two rotations at once', () => {
   });
 });
 
-describe('--prune', () => {
+describeFile('--prune', () => {
   it('takes out the keys that nothing uses, and adds none', async () => {
     const app = await serve();
     await fill(app, 5);
@@ -209,7 +210,7 @@ describe('with SEAL_KEY', () => {
   });
 });
 
-describe('a key file', () => {
+describeFile('a key file', () => {
   it('of the wrong kind beside a running server costs writes, and never what is stored', async () => {
     const app = await serve();
     const file = join(app.dataDir, 'seal-keys');
@@ -223,7 +224,7 @@ describe('a key file', () => {
   });
 });
 
-describe('kill -9 in the middle', () => {
+describeFile('kill -9 in the middle', () => {
   const commandLine = fileURLToPath(new URL('../src/cli/kitestring.ts', import.meta.url));
 
   /** Runs a rotation and kills it as soon as it has told of so many batches. */

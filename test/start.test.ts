@@ -7,8 +7,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
+import { itOfFile, rowsOf } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { databaseOf, POSTGRES } from './support/place.ts';
 import { failToStart, firstKey, type Running, startProcess } from './support/process.ts';
 
 const WEAK = 'kite7-adminsecret';
@@ -25,15 +27,6 @@ async function create({ url }: { url: string }, key: string, body: object): Prom
   return fetch(`${url}${CLUSTERS}`, { method: 'POST', headers: { Authorization: key }, body: JSON.stringify(body) });
 }
 
-function rowsOf(dataDir: string, sql: string) {
-  const database = new DatabaseSync(join(dataDir, 'kitestring.db'), { readOnly: true });
-  try {
-    return database.prepare(sql).all();
-  } finally {
-    database.close();
-  }
-}
-
 const modeOf = async (...path: string[]) => (await stat(join(...path))).mode & 0o777;
 
 describe('a first start', () => {
@@ -43,7 +36,8 @@ describe('a first start', () => {
     const key = await firstKey(dataDir);
     expect(await statusOf(app, key)).toBe(200);
     expect(await modeOf(dataDir)).toBe(0o700);
-    for (const file of ['admin-api-key', 'seal-keys', 'kitestring.db']) expect(await modeOf(dataDir, file)).toBe(0o600);
+    const files = POSTGRES ? ['admin-api-key'] : ['admin-api-key', 'seal-keys', 'kitestring.db'];
+    for (const file of files) expect(await modeOf(dataDir, file)).toBe(0o600);
     expect(app.output()).toContain(join(dataDir, 'admin-api-key'));
     expect(app.output()).not.toContain(key);
     expect(app.output()).not.toContain(key.slice(6));
@@ -51,7 +45,7 @@ describe('a first start', () => {
 
     const again = await startProcess({ dataDir });
     expect(await statusOf(again, key)).toBe(200);
-    expect(rowsOf(dataDir, 'SELECT id FROM ApiKey')).toHaveLength(1);
+    expect(await rowsOf(dataDir, 'SELECT "id" FROM "ApiKey"')).toHaveLength(1);
     expect(again.output()).not.toContain('admin-api-key');
   });
 
@@ -59,7 +53,7 @@ describe('a first start', () => {
     const dataDir = await temporaryDirectory();
     const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
     const child = spawn('script', ['-qec', `exec ${process.execPath} ${main}`, '/dev/null'], {
-      env: { PATH: process.env.PATH ?? '', PORT: '0', METRICS_PORT: '0', DATA_DIR: dataDir },
+      env: { PATH: process.env.PATH ?? '', PORT: '0', METRICS_PORT: '0', DATA_DIR: dataDir, ...databaseOf(dataDir) },
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     onTestFinished(() => void child.kill('SIGKILL'));
@@ -81,7 +75,7 @@ describe('a first start', () => {
     const apps = await Promise.all([startProcess({ dataDir }), startProcess({ dataDir })]);
     const key = await firstKey(dataDir);
     for (const app of apps) expect(await statusOf(app, key)).toBe(200);
-    expect(rowsOf(dataDir, 'SELECT id FROM ApiKey')).toEqual([{ id: 1 }]);
+    expect(await rowsOf(dataDir, 'SELECT "id" FROM "ApiKey"')).toEqual([{ id: 1 }]);
     // What one has sealed, the other opens.
     const [first, second] = apps as [Running, Running];
     const { id } = (await (await create(first, key, { name: 'one', config: kubeconfig() })).json()) as { id: number };
@@ -102,12 +96,15 @@ describe('a first start', () => {
 describe('ADMIN_API_KEY', () => {
   it('is made, marked, replaced when its secret changes and disabled when the variable is gone', async () => {
     const dataDir = await temporaryDirectory();
-    const marks = () => rowsOf(dataDir, 'SELECT id, source, weak, disabled FROM ApiKey');
+    const marks = async () => {
+      const rows = await rowsOf(dataDir, 'SELECT "id", "source", "weak", "disabled" FROM "ApiKey"');
+      return rows.map((row) => ({ ...row, weak: Boolean(row.weak), disabled: Boolean(row.disabled) }));
+    };
     const declared = { id: 7, source: 'CONFIGURATION' };
 
     let app = await startProcess({ dataDir, environment: { ADMIN_API_KEY: WEAK } });
     expect(await statusOf(app, WEAK)).toBe(200);
-    expect(marks()).toEqual([{ ...declared, weak: 1, disabled: 0 }]);
+    expect(await marks()).toEqual([{ ...declared, weak: true, disabled: false }]);
     expect(app.output()).toMatch(/ADMIN_API_KEY is weak.*openssl rand/);
     expect(app.output()).not.toContain('adminsecret');
     expect(await readdir(dataDir)).not.toContain('admin-api-key');
@@ -118,13 +115,13 @@ describe('ADMIN_API_KEY', () => {
     app = await startProcess({ dataDir, environment: { ADMIN_API_KEY: STRONG } });
     expect([await statusOf(app, WEAK), await statusOf(app, STRONG)]).toEqual([401, 200]);
     expect(await statusOf(app, STRONG, { Forwarded: 'for=10.0.0.1' })).toBe(200);
-    expect(marks()).toEqual([{ ...declared, weak: 0, disabled: 0 }]);
+    expect(await marks()).toEqual([{ ...declared, weak: false, disabled: false }]);
     expect(app.output()).not.toContain('is weak');
     await app.stop();
 
     app = await startProcess({ dataDir });
     expect(await statusOf(app, STRONG)).toBe(401);
-    expect(marks()).toEqual([{ ...declared, weak: 0, disabled: 1 }]);
+    expect(await marks()).toEqual([{ ...declared, weak: false, disabled: true }]);
   });
 
   it('that is weak is refused wherever it does not listen on loopback alone', async () => {
@@ -150,18 +147,18 @@ describe('IMPORT_KUBECONFIG', () => {
     const dataDir = await temporaryDirectory();
     const file = join(dataDir, 'kubeconfig');
     await writeFile(file, kubeconfig());
-    const names = () => rowsOf(dataDir, 'SELECT name, isDefault FROM Cluster');
+    const names = () => rowsOf(dataDir, 'SELECT "name", "isDefault" FROM "Cluster"');
 
     await (await startProcess({ dataDir, environment: { KUBECONFIG: file } })).stop();
-    expect(names()).toEqual([]);
+    expect(await names()).toEqual([]);
     await (await startProcess({ dataDir, environment: { IMPORT_KUBECONFIG: file } })).stop();
-    const imported = names();
+    const imported = await names();
     expect(imported).toHaveLength(1);
-    expect(imported[0]?.isDefault).toBe(1);
+    expect(Boolean(imported[0]?.isDefault)).toBe(true);
 
     await rm(file);
     await (await startProcess({ dataDir, environment: { IMPORT_KUBECONFIG: file } })).stop();
-    expect(names()).toEqual(imported);
+    expect(await names()).toEqual(imported);
   });
 });
 
@@ -183,8 +180,8 @@ describe('a start that cannot go on', () => {
 
   it('says so for each kind of wrong variable, without the secret', async () => {
     expect(await refusal({ PORT: 'http' })).toMatch(/^PORT must be/);
-    expect(await refusal({ HOST: '0.0.0.0' })).toMatch(/set SEAL_KEY/);
-    expect(await refusal({ DATABASE_URL: 'postgresql://db/x' })).toMatch(/^DATABASE_URL is given, so/);
+    expect(await refusal({ HOST: '0.0.0.0', SEAL_KEY: '' })).toMatch(/set SEAL_KEY/);
+    expect(await refusal({ DATABASE_URL: 'postgresql://db/x', SEAL_KEY: '' })).toMatch(/^DATABASE_URL is given, so/);
     for (const [name, value] of [
       ['SEAL_KEY', 'canary-too-short'],
       ['ADMIN_API_KEY', 'canary'],
@@ -225,7 +222,7 @@ describe('a start that cannot go on', () => {
       expect(await refusal({}, dataDir)).toMatch(/cannot be written \(\w+\).*DATA_DIR/);
   });
 
-  it('says so when the database is none, and leaves it as it is', async () => {
+  itOfFile('says so when the database is none, and leaves it as it is', async () => {
     const dataDir = await temporaryDirectory();
     const text = 'not a database, but somebody may want it\n'.repeat(100);
     await writeFile(join(dataDir, 'kitestring.db'), text);
@@ -233,7 +230,7 @@ describe('a start that cannot go on', () => {
     expect(await readFile(join(dataDir, 'kitestring.db'), 'utf8')).toBe(text);
   });
 
-  it('says so when a newer version has written the database', async () => {
+  itOfFile('says so when a newer version has written the database', async () => {
     const dataDir = await temporaryDirectory();
     await (await startProcess({ dataDir })).stop();
     const database = new DatabaseSync(join(dataDir, 'kitestring.db'));
@@ -243,7 +240,7 @@ describe('a start that cannot go on', () => {
     expect(await refusal({}, dataDir)).toMatch(/29990101000000_later.*newer/);
   });
 
-  it('says so when the key of sealed data is missing, and makes no new one', async () => {
+  itOfFile('says so when the key of sealed data is missing, and makes no new one', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });
     const key = await firstKey(dataDir);
@@ -326,7 +323,8 @@ describe('an end', () => {
       for (const { status, reason } of refused as PromiseRejectedResult[])
         expect([status, reason instanceof TypeError]).toEqual(['rejected', true]);
       expect(output).toContain('"msg":"ending"');
-      expect(rowsOf(dataDir, 'SELECT count(*) AS count FROM Cluster')[0]?.count).toBeGreaterThanOrEqual(acknowledged);
+      const [{ count } = {}] = await rowsOf(dataDir, 'SELECT count(*) AS "count" FROM "Cluster"');
+      expect(Number(count)).toBeGreaterThanOrEqual(acknowledged);
       untouched.socket.destroy();
     },
   );

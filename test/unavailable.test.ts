@@ -3,8 +3,9 @@ import { copyFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
+import { describeFile } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
@@ -75,7 +76,7 @@ async function expectRecovered(clusters: number): Promise<void> {
   database.close();
 }
 
-describe('a database', () => {
+describeFile('a database', () => {
   it('that another process holds too long: writes are refused, reads go on, and it recovers by itself', async () => {
     const other = new DatabaseSync(file);
     other.exec('BEGIN IMMEDIATE');

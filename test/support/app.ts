@@ -6,7 +6,7 @@ import { type App, type Domain, openDomain, serve } from '../../src/app.ts';
 import { type Config, readConfig } from '../../src/config.ts';
 import { systemCaller } from '../../src/domain/access/system.ts';
 import { describeError, type Logger } from '../../src/log.ts';
-import { databaseOf } from './database.ts';
+import { databaseOf } from './place.ts';
 
 export interface TestApp {
   readonly url: string;

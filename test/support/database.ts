@@ -1,13 +1,108 @@
-import { createHash } from 'node:crypto';
+import { DatabaseSync } from 'node:sqlite';
+import { Client } from 'pg';
+import { describe, it, onTestFinished } from 'vitest';
+import type { Database } from '../../src/storage/database.ts';
+import { POSTGRES, placeOf } from './place.ts';
 
-/** The database of PostgreSQL that the suite runs on (`npm run test:postgres`); undefined: SQLite, a file each. */
-export const POSTGRES = process.env.TEST_DATABASE_URL;
+/** Tests of what only a database in a file has: on PostgreSQL they are left out, and the run says so. */
+export const describeFile = describe.runIf(POSTGRES === undefined);
+export const itOfFile = it.runIf(POSTGRES === undefined);
 
-/** What makes a server keep its registry where the suite runs: in PostgreSQL a schema for each data directory. */
-export function databaseOf(dataDir: string): Record<string, string> {
-  if (POSTGRES === undefined) return {};
-  const digest = createHash('sha256').update(dataDir).digest();
-  const url = new URL(POSTGRES);
-  url.searchParams.set('schema', `test_${digest.toString('hex').slice(0, 24)}`);
-  return { DATABASE_URL: url.href, SEAL_KEY: digest.toString('base64') };
+/** Rows as they are stored, past the product; names in the SQL stand in double quotes. */
+export async function rowsOf(dataDir: string, sql: string, ...values: (string | number)[]) {
+  const place = placeOf(dataDir);
+  if ('file' in place) {
+    const database = new DatabaseSync(place.file, { readOnly: true });
+    try {
+      return database.prepare(sql).all(...values);
+    } finally {
+      database.close();
+    }
+  }
+  const url = new URL(place.url);
+  const schema = url.searchParams.get('schema');
+  url.searchParams.delete('schema');
+  const client = new Client({ connectionString: url.href, options: `-c search_path=${schema}` });
+  await client.connect();
+  try {
+    let at = 0;
+    const { rows } = await client.query(
+      sql.replaceAll('?', () => `$${++at}`),
+      values,
+    );
+    return rows as Record<string, unknown>[];
+  } finally {
+    await client.end();
+  }
+}
+
+/** Every row that PostgreSQL keeps for a data directory, as one text. */
+export async function allRowsOf(dataDir: string): Promise<string> {
+  const tables = await rowsOf(
+    dataDir,
+    'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = current_schema()',
+  );
+  const texts: string[] = [];
+  for (const { name } of tables) texts.push(JSON.stringify(await rowsOf(dataDir, `SELECT * FROM "${name}"`)));
+  return texts.join('\n');
+}
+
+/** Something that differs once anything of access has been written. */
+export function versionOf(dataDir: string): () => Promise<unknown> {
+  const place = placeOf(dataDir);
+  if ('url' in place) {
+    const tables = ['ApiKey', 'AuditRecord', 'Counter', 'Session', 'SignInFailure'];
+    const versions = tables.map((table) => `SELECT xmin::text, '${table}' AS of FROM "${table}"`);
+    return () => rowsOf(dataDir, `${versions.join(' UNION ALL ')} ORDER BY 2, 1`);
+  }
+  const watching = new DatabaseSync(place.file, { readOnly: true });
+  onTestFinished(() => watching.close());
+  return async () => watching.prepare('PRAGMA data_version').get();
+}
+
+/** Lets the database refuse every audit record, or those of one cluster, while `ask` runs. */
+export function whileAuditFails<T>(database: Database, ask: () => Promise<T>, clusterName?: string): Promise<T> {
+  const when = clusterName === undefined ? '' : `WHEN (NEW."clusterName" = '${clusterName}')`;
+  return whileRefusing(database, { event: 'INSERT ON "AuditRecord"', when, code: 'P0001' }, ask);
+}
+
+/** Lets the database take no change while `ask` runs, as one that is read-only. */
+export async function whileReadOnly<T>(database: Database, ask: () => Promise<T>): Promise<T> {
+  const { kind, prisma } = database;
+  if (kind === 'postgres')
+    return whileRefusing(database, { event: 'UPDATE ON "Counter"', when: '', code: '25006' }, ask);
+  await prisma.$queryRaw`PRAGMA query_only = ON`;
+  try {
+    return await ask();
+  } finally {
+    await prisma.$queryRaw`PRAGMA query_only = OFF`;
+  }
+}
+
+interface Refused {
+  readonly event: string;
+  readonly when: string;
+  /** What PostgreSQL says; SQLite knows one code for all. */
+  readonly code: string;
+}
+
+async function whileRefusing<T>(
+  { kind, prisma }: Database,
+  { event, when, code }: Refused,
+  ask: () => Promise<T>,
+): Promise<T> {
+  const run = (sql: string) => prisma.$executeRawUnsafe(sql);
+  if (kind === 'postgres')
+    await run(`CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = TG_ARGV[0]; END $$`);
+  const action =
+    kind === 'postgres'
+      ? `FOR EACH ROW ${when} EXECUTE FUNCTION refuse('${code}')`
+      : `${when} BEGIN SELECT RAISE(ABORT, 'refused'); END`;
+  await run(`CREATE TRIGGER "refused" BEFORE ${event} ${action}`);
+  try {
+    return await ask();
+  } finally {
+    await run(`DROP TRIGGER "refused"${kind === 'postgres' ? event.slice(event.indexOf(' ON ')) : ''}`);
+  }
 }

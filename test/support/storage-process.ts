@@ -3,16 +3,16 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openDatabase } from '../../src/storage/database.ts';
 import { loadKeyRing } from '../../src/storage/key-file.ts';
+import { placeOf } from './place.ts';
 import { clusterRow } from './rows.ts';
 
 const [what = '', directory = ''] = process.argv.slice(2);
-const file = join(directory, 'kitestring.db');
 
 if (what === 'key') {
   const { keys } = await loadKeyRing({ file: join(directory, 'seal.key'), sealedKeyIds: async () => [] });
   console.log(keys.map(({ id }) => id).join());
 } else {
-  const database = await openDatabase({ file });
+  const database = await openDatabase(placeOf(directory));
   if (what === 'raise') await database.write('access', async () => {});
   if (what === 'soak') console.log(JSON.stringify(await soak()));
   await database.close();

@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Counters, Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { News } from '../../storage/news.ts';
+import { isUnavailable } from '../../storage/violations.ts';
 import { may, mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { DomainError, invalidInput } from '../errors.ts';
@@ -24,6 +26,8 @@ type Place =
 const MAX_STREAMS = 50;
 /** More changed clusters than this at once are not told one by one: the reader lists again. */
 const MAX_CHANGES = 1_000;
+/** How long a stream waits for a database that is away before it looks again. */
+const AWAY_MS = 1_000;
 /** Rows that a stream holds at once: what a reader who stands still costs. */
 const ROWS_AT_ONCE = 50;
 /** Deletes are remembered for so many changes of the registry; a cursor from before is too old. */
@@ -86,25 +90,31 @@ export class ClusterChanges {
         return current.viewer !== null;
       };
       while (!signal.aborted) {
-        const { access, registry } = await this.#database.counters();
-        if (!(await isStillThere())) return;
-        const seesAll = mayReadClusters(current);
-        const changes = this.#onward(() => current, place, counters, where, query);
-        let step = await changes.next();
-        for (; !step.done; step = await changes.next()) {
-          // The reader may have taken its time since the change before.
+        try {
+          const { access, registry } = await this.#database.counters();
           if (!(await isStillThere())) return;
-          if (mayReadClusters(current) !== seesAll) break;
-          const now = await this.#database.counters();
-          const mayHaveGone = !seesAll && (now.access !== access || now.registry !== registry);
-          if (!mayHaveGone || (await this.#mayHear(current, step.value))) yield step.value;
+          const seesAll = mayReadClusters(current);
+          const changes = this.#onward(() => current, place, counters, where, query);
+          let step = await changes.next();
+          for (; !step.done; step = await changes.next()) {
+            // The reader may have taken its time since the change before.
+            if (!(await isStillThere())) return;
+            if (mayReadClusters(current) !== seesAll) break;
+            const now = await this.#database.counters();
+            const mayHaveGone = !seesAll && (now.access !== access || now.registry !== registry);
+            if (!mayHaveGone || (await this.#mayHear(current, step.value))) yield step.value;
+          }
+          // Broken off: what is seen is begun anew.
+          if (!step.done) continue;
+          place = step.value;
+          const next = await this.#news.after(counters, signal);
+          if (!next) return;
+          counters = next;
+        } catch (error) {
+          // A database that is away ends no stream: the reader hears afterwards what it missed.
+          if (!isUnavailable(error)) throw error;
+          await sleep(AWAY_MS, undefined, { signal, ref: false }).catch(() => {});
         }
-        // Broken off: what is seen is begun anew.
-        if (!step.done) continue;
-        place = step.value;
-        const next = await this.#news.after(counters, signal);
-        if (!next) return;
-        counters = next;
       }
     } finally {
       const left = (this.#streams.get(viewer.id) ?? 1) - 1;

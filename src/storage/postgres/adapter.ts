@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import { PrismaPg } from '@prisma/adapter-pg';
 import {
   DriverAdapterError,
@@ -6,43 +5,12 @@ import {
   type SqlDriverAdapterFactory,
   type SqlQueryable,
 } from '@prisma/driver-adapter-utils';
-import { type Client, Pool } from 'pg';
+import type { Pool } from 'pg';
 import { Turns } from '../turns.ts';
 import type { PostgresPlace } from './url.ts';
 
-/** Milliseconds after which an answer is waited for no longer. */
-const ANSWER_MS = 10_000;
-/** Connections of a replica: changes take turns in one of them, the rest read. PostgreSQL allows 100 in all by default. */
-const CONNECTIONS = 8;
 /** Statements that are prepared by name. Those with lists of many lengths would fill the server with names. */
 const NAMED_STATEMENTS = 200;
-
-/** The connections that Prisma works with. */
-export function openPool({ client }: PostgresPlace): Pool {
-  const pool = new Pool({ ...client, max: CONNECTIONS, idleTimeoutMillis: 60_000 });
-  pool.on('connect', (connection) => endWhenSilent(connection as Client));
-  // One that breaks while nothing is asked of it is replaced at the next need.
-  pool.on('error', () => {});
-  return pool;
-}
-
-/** Ends a connection whose answer does not come: a server that hangs would else keep it, and its caller, for ever. */
-export function endWhenSilent(client: Client): void {
-  // Whether an answer is awaited is not in the types; pg's own time-out would leave the connection to the next caller.
-  const asked = client as Client & { readonly _activeQuery?: unknown };
-  const stream = client.connection.stream as Socket;
-  stream.setTimeout(ANSWER_MS, () => {
-    if (asked._activeQuery) stream.destroy(timedOut());
-  });
-}
-
-function timedOut(): Error {
-  return Object.assign(new Error('the database did not answer in time'), {
-    code: 'ETIMEDOUT',
-    syscall: 'read',
-    errno: -110,
-  });
-}
 
 /** Prisma's adapter over a pool. Changes of this process take turns, so that those who wait leave the connections to readers. */
 export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAdapterFactory {

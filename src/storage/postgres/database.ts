@@ -4,8 +4,9 @@ import { PrismaClient as PostgresClient } from '../generated/postgres/client.ts'
 import type { PrismaClient } from '../generated/sqlite/client.ts';
 import { recently } from '../recently.ts';
 import { isConflict } from '../violations.ts';
-import { adapterOver, openPool } from './adapter.ts';
+import { adapterOver } from './adapter.ts';
 import { migrate } from './migrations.ts';
+import { openPool } from './pool.ts';
 import { explainStart } from './startup.ts';
 import { type PostgresPlace, readPostgresUrl } from './url.ts';
 import { channelOf, Watch } from './watch.ts';

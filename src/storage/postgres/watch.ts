@@ -1,6 +1,7 @@
 import { Client, escapeIdentifier } from 'pg';
 import { type Counters, countersOf } from '../database.ts';
-import { endWhenSilent, toDriverError } from './adapter.ts';
+import { toDriverError } from './adapter.ts';
+import { endWhenSilent } from './pool.ts';
 import type { PostgresPlace } from './url.ts';
 
 /** How late a change is heard of whose notice was lost: by a pooler, or with a connection. */

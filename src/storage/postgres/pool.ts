@@ -1,0 +1,47 @@
+import type { Socket } from 'node:net';
+import { type Client, Pool, type PoolClient } from 'pg';
+import type { PostgresPlace } from './url.ts';
+
+/** Milliseconds after which an answer is waited for no longer. */
+const ANSWER_MS = 10_000;
+/** Connections of a replica: changes take turns in one of them, the rest read. PostgreSQL allows 100 in all by default. */
+const CONNECTIONS = 8;
+const READ_ONLY = '25006';
+
+/** The connections that Prisma works with. */
+export function openPool({ client }: PostgresPlace): Pool {
+  const pool = new Pool({ ...client, max: CONNECTIONS, idleTimeoutMillis: 60_000 });
+  const readOnly = new WeakSet<PoolClient>();
+  pool.on('connect', (connection) => {
+    endWhenSilent(connection as Client);
+    const { connection: wire } = connection as Client;
+    wire.on('errorMessage', ({ code }: { code?: string }) => {
+      if (code === READ_ONLY) readOnly.add(connection);
+    });
+  });
+  // A connection stays as read-only as the database was when it was opened: the next one may write again.
+  pool.on('release', (_error, connection) => {
+    if (readOnly.has(connection)) void (connection as Client).end();
+  });
+  // One that breaks while nothing is asked of it is replaced at the next need.
+  pool.on('error', () => {});
+  return pool;
+}
+
+/** Ends a connection whose answer does not come: a server that hangs would else keep it, and its caller, for ever. */
+export function endWhenSilent(client: Client): void {
+  // Whether an answer is awaited is not in the types; pg's own time-out would leave the connection to the next caller.
+  const asked = client as Client & { readonly _activeQuery?: unknown };
+  const stream = client.connection.stream as Socket;
+  stream.setTimeout(ANSWER_MS, () => {
+    if (asked._activeQuery) stream.destroy(timedOut());
+  });
+}
+
+function timedOut(): Error {
+  return Object.assign(new Error('the database did not answer in time'), {
+    code: 'ETIMEDOUT',
+    syscall: 'read',
+    errno: -110,
+  });
+}

@@ -1,0 +1,233 @@
+import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { Client } from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { CLUSTERS } from './support/app.ts';
+import { openChanges } from './support/changes.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { POSTGRES } from './support/place.ts';
+import { type PostgresServer, postgresPrograms, startPostgres } from './support/postgres-server.ts';
+import { firstKey, type Running, startProcess } from './support/process.ts';
+
+/** A server of one's own, since it is to fail. */
+const isThere = POSTGRES !== undefined && (await postgresPrograms()) !== undefined;
+if (POSTGRES !== undefined && !isThere) console.log('left out: faults of PostgreSQL, which is not installed here.');
+
+const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
+/** What a caller waits at most while the database is silent: an answer's 10 s, a connection's 5, and some for a busy machine. */
+const SILENCE_MS = 30_000;
+
+interface Answer {
+  readonly status: number;
+  readonly body: {
+    readonly id?: number;
+    readonly error?: string;
+    readonly status?: string;
+    readonly name?: string;
+  }[] & {
+    readonly id?: number;
+    readonly error?: string;
+  };
+}
+
+let server: PostgresServer;
+let url: string;
+let replicas: Running[];
+let key: string;
+let names = 0;
+
+async function sql(text: string, database = url): Promise<void> {
+  const client = new Client({ connectionString: database });
+  await client.connect();
+  await client.query(text).finally(() => client.end());
+}
+
+async function ask(app: Running, method: string, path: string, body?: object): Promise<Answer> {
+  const response = await fetch(`${app.url}${path}`, {
+    ...{ method, headers: { Authorization: key, 'Content-Type': 'application/json' } },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+    signal: AbortSignal.timeout(SILENCE_MS),
+  });
+  return { status: response.status, body: (await response.json()) as Answer['body'] };
+}
+
+const create = (app: Running, name = `cluster ${++names}`) =>
+  ask(app, 'POST', CLUSTERS, { name, config: kubeconfig(), enabled: false });
+const list = (app: Running) => ask(app, 'GET', CLUSTERS);
+const ready = (app: Running) => ask(app, 'GET', '/readyz');
+
+async function expectRefused(refusal: Promise<Answer>): Promise<void> {
+  const { status, body } = await refusal;
+  expect([status, body.error]).toEqual([503, expect.stringMatching(/^The database cannot be used/)]);
+  expect(body.error).not.toMatch(/127\.0\.0\.1|postgres|prisma| at /i);
+}
+
+/** Nobody has to do anything: each replica works again, and all of them show the same. */
+async function expectRecovered(acknowledged: readonly string[]): Promise<void> {
+  for (const app of replicas) {
+    await expect.poll(async () => (await ready(app)).status, { timeout: SILENCE_MS }).toBe(200);
+    expect((await create(app, `after ${++names}`)).status).toBe(201);
+  }
+  const [first = [], ...others] = await Promise.all(
+    replicas.map(async (app) => (await list(app)).body.map(({ name }) => name)),
+  );
+  for (const other of others) expect(other).toEqual(first);
+  expect(first).toEqual(expect.arrayContaining([...acknowledged]));
+  for (const app of replicas) expect(app.output()).not.toContain('a request failed');
+}
+
+/** Writes on every replica until `stop`, and gives the names that were acknowledged. */
+function writeOn(): () => Promise<string[]> {
+  let writing = true;
+  const acknowledged: string[] = [];
+  const writers = replicas.flatMap((app) =>
+    [1, 2].map(async () => {
+      while (writing) {
+        const name = `cluster ${++names}`;
+        const { status } = await create(app, name);
+        if (status === 201) acknowledged.push(name);
+        else expect(status).toBe(503);
+      }
+    }),
+  );
+  return async () => {
+    writing = false;
+    await Promise.all(writers);
+    return acknowledged;
+  };
+}
+
+/** Stops or continues every process of the server, as a machine that stands still. */
+function signalAll(signal: NodeJS.Signals): void {
+  for (const entry of readdirSync('/proc')) {
+    if (!/^[0-9]+$/.test(entry)) continue;
+    try {
+      const [, parent] = /\) \S (\d+)/.exec(readFileSync(`/proc/${entry}/stat`, 'utf8')) ?? [];
+      if (Number(parent) === server.pid) process.kill(Number(entry), signal);
+    } catch {
+      // It has ended since.
+    }
+  }
+  process.kill(server.pid, signal);
+}
+
+describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () => {
+  beforeAll(async () => {
+    server = await startPostgres(['max_connections=40']);
+  });
+  afterAll(() => server.remove());
+  beforeEach(async () => {
+    await server.end();
+    await server.start();
+    const name = `kite_${randomUUID().replaceAll('-', '')}`;
+    await sql(`CREATE DATABASE ${name}`, server.url);
+    url = server.url.replace(/postgres$/, name);
+    const dataDirs = await Promise.all([temporaryDirectory(), temporaryDirectory()]);
+    const environment = { DATABASE_URL: url, SEAL_KEY };
+    replicas = [];
+    for (const dataDir of dataDirs) replicas.push(await startProcess({ dataDir, environment }));
+    key = await firstKey(dataDirs[0] as string);
+    expect((await create(replicas[0] as Running, 'first')).status).toBe(201);
+  });
+
+  it('that restarts under load: what was acknowledged is there, and streams go on', async () => {
+    const changes = await openChanges(replicas[1] as Running, key);
+    const stop = writeOn();
+    for (let restart = 0; restart < 3; restart++) {
+      const before = names;
+      await expect.poll(() => names).toBeGreaterThan(before + 5);
+      await server.end(restart === 1 ? 'SIGQUIT' : 'SIGINT');
+      await server.start();
+      await expect.poll(async () => (await ready(replicas[0] as Running)).status, { timeout: SILENCE_MS }).toBe(200);
+    }
+    await expectRecovered(await stop());
+    const { name } = { name: `heard ${++names}` };
+    expect((await create(replicas[0] as Running, name)).status).toBe(201);
+    const heard = await changes.until(({ cluster }) => cluster?.name === name);
+    expect(heard.at(-1)?.cluster?.name).toBe(name);
+  });
+
+  it('that is away: refused at once on every route, not ready, and back by itself', async () => {
+    await server.end();
+    for (const app of replicas) {
+      await expectRefused(list(app));
+      await expectRefused(create(app));
+      expect(await ready(app)).toEqual({ status: 503, body: { status: 'unavailable' } });
+      expect((await ask(app, 'GET', '/healthz')).status).toBe(200);
+    }
+    await server.start();
+    await expectRecovered(['first']);
+  });
+
+  it('that stands still: nobody waits for ever, and it goes on when the database does', async () => {
+    signalAll('SIGSTOP');
+    onTestFinished(() => signalAll('SIGCONT'));
+    for (const app of replicas) expect((await ready(app)).status).toBe(503);
+    await Promise.all(
+      replicas.flatMap((app) => [expectRefused(list(app)), expectRefused(create(app)), expectRefused(create(app))]),
+    );
+    signalAll('SIGCONT');
+    await expectRecovered(['first']);
+  });
+
+  it('that is read-only for a while: reads go on, changes are refused', async () => {
+    const database = new URL(url).pathname.slice(1);
+    const breakOff = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`;
+    await sql(`ALTER DATABASE ${database} SET default_transaction_read_only = on`, server.url);
+    await sql(breakOff, server.url);
+    for (const app of replicas) {
+      await expect.poll(async () => (await list(app)).status).toBe(200);
+      await expectRefused(create(app));
+      expect((await ready(app)).status).toBe(503);
+    }
+    await sql(`ALTER DATABASE ${database} SET default_transaction_read_only = off`, server.url);
+    await expectRecovered(['first']);
+  });
+
+  it('that has no connection left: those that are open serve on, and more come when there are', async () => {
+    const others: Client[] = [];
+    onTestFinished(async () => {
+      for (const other of others) await other.end();
+    });
+    for (let full = false; !full; ) {
+      const other = new Client({ connectionString: server.url });
+      other.on('error', () => {});
+      await other.connect().then(
+        () => others.push(other),
+        () => {
+          full = true;
+        },
+      );
+    }
+    for (const app of replicas) {
+      const statuses = await Promise.all(Array.from({ length: 8 }, () => create(app).then(({ status }) => status)));
+      for (const status of statuses) expect([201, 503]).toContain(status);
+    }
+    for (const other of others.splice(0)) await other.end();
+    await expectRecovered(['first']);
+  });
+
+  it('one of which is stopped in the middle of a change: the others change on, and it changes nothing twice', async () => {
+    const [still, other] = replicas as [Running, Running];
+    const stop = writeOn();
+    await expect.poll(() => names).toBeGreaterThan(20);
+    still.kill('SIGSTOP');
+    onTestFinished(() => still.kill('SIGCONT'));
+    // What it holds is given free within the 5 s of idle_in_transaction_session_timeout.
+    await expect.poll(async () => (await create(other)).status, { timeout: SILENCE_MS }).toBe(201);
+    still.kill('SIGCONT');
+    await expectRecovered(await stop());
+  });
+
+  it('one of which is killed in the middle of changes: the other has all that was acknowledged', async () => {
+    const stop = writeOn();
+    await expect.poll(() => names).toBeGreaterThan(40);
+    const [killed, other] = replicas as [Running, Running];
+    killed.kill('SIGKILL');
+    await killed.ended;
+    replicas = [other];
+    const acknowledged = await stop().catch(() => []);
+    await expectRecovered(acknowledged);
+  });
+});

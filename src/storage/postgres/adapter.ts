@@ -32,7 +32,7 @@ export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAda
       adapter.startTransaction = async (isolationLevel) => {
         const endTurn = await turns.take();
         try {
-          const transaction = explained(await start(isolationLevel));
+          const transaction = inTurn(explained(await start(isolationLevel)));
           for (const end of ['commit', 'rollback'] as const) {
             const run = transaction[end].bind(transaction);
             transaction[end] = () => run().finally(endTurn);
@@ -50,13 +50,31 @@ export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAda
 
 /** Errors without a code of PostgreSQL, as of a connection that broke, pass the adapter as they are. */
 function explained<Queryable extends SqlQueryable>(queryable: Queryable): Queryable {
-  for (const run of ['queryRaw', 'executeRaw'] as const) {
-    const ask = queryable[run].bind(queryable) as (query: never) => Promise<never>;
-    queryable[run] = (query: never) =>
-      ask(query).catch((error: unknown) => {
-        throw toDriverError(error);
-      });
-  }
+  return around(queryable, async (ask) => {
+    try {
+      return await ask();
+    } catch (error) {
+      throw toDriverError(error);
+    }
+  });
+}
+
+/** Prisma sends parts of a large statement at once, which one connection takes one after another. */
+function inTurn<Queryable extends SqlQueryable>(queryable: Queryable): Queryable {
+  const turns = new Turns();
+  return around(queryable, async (ask) => {
+    const endTurn = await turns.take();
+    return ask().finally(endTurn);
+  });
+}
+
+function around<Queryable extends SqlQueryable>(
+  queryable: Queryable,
+  run: <T>(ask: () => Promise<T>) => Promise<T>,
+): Queryable {
+  const { queryRaw, executeRaw } = queryable;
+  queryable.queryRaw = (query) => run(() => queryRaw.call(queryable, query));
+  queryable.executeRaw = (query) => run(() => executeRaw.call(queryable, query));
   return queryable;
 }
 

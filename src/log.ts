@@ -35,8 +35,9 @@ function isoTime(): string {
 export async function openLog({ level, pretty }: { level: string; pretty: boolean }): Promise<Logger> {
   const serializers = { err: describeError };
   if (!pretty) {
-    // A write of its own for each request would cost more than a kept answer: lines leave together, or after 100 ms.
-    const out = pino.destination({ dest: 1, sync: false, minLength: 8_192, periodicFlush: 100 });
+    // A write of its own for each request would cost more than a kept answer: lines leave together, or after 100 ms. In
+    // this thread: handing them to another costs a fifth of a kept answer, writing 8 KiB next to nothing.
+    const out = pino.destination({ dest: 1, sync: true, minLength: 8_192, periodicFlush: 100 });
     return pino({ level, base: null, serializers, timestamp: isoTime }, onceATurn(out));
   }
   const { default: prettyPrint } = await import('pino-pretty');
@@ -53,16 +54,16 @@ function onceATurn(out: DestinationStream & { flushSync(): void }): DestinationS
     if (lines !== '') out.write(lines);
     lines = '';
   };
-  // Before the destination's own, which writes what it was given.
-  process.prependOnceListener('exit', pass);
+  const flushSync = () => {
+    pass();
+    out.flushSync();
+  };
+  process.once('exit', flushSync);
   return {
     write: (line) => {
       if (lines === '') setImmediate(pass);
       lines += line;
     },
-    flushSync: () => {
-      pass();
-      out.flushSync();
-    },
+    flushSync,
   };
 }

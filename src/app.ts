@@ -1,6 +1,5 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { ApiKeys } from './domain/access/api-keys.ts';
@@ -17,6 +16,7 @@ import { ClusterList } from './domain/clusters/cluster-list.ts';
 import { ClusterProbes } from './domain/clusters/cluster-probes.ts';
 import { Clusters } from './domain/clusters/clusters.ts';
 import { Fleet } from './domain/clusters/fleet.ts';
+import { ProbeSlots } from './domain/clusters/probe-slots.ts';
 import { sealedKeyIds } from './domain/clusters/sealed.ts';
 import { Statuses } from './domain/clusters/statuses.ts';
 import type { Services } from './graphql/context.ts';
@@ -56,12 +56,13 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const limits = new SignInLimits({ database, now });
     const users = new Users({ database, roles, limits, now });
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
-    const registry = { database, seal, policy: config.policy, now };
+    const registry = { database, seal, policy: config.policy, now, own: new Set<number>() };
     const news = new News(database);
-    const statuses = new Statuses({ database, replica: hostname() });
+    const slots = new ProbeSlots({ leases: database.leases });
+    const statuses = new Statuses({ database, slots });
     const metrics = new Metrics();
     const onProbe = (state: string, latencyMs: number) => metrics.probe(state, latencyMs);
-    const fleet = new Fleet({ registry, statuses, news, inCluster: config.inCluster, log, onProbe });
+    const fleet = new Fleet({ registry, statuses, slots, news, inCluster: config.inCluster, log, onProbe });
     metrics.follow({ clusters: () => statuses.sample(), connections: () => fleet.connections });
     return {
       database,
@@ -124,7 +125,8 @@ export async function serve(
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     close: async () => {
       ending.abort();
-      await stop();
+      // Others probe on at once, however long the last requests take.
+      await Promise.all([stop(), domain.fleet.retire()]);
       await domain.close();
     },
   };

@@ -8,6 +8,7 @@ import { StartupError } from '../storage/startup-error.ts';
 import { exportAudit } from './audit.ts';
 import { backup } from './backup.ts';
 import { type Command, UsageError } from './command.ts';
+import { copy } from './copy.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { printKubeconfig } from './kubeconfig.ts';
 import { restore } from './restore.ts';
@@ -29,6 +30,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['audit export', exportAudit],
   ['backup', backup],
   ['restore', restore],
+  ['copy', copy],
 ]);
 
 function lineOf([name, { positionals, synopsis = '', about }]: [string, Command]): string {

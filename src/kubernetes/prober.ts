@@ -15,12 +15,23 @@ export const CONFIRM_MS = 1_000;
 /** Milliseconds that a cluster which fails is left alone, at least and at most, with full jitter between (docs/architecture.md). */
 export const BACKOFF_MIN_MS = 1_000;
 export const BACKOFF_MAX_MS = 60_000;
+/** Milliseconds that another replica has for a first attempt before this one makes it (docs/architecture.md). */
+export const ELSEWHERE_MS = 5_000;
 /** Milliseconds between two looks at what is to be probed: how soon another replica's change is met. */
 export const REFRESH_MS = 1_000;
 
 /** A cluster to probe. `state` is the stored one, which counts until the first attempt. */
 export interface ProbeTarget extends ClusterKey {
   readonly state?: string;
+  /** What it is probed under: each result carries it, and another begins anew. */
+  readonly lease?: ProbeLease | undefined;
+  /** Another replica makes the first attempt. */
+  readonly firstElsewhere?: boolean;
+}
+
+export interface ProbeLease {
+  readonly slot: number;
+  readonly fence: number;
 }
 
 /** What one attempt found, with the version of the credentials it was made with. */
@@ -30,6 +41,7 @@ export type Attempted = ProbeResult & { readonly credentialsVersion: number };
 export interface ProbeOutcome extends Attempted {
   readonly uid: string;
   readonly observedAt: Date;
+  readonly lease?: ProbeLease | undefined;
 }
 
 export interface AttemptOptions {
@@ -174,7 +186,7 @@ export class Prober {
     for (const target of targets) {
       present.add(target.uid);
       const entry = this.#entries.get(target.uid);
-      if (entry?.target.credentialsVersion === target.credentialsVersion) continue;
+      if (entry && isSame(entry.target, target)) continue;
       const next = this.#entryOf(target);
       if (entry) {
         next.waiters = entry.waiters.splice(0);
@@ -183,7 +195,8 @@ export class Prober {
         this.#batch.drop(target.uid);
       }
       this.#entries.set(target.uid, next);
-      this.#submit(next, next.isWanted ? 'NOW' : 'FIRST');
+      if (target.firstElsewhere && !next.isWanted) this.#later(next, ELSEWHERE_MS, 'FIRST');
+      else this.#submit(next, next.isWanted ? 'NOW' : 'FIRST');
     }
     for (const [uid, entry] of this.#entries) {
       if (present.has(uid)) continue;
@@ -243,7 +256,8 @@ export class Prober {
       this.#later(entry, CONFIRM_MS, 'NOW');
       return;
     }
-    const outcome: ProbeOutcome = { ...result, uid, observedAt: new Date(this.#clock.now()) };
+    const { lease } = entry.target;
+    const outcome: ProbeOutcome = { ...result, uid, lease, observedAt: new Date(this.#clock.now()) };
     entry.isDoubted = false;
     entry.isWanted = false;
     entry.state = result.state;
@@ -264,6 +278,10 @@ export class Prober {
     const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** failures);
     return BACKOFF_MIN_MS + this.#random() * (most - BACKOFF_MIN_MS);
   }
+}
+
+function isSame(left: ProbeTarget, right: ProbeTarget): boolean {
+  return left.credentialsVersion === right.credentialsVersion && left.lease?.fence === right.lease?.fence;
 }
 
 function answers(state: string | undefined): boolean {

@@ -1,4 +1,5 @@
 import { Prisma, type PrismaClient } from './generated/sqlite/client.ts';
+import type { Leases } from './leases.ts';
 
 export type CounterName = 'registry' | 'status' | 'access';
 export type Counters = Readonly<Record<CounterName, number>>;
@@ -35,6 +36,9 @@ export interface Database {
 
   /** Throws unless the database can be written to, now. */
   check(): Promise<void>;
+
+  /** What replicas share the probing by; none where one process has the database for itself. */
+  readonly leases: Leases | undefined;
 
   close(): Promise<void>;
 }

@@ -19,7 +19,7 @@ export type KeyRing = {
  * A key is never made over sealed data, and a ring that cannot open all of it is refused.
  */
 export async function loadKeyRing(options: {
-  /** SEAL_KEY: 32 bytes in base64 or hex each, separated by commas; the first seals. */
+  /** SEAL_KEY: 32 bytes in base64 or hex each, separated by commas or as the lines of a key file; the first seals. */
   given?: string | undefined;
   /** Nothing when a key must be given. */
   file?: string | undefined;
@@ -158,7 +158,9 @@ const isKey = (line: string) => keyText(line) !== '';
 const keyOf = (line: string, file: string) => parseKey(keyText(line), `a line of ${file}`);
 
 function parseGiven(given: string): SealKey[] {
-  return given.split(',').map((text) => parseKey(text.trim(), 'SEAL_KEY'));
+  // SEAL_KEY_FILE may name a key file of ours: a key a line, with notes.
+  const keys = given.split('\n').flatMap((line) => keyText(line).split(','));
+  return keys.flatMap((text) => (text.trim() === '' && keys.length > 1 ? [] : parseKey(text.trim(), 'SEAL_KEY')));
 }
 
 function parseKey(text: string, where: string): SealKey {

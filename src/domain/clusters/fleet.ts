@@ -12,6 +12,8 @@ import type { News } from '../../storage/news.ts';
 import { allowedClusters, may, mayEverywhere, signedIn } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { Live, type LiveBudget } from './live.ts';
+import type { ProbeSlots } from './probe-slots.ts';
+import { ProbeTargets } from './probe-targets.ts';
 import { openKubeconfig, type Registry } from './registry.ts';
 import type { Statuses } from './statuses.ts';
 
@@ -28,6 +30,7 @@ export type Way = Pick<ConnectionOptions, 'target' | 'token'>;
 export interface FleetOptions {
   readonly registry: Registry;
   readonly statuses: Statuses;
+  readonly slots: ProbeSlots;
   readonly news: News;
   readonly inCluster: InClusterEnvironment;
   readonly log: Logger;
@@ -50,16 +53,20 @@ export class Fleet {
   readonly #ending = new AbortController();
   readonly #discoveries: ProbeOutcome[] = [];
   #discovering = 0;
-  #targets: { registry: number; rows: readonly ProbeTarget[] } | undefined;
+  readonly #targets: ProbeTargets;
+  #kept: readonly ProbeTarget[] = [];
   #marking: NodeJS.Timeout | undefined;
+  #retiring: Promise<void> | undefined;
 
   constructor(options: FleetOptions) {
     this.#options = options;
     const { policy } = options.registry;
     this.#connections = new Connections({ policy, openCredential: (uid) => this.#openCredential(uid) });
+    this.#targets = new ProbeTargets(options);
+    const attempt = attemptOver(this.#connections);
     this.#prober = new Prober({
       targets: () => this.#readTargets(),
-      attempt: attemptOver(this.#connections),
+      attempt: (target, how) => attempt(target, how),
       store: (outcomes) => this.#store(outcomes),
       onError: (error) => options.log.warn({ err: error }, 'probing: the registry cannot be used, trying again'),
     });
@@ -67,6 +74,11 @@ export class Fleet {
 
   /** Begins to keep every status fresh. */
   start(): void {
+    this.#options.slots.start({
+      onChange: () => void this.#prober.refresh(),
+      loads: (slots) => this.#targets.loads(slots, (uid) => this.#options.statuses.latencyOf(uid)),
+      onError: (error) => this.#options.log.warn({ err: error }, 'the share of this replica cannot be renewed'),
+    });
     this.#prober.start();
     this.#marking = setInterval(() => void this.#markRound(), ROUND_MARK_MS).unref();
     this.#followChanges().catch((error: unknown) =>
@@ -74,13 +86,16 @@ export class Fleet {
     );
   }
 
+  /** Ends probing, and hands it over to other replicas; again does nothing. */
+  retire(): Promise<void> {
+    this.#retiring ??= this.#retire();
+    return this.#retiring;
+  }
+
   /** Ends every connection and attempt; again does nothing. */
   async close(): Promise<void> {
-    if (this.#ending.signal.aborted) return;
     this.#ending.abort();
-    clearInterval(this.#marking);
-    if (this.#marking) await this.#markRound();
-    await this.#prober.stop();
+    await this.retire();
     await this.#connections.close();
   }
 
@@ -118,6 +133,7 @@ export class Fleet {
 
   /** Tries a cluster now and stores what that finds. A cluster that is not probed stays as it is. */
   async probeNow(uid: string): Promise<void> {
+    this.#targets.tryHere(uid);
     const outcome = await this.#prober.probeNow(uid);
     if (outcome) await this.#options.statuses.store([outcome]);
   }
@@ -125,6 +141,7 @@ export class Fleet {
   /** Waits until each of these clusters has been tried, at most a second. */
   async settle(uids: readonly string[]): Promise<void> {
     if (!this.#marking) return;
+    for (const uid of uids) this.#targets.tryHere(uid);
     const tried = Promise.all(uids.map((uid) => this.#prober.tried(uid)));
     const outcomes = await Promise.race([tried, after(SETTLE_MS)]);
     if (outcomes) await this.#options.statuses.store(outcomes.filter((outcome) => outcome !== undefined));
@@ -150,24 +167,27 @@ export class Fleet {
     return { credentialsVersion, target: targetOf(kubeconfig, registry) };
   }
 
+  async #retire(): Promise<void> {
+    clearInterval(this.#marking);
+    if (this.#marking) await this.#markRound();
+    await this.#prober.stop();
+    await this.#options.slots.close();
+  }
+
   async #readTargets(): Promise<readonly ProbeTarget[]> {
-    const { database } = this.#options.registry;
-    const { registry } = await database.counters();
-    if (this.#targets?.registry === registry) return this.#targets.rows;
-    const rows = await database.prisma.cluster.findMany({
-      where: { enabled: true, credentialProblem: null },
-      select: { uid: true, credentialsVersion: true, state: true },
-    });
-    this.#targets = { registry, rows };
-    const uids = new Set(rows.map(({ uid }) => uid));
+    const targets = await this.#targets.read();
+    if (targets === this.#kept) return targets;
+    this.#kept = targets;
+    const uids = new Set(targets.map(({ uid }) => uid));
     await this.#connections.keepOnly(uids);
     this.#options.statuses.keepOnly(uids);
-    return rows;
+    return targets;
   }
 
   async #store(outcomes: readonly ProbeOutcome[]): Promise<void> {
     for (const { state, latencyMs } of outcomes) this.#options.onProbe(state, latencyMs);
     await this.#options.statuses.store(outcomes);
+    this.#targets.wereTried(outcomes.map(({ uid }) => uid));
     // With its version a cluster has told everything that it is asked rarely: time to look for Prometheus too.
     this.#discoveries.push(...outcomes.filter(({ version }) => version !== undefined));
     while (this.#discovering < DISCOVERIES && this.#discoveries.length > 0) void this.#discover();

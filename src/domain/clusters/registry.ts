@@ -12,7 +12,12 @@ export interface Registry {
   readonly seal: Seal;
   readonly policy: KubeconfigPolicy;
   readonly now: () => Date;
+  /** The numbers of the last changes that this process made: it makes the first attempt after each. */
+  readonly own: Set<number>;
 }
+
+/** More than are made between two looks at what changed. */
+const MAX_OWN = 1_000;
 
 /** When a change is made, and its number in the order of commits: the registry's counter. */
 export interface Moment {
@@ -22,14 +27,20 @@ export interface Moment {
 
 /** Runs a change under the registry's lock; a name that stands already is NAME_TAKEN and nothing is stored. */
 export async function changeRegistry<T>(
-  { database, now }: Registry,
+  { database, now, own }: Registry,
   change: (tx: Transaction, moment: Moment) => Promise<T>,
 ): Promise<T> {
+  let number = 0;
   try {
-    return await database.write('registry', (tx, { registry = 0 }) =>
-      change(tx, { at: now(), registryChange: registry }),
-    );
+    return await database.write('registry', (tx, { registry = 0 }) => {
+      // Before the commit, which others may hear of sooner than we do.
+      number = registry;
+      own.add(number);
+      for (const oldest of own) if (own.size > MAX_OWN) own.delete(oldest);
+      return change(tx, { at: now(), registryChange: number });
+    });
   } catch (error) {
+    own.delete(number);
     if (uniqueViolation(error) === 'name') throw new DomainError('NAME_TAKEN', 'cluster already exists');
     throw error;
   }

@@ -1,7 +1,9 @@
 import type { Database, Transaction } from '../../storage/database.ts';
+import { outdatedSlots } from '../../storage/leases.ts';
 import { systemCaller } from '../access/system.ts';
 import { record } from '../audit.ts';
 import type { ClusterState } from './cluster.ts';
+import type { ProbeSlots } from './probe-slots.ts';
 
 /** What an attempt to reach a cluster found, under the credential it was made with. */
 export interface Observation {
@@ -15,6 +17,8 @@ export interface Observation {
   /** The UID of kube-system; null where the credential may not read it, absent when it was not asked for. */
   readonly identity?: string | null;
   readonly observedAt: Date;
+  /** The lease that it was found under; none where the cluster is asked whoever holds it. */
+  readonly lease?: { readonly slot: number; readonly fence: number } | undefined;
 }
 
 interface Seen {
@@ -31,13 +35,13 @@ const ROUND_REUSE_MS = 1_000;
  */
 export class Statuses {
   readonly #database: Database;
-  readonly #replica: string;
+  readonly #slots: ProbeSlots;
   readonly #seen = new Map<string, Seen>();
-  #round: { at: number; finishedAt: Promise<Date | null> } | undefined;
+  #rounds: { at: number; finishedAt: Promise<ReadonlyMap<string, Date>> } | undefined;
 
-  constructor({ database, replica }: { database: Database; replica: string }) {
+  constructor({ database, slots }: { database: Database; slots: ProbeSlots }) {
     this.#database = database;
-    this.#replica = replica;
+    this.#slots = slots;
   }
 
   /** Stores a batch; what stands already costs a read and no write. */
@@ -51,22 +55,33 @@ export class Statuses {
     const changed = observations.filter((observation) => differs(observation, byUid.get(observation.uid)));
     if (changed.length === 0) return;
     await this.#database.write('status', async (tx, { status = 0 }) => {
-      for (const observation of changed) await this.#apply(tx, observation, status);
+      const outdated = await outdatedSlots(tx, leasesOf(changed, this.#slots));
+      for (const observation of changed)
+        if (!observation.lease || !outdated.has(observation.lease.slot)) await this.#apply(tx, observation, status);
     });
   }
 
   /** When a cluster was tried last, and how long that took; null before the first attempt under this credential. */
   async lastSeen(row: {
+    id: number;
     uid: string;
     credentialsVersion: number;
     observedAt: Date | null;
     latencyMs: number | null;
   }): Promise<{ observedAt: Date | null; latencyMs: number | null }> {
-    const seen = this.#seen.get(row.uid);
-    if (seen?.credentialsVersion === row.credentialsVersion) return seen;
-    if (!row.observedAt) return { observedAt: null, latencyMs: null };
-    const round = await this.#lastRound();
-    return { observedAt: round && round > row.observedAt ? round : row.observedAt, latencyMs: row.latencyMs };
+    const known = this.#seen.get(row.uid);
+    const seen = known?.credentialsVersion === row.credentialsVersion ? known : undefined;
+    // Exact where it is probed; elsewhere as of the last round there.
+    if (seen && this.#slots.leaseOf(row.id)) return seen;
+    if (!row.observedAt) return seen ?? { observedAt: null, latencyMs: null };
+    const times = [row.observedAt, seen?.observedAt, await this.#lastRound(row.id)];
+    const observedAt = new Date(Math.max(...times.map((time) => time?.getTime() ?? 0)));
+    return { observedAt, latencyMs: seen?.latencyMs ?? row.latencyMs };
+  }
+
+  /** How long the last attempt of this replica took; undefined where it made none. */
+  latencyOf(uid: string): number | undefined {
+    return this.#seen.get(uid)?.latencyMs;
   }
 
   /** Every cluster with its state, and how long the last attempt of this replica took. */
@@ -79,12 +94,12 @@ export class Statuses {
   }
 
   /** Marks that this replica has tried every cluster since then. */
-  async finishRound(finishedAt: Date): Promise<void> {
-    const replica = this.#replica;
-    await this.#database.prisma.probeRound.upsert({
-      where: { replica },
-      create: { replica, finishedAt },
-      update: { finishedAt },
+  async finishRound(roundFinishedAt: Date): Promise<void> {
+    const id = this.#slots.replica;
+    await this.#database.prisma.replica.upsert({
+      where: { id },
+      create: { id, roundFinishedAt },
+      update: { roundFinishedAt },
     });
   }
 
@@ -132,18 +147,36 @@ export class Statuses {
       });
   }
 
-  #lastRound(): Promise<Date | null> {
+  /** The end of the last round of whoever probes a cluster; of any replica, where that is not known. */
+  async #lastRound(clusterId: number): Promise<Date | undefined> {
+    const rounds = await this.#readRounds();
+    return rounds.get(this.#slots.holderOf(clusterId) ?? '') ?? [...rounds.values()].at(-1);
+  }
+
+  #readRounds(): Promise<ReadonlyMap<string, Date>> {
     const now = performance.now();
-    if (!this.#round || now - this.#round.at > ROUND_REUSE_MS) {
-      const latest = this.#database.prisma.probeRound.findFirst({ orderBy: { finishedAt: 'desc' } });
-      const round = { at: now, finishedAt: latest.then((found) => found?.finishedAt ?? null) };
-      this.#round = round;
-      round.finishedAt.catch(() => {
-        if (this.#round === round) this.#round = undefined;
+    if (!this.#rounds || now - this.#rounds.at > ROUND_REUSE_MS) {
+      const found = this.#database.prisma.replica.findMany({
+        where: { roundFinishedAt: { not: null } },
+        orderBy: { roundFinishedAt: 'asc' },
+      });
+      const finishedAt = found.then(
+        (rows) => new Map(rows.map(({ id, roundFinishedAt }) => [id, roundFinishedAt as Date])),
+      );
+      const rounds = { at: now, finishedAt };
+      this.#rounds = rounds;
+      finishedAt.catch(() => {
+        if (this.#rounds === rounds) this.#rounds = undefined;
       });
     }
-    return this.#round.finishedAt;
+    return this.#rounds.finishedAt;
   }
+}
+
+/** The fencing numbers to compare; none where nobody else probes. */
+function leasesOf(observations: readonly Observation[], { isShared }: ProbeSlots): ReadonlyMap<number, number> {
+  const leases = isShared ? observations.flatMap(({ lease }) => lease ?? []) : [];
+  return new Map(leases.map(({ slot, fence }) => [slot, fence]));
 }
 
 interface Standing {

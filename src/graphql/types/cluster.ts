@@ -87,6 +87,7 @@ function rounded(ms: number | null): number | null {
 }
 
 interface StatusRow {
+  id: number;
   uid: string;
   credentialsVersion: number;
   state: string;
@@ -229,7 +230,8 @@ export const Cluster = builder.prismaObject('Cluster', {
       type: ClusterStatus,
       description: 'Its last observed state.',
       select: {
-        ...{ uid: true, credentialsVersion: true, state: true, stateSince: true, observedAt: true, version: true },
+        ...{ id: true, uid: true, credentialsVersion: true, state: true, stateSince: true, observedAt: true },
+        version: true,
         ...{ latencyMs: true, faultCode: true, faultMessage: true },
       },
       resolve: (cluster) => (cluster.state === 'DISABLED' ? { ...cluster, version: null } : cluster),

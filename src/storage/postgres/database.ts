@@ -2,9 +2,11 @@ import type { Pool } from 'pg';
 import { type CounterName, type Counters, type Database, raise, TRANSACTION, type Transaction } from '../database.ts';
 import { PrismaClient as PostgresClient } from '../generated/postgres/client.ts';
 import type { PrismaClient } from '../generated/sqlite/client.ts';
+import type { Leases } from '../leases.ts';
 import { recently } from '../recently.ts';
 import { isConflict } from '../violations.ts';
 import { adapterOver } from './adapter.ts';
+import { leasesOver } from './leases.ts';
 import { migrate } from './migrations.ts';
 import { openPool } from './pool.ts';
 import { explainStart } from './startup.ts';
@@ -26,6 +28,7 @@ export class PostgresDatabase implements Database {
   readonly kind = 'postgres';
   readonly prisma: PrismaClient;
   readonly check: () => Promise<void>;
+  readonly leases: Leases;
   readonly #pool: Pool;
   readonly #watch: Watch;
   readonly #channel: string;
@@ -34,6 +37,7 @@ export class PostgresDatabase implements Database {
   constructor(place: PostgresPlace) {
     this.#pool = openPool(place);
     this.#watch = new Watch(place);
+    this.leases = leasesOver(this.#pool, this.#watch);
     this.#channel = channelOf(place);
     // One schema, two generated clients that differ in nothing we use.
     this.prisma = new PostgresClient({

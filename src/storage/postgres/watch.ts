@@ -1,4 +1,4 @@
-import { Client, escapeIdentifier } from 'pg';
+import { Client, escapeIdentifier, type Pool } from 'pg';
 import { type Counters, countersOf } from '../database.ts';
 import { toDriverError } from './adapter.ts';
 import { endWhenSilent } from './pool.ts';
@@ -6,6 +6,8 @@ import type { PostgresPlace } from './url.ts';
 
 /** How late a change is heard of whose notice was lost: by a pooler, or with a connection. */
 const POLL_MS = 1_000;
+/** What a notice says that tells of no change. */
+const GIVEN = 'slots';
 
 /** The name that changes are told under; a schema of its own has one of its own. */
 export function channelOf({ schema }: PostgresPlace): string {
@@ -16,6 +18,7 @@ export function channelOf({ schema }: PostgresPlace): string {
 export class Watch {
   readonly #place: PostgresPlace;
   readonly #looks = new Set<() => void>();
+  readonly #listeners = new Set<() => void>();
   #client: Promise<Client> | undefined;
   #reading: Promise<unknown> = Promise.resolve();
   #next: Promise<Counters> | undefined;
@@ -35,13 +38,24 @@ export class Watch {
   /** Calls `look` at each notice, and each second beside; gives what ends that. */
   watch(look: () => void): () => void {
     this.#looks.add(look);
-    this.#timer ??= setInterval(() => this.#tell(), POLL_MS).unref();
+    this.#timer ??= setInterval(() => this.#tell(this.#looks), POLL_MS).unref();
     return () => {
       this.#looks.delete(look);
       if (this.#looks.size > 0) return;
       clearInterval(this.#timer);
       this.#timer = undefined;
     };
+  }
+
+  /** Tells every replica that slots were given up. */
+  async tellGiven(pool: Pool): Promise<void> {
+    await pool.query('SELECT pg_notify($1, $2)', [channelOf(this.#place), GIVEN]);
+  }
+
+  /** Calls `listener` when slots were given up; gives what ends that. */
+  onGiven(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   async close(): Promise<void> {
@@ -77,7 +91,7 @@ export class Watch {
     };
     // Forgotten when it fails or breaks: the next read opens another.
     client.on('error', forget).on('end', forget);
-    client.on('notification', () => this.#tell());
+    client.on('notification', ({ payload }) => this.#tell(payload === GIVEN ? this.#listeners : this.#looks));
     const opening = this.#open(client);
     opening.catch(forget);
     this.#client = opening;
@@ -92,7 +106,7 @@ export class Watch {
     return client;
   }
 
-  #tell(): void {
-    for (const look of this.#looks) look();
+  #tell(listeners: ReadonlySet<() => void>): void {
+    for (const listener of listeners) listener();
   }
 }

@@ -40,6 +40,7 @@ export async function openSqliteDatabase(file: string): Promise<SqliteDatabase> 
 /** The database in a file of its own. */
 export class SqliteDatabase implements Database {
   readonly kind = 'sqlite';
+  readonly leases = undefined;
   readonly prisma: PrismaClient;
   readonly check: () => Promise<void>;
   readonly #file: string;

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite';
 import { makeDirectory } from '../directory.ts';
 import { StartupError } from '../startup-error.ts';
+import { isBusy } from './errors.ts';
 
 /** How long another process may hold the write lock before a change is refused. */
 export const PATIENCE_MS = 5_000;
@@ -36,6 +37,21 @@ export function openSqlite(file: string, options?: DatabaseSyncOptions): Databas
     throw error;
   }
   return database;
+}
+
+/** Whether another process has the file open. */
+export function isInUse(file: string): boolean {
+  const database = new DatabaseSync(file);
+  try {
+    // Whoever has it open keeps a share of its lock: all of it is to be had only while nobody does.
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;');
+    return false;
+  } catch (error) {
+    if (!isBusy(error)) throw error;
+    return true;
+  } finally {
+    database.close();
+  }
 }
 
 /** Copies the database as it is at one moment, while others write; the copy appears whole or not at all. */

@@ -2,7 +2,7 @@ import type { CounterName, Database, Transaction } from '../database.ts';
 
 const COUNTERS: readonly CounterName[] = ['access', 'registry', 'status'];
 /** These do not simply become what they were. The first two tell of the file and of those who run on it. */
-const APART = ['_prisma_migrations', 'ProbeRound', 'Counter', 'ApiKey', 'AuditRecord'];
+const APART = ['_prisma_migrations', 'Replica', 'ProbeLease', 'Counter', 'ApiKey', 'AuditRecord'];
 
 /**
  * So far ahead do counters go that no number is met again which changes after the backup were given, here or on a machine

@@ -56,11 +56,23 @@ CREATE TABLE "ClusterTombstone" (
 );
 
 -- CreateTable
-CREATE TABLE "ProbeRound" (
-    "replica" TEXT COLLATE "C" NOT NULL,
-    "finishedAt" TIMESTAMP(3) NOT NULL,
+CREATE TABLE "Replica" (
+    "id" TEXT COLLATE "C" NOT NULL,
+    "roundFinishedAt" TIMESTAMP(3),
+    "expiresAt" TIMESTAMP(3),
 
-    CONSTRAINT "ProbeRound_pkey" PRIMARY KEY ("replica")
+    CONSTRAINT "Replica_pkey" PRIMARY KEY ("id")
+);
+
+-- CreateTable
+CREATE TABLE "ProbeLease" (
+    "slot" INTEGER NOT NULL,
+    "holder" TEXT COLLATE "C",
+    "fence" INTEGER NOT NULL DEFAULT 0,
+    "expiresAt" TIMESTAMP(3),
+    "loadMs" DOUBLE PRECISION NOT NULL DEFAULT 0,
+
+    CONSTRAINT "ProbeLease_pkey" PRIMARY KEY ("slot")
 );
 
 -- CreateTable
@@ -267,3 +279,7 @@ ALTER TABLE "Session" ADD CONSTRAINT "Session_userId_fkey" FOREIGN KEY ("userId"
 
 -- What is new: every writing transaction raises one of these rows first.
 INSERT INTO "Counter" ("name", "value") VALUES ('registry', 0), ('status', 0), ('access', 0);
+
+
+-- The slots that replicas share, held by nobody yet.
+INSERT INTO "ProbeLease" ("slot") SELECT generate_series(0, 255);

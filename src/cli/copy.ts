@@ -1,0 +1,41 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { copyInto } from '../storage/copy.ts';
+import { openDatabase } from '../storage/database.ts';
+import { isInUse } from '../storage/sqlite/file.ts';
+import { StartupError } from '../storage/startup-error.ts';
+import { type Command, UsageError } from './command.ts';
+
+export const copy: Command = {
+  positionals: [],
+  synopsis: '[--to URL]',
+  about:
+    'copies the SQLite database of DATA_DIR into an empty one of PostgreSQL (--to, else DATABASE_URL), with the server stopped',
+  options: { to: { type: 'string' } },
+  run: async ({ config, values: { to } }) => {
+    const file = join(config.dataDir, 'kitestring.db');
+    const url = typeof to === 'string' ? to : 'url' in config.database ? config.database.url : undefined;
+    if (url === undefined) throw new UsageError('copy needs --to URL, or DATABASE_URL.');
+    if (!existsSync(file)) throw new StartupError(`There is no database in ${config.dataDir}: set DATA_DIR.`);
+    if (isInUse(file)) throw new StartupError('A server has the SQLite database open: stop it, then copy.');
+    const source = await openDatabase({ file });
+    try {
+      const target = await openDatabase({ url });
+      try {
+        const counts = await copyInto(target, source, (model, rows) =>
+          process.stderr.write(`${model}: ${rows} rows\n`),
+        );
+        const all = Array.from(counts.values()).reduce((sum, count) => sum + count, 0);
+        process.stdout.write(`Copied ${counts.get('Cluster')} clusters, ${all} rows in all, each compared.\n${NEXT}`);
+        return 0;
+      } finally {
+        await target.close();
+      }
+    } finally {
+      await source.close();
+    }
+  },
+};
+
+const NEXT = `Start every server with DATABASE_URL, and with the keys that seal: SEAL_KEY as it was, or SEAL_KEY_FILE=<DATA_DIR>/seal-keys.
+`;

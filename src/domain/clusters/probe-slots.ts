@@ -1,0 +1,160 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Lease, Leases } from '../../storage/leases.ts';
+import { planFor } from './probe-plan.ts';
+
+/** Clusters fall into so many slots, which replicas share (docs/architecture.md). */
+export const SLOTS = 256;
+/** Milliseconds between two heartbeats. */
+const HEARTBEAT_MS = 3_000;
+/** Milliseconds that a slot stays where it was taken to: so no cluster is asked by three within a take-over's 10 s. */
+const STAY_MS = 12_000;
+/** A lease lasts 10 s by the database's clock from when the heartbeat came there: counted from before it was sent, less is safe. */
+const VALID_MS = 9_500;
+
+/** What the slots need of whoever probes. */
+export interface SlotsFollower {
+  /** Told when this replica holds others than before. */
+  readonly onChange: () => void;
+  /** What the last round of each of these slots took, in milliseconds. */
+  readonly loads: (slots: Iterable<number>) => ReadonlyMap<number, number>;
+  readonly onError: (error: unknown) => void;
+}
+
+/** The slots whose clusters this replica probes: all of them, where no other process shares the work. */
+export class ProbeSlots {
+  /** This process, among all that ever share the database. */
+  readonly replica: string;
+  readonly #leases: Leases | undefined;
+  readonly #held = new Map<number, number>();
+  readonly #takenAt = new Map<number, number>();
+  #holders: readonly Lease[] = [];
+  #validUntil = 0;
+  #follower: SlotsFollower | undefined;
+  #beating: Promise<void> | undefined;
+  #isLate = false;
+  #timers: NodeJS.Timeout[] = [];
+  #stopListening = () => {};
+  #version = 0;
+
+  constructor({ leases }: { leases: Leases | undefined }) {
+    this.#leases = leases;
+    // Where it is alone, a restart goes on where the process before ended.
+    this.replica = leases ? `${hostname()}-${randomUUID().slice(0, 8)}` : hostname();
+  }
+
+  /** Whether other processes may probe what this one does not. */
+  get isShared(): boolean {
+    return this.#leases !== undefined;
+  }
+
+  /** Moves whenever what is held changes. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Slots that are held now. */
+  get size(): number {
+    return this.#leases ? (this.#isValid() ? this.#held.size : 0) : SLOTS;
+  }
+
+  /** The lease under which a cluster may be asked now; undefined where that is another's. */
+  leaseOf(clusterId: number): { slot: number; fence: number } | undefined {
+    const slot = this.slotOf(clusterId);
+    const fence = this.#leases ? this.#held.get(slot) : 0;
+    return fence === undefined || (this.#leases && !this.#isValid()) ? undefined : { slot, fence };
+  }
+
+  /** The replica that probes a cluster, as far as is known. */
+  holderOf(clusterId: number): string | undefined {
+    if (!this.#leases || this.leaseOf(clusterId)) return this.replica;
+    return this.#holders[this.slotOf(clusterId)]?.holder;
+  }
+
+  slotOf(clusterId: number): number {
+    return clusterId % SLOTS;
+  }
+
+  /** Begins to take a share, and keeps it even. */
+  start(follower: SlotsFollower): void {
+    if (!this.#leases || this.#follower) return;
+    this.#follower = follower;
+    this.#stopListening = this.#leases.onGiven(() => void this.#beat());
+    this.#timers = [
+      setInterval(() => void this.#beat(), HEARTBEAT_MS).unref(),
+      setInterval(() => this.#expire(), HEARTBEAT_MS / 10).unref(),
+    ];
+    void this.#beat();
+  }
+
+  /** Gives everything up, so that others take it at once; again does nothing. */
+  async close(): Promise<void> {
+    const follower = this.#follower;
+    if (!this.#leases || !follower) return;
+    this.#follower = undefined;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#stopListening();
+    await this.#beating;
+    this.#held.clear();
+    this.#version++;
+    await this.#leases.leave(this.replica).catch(follower.onError);
+  }
+
+  /** One heartbeat at a time; whoever asks while one is under way gets another after it. */
+  async #beat(): Promise<void> {
+    if (this.#beating) {
+      this.#isLate = true;
+      return;
+    }
+    this.#beating = this.#renew().catch((error: unknown) => this.#follower?.onError(error));
+    await this.#beating;
+    this.#beating = undefined;
+    if (!this.#isLate) return;
+    this.#isLate = false;
+    await this.#beat();
+  }
+
+  async #renew(): Promise<void> {
+    const [leases, follower] = [this.#leases, this.#follower];
+    if (!leases || !follower) return;
+    this.#expire();
+    const sentAt = performance.now();
+    const view = await leases.heartbeat(this.replica, follower.loads(this.#held.keys()));
+    if (!this.#follower) return;
+    this.#holders = view.leases;
+    const before = new Map(this.#held);
+    for (const { slot, holder, fence } of view.leases)
+      if (holder !== this.replica || this.#held.get(slot) !== fence) this.#held.delete(slot);
+    this.#validUntil = sentAt + VALID_MS;
+
+    const { take, give } = planFor(this.replica, view, {
+      mayGive: (slot) => sentAt - (this.#takenAt.get(slot) ?? 0) > STAY_MS,
+    });
+    for (const slot of give) this.#held.delete(slot);
+    // Others may ask its clusters as soon as it is given: this one stops before.
+    if (give.length > 0 || before.size !== this.#held.size) this.#tellChange();
+    if (give.length > 0) await leases.give(this.replica, give);
+    if (take.length === 0) return;
+    for (const [slot, fence] of await leases.take(this.replica, take)) {
+      this.#held.set(slot, fence);
+      this.#takenAt.set(slot, performance.now());
+    }
+    this.#tellChange();
+  }
+
+  #isValid(): boolean {
+    return performance.now() < this.#validUntil;
+  }
+
+  /** Without a heartbeat in time others may have taken what was held here. */
+  #expire(): void {
+    if (this.#held.size === 0 || this.#isValid()) return;
+    this.#held.clear();
+    this.#tellChange();
+  }
+
+  #tellChange(): void {
+    this.#version++;
+    this.#follower?.onChange();
+  }
+}

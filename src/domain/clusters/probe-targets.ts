@@ -1,0 +1,110 @@
+import type { ProbeTarget } from '../../kubernetes/prober.ts';
+import { REMEMBERED_CHANGES } from './changes.ts';
+import type { ProbeSlots } from './probe-slots.ts';
+import type { Registry } from './registry.ts';
+
+interface Row {
+  readonly id: number;
+  readonly uid: string;
+  readonly credentialsVersion: number;
+  readonly state: string;
+}
+
+const SELECT = {
+  ...{ id: true, uid: true, credentialsVersion: true, state: true, registryChange: true },
+  ...{ enabled: true, credentialProblem: true },
+} as const;
+
+/** What this replica probes: the clusters of its slots, and those whose first attempt is its own. */
+export class ProbeTargets {
+  readonly #registry: Registry;
+  readonly #slots: ProbeSlots;
+  /** Every cluster that is enabled and usable, as of `#at`. */
+  readonly #rows = new Map<number, Row>();
+  /** Clusters of others' slots that are tried here once. */
+  readonly #once = new Set<string>();
+  /** Clusters of our slots that another replica tries first. */
+  readonly #elsewhere = new Set<string>();
+  #at: number | undefined;
+  #version = 0;
+  #known: { readonly version: string; readonly targets: readonly ProbeTarget[] } | undefined;
+
+  constructor({ registry, slots }: { registry: Registry; slots: ProbeSlots }) {
+    this.#registry = registry;
+    this.#slots = slots;
+  }
+
+  /** The targets; the same array for as long as nothing has changed. */
+  async read(): Promise<readonly ProbeTarget[]> {
+    await this.#follow();
+    const version = `${this.#version}.${this.#slots.version}`;
+    if (this.#known?.version === version) return this.#known.targets;
+    const targets: ProbeTarget[] = [];
+    for (const { id, ...target } of this.#rows.values()) {
+      const lease = this.#slots.leaseOf(id);
+      if (lease) targets.push({ ...target, lease, firstElsewhere: this.#elsewhere.has(target.uid) });
+      else if (this.#once.has(target.uid)) targets.push(target);
+    }
+    // Told once: what is taken over later begins at once.
+    this.#elsewhere.clear();
+    this.#known = { version, targets };
+    return targets;
+  }
+
+  /** Lets a cluster be tried here, whoever probes it. */
+  tryHere(uid: string): void {
+    if (!this.#slots.isShared || this.#once.has(uid)) return;
+    this.#once.add(uid);
+    this.#version++;
+  }
+
+  /** What is another's is its again once it was tried here. */
+  wereTried(uids: Iterable<string>): void {
+    for (const uid of uids) if (this.#once.delete(uid)) this.#version++;
+  }
+
+  /** What the last round of each of these slots took: `latencyOf` tells a cluster's, which costs some itself. */
+  loads(slots: Iterable<number>, latencyOf: (uid: string) => number | undefined): ReadonlyMap<number, number> {
+    const loads = new Map(Array.from(slots, (slot) => [slot, 0]));
+    for (const { id, uid } of this.#rows.values()) {
+      const slot = this.#slots.slotOf(id);
+      const load = loads.get(slot);
+      if (load !== undefined) loads.set(slot, load + Math.max(latencyOf(uid) ?? 0, LEAST_MS));
+    }
+    return loads;
+  }
+
+  /** Reads what changed since the last look; all of it at first, and after more changes than deletes are remembered for. */
+  async #follow(): Promise<void> {
+    const { database } = this.#registry;
+    const { registry } = await database.counters();
+    const since = this.#at;
+    if (since === registry) return;
+    const isWhole = since === undefined || registry - since > REMEMBERED_CHANGES;
+    const registryChange = { gt: since ?? -1 };
+    const where = isWhole ? { enabled: true, credentialProblem: null } : { registryChange };
+    const changed = await database.prisma.cluster.findMany({ where, select: SELECT });
+    const gone = isWhole ? [] : await database.prisma.clusterTombstone.findMany({ where: { registryChange } });
+    if (isWhole) this.#rows.clear();
+    for (const { clusterId } of gone) this.#rows.delete(clusterId);
+    for (const { enabled, credentialProblem, registryChange: number, ...row } of changed) {
+      const before = this.#rows.get(row.id);
+      if (!enabled || credentialProblem !== null) this.#rows.delete(row.id);
+      else {
+        this.#rows.set(row.id, row);
+        if (!isWhole && before?.credentialsVersion !== row.credentialsVersion) this.#first(row, number);
+      }
+    }
+    this.#at = registry;
+    this.#version++;
+  }
+
+  #first({ uid }: Row, number: number): void {
+    if (!this.#slots.isShared) return;
+    if (this.#registry.own.has(number)) this.#once.add(uid);
+    else this.#elsewhere.add(uid);
+  }
+}
+
+/** What an attempt costs at least, wherever the cluster is: so that noise moves no slots. */
+const LEAST_MS = 25;

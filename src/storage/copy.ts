@@ -1,0 +1,121 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Database, Transaction } from './database.ts';
+import { Prisma } from './generated/sqlite/client.ts';
+import { StartupError } from './startup-error.ts';
+
+/** The models whose rows are copied; those that others refer to come first. */
+export const COPIED = [
+  ...['Cluster', 'ClusterLabel', 'ClusterTombstone', 'ClusterCredential'],
+  ...['User', 'UserRole', 'Role', 'Session', 'SignInFailure', 'UsedSignIn', 'ApiKey', 'AuditRecord', 'Replica'],
+] as const;
+type Copied = (typeof COPIED)[number];
+
+/** Rows that travel together. */
+const BATCH = 500;
+/** A copy of a large audit trail takes its time; nobody else uses the database yet. */
+const TRANSACTION = { maxWait: 10_000, timeout: 60 * 60_000 };
+/** So far ahead do counters go: every cursor of a stream is then too old, and its reader lists again. */
+const AHEAD = 1_000_000;
+
+type Row = Readonly<Record<string, unknown>>;
+
+/**
+ * Copies everything from a SQLite database to an empty one of PostgreSQL, in one transaction that reads it all back and
+ * compares row for row before it ends. `progress` hears of each model, and how many of its rows are there.
+ */
+export async function copyInto(
+  target: Database,
+  source: Database,
+  progress: (model: string, rows: number) => void,
+): Promise<ReadonlyMap<string, number>> {
+  const before = await source.counters();
+  const copied = await target.prisma.$transaction(async (tx) => {
+    // Keeps a server that starts meanwhile from changing anything.
+    await tx.$queryRaw`SELECT 1 FROM "Counter" FOR UPDATE`;
+    for (const model of COPIED) await refuseRows(tx, model);
+    const counts = new Map<string, number>();
+    for (const model of COPIED) counts.set(model, await copyModel(tx, source, model, progress));
+    await raiseIds(tx, source);
+    for (const [name, value] of Object.entries(before))
+      await tx.counter.update({ where: { name }, data: { value: value + AHEAD } });
+    if (!isDeepStrictEqual(await source.counters(), before))
+      throw new StartupError('The SQLite database was changed while it was copied: stop the server, then copy again.');
+    return counts;
+  }, TRANSACTION);
+  return copied;
+}
+
+async function refuseRows(tx: Transaction, model: Copied): Promise<void> {
+  const [found] = await tx.$queryRawUnsafe<Row[]>(`SELECT 1 FROM "${model}" LIMIT 1`);
+  if (found)
+    throw new StartupError(`The database to copy to is not empty (${model}): name one that no server has used yet.`);
+}
+
+async function copyModel(
+  tx: Transaction,
+  source: Database,
+  model: Copied,
+  progress: (model: string, rows: number) => void,
+): Promise<number> {
+  let rows = 0;
+  for (;;) {
+    const batch = await readRows(source.prisma, model, rows);
+    if (batch.length > 0) await insert(tx, model, batch);
+    // Read back as anybody reads it: what differs in any value ends the copy, and nothing of it stays.
+    if (!isDeepStrictEqual(await readRows(tx, model, rows, batch.length), batch))
+      throw new Error(`rows of ${model} differ after they were copied`);
+    rows += batch.length;
+    progress(model, rows);
+    if (batch.length < BATCH) return rows;
+  }
+}
+
+interface Delegate {
+  findMany(query: object): Promise<Row[]>;
+}
+
+async function readRows(client: Transaction, model: Copied, skip: number, take = BATCH): Promise<Row[]> {
+  if (take === 0) return [];
+  const delegates = client as unknown as Record<string, Delegate>;
+  const delegate = delegates[model.charAt(0).toLowerCase() + model.slice(1)] as Delegate;
+  return delegate.findMany({ orderBy: keyOf(model).map((column) => ({ [column]: 'asc' })), skip, take });
+}
+
+/** The columns that tell the rows of a model apart. */
+function keyOf(model: Copied): readonly string[] {
+  const keys: Partial<Record<Copied, readonly string[]>> = {
+    ...{ ClusterLabel: ['clusterId', 'key'], ClusterTombstone: ['clusterId'], ClusterCredential: ['clusterId'] },
+    ...{
+      UserRole: ['userId', 'role'],
+      Role: ['name'],
+      Session: ['hash'],
+      SignInFailure: ['key'],
+      UsedSignIn: ['hash'],
+    },
+  };
+  return keys[model] ?? ['id'];
+}
+
+/** One statement a batch: PostgreSQL reads each value as its column's type has it. */
+async function insert(tx: Transaction, model: Copied, rows: readonly Row[]): Promise<void> {
+  const json = JSON.stringify(rows, (_key, value) => (typeof value === 'bigint' ? value.toString() : value));
+  await tx.$executeRawUnsafe(
+    `INSERT INTO "${model}" SELECT * FROM json_populate_recordset(NULL::"${model}", $1::json)`,
+    json,
+  );
+}
+
+/** An id is never used again, also that of a row which was deleted before. */
+async function raiseIds(tx: Transaction, source: Database): Promise<void> {
+  const sequences = await source.prisma.$queryRaw<
+    { name: string; seq: bigint }[]
+  >`SELECT "name", "seq" FROM sqlite_sequence`;
+  for (const { name, seq } of sequences) {
+    const model = COPIED.find((copied) => copied === name);
+    if (model === undefined || keyOf(model)[0] !== 'id' || seq < 1) continue;
+    await tx.$queryRawUnsafe(`SELECT setval(pg_get_serial_sequence('"${name}"', 'id'), ${Number(seq)})`);
+  }
+}
+
+/** Every model, for whoever asks whether one was forgotten. */
+export const MODELS: readonly string[] = Object.values(Prisma.ModelName);

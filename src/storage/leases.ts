@@ -1,0 +1,38 @@
+import type { Transaction } from './database.ts';
+
+/** A slot as it stands: who holds it, unless nobody does or the lease has run out. */
+export interface Lease {
+  readonly slot: number;
+  readonly holder: string | undefined;
+  readonly fence: number;
+  readonly loadMs: number;
+}
+
+/** What a heartbeat shows: the replicas that are there, and every slot. */
+export interface LeaseView {
+  readonly replicas: readonly string[];
+  readonly leases: readonly Lease[];
+}
+
+/** The leases of slots that replicas share. Every time in it is the database's. */
+export interface Leases {
+  /** Shows that a replica is there, renews what it holds with the load of each, and gives what stands afterwards. */
+  heartbeat(replica: string, loads: ReadonlyMap<number, number>): Promise<LeaseView>;
+  /** Takes slots that nobody holds; gives the fencing numbers of those it got. */
+  take(replica: string, slots: readonly number[]): Promise<ReadonlyMap<number, number>>;
+  /** Gives slots up, and tells the others. */
+  give(replica: string, slots: readonly number[]): Promise<void>;
+  /** Gives everything up: the replica is there no more. */
+  leave(replica: string): Promise<void>;
+  /** Calls `listener` when a replica gave something up; gives what ends that. */
+  onGiven(listener: () => void): () => void;
+}
+
+/** The slots among these whose fencing number is not, or no longer, the one that is given. */
+export async function outdatedSlots(tx: Transaction, fences: ReadonlyMap<number, number>): Promise<Set<number>> {
+  const slots = [...fences.keys()];
+  if (slots.length === 0) return new Set();
+  const found = await tx.probeLease.findMany({ where: { slot: { in: slots } }, select: { slot: true, fence: true } });
+  const standing = new Map(found.map(({ slot, fence }) => [slot, fence]));
+  return new Set(slots.filter((slot) => standing.get(slot) !== fences.get(slot)));
+}

@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { COPIED, MODELS } from '../src/storage/copy.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { rowsOf } from './support/database.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { databaseOf, POSTGRES } from './support/place.ts';
+import { runCommand, startProcess } from './support/process.ts';
+
+/** What keeps a server on a file, also where the suite runs on PostgreSQL. */
+const ON_FILE = { DATABASE_URL: '', SEAL_KEY: '' };
+const PASSWORD = 'a long enough password';
+
+it('every model is copied, but for what the target has of its own', () => {
+  expect([...COPIED, 'Counter', 'ProbeLease'].sort()).toEqual([...MODELS].sort());
+});
+
+/** A registry in a file with something of everything, and where it may be copied to. */
+async function makeRegistry() {
+  const dataDir = await temporaryDirectory();
+  const app = await startApp({ DATA_DIR: dataDir, ...ON_FILE });
+  for (const name of ['one', 'two', 'gone'])
+    expect((await app.rest('POST', CLUSTERS, { name, config: kubeconfig(), isDefault: name === 'one' })).status).toBe(
+      201,
+    );
+  expect((await app.rest('DELETE', `${CLUSTERS}3`)).status).toBe(200);
+  const { data } = await app.graphql(`mutation {
+    updateCluster(input: { by: { name: "two" }, labels: [{ key: "env", value: "prod" }, { key: "rank", value: "7" }] }) { __typename }
+    createUser(input: { username: "ada", password: "${PASSWORD}", roles: ["viewer"] }) { __typename }
+    defineRole(input: { name: "staging", actions: [CLUSTERS_READ], clusters: { names: ["t*"] } }) { __typename }
+  }`);
+  expect(JSON.stringify(data)).not.toContain('Error');
+  const signedIn = await app.rest('POST', '/api/auth/login/password', { username: 'ada', password: PASSWORD }, {});
+  const [cookie = ''] = signedIn.headers.getSetCookie();
+  const url = databaseOf(join(dataDir, 'copy')).DATABASE_URL ?? '';
+  return { app, dataDir, url, cookie: cookie.split(';')[0] as string };
+}
+
+const everything = async (app: TestApp, cookie: string) => [
+  (await app.rest('GET', CLUSTERS)).body,
+  (await app.graphql('{ clusters { nodes { id name revision createdAt labels { key value } credential { kind } } } }'))
+    .data,
+  (await app.graphql('{ users { id username roles } roles { name actions } }')).data,
+  (await app.rest('GET', '/api/auth/user', undefined, { Cookie: cookie })).body,
+];
+
+describe.runIf(POSTGRES !== undefined)('copy', () => {
+  it('takes everything along, row for row, and goes on where the file ended', async () => {
+    const { app, dataDir, url, cookie } = await makeRegistry();
+    const before = await everything(app, cookie);
+    expect(JSON.stringify(before)).toContain('"ada"');
+    await app.close();
+    const copied = await runCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });
+    expect(copied).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Copied 2 clusters, \d+ rows in all/) });
+    expect(copied.stderr).toContain('AuditRecord: ');
+
+    const environment = { DATABASE_URL: url, SEAL_KEY: '', SEAL_KEY_FILE: join(dataDir, 'seal-keys') };
+    const verified = await runCommand(['seal', 'verify'], { dataDir: await temporaryDirectory(), environment });
+    expect(verified).toMatchObject({ code: 0, stdout: '2 of 2 sealed kubeconfigs open.\n' });
+    const moved = await startApp({ DATA_DIR: await temporaryDirectory(), ...environment });
+    onTestFinished(() => moved.close());
+    expect(await everything({ ...moved, admin: app.admin }, cookie)).toEqual(before);
+    expect((await moved.rest('GET', CLUSTERS, undefined, { Authorization: app.admin })).status).toBe(200);
+    // The id of one that was deleted is not used again.
+    expect((await moved.rest('POST', CLUSTERS, { name: 'next', config: kubeconfig() })).body.id).toBe(4);
+  });
+
+  it('refuses a database that holds something, and one that a server has open', async () => {
+    const { app, dataDir, url } = await makeRegistry();
+    const server = await startProcess({ dataDir, environment: ON_FILE });
+    const whileOpen = await runCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });
+    expect([whileOpen.code, whileOpen.stdout, whileOpen.stderr]).toEqual([
+      1,
+      '',
+      expect.stringMatching(/^A server has/),
+    ]);
+    await server.stop();
+    await app.close();
+
+    const other = await startApp({ DATA_DIR: await temporaryDirectory() });
+    onTestFinished(() => other.close());
+    const taken = databaseOf(other.dataDir).DATABASE_URL ?? '';
+    const rows = () => rowsOf(other.dataDir, 'SELECT * FROM "ApiKey" ORDER BY "id"');
+    const before = await rows();
+    const refused = await runCommand(['copy'], { dataDir, environment: { DATABASE_URL: taken } });
+    expect([refused.code, refused.stdout, refused.stderr]).toEqual([1, '', expect.stringMatching(/is not empty/)]);
+    expect(await rows()).toEqual(before);
+  });
+});

@@ -7,9 +7,9 @@ import { StartupError } from './storage/startup-error.ts';
 // With either of these the yaml library prints every token that it reads, and kubeconfigs hold secrets.
 delete process.env.LOG_TOKENS;
 delete process.env.LOG_STREAM;
-// Half of libuv's threads look up names, and a resolver that is silent keeps each for 10 s and more: 64 attempts to reach
+// Half of libuv's threads look up names, and a resolver that is silent keeps each for 10 s and more: 96 attempts to reach
 // clusters may run at once, and must not wait for one another. libuv reads it when it first needs a thread.
-process.env.UV_THREADPOOL_SIZE ??= '128';
+process.env.UV_THREADPOOL_SIZE ??= '192';
 
 const flag = z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true');
 const list = z.string().transform((value) =>

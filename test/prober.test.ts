@@ -119,10 +119,10 @@ describe('slots', () => {
     expect(withSilent.most).toBeLessThanOrEqual(64);
   });
 
-  test('a hundred and twenty dead ones in front hold nobody up for long, and 64 run at once at most', async () => {
+  test('a hundred and twenty dead ones in front hold nobody up for long, and 96 run at once at most', async () => {
     const { named, most, ready } = await firstRound((index) => index < 120);
     expect(named).toBe(1_000);
-    expect(most).toBe(64);
+    expect(most).toBe(96);
     expect(ready).toBeLessThan(10_000);
   });
 

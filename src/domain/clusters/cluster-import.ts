@@ -2,7 +2,7 @@ import { type ContextReading, readKubeconfig } from '../../kubernetes/kubeconfig
 import type { Transaction } from '../../storage/database.ts';
 import { authorizeEverywhere } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
-import { record } from '../audit.ts';
+import { auditRow, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { nameProblem, refuse, untriedState } from './cluster.ts';
 import type { ClusterQuery } from './cluster-list.ts';
@@ -70,6 +70,7 @@ export class ClusterImport {
   }
 
   async run(caller: Caller, input: ImportClusters, query: ClusterQuery) {
+    const began = performance.now();
     authorizeEverywhere(caller, 'clusters.import');
     if (input.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
     if (!input.inCluster && !input.kubeconfig)
@@ -101,7 +102,7 @@ export class ClusterImport {
         uids: changed.map(({ uid }) => uid),
       };
     });
-    await this.#fleet.settle(uids);
+    await this.#fleet.settle(uids, began);
     return imported;
   }
 
@@ -167,16 +168,19 @@ export class ClusterImport {
     });
     const reads = new Map(candidates.map(({ name, read }) => [name, read]));
     const { seal } = this.#registry;
+    const sealed = seal.sealer();
     await tx.clusterCredential.createMany({
       data: rows.flatMap(({ id, uid, name }) => {
         const read = reads.get(name);
         return read
-          ? [{ clusterId: id, sealed: seal.seal(read.kubeconfig, kubeconfigPlace(uid)), keyId: seal.keyId }]
+          ? [{ clusterId: id, sealed: sealed(read.kubeconfig, kubeconfigPlace(uid)), keyId: seal.keyId }]
           : [];
       }),
     });
-    for (const row of rows)
-      await record(tx, caller, { action: 'cluster.import', at, cluster: row, changes: { name: { to: row.name } } });
+    const action = 'cluster.import';
+    await tx.auditRecord.createMany({
+      data: rows.map((cluster) => auditRow(caller, { action, at, cluster, changes: { name: { to: cluster.name } } })),
+    });
     return rows;
   }
 

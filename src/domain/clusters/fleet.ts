@@ -138,12 +138,13 @@ export class Fleet {
     if (outcome) await this.#options.statuses.store([outcome]);
   }
 
-  /** Waits until each of these clusters has been tried, at most a second. */
-  async settle(uids: readonly string[]): Promise<void> {
-    if (!this.#marking) return;
+  /** Waits until each of these clusters has been tried, at most until a second after the request `began`. */
+  async settle(uids: readonly string[], began: number): Promise<void> {
+    const left = began + SETTLE_MS - performance.now();
+    if (!this.#marking || left <= 0) return;
     for (const uid of uids) this.#targets.tryHere(uid);
     const tried = Promise.all(uids.map((uid) => this.#prober.tried(uid)));
-    const outcomes = await Promise.race([tried, after(SETTLE_MS)]);
+    const outcomes = await Promise.race([tried, after(left)]);
     if (outcomes) await this.#options.statuses.store(outcomes.filter((outcome) => outcome !== undefined));
   }
 

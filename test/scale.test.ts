@@ -35,20 +35,21 @@ interface Statement {
   readonly values: unknown[];
 }
 
-/** What the database is asked for a document, outside of transactions. */
+/** How the database is asked for the clusters of a document; whether there are more behind a page is the first row it meets. */
 async function statementsOf(document: string, variables: object): Promise<Statement[]> {
   const found: Statement[] = [];
   if (app.domain.database.kind === 'sqlite') {
     const original = SqliteConnection.prototype.queryRaw;
     vi.spyOn(SqliteConnection.prototype, 'queryRaw').mockImplementation(function (this: SqliteConnection, query) {
-      if (query.sql.includes('`Cluster`')) found.push({ sql: query.sql, values: query.args });
+      if (/`Cluster`.`name`.* FROM `main`.`Cluster`/.test(query.sql))
+        found.push({ sql: query.sql, values: query.args });
       return original.call(this, query);
     });
   } else {
     const original = Client.prototype.query;
     vi.spyOn(Client.prototype, 'query').mockImplementation(function (this: Client, ...given: unknown[]) {
       const { text = '', values = [] } = given[0] as { text?: string; values?: unknown[] };
-      if (text.startsWith('SELECT') && text.includes('"Cluster"')) found.push({ sql: text, values });
+      if (/"Cluster"."name".* FROM "\w+"."Cluster"/.test(text)) found.push({ sql: text, values });
       return original.apply(this, given as never) as never;
     } as never);
   }

@@ -108,8 +108,8 @@ export class OpenId {
   /** Whether a sign-in had not come back before. A cookie can be kept, so it does not tell. */
   #use({ state, expiresAt }: Begun): Promise<boolean> {
     const used = { hash: hash('sha256', state, 'base64url'), expiresAt: new Date(expiresAt) };
-    return this.#options.database.prisma.$transaction(async (tx) => {
-      // A write comes first: it orders those that come back at once.
+    // Alone with the writers: of two that come back at once one is the first.
+    return this.#options.database.write([], async (tx) => {
       await tx.usedSignIn.deleteMany({ where: { expiresAt: { lte: this.#options.now() } } });
       if (await tx.usedSignIn.findUnique({ where: { hash: used.hash } })) return false;
       await tx.usedSignIn.create({ data: used });

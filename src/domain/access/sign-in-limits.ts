@@ -37,7 +37,8 @@ export class SignInLimits {
       { key: `name:${hash('sha256', username, 'base64url')}`, most: MAX_WAIT_MS.name },
       ...(address === undefined ? [] : [{ key: `address:${networkOf(address)}`, most: MAX_WAIT_MS.address }]),
     ];
-    await this.#database.prisma.$transaction(async (tx) => {
+    // Alone with the writers, on every replica: else many at a time would each see the others not counted yet.
+    await this.#database.write([], async (tx) => {
       await tx.signInFailure.deleteMany({ where: { lastAt: { lt: new Date(now.getTime() - FORGET_MS) } } });
       for (const { key, most } of counted) {
         const row = await tx.signInFailure.findUnique({ where: { key } });

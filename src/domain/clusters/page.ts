@@ -101,15 +101,21 @@ export function wherePage({ order, after, before }: Page): Prisma.ClusterWhereIn
   return { AND: [...(after ? [beyond(after, forward)] : []), ...(before ? [beyond(before, !forward)] : [])] };
 }
 
-/** The rows on the far side of the cursor that the page begins at; undefined without one. */
+/** The rows on the far side of the cursor that the page begins at, that one included; undefined without one. */
 export function whereBehind({ order, backward, after, before }: Page): Prisma.ClusterWhereInput | undefined {
   const cursor = backward ? before : after;
   const forward = order.direction === 'ASC';
-  return cursor && { NOT: beyond(cursor, backward ? !forward : forward) };
+  return cursor && beyond(cursor, backward ? forward : !forward, { inclusive: true });
 }
 
-function beyond({ field, value, id }: Cursor, greater: boolean): Prisma.ClusterWhereInput {
-  const than = <Value>(bound: Value) => (greater ? { gt: bound } : { lt: bound });
+function beyond(
+  { field, value, id }: Cursor,
+  greater: boolean,
+  { inclusive = false }: { inclusive?: boolean } = {},
+): Prisma.ClusterWhereInput {
+  const orSame = <Value>(bound: Value) => (greater ? { gte: bound } : { lte: bound });
+  const strictly = <Value>(bound: Value) => (greater ? { gt: bound } : { lt: bound });
+  const than = inclusive ? orSame : strictly;
   switch (field) {
     case 'NAME':
       return { name: than(String(value)) };
@@ -117,7 +123,8 @@ function beyond({ field, value, id }: Cursor, greater: boolean): Prisma.ClusterW
       return { id: than(id) };
     case 'CREATED_AT': {
       const createdAt = new Date(Number(value));
-      return { OR: [{ createdAt: than(createdAt) }, { createdAt, id: than(id) }] };
+      // The bound by itself, which an index can begin at; what is as old is then told apart by id.
+      return { createdAt: orSame(createdAt), OR: [{ createdAt: strictly(createdAt) }, { id: than(id) }] };
     }
   }
 }

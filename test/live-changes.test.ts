@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system.ts';
-import { writeChangesCursor } from '../src/domain/clusters/changes.ts';
+import { REMEMBERED_CHANGES, writeChangesCursor } from '../src/domain/clusters/changes.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { type ChangeStream, openChanges } from './support/changes.ts';
 import { temporaryDirectory } from './support/directory.ts';
@@ -169,7 +169,7 @@ describe('a cursor that cannot be gone on from is answered with a reset', () => 
       async () => {
         const after = await cursorNow();
         const { prisma } = app.domain.database;
-        await prisma.counter.update({ where: { name: 'registry' }, data: { value: { increment: 10_001 } } });
+        await prisma.counter.update({ where: { name: 'registry' }, data: { value: { increment: REMEMBERED_CHANGES + 1 } } });
         return after;
       },
     ],
@@ -255,7 +255,7 @@ describe('access', () => {
   it('without a role shows nothing, not even that something is too old', async () => {
     const stream = await openChanges(app, app.nobody, { after: Buffer.from('0.0').toString('base64url') });
     const { prisma } = app.domain.database;
-    await prisma.counter.update({ where: { name: 'registry' }, data: { value: { increment: 10_001 } } });
+    await prisma.counter.update({ where: { name: 'registry' }, data: { value: { increment: REMEMBERED_CHANGES + 1 } } });
     const seen = stream.next();
     const id = await make('a');
     await remove(id);

@@ -31,7 +31,7 @@ const AWAY_MS = 1_000;
 /** Rows that a stream holds at once: what a reader who stands still costs. */
 const ROWS_AT_ONCE = 50;
 /** Deletes are remembered for so many changes of the registry; a cursor from before is too old. */
-export const REMEMBERED_CHANGES = 10_000;
+export const REMEMBERED_CHANGES = 100_000;
 
 export function writeChangesCursor({ registry, status }: ChangesCursor): string {
   return Buffer.from(`${registry}.${status}`).toString('base64url');

@@ -1,0 +1,100 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { CLUSTERS } from './support/app.ts';
+import { openChanges } from './support/changes.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { databaseOf, POSTGRES } from './support/place.ts';
+import { firstKey, type Running, startProcess } from './support/process.ts';
+
+const isThere = POSTGRES !== undefined && spawnSync('haproxy', ['-v']).status === 0;
+if (POSTGRES !== undefined && !isThere) console.log('left out: replicas behind HAProxy, which is not installed here.');
+
+/** The configuration that the documentation shows, on loopback, without TLS, for these replicas. */
+function configurationFor(port: number, replicas: readonly Running[]): string {
+  const text = readFileSync('docs/replicas.md', 'utf8');
+  const shown = /## HAProxy in front\n\n((?: {4}.*\n|\n)+)/.exec(text)?.[1] ?? '';
+  const names = ['one', 'two', 'three'];
+  return names.reduce(
+    (configuration, name, index) =>
+      configuration.replace(
+        new RegExp(`server ${name} +\\S+`),
+        `server ${name} ${new URL(replicas[index]?.url ?? '').host}`,
+      ),
+    shown.replace(/^ {4}/gm, '').replace(/bind :443 ssl crt \S+/, `bind 127.0.0.1:${port}`),
+  );
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+describe.runIf(isThere)('three replicas behind HAProxy', () => {
+  it('answer every read while one is killed and one is stopped, and lose no change', { timeout: 120_000 }, async () => {
+    const dataDir = await temporaryDirectory();
+    const environment = { ...databaseOf(dataDir), TRUSTED_PROXIES: '127.0.0.1' };
+    const start = async (directory: string) => startProcess({ dataDir: directory, environment });
+    const replicas = [
+      await start(dataDir),
+      await start(await temporaryDirectory()),
+      await start(await temporaryDirectory()),
+    ];
+    const key = await firstKey(dataDir);
+    const port = await freePort();
+    const file = join(dataDir, 'haproxy.cfg');
+    await writeFile(file, configurationFor(port, replicas));
+    const proxy = spawn('haproxy', ['-db', '-f', file], { stdio: 'inherit' });
+    onTestFinished(() => void proxy.kill('SIGKILL'));
+    const url = `http://127.0.0.1:${port}`;
+    const ask = (method: string, path: string, body?: object) =>
+      fetch(`${url}${path}`, { method, headers: { Authorization: key }, ...(body && { body: JSON.stringify(body) }) });
+    await expect.poll(async () => (await ask('GET', CLUSTERS).catch(() => undefined))?.status).toBe(200);
+    const stream = await openChanges({ url }, key);
+
+    let working = true;
+    const [acknowledged, reads]: [string[], number[]] = [[], []];
+    const reading = [1, 2].map(async () => {
+      while (working) {
+        const response = await ask('GET', CLUSTERS);
+        await response.arrayBuffer();
+        reads.push(response.status);
+      }
+    });
+    let names = 0;
+    const writing = (async () => {
+      while (working) {
+        const name = `c${++names}`;
+        // One that was under way in the replica that is killed has no answer, and is not sent again.
+        const response = await ask('POST', CLUSTERS, { name, config: kubeconfig(), enabled: false }).catch(() => null);
+        await response?.arrayBuffer();
+        if (response?.status === 201) acknowledged.push(name);
+      }
+    })();
+    const [killed, stopped, left] = replicas as [Running, Running, Running];
+    const enough = (more: number) => expect.poll(() => acknowledged.length, { timeout: 30_000 }).toBeGreaterThan(more);
+    await enough(10);
+    killed.kill('SIGKILL');
+    await enough(acknowledged.length + 10);
+    expect((await stopped.stop()).code).toBe(0);
+    await enough(acknowledged.length + 10);
+    working = false;
+    await Promise.all([...reading, writing]);
+    expect(new Set(reads)).toEqual(new Set([200]));
+    const listed = (await (await fetch(`${left.url}${CLUSTERS}`, { headers: { Authorization: key } })).json()) as {
+      name: string;
+    }[];
+    expect(listed.map(({ name }) => name)).toEqual(expect.arrayContaining(acknowledged));
+    // The stream was that of one of the three, and may have ended with it.
+    expect((await stream.next())?.cluster?.name).toMatch(/^c\d+$/);
+    expect(left.output()).toContain('"path":"/api/v1/admin/clusters/"');
+  });
+});

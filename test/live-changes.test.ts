@@ -169,7 +169,10 @@ describe('a cursor that cannot be gone on from is answered with a reset', () => 
       async () => {
         const after = await cursorNow();
         const { prisma } = app.domain.database;
-        await prisma.counter.update({ where: { name: 'registry' }, data: { value: { increment: REMEMBERED_CHANGES + 1 } } });
+        await prisma.counter.update({
+          where: { name: 'registry' },
+          data: { value: { increment: REMEMBERED_CHANGES + 1 } },
+        });
         return after;
       },
     ],
@@ -255,7 +258,10 @@ describe('access', () => {
   it('without a role shows nothing, not even that something is too old', async () => {
     const stream = await openChanges(app, app.nobody, { after: Buffer.from('0.0').toString('base64url') });
     const { prisma } = app.domain.database;
-    await prisma.counter.update({ where: { name: 'registry' }, data: { value: { increment: REMEMBERED_CHANGES + 1 } } });
+    await prisma.counter.update({
+      where: { name: 'registry' },
+      data: { value: { increment: REMEMBERED_CHANGES + 1 } },
+    });
     const seen = stream.next();
     const id = await make('a');
     await remove(id);

@@ -17,19 +17,35 @@ const RUNS = `hashtext('kitestring runs a migration')`;
 export async function migrate(place: PostgresPlace, folder?: string): Promise<void> {
   const shipped = migratedBy('postgres', postgresForSchemaEngine(place));
   const postgres = { ...shipped, folder: folder ?? shipped.folder };
-  const client = new Client(place.client);
-  // What breaks while nothing is asked shows at the next question.
-  client.on('error', () => {});
-  await client.connect();
-  try {
+  await withClient(place, async (client) => {
     await refuseOtherSchema(client, place);
     if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
     await takeLock(client, place);
     await makeSchema(client, place);
     const applied = await appliedMigrations(client);
     if ((await pendingMigrations(postgres.folder, applied)).length > 0) await applyMigrations(postgres, applied);
+  });
+}
+
+/** Refuses a database in which something was changed, of whichever version; every change raises a counter. */
+export async function refuseUsed(place: PostgresPlace): Promise<void> {
+  await withClient(place, async (client) => {
+    await refuseOtherSchema(client, place);
+    if ((await appliedMigrations(client)).length === 0) return;
+    const { rows } = await client.query('SELECT 1 FROM "Counter" WHERE "value" > 0');
+    if (rows.length > 0) throw new StartupError('The database is not empty: name one that no server has used yet.');
+  });
+}
+
+/** One connection; what is locked ends with it. */
+async function withClient(place: PostgresPlace, use: (client: Client) => Promise<void>): Promise<void> {
+  const client = new Client(place.client);
+  // What breaks while nothing is asked shows at the next question.
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    await use(client);
   } finally {
-    // The lock ends with its connection.
     await client.end();
   }
 }

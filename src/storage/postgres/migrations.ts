@@ -137,6 +137,9 @@ async function connect({ client, schema }: PostgresPlace): Promise<SqlDriverAdap
     },
   });
   const connection = await new PrismaPg(pool, { schema, disposeExternalPool: true }).connect();
+  const execute = connection.executeRaw.bind(connection);
+  // The engine's lock is one for all schemas of a database, and waited for 10 s at most.
+  connection.executeRaw = async (query) => (query.sql.includes('pg_advisory_lock') ? 0 : execute(query));
   // As one message it is one transaction; the adapter's own cuts it at each semicolon.
   connection.executeScript = async (script) => {
     await pool.query(script);

@@ -2,6 +2,7 @@
 const BENCHES: Readonly<Record<string, () => Promise<(options: { quick: boolean }) => Promise<void>>>> = {
   registry: async () => (await import('./registry.ts')).benchRegistry,
   fleet: async () => (await import('./fleet.ts')).benchFleet,
+  scale: async () => (await import('./scale.ts')).benchScale,
 };
 
 const words = process.argv.slice(2);

@@ -1,23 +1,14 @@
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { askWell } from './client.ts';
 import { load, wrkVersion } from './load.ts';
 import { describeMachine } from './machine.ts';
-import { cpuOf, residentOf, spawnNode } from './process.ts';
+import { cpuOf, residentOf } from './process.ts';
 import { API_KEY, type Product, startProduct } from './product.ts';
 import { median } from './rounds.ts';
-
-/** Stand-ins that listen, by port, and the CA that signed for them. */
-interface StandIns {
-  readonly answering: readonly number[];
-  readonly silent: readonly number[];
-  readonly ca: string;
-}
+import { startStandIns } from './stand-in-process.ts';
 
 interface Figure {
   readonly clusters: number;
@@ -114,14 +105,6 @@ async function benchSize(clusters: number, steadyMs: number): Promise<Figure[]> 
     await stop();
   }
   return figures;
-}
-
-async function startStandIns(answering: number, silent: number) {
-  const words = [fileURLToPath(new URL('stand-ins.ts', import.meta.url)), String(answering), String(silent)];
-  const { child, stop } = spawnNode(words, { stdout: 'pipe' });
-  if (!child.stdout) throw new Error('the stand-ins cannot be read');
-  const [line] = await once(createInterface({ input: child.stdout }), 'line');
-  return { standIns: JSON.parse(String(line)) as StandIns, stop };
 }
 
 function kubeconfigOf(ports: readonly number[], ca: string): string {

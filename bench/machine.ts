@@ -4,7 +4,7 @@ import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { startWords } from './product.ts';
 
 /** The machine and the versions that figures belong to. */
-export function describeMachine({ wrk }: { wrk: string }) {
+export function describeMachine({ wrk }: { wrk?: string } = {}) {
   const { version, dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string;
     dependencies: Record<string, string>;

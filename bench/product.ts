@@ -20,13 +20,17 @@ export interface Product extends ServerProcess {
 }
 
 /** Starts the server as `npm start` does, on a free port, and waits for its first answer of the list. */
-export async function startProduct(dataDir: string): Promise<Product> {
+export async function startProduct(dataDir: string, more: Record<string, string> = {}): Promise<Product> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const began = performance.now();
   const { child, pid, stop } = spawnNode(startWords(), {
     // One caller asks far more than anybody does.
-    environment: { PORT: String(port), DATA_DIR: dataDir, ADMIN_API_KEY: API_KEY, GRAPHQL_COST_PER_MINUTE: '0' },
+    environment: {
+      ...{ PORT: String(port), METRICS_PORT: '0', DATA_DIR: dataDir, ADMIN_API_KEY: API_KEY },
+      GRAPHQL_COST_PER_MINUTE: '0',
+      ...more,
+    },
     stdout: 'ignore',
   });
   while (!(await answers(url))) {

@@ -42,7 +42,7 @@ export function rest(method: string, path: string, body?: object): Ask {
   return { method, path, headers: { ...HEADERS, ...JSON_TYPE }, body: JSON.stringify(body) };
 }
 
-function graphql(query: string, variables: object): Ask {
+export function graphql(query: string, variables: object): Ask {
   return {
     method: 'POST',
     path: '/graphql',

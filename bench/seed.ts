@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { type Domain, openDomain } from '../src/app.ts';
 import { readConfig } from '../src/config.ts';
 import { systemCaller } from '../src/domain/access/system.ts';
+import { searchText } from '../src/domain/clusters/search.ts';
 import { makeAuthority } from '../test/support/certificates.ts';
 
 /** Whoever fills the registry. */
@@ -44,4 +45,24 @@ export async function seed(dataDir: string, clusters: number): Promise<void> {
       { cluster: {} },
     );
   await domain.close();
+}
+
+/** Rows of a large registry, as they are stored; disabled, so that nothing is asked. */
+export function clusterRows(clusters: number, registryChange: number) {
+  const at = new Date();
+  const rows = Array.from({ length: clusters }, (_, index) => {
+    const name = `cluster-${String(index).padStart(5, '0')}`;
+    const description = `staging cluster ${index} of team ${index % 37} in region eu-west-${index % 7}`;
+    return {
+      ...{ name, description, searchText: searchText({ name, description }), enabled: false, registryChange },
+      ...{ credentialKind: 'TOKEN', apiServer: `https://10.0.0.${index % 250}:6443` },
+      state: index % 50 === 0 ? 'UNREACHABLE' : 'DISABLED',
+      ...{ createdAt: new Date(at.getTime() + index), updatedAt: at, stateSince: at },
+    };
+  });
+  const labelsOf = (index: number) => [
+    { key: 'env', value: ['production', 'staging', 'development'][index % 3] as string },
+    { key: 'team', value: `t${index % 37}` },
+  ];
+  return { rows, labelsOf };
 }

@@ -183,6 +183,7 @@ export class Prober {
   #take(targets: readonly ProbeTarget[]): void {
     this.#targets = targets;
     const present = new Set<string>();
+    const begun: [Entry, Urgency][] = [];
     for (const target of targets) {
       present.add(target.uid);
       const entry = this.#entries.get(target.uid);
@@ -196,8 +197,10 @@ export class Prober {
       }
       this.#entries.set(target.uid, next);
       if (target.firstElsewhere && !next.isWanted) this.#later(next, ELSEWHERE_MS, 'FIRST');
-      else this.#submit(next, next.isWanted ? 'NOW' : 'FIRST');
+      else begun.push([next, next.isWanted ? 'NOW' : 'FIRST']);
     }
+    // In no order: those that are silent, and hold a slot for long, often stand together in a kubeconfig.
+    for (const [entry, urgency] of shuffled(begun, this.#random)) this.#submit(entry, urgency);
     for (const [uid, entry] of this.#entries) {
       if (present.has(uid)) continue;
       this.#remove(entry);
@@ -278,6 +281,14 @@ export class Prober {
     const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** failures);
     return BACKOFF_MIN_MS + this.#random() * (most - BACKOFF_MIN_MS);
   }
+}
+
+function shuffled<T>(items: T[], random: () => number): T[] {
+  for (let last = items.length - 1; last > 0; last--) {
+    const other = Math.floor(random() * (last + 1));
+    [items[last], items[other]] = [items[other] as T, items[last] as T];
+  }
+  return items;
 }
 
 function isSame(left: ProbeTarget, right: ProbeTarget): boolean {

@@ -37,6 +37,8 @@ export class Statuses {
   readonly #database: Database;
   readonly #slots: ProbeSlots;
   readonly #seen = new Map<string, Seen>();
+  /** What was found to stand already, as long as no state has changed by whomever: the same again costs no read. */
+  #standing: { status: number; found: Map<string, Observation> } = { status: -1, found: new Map() };
   #rounds: { at: number; finishedAt: Promise<ReadonlyMap<string, Date>> } | undefined;
 
   constructor({ database, slots }: { database: Database; slots: ProbeSlots }) {
@@ -44,15 +46,21 @@ export class Statuses {
     this.#slots = slots;
   }
 
-  /** Stores a batch; what stands already costs a read and no write. */
+  /** Stores a batch; what stands already costs no write, and no read where it was seen to stand. */
   async store(observations: readonly Observation[]): Promise<void> {
     for (const { uid, credentialsVersion, observedAt, latencyMs } of observations)
       if ((this.#seen.get(uid)?.credentialsVersion ?? 0) <= credentialsVersion)
         this.#seen.set(uid, { credentialsVersion, observedAt, latencyMs });
-    const uids = observations.map(({ uid }) => uid);
+    const { status } = await this.#database.counters();
+    if (this.#standing.status !== status) this.#standing = { status, found: new Map() };
+    const { found } = this.#standing;
+    const perhaps = observations.filter((observation) => !isAsBefore(observation, found.get(observation.uid)));
+    if (perhaps.length === 0) return;
+    const uids = perhaps.map(({ uid }) => uid);
     const rows = await this.#database.prisma.cluster.findMany({ where: { uid: { in: uids } } });
     const byUid = new Map(rows.map((row) => [row.uid, row]));
-    const changed = observations.filter((observation) => differs(observation, byUid.get(observation.uid)));
+    const changed = perhaps.filter((observation) => differs(observation, byUid.get(observation.uid)));
+    for (const observation of perhaps) if (!changed.includes(observation)) found.set(observation.uid, observation);
     if (changed.length === 0) return;
     await this.#database.write('status', async (tx, { status = 0 }) => {
       const outdated = await outdatedSlots(tx, leasesOf(changed, this.#slots));
@@ -118,6 +126,7 @@ export class Statuses {
   /** Forgets what is held of clusters that are no more. */
   keepOnly(uids: ReadonlySet<string>): void {
     for (const uid of this.#seen.keys()) if (!uids.has(uid)) this.#seen.delete(uid);
+    for (const uid of this.#standing.found.keys()) if (!uids.has(uid)) this.#standing.found.delete(uid);
   }
 
   async #apply(tx: Transaction, observation: Observation, statusChange: number): Promise<void> {
@@ -171,6 +180,13 @@ export class Statuses {
     }
     return this.#rounds.finishedAt;
   }
+}
+
+/** Whether an attempt found just what one before it did; what is asked rarely is always looked at. */
+function isAsBefore({ credentialsVersion, state, fault, version, identity }: Observation, before?: Observation) {
+  if (!before || version !== undefined || identity !== undefined) return false;
+  const isSameFault = fault?.code === before.fault?.code && fault?.message === before.fault?.message;
+  return credentialsVersion === before.credentialsVersion && state === before.state && isSameFault;
 }
 
 /** The fencing numbers to compare; none where nobody else probes. */

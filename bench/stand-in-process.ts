@@ -1,0 +1,20 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { spawnNode } from './process.ts';
+
+/** Stand-ins that listen, by port, and the CA that signed for them. */
+interface StandIns {
+  readonly answering: readonly number[];
+  readonly silent: readonly number[];
+  readonly ca: string;
+}
+
+/** Starts stand-ins of clusters in a process of their own. */
+export async function startStandIns(answering: number, silent: number) {
+  const words = [fileURLToPath(new URL('stand-ins.ts', import.meta.url)), String(answering), String(silent)];
+  const { child, stop } = spawnNode(words, { stdout: 'pipe' });
+  if (!child.stdout) throw new Error('the stand-ins cannot be read');
+  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  return { standIns: JSON.parse(String(line)) as StandIns, stop };
+}

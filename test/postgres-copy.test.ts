@@ -1,12 +1,16 @@
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { DatabaseSync } from 'node:sqlite';
+import { Client } from 'pg';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { COPIED, MODELS } from '../src/storage/copy.ts';
+import { openDatabase } from '../src/storage/database.ts';
+import { readPostgresUrl } from '../src/storage/postgres/url.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { databaseOf, POSTGRES } from './support/place.ts';
-import { runCommand, startProcess } from './support/process.ts';
+import { launchCommand, runCommand, startProcess } from './support/process.ts';
 
 /** What keeps a server on a file, also where the suite runs on PostgreSQL. */
 const ON_FILE = { DATABASE_URL: '', SEAL_KEY: '' };
@@ -45,6 +49,25 @@ const everything = async (app: TestApp, cookie: string) => [
   (await app.rest('GET', '/api/auth/user', undefined, { Cookie: cookie })).body,
 ];
 
+const auditRow = (at: number) => ({
+  at: new Date(Date.UTC(2026, 0, 1, 0, 0, 0, at)),
+  actor: 'command line',
+  action: 'test',
+  changes: { zz: { from: at, to: null }, a: '🙂' },
+});
+
+const countOf = async (dataDir: string, table: string) =>
+  Number((await rowsOf(dataDir, `SELECT count(*)::int AS rows FROM "${table}"`))[0]?.rows);
+
+function countInFile(file: string, table: string): number {
+  const database = new DatabaseSync(file, { readOnly: true });
+  try {
+    return Number(database.prepare(`SELECT count(*) AS rows FROM "${table}"`).get()?.rows);
+  } finally {
+    database.close();
+  }
+}
+
 describe.runIf(POSTGRES !== undefined)('copy', () => {
   it('takes everything along, row for row, and goes on where the file ended', async () => {
     const { app, dataDir, url, cookie } = await makeRegistry();
@@ -64,6 +87,59 @@ describe.runIf(POSTGRES !== undefined)('copy', () => {
     expect((await moved.rest('GET', CLUSTERS, undefined, { Authorization: app.admin })).status).toBe(200);
     // The id of one that was deleted is not used again.
     expect((await moved.rest('POST', CLUSTERS, { name: 'next', config: kubeconfig() })).body.id).toBe(4);
+  });
+
+  it('takes along what is more than a batch, and leaves nothing when it is killed in its middle', async () => {
+    const { app, dataDir, url } = await makeRegistry();
+    await app.close();
+    const file = await openDatabase({ file: join(dataDir, 'kitestring.db') });
+    await file.prisma.auditRecord.createMany({ data: Array.from({ length: 1_100 }, (_, at) => auditRow(at)) });
+    await file.prisma.auditRecord.delete({ where: { id: 1_000 } });
+    await file.prisma.clusterLabel.createMany({
+      data: Array.from({ length: 501 }, (_, at) => ({
+        clusterId: 1,
+        key: `k${at}`,
+        value: 'ø"\\\n',
+        number: 2n ** 62n,
+      })),
+    });
+    await file.close();
+    const copyDir = join(dataDir, 'copy');
+    await (await openDatabase({ url })).close();
+    const { client } = readPostgresUrl(url);
+    const locking = new Client({ ...client, idle_in_transaction_session_timeout: 0 });
+    await locking.connect();
+    onTestFinished(() => locking.end());
+    await locking.query('BEGIN; LOCK TABLE "AuditRecord" IN SHARE MODE');
+    const killed = launchCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });
+    const waiting = async () =>
+      rowsOf(copyDir, `SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '"AuditRecord"'::regclass`);
+    await vi.waitFor(async () => expect(await waiting()).toHaveLength(1), { timeout: 20_000, interval: 50 });
+    killed.kill('SIGKILL');
+    await killed.ended;
+    await locking.query('COMMIT');
+    const left = async () =>
+      [
+        await countOf(copyDir, 'Cluster'),
+        await countOf(copyDir, 'ApiKey'),
+        await countOf(copyDir, 'AuditRecord'),
+      ].join();
+    await vi.waitFor(async () => expect(await waiting()).toEqual([]));
+    expect(await left()).toBe('0,0,0');
+    expect(await rowsOf(copyDir, 'SELECT 1 FROM "Counter" WHERE "value" > 0')).toEqual([]);
+
+    const copied = await runCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });
+    expect(copied).toMatchObject({ code: 0 });
+    for (const table of ['AuditRecord', 'ApiKey', 'ClusterLabel', 'Session'])
+      expect(await rowsOf(copyDir, `SELECT * FROM "${table}" ORDER BY 1, 2`)).toHaveLength(
+        countInFile(join(dataDir, 'kitestring.db'), table),
+      );
+    expect(await rowsOf(copyDir, 'SELECT 1 FROM "ApiKey" WHERE "scopes" IS NULL')).not.toEqual([]);
+    expect(await rowsOf(copyDir, 'SELECT 1 FROM "ClusterLabel" WHERE "number" = 4611686018427387904')).toHaveLength(
+      501,
+    );
+    const again = await runCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });
+    expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/is not empty/)]);
   });
 
   it('refuses a database that holds something, and one that a server has open', async () => {

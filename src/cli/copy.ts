@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { copyInto } from '../storage/copy.ts';
+import { copyInto, openTarget } from '../storage/copy.ts';
 import { openDatabase } from '../storage/database.ts';
 import { isInUse } from '../storage/sqlite/file.ts';
 import { StartupError } from '../storage/startup-error.ts';
@@ -20,7 +20,7 @@ export const copy: Command = {
     if (isInUse(file)) throw new StartupError('A server has the SQLite database open: stop it, then copy.');
     const source = await openDatabase({ file });
     try {
-      const target = await openDatabase({ url });
+      const target = await openTarget(url);
       try {
         const counts = await copyInto(target, source, (model, rows) =>
           process.stderr.write(`${model}: ${rows} rows\n`),

@@ -10,14 +10,22 @@ export const COPIED = [
 ] as const;
 type Copied = (typeof COPIED)[number];
 
-/** Rows that travel together. */
+/** Rows that travel together; sealed kubeconfigs are up to megabytes each. */
 const BATCH = 500;
+const LARGE_BATCH = 20;
+/** Rows after which the progress is told. */
+const PROGRESS = 10_000;
 /** A copy of a large audit trail takes its time; nobody else uses the database yet. */
 const TRANSACTION = { maxWait: 10_000, timeout: 60 * 60_000 };
 /** So far ahead do counters go: every cursor of a stream is then too old, and its reader lists again. */
 const AHEAD = 1_000_000;
 
 type Row = Readonly<Record<string, unknown>>;
+
+/** Opens the database to copy to, which must be unused. */
+export async function openTarget(url: string): Promise<Database> {
+  return (await import('./postgres/database.ts')).openUnusedPostgres(url);
+}
 
 /**
  * Copies everything from a SQLite database to an empty one of PostgreSQL, in one transaction that reads it all back and
@@ -34,7 +42,10 @@ export async function copyInto(
     await tx.$queryRaw`SELECT 1 FROM "Counter" FOR UPDATE`;
     for (const model of COPIED) await refuseRows(tx, model);
     const counts = new Map<string, number>();
-    for (const model of COPIED) counts.set(model, await copyModel(tx, source, model, progress));
+    for (const model of COPIED) {
+      counts.set(model, await copyModel(tx, source, model, (rows) => progress(model, rows)));
+      progress(model, counts.get(model) ?? 0);
+    }
     await raiseIds(tx, source);
     for (const [name, value] of Object.entries(before))
       await tx.counter.update({ where: { name }, data: { value: value + AHEAD } });
@@ -55,18 +66,20 @@ async function copyModel(
   tx: Transaction,
   source: Database,
   model: Copied,
-  progress: (model: string, rows: number) => void,
+  progress: (rows: number) => void,
 ): Promise<number> {
-  let rows = 0;
-  for (;;) {
-    const batch = await readRows(source.prisma, model, rows);
+  const take = model === 'ClusterCredential' ? LARGE_BATCH : BATCH;
+  let after: Row | undefined;
+  for (let rows = 0; ; ) {
+    const batch = await readRows(source.prisma, model, after, take);
     if (batch.length > 0) await insert(tx, model, batch);
     // Read back as anybody reads it: what differs in any value ends the copy, and nothing of it stays.
-    if (!isDeepStrictEqual(await readRows(tx, model, rows, batch.length), batch))
-      throw new Error(`rows of ${model} differ after they were copied`);
+    if (!isDeepStrictEqual(await readRows(tx, model, after, take), batch))
+      throw new StartupError(`Rows of ${model} differ after they were copied: nothing was kept of the copy.`);
     rows += batch.length;
-    progress(model, rows);
-    if (batch.length < BATCH) return rows;
+    if (batch.length < take) return rows;
+    if (rows % PROGRESS === 0) progress(rows);
+    after = batch.at(-1);
   }
 }
 
@@ -74,11 +87,15 @@ interface Delegate {
   findMany(query: object): Promise<Row[]>;
 }
 
-async function readRows(client: Transaction, model: Copied, skip: number, take = BATCH): Promise<Row[]> {
-  if (take === 0) return [];
+/** The next rows in the order of their keys. */
+async function readRows(client: Transaction, model: Copied, after: Row | undefined, take: number): Promise<Row[]> {
   const delegates = client as unknown as Record<string, Delegate>;
   const delegate = delegates[model.charAt(0).toLowerCase() + model.slice(1)] as Delegate;
-  return delegate.findMany({ orderBy: keyOf(model).map((column) => ({ [column]: 'asc' })), skip, take });
+  const key = keyOf(model);
+  const orderBy = key.map((column) => ({ [column]: 'asc' }));
+  if (after === undefined) return delegate.findMany({ orderBy, take });
+  const at = Object.fromEntries(key.map((column) => [column, after[column]]));
+  return delegate.findMany({ orderBy, take, skip: 1, cursor: key.length === 1 ? at : { [key.join('_')]: at } });
 }
 
 /** The columns that tell the rows of a model apart. */

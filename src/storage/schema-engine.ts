@@ -45,6 +45,12 @@ declare const WebAssembly: {
   instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: { __wbindgen_start(): void } } }>;
 };
 
+/** The engine leaves its timers of 10 s behind, which would keep a command from ending. */
+function withoutHold([name, run]: [string, unknown]): [string, unknown] {
+  if (!name.startsWith('__wbg_setTimeout') || typeof run !== 'function') return [name, run];
+  return [name, (...given: unknown[]) => run(...given).unref()];
+}
+
 type Glue = typeof import('@prisma/schema-engine-wasm/schema_engine_bg');
 let loading: Promise<Glue> | undefined;
 
@@ -61,7 +67,7 @@ async function load(): Promise<Glue> {
   const glue: Glue = await import('@prisma/schema-engine-wasm/schema_engine_bg');
   const file = new URL('./schema_engine_bg.wasm', import.meta.resolve('@prisma/schema-engine-wasm/schema_engine_bg'));
   const { instance } = await WebAssembly.instantiate(await readFile(file), {
-    './schema_engine_bg.js': glue,
+    './schema_engine_bg.js': Object.fromEntries(Object.entries(glue).map(withoutHold)),
   });
   glue.__wbg_set_wasm(instance.exports);
   instance.exports.__wbindgen_start();

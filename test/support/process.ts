@@ -76,6 +76,12 @@ export function runCommand(words: readonly string[], start: Start): Promise<Ende
   return launch(commandLine, words, start).ended;
 }
 
+/** Starts a command and does not wait for its end. */
+export function launchCommand(words: readonly string[], start: Start): Pick<Running, 'ended' | 'kill'> {
+  const { child, ended } = launch(commandLine, words, start);
+  return { ended, kill: (signal) => void child.kill(signal) };
+}
+
 /** The key that a first start without a terminal leaves in its data directory. */
 export async function firstKey(dataDir: string): Promise<string> {
   return (await readFile(join(dataDir, 'admin-api-key'), 'utf8')).trim();

@@ -14,25 +14,30 @@ const NAMED_STATEMENTS = 200;
 
 /** Prisma's adapter over a pool. Changes of this process take turns, so that those who wait leave the connections to readers. */
 export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAdapterFactory {
-  const names = new Map<string, string>();
-  const statementNameGenerator = ({ sql }: { sql: string }) => {
-    const known = names.get(sql);
-    if (known !== undefined || names.size >= NAMED_STATEMENTS) return known as string;
-    names.set(sql, `kitestring_${names.size}`);
-    return names.get(sql) as string;
-  };
-  const published = new PrismaPg(pool, { schema, statementNameGenerator });
+  const statements = namedStatements();
+  const published = new PrismaPg(pool, { schema, statementNameGenerator: ({ sql }) => statements.nameOf(sql) });
   const turns = new Turns();
   return {
     provider: published.provider,
     adapterName: published.adapterName,
     async connect() {
-      const adapter = explained(await published.connect());
+      const adapter = explained(await published.connect(), async (error, ask) => {
+        if (!isOutdated(error)) throw error;
+        statements.forget();
+        return ask();
+      });
       const start = adapter.startTransaction.bind(adapter);
       adapter.startTransaction = async (isolationLevel) => {
         const endTurn = await turns.take();
         try {
-          const transaction = inTurn(explained(await start(isolationLevel)));
+          const transaction = inTurn(
+            explained(await start(isolationLevel), (error) => {
+              if (!isOutdated(error)) throw error;
+              statements.forget();
+              // Nothing of the transaction stays: it is run again.
+              throw new DriverAdapterError({ kind: 'TransactionWriteConflict' });
+            }),
+          );
           for (const end of ['commit', 'rollback'] as const) {
             const run = transaction[end].bind(transaction);
             transaction[end] = () => run().finally(endTurn);
@@ -48,13 +53,44 @@ export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAda
   };
 }
 
+/** The names of statements, which each connection prepares as it meets them. */
+function namedStatements() {
+  const names = new Map<string, string>();
+  let forgotten = 0;
+  return {
+    nameOf(sql: string): string {
+      const known = names.get(sql);
+      if (known !== undefined || names.size >= NAMED_STATEMENTS) return known as string;
+      const name = `kitestring_${forgotten}_${names.size}`;
+      names.set(sql, name);
+      return name;
+    },
+    forget(): void {
+      names.clear();
+      forgotten++;
+    },
+  };
+}
+
+/** A newer version has changed the type of a column: what was prepared before answers no more, and changed nothing. */
+function isOutdated({ cause }: DriverAdapterError): boolean {
+  return cause.originalCode === '0A000' && /cached plan/.test(cause.originalMessage ?? '');
+}
+
 /** Errors without a code of PostgreSQL, as of a connection that broke, pass the adapter as they are. */
-function explained<Queryable extends SqlQueryable>(queryable: Queryable): Queryable {
+function explained<Queryable extends SqlQueryable>(
+  queryable: Queryable,
+  mend: <T>(error: DriverAdapterError, ask: () => Promise<T>) => Promise<T>,
+): Queryable {
   return around(queryable, async (ask) => {
+    const asked = () =>
+      ask().catch((error: unknown) => {
+        throw toDriverError(error);
+      });
     try {
-      return await ask();
+      return await asked();
     } catch (error) {
-      throw toDriverError(error);
+      return mend(toDriverError(error), asked);
     }
   });
 }

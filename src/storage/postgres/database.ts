@@ -7,7 +7,7 @@ import { recently } from '../recently.ts';
 import { isConflict } from '../violations.ts';
 import { adapterOver } from './adapter.ts';
 import { leasesOver } from './leases.ts';
-import { migrate } from './migrations.ts';
+import { migrate, refuseUsed } from './migrations.ts';
 import { openPool } from './pool.ts';
 import { explainStart } from './startup.ts';
 import { type PostgresPlace, readPostgresUrl } from './url.ts';
@@ -21,6 +21,13 @@ export async function openPostgres(url: string): Promise<PostgresDatabase> {
   const place = readPostgresUrl(url);
   await explainStart(place, () => migrate(place));
   return new PostgresDatabase(place);
+}
+
+/** Opens a database that no server has changed anything in; another is refused, and stays as it is. */
+export async function openUnusedPostgres(url: string): Promise<PostgresDatabase> {
+  const place = readPostgresUrl(url);
+  await explainStart(place, () => refuseUsed(place));
+  return openPostgres(url);
 }
 
 /** The database that replicas share. */

@@ -10,33 +10,79 @@ const PATIENCE_MS = 60_000;
 /** Ids of types, as in pg_type. */
 const CHAR = 18;
 const TEXT = 25;
+/** Held by each connection that runs migrations, for as long as the server has it. */
+const RUNS = `hashtext('kitestring runs a migration')`;
 
 /** Brings the database to this version's models. Replicas that start at once take turns. */
 export async function migrate(place: PostgresPlace, folder?: string): Promise<void> {
   const shipped = migratedBy('postgres', postgresForSchemaEngine(place));
   const postgres = { ...shipped, folder: folder ?? shipped.folder };
+  await withClient(place, async (client) => {
+    await refuseOtherSchema(client, place);
+    if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
+    await takeLock(client, place);
+    await makeSchema(client, place);
+    const applied = await appliedMigrations(client);
+    if ((await pendingMigrations(postgres.folder, applied)).length > 0) await applyMigrations(postgres, applied);
+  });
+}
+
+/** Refuses a database in which something was changed, of whichever version; every change raises a counter. */
+export async function refuseUsed(place: PostgresPlace): Promise<void> {
+  await withClient(place, async (client) => {
+    await refuseOtherSchema(client, place);
+    if ((await appliedMigrations(client)).length === 0) return;
+    const { rows } = await client.query('SELECT 1 FROM "Counter" WHERE "value" > 0');
+    if (rows.length > 0) throw new StartupError('The database is not empty: name one that no server has used yet.');
+  });
+}
+
+/** One connection; what is locked ends with it. */
+async function withClient(place: PostgresPlace, use: (client: Client) => Promise<void>): Promise<void> {
   const client = new Client(place.client);
   // What breaks while nothing is asked shows at the next question.
   client.on('error', () => {});
   await client.connect();
   try {
-    if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
-    await takeLock(client, place);
-    await client.query(`CREATE SCHEMA IF NOT EXISTS ${escapeIdentifier(place.schema)}`);
-    const applied = await appliedMigrations(client);
-    if ((await pendingMigrations(postgres.folder, applied)).length > 0) await applyMigrations(postgres, applied);
+    await use(client);
   } finally {
-    // The lock ends with its connection.
     await client.end();
   }
 }
 
-/** An advisory lock of this schema: it ends with the process, however that ends. */
+/** Without `?schema=` PostgreSQL looks into a schema that is called as the user first. */
+async function refuseOtherSchema(client: Client, { schema }: PostgresPlace): Promise<void> {
+  const { rows } = await client.query('SELECT current_schema() AS name');
+  const name = rows[0]?.name ?? schema;
+  if (name !== schema)
+    throw new StartupError(`DATABASE_URL leads to the schema ${name} of its user: add ?schema=${name} to it.`);
+}
+
+/** PostgreSQL asks for the right to make a schema even where there is one. */
+async function makeSchema(client: Client, { schema }: PostgresPlace): Promise<void> {
+  const { rows } = await client.query(
+    `SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') AS allowed
+     FROM pg_namespace WHERE nspname = $1`,
+    [schema],
+  );
+  if (rows.length === 0) await client.query(`CREATE SCHEMA ${escapeIdentifier(schema)}`);
+  else if (!rows[0]?.allowed)
+    throw new StartupError(
+      `The user of DATABASE_URL may not create tables in the schema ${schema}: grant it CREATE and USAGE there, or name another with ?schema=.`,
+    );
+}
+
+/**
+ * An advisory lock of this schema: it ends with the process, however that ends. The script of a process that was killed
+ * may still run in the server: it has ended once the other lock is free.
+ */
 async function takeLock(client: Client, { schema }: PostgresPlace): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
-    const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken`;
-    if ((await client.query(text, [schema])).rows[0]?.taken) return;
+    const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken,
+      pg_try_advisory_xact_lock(${RUNS}, hashtext($1)) AS alone`;
+    const [row] = (await client.query(text, [schema])).rows;
+    if (row?.taken && row.alone) return;
     if (performance.now() > deadline)
       throw new StartupError('Another process has been migrating the database for a minute: end it, then start again.');
     await sleep(50);
@@ -45,16 +91,17 @@ async function takeLock(client: Client, { schema }: PostgresPlace): Promise<void
 
 async function appliedMigrations(client: Client): Promise<AppliedMigration[]> {
   const tables = await client.query(
-    `SELECT table_name AS name FROM information_schema.tables
-     WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'`,
+    // Those that the user may not read too, but none of an extension.
+    `SELECT relname AS name FROM pg_class
+     WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relkind IN ('r', 'p')
+       AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')`,
   );
   const names = tables.rows.map(({ name }) => String(name));
   if (names.length === 0) return [];
-  if (!names.includes('_prisma_migrations')) throw foreign();
+  if (!names.includes('_prisma_migrations') || (names.length > 1 && !names.includes('Counter'))) throw foreign();
   const { rows } = await client.query(
     'SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at',
   );
-  if (names.length > 1 && !names.includes('Counter')) throw foreign();
   return rows.map((row) => ({
     name: String(row.migration_name),
     checksum: String(row.checksum),
@@ -77,8 +124,9 @@ export function postgresForSchemaEngine(place: PostgresPlace): SqlMigrationAware
 
 async function connect({ client, schema }: PostgresPlace): Promise<SqlDriverAdapter> {
   // One connection: what the engine sets on it must hold for what it does next.
-  const pool = new Pool({ ...client, max: 1, idle_in_transaction_session_timeout: 0 });
+  const pool = new Pool({ ...client, max: 1, idleTimeoutMillis: 0, idle_in_transaction_session_timeout: 0 });
   pool.on('error', () => {});
+  await pool.query(`SELECT pg_advisory_lock_shared(${RUNS}, hashtext($1))`, [schema]);
   const query = pool.query.bind(pool) as (...given: unknown[]) => Promise<QueryResult>;
   // The engine asks for PostgreSQL's "char", which the adapter does not know.
   Object.assign(pool, {
@@ -89,6 +137,9 @@ async function connect({ client, schema }: PostgresPlace): Promise<SqlDriverAdap
     },
   });
   const connection = await new PrismaPg(pool, { schema, disposeExternalPool: true }).connect();
+  const execute = connection.executeRaw.bind(connection);
+  // The engine's lock is one for all schemas of a database, and waited for 10 s at most.
+  connection.executeRaw = async (query) => (query.sql.includes('pg_advisory_lock') ? 0 : execute(query));
   // As one message it is one transaction; the adapter's own cuts it at each semicolon.
   connection.executeScript = async (script) => {
     await pool.query(script);

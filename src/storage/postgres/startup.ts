@@ -7,17 +7,36 @@ const REASONS: Readonly<Record<string, string>> = {
   '28000': 'the server does not let this user in from here',
   '3D000': 'there is no such database: create it first',
   '3F000': 'there is no such schema: create it first',
-  '42501': 'the user may not create tables there: grant CREATE on the schema, or name another',
+  '42501': 'the user lacks a right there: let it own the schema and its tables, or name another',
   '25006': 'the database is read-only',
   '53300': 'the server has no connection left',
   '57P03': 'the server is starting up or shutting down',
   '57P01': 'the server is shutting down',
   ECONNREFUSED: 'no server listens there',
+  ENOENT: 'there is no such socket',
+  EACCES: 'its socket may not be used',
+  ECONNRESET: 'the server ended the connection',
   ENOTFOUND: 'its host is not known',
   EAI_AGAIN: 'its host cannot be looked up',
   ETIMEDOUT: 'the server does not answer',
   EHOSTUNREACH: 'its host cannot be reached',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another host',
+  ...Object.fromEntries(
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'].map((code) => [
+      code,
+      'its certificate is not trusted: name its authority with sslrootcert=<file>',
+    ]),
+  ),
 };
+
+/** What pg itself says, without a code. */
+const SAID: readonly [RegExp, string][] = [
+  [/does not support SSL/, 'the server has no TLS, which its sslmode asks for'],
+  [/password must be a/, 'the server asks for a password, and the URL has none'],
+  [/^SASL/, 'the server could not be told the password'],
+  [/timeout/, 'the server does not answer in time'],
+  [/terminated/, 'the server ended the connection'],
+];
 
 /** Runs what a start does first with the database; what fails is one sentence. */
 export async function explainStart<T>({ schema }: PostgresPlace, run: () => Promise<T>): Promise<T> {
@@ -25,12 +44,17 @@ export async function explainStart<T>({ schema }: PostgresPlace, run: () => Prom
     return await run();
   } catch (error) {
     if (error instanceof StartupError) throw error;
-    const code = codeOf(error);
-    const reason = REASONS[code ?? ''] ?? (code === undefined ? 'the server does not answer in time' : `code ${code}`);
-    throw new StartupError(`The database of DATABASE_URL (schema ${schema}) cannot be used: ${reason}.`, {
+    throw new StartupError(`The database of DATABASE_URL (schema ${schema}) cannot be used: ${reasonOf(error)}.`, {
       cause: error,
     });
   }
+}
+
+function reasonOf(error: unknown): string {
+  const code = codeOf(error);
+  if (code !== undefined) return REASONS[code] ?? `code ${code}`;
+  const message = error instanceof Error ? error.message : '';
+  return SAID.find(([said]) => said.test(message))?.[1] ?? 'the server answers as no PostgreSQL does';
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,4 +1,4 @@
-import type { ClientConfig } from 'pg';
+import { Client, type ClientConfig } from 'pg';
 import { StartupError } from '../startup-error.ts';
 
 /** How a database is reached, and the schema in it that is Kitestring's. */
@@ -20,13 +20,37 @@ const OPTIONS = {
 export function readPostgresUrl(text: string): PostgresPlace {
   const url = URL.parse(text);
   if (!url || !/^postgres(?:ql)?:$/.test(url.protocol) || (url.hostname === '' && !url.searchParams.has('host')))
-    throw new StartupError(
-      'DATABASE_URL is no URL of a PostgreSQL database: write postgresql://user:password@host:5432/database, special characters percent-encoded.',
-    );
+    throw unreadable();
+  // The rest of a password whose special characters stand as they are: its beginning would be asked for as a host.
+  if (/[/@]/.test(url.pathname.slice(1))) throw unreadable();
   const schema = url.searchParams.get('schema') ?? 'public';
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(schema))
     throw new StartupError('DATABASE_URL names a schema that is none: letters, digits and _, at most 63 of them.');
-  url.searchParams.delete('schema');
-  const options = schema === 'public' ? {} : { options: `-c search_path="${schema}"` };
-  return { client: { ...OPTIONS, ...options, connectionString: url.href }, schema };
+  // What the URL says itself comes before what stands beside it.
+  const given = url.searchParams.get('options') ?? '';
+  const options = schema === 'public' ? given : `${given} -c search_path="${schema}"`.trim();
+  for (const name of ['schema', 'options']) url.searchParams.delete(name);
+  const mode = url.searchParams.get('sslmode') ?? '';
+  // As pg reads these three anyway, with a warning for each.
+  if (['prefer', 'require', 'verify-ca'].includes(mode)) url.searchParams.set('sslmode', 'verify-full');
+  const client = { ...OPTIONS, ...(options && { options }), connectionString: url.href };
+  refuseUnreadable(client);
+  return { client, schema };
+}
+
+/** pg reads a URL when a client is made; its own errors may hold what was given. */
+function refuseUnreadable(client: ClientConfig): void {
+  try {
+    new Client(client);
+  } catch (error) {
+    if (error instanceof Error && 'path' in error)
+      throw new StartupError(`DATABASE_URL names the file ${error.path}, which cannot be read.`);
+    throw unreadable();
+  }
+}
+
+function unreadable(): StartupError {
+  return new StartupError(
+    'DATABASE_URL is no URL of a PostgreSQL database: write postgresql://user:password@host:5432/database, special characters percent-encoded.',
+  );
 }

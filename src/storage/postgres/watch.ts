@@ -76,7 +76,8 @@ export class Watch {
   async #read(): Promise<Counters> {
     try {
       const client = await this.#connected();
-      const text = 'SELECT "name", "value" FROM "Counter"';
+      // Of one type whatever a newer version makes of the column: a prepared statement keeps to it.
+      const text = 'SELECT "name", "value"::float8 FROM "Counter"';
       return countersOf((await client.query({ name: 'counters', text })).rows);
     } catch (error) {
       throw toDriverError(error);

@@ -1,0 +1,190 @@
+import { spawn } from 'node:child_process';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { openDatabase } from '../src/storage/database.ts';
+import { migratedBy } from '../src/storage/migrations.ts';
+import { migrate, postgresForSchemaEngine } from '../src/storage/postgres/migrations.ts';
+import { type PostgresPlace, readPostgresUrl } from '../src/storage/postgres/url.ts';
+import { CLUSTERS, startApp } from './support/app.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { databaseOf, POSTGRES } from './support/place.ts';
+import { failToStart } from './support/process.ts';
+
+const ADDED = '20990101000000_added';
+/** What one release may do while the one before serves: a column that may be null or has a default, a wider type, a table, an index. */
+const EXPAND = `ALTER TABLE "Counter" ALTER COLUMN "value" TYPE BIGINT;
+ALTER TABLE "Cluster" ALTER COLUMN "description" TYPE VARCHAR;
+ALTER TABLE "ApiKey" ALTER COLUMN "name" TYPE VARCHAR;
+ALTER TABLE "Cluster" ADD COLUMN "colour" TEXT;
+ALTER TABLE "ApiKey" ADD COLUMN "note" TEXT NOT NULL DEFAULT '';
+CREATE TABLE "Added" ("id" SERIAL PRIMARY KEY, "clusterId" INTEGER REFERENCES "Cluster" ("id") ON DELETE CASCADE);
+CREATE INDEX "Cluster_colour_idx" ON "Cluster" ("colour");`;
+
+/** A database of PostgreSQL, and a copy of the migrations that a test may add to. */
+async function makePlace() {
+  const dataDir = await temporaryDirectory();
+  const url = databaseOf(dataDir).DATABASE_URL ?? '';
+  const place = readPostgresUrl(url);
+  const folder = join(dataDir, 'migrations');
+  await cp(migratedBy('postgres', postgresForSchemaEngine(place)).folder, folder, { recursive: true });
+  const add = async (name: string, sql: string) => {
+    await mkdir(join(folder, name), { recursive: true });
+    await writeFile(join(folder, name, 'migration.sql'), sql);
+  };
+  return { dataDir, url, place, folder, add, client: await connect(place) };
+}
+
+async function connect({ client }: PostgresPlace): Promise<Client> {
+  const connected = new Client(client);
+  await connected.connect();
+  onTestFinished(() => connected.end());
+  return connected;
+}
+
+const historyOf = async (client: Client) =>
+  (
+    await client.query(
+      `SELECT migration_name AS name, finished_at IS NOT NULL AS finished, rolled_back_at IS NOT NULL AS "rolledBack"
+       FROM _prisma_migrations WHERE migration_name LIKE '2099%' ORDER BY started_at`,
+    )
+  ).rows;
+
+/** When whoever holds the lock of migrations last asked anything. */
+const LAST_ASKED = `SELECT query_start::text AS at FROM pg_locks JOIN pg_stat_activity USING (pid)
+  WHERE locktype = 'advisory' AND granted AND classid = (hashtext('kitestring migrates')::bigint & 4294967295)::oid
+    AND objid = (hashtext($1)::bigint & 4294967295)::oid`;
+
+/** A replica of its own that brings the database to the migrations of a folder. */
+function startMigrating(url: string, folder: string) {
+  const from = (file: string) =>
+    JSON.stringify(fileURLToPath(new URL(`../src/storage/postgres/${file}`, import.meta.url)));
+  const program = `import { migrate } from ${from('migrations.ts')}; import { readPostgresUrl } from ${from('url.ts')};
+    await migrate(readPostgresUrl(process.env.URL), process.env.FOLDER);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    env: { PATH: process.env.PATH, URL: url, FOLDER: folder },
+    stdio: 'ignore',
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return { ended, kill: () => void child.kill('SIGKILL') };
+}
+
+describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
+  it('add to a database while a replica of the version before answers and writes, and refuse its next start', async () => {
+    const { dataDir, place, folder, add, client } = await makePlace();
+    const app = await startApp({ DATA_DIR: dataDir });
+    onTestFinished(() => app.close());
+    const answers: [what: string, status: number, errors?: unknown][] = [];
+    let migrated = false;
+    let round = 0;
+    const ask = async () => {
+      const name = `made-${++round}`;
+      const made = await app.rest('POST', CLUSTERS, { name, config: kubeconfig() });
+      const listed = await app.rest('GET', CLUSTERS);
+      const read = await app.graphql(
+        '{ clusters(first: 5) { nodes { name labels { key } credential { kind } } } viewer { __typename } }',
+      );
+      const changed = await app.rest('PUT', `${CLUSTERS}${made.body.id}`, { description: 'changed' });
+      answers.push(['made', made.status], ['listed', listed.status], ['changed', changed.status]);
+      answers.push(['read', read.status, read.errors]);
+      if (round > 2) answers.push(['removed', (await app.rest('DELETE', `${CLUSTERS}${made.body.id}`)).status]);
+    };
+    // Every statement is prepared by name before the tables change.
+    for (let warm = 0; warm < 3; warm++) await ask();
+    const asking = (async () => {
+      while (!migrated) await ask();
+    })();
+    await add(ADDED, EXPAND);
+    await migrate(place, folder);
+    migrated = true;
+    await asking;
+    const before = answers.length;
+    for (let after = 0; after < 5; after++) await ask();
+    expect(answers.length).toBeGreaterThan(before);
+    expect(answers.filter(([, status, errors]) => status >= 300 || errors !== undefined)).toEqual([]);
+    expect(await historyOf(client)).toEqual([{ name: ADDED, finished: true, rolledBack: false }]);
+    const refused = await failToStart({ dataDir });
+    expect([refused.code, refused.stdout]).toEqual([1, '']);
+    expect(refused.stderr).toMatch(
+      /^The database has migration 20990101000000_added, which this version does not know[^\n]+\n$/,
+    );
+  });
+
+  it('that change a type cost neither a change nor a read of those who prepared their statements before', async () => {
+    const { url, client } = await makePlace();
+    const database = await openDatabase({ url });
+    onTestFinished(() => database.close());
+    const raise = () => database.write('registry', async (_, { registry }) => registry);
+    const read = () => database.prisma.counter.findMany({ select: { value: true }, where: { name: 'registry' } });
+    expect([await raise(), await read()]).toEqual([1, [{ value: 1 }]]);
+    await client.query('ALTER TABLE "Counter" ALTER COLUMN "value" TYPE BIGINT');
+    expect(await raise()).toBe(2);
+    await client.query('ALTER TABLE "Counter" ALTER COLUMN "value" TYPE INTEGER');
+    expect([await read(), await raise()]).toEqual([[{ value: 2 }], 3]);
+    expect((await database.counters()).registry).toBe(3);
+  });
+
+  it('are made once by however many start at once on an empty database', async () => {
+    const { place, folder, add, client } = await makePlace();
+    await add(ADDED, EXPAND);
+    await Promise.all(Array.from({ length: 8 }, () => migrate(place, folder)));
+    expect(await historyOf(client)).toEqual([{ name: ADDED, finished: true, rolledBack: false }]);
+  });
+
+  it('of one schema wait for none of another, and let a command end at once', async () => {
+    const { url, folder, client } = await makePlace();
+    // The lock of Prisma's schema engine, as one that migrates elsewhere in the database has it.
+    await client.query('SELECT pg_advisory_lock(72707369)');
+    const { ended } = startMigrating(url, folder);
+    const began = performance.now();
+    expect(await ended).toBe(0);
+    expect(performance.now() - began).toBeLessThan(9_000);
+  });
+
+  it('that fail are named, leave nothing behind, and go on when they are put right', async () => {
+    const { place, folder, add, client } = await makePlace();
+    await add(ADDED, `CREATE TABLE "Half" ("id" INTEGER);\nINSERT INTO "missing" VALUES (1);`);
+    await expect(migrate(place, folder)).rejects.toThrow(
+      /20990101000000_added failed and left nothing behind .*missing/,
+    );
+    expect((await client.query(`SELECT to_regclass('"Half"') AS half`)).rows).toEqual([{ half: null }]);
+    await add(ADDED, 'CREATE TABLE "Half" ("id" INTEGER);');
+    await migrate(place, folder);
+    expect((await client.query('SELECT * FROM "Half"')).rows).toEqual([]);
+  });
+
+  it('of a replica that is killed in the middle are whole or not there, and another goes on', async () => {
+    const { url, place, folder, add, client } = await makePlace();
+    await (await openDatabase({ url })).close();
+    await add(ADDED, `CREATE TABLE "Late" ("id" INTEGER);\n${EXPAND}`);
+    // A reader who takes their time: the script stands in its middle.
+    const reader = await connect({ ...place, client: { ...place.client, idle_in_transaction_session_timeout: 0 } });
+    await reader.query('BEGIN; LOCK TABLE "Cluster" IN ACCESS SHARE MODE');
+    const killed = startMigrating(url, folder);
+    const waiting = async () =>
+      (await client.query(`SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '"Cluster"'::regclass`)).rowCount;
+    await vi.waitFor(async () => expect(await waiting()).toBe(1), { timeout: 20_000, interval: 50 });
+    killed.kill();
+    await killed.ended;
+    expect((await client.query(`SELECT to_regclass('"Late"') AS late`)).rows).toEqual([{ late: null }]);
+    const next = migrate(place, folder);
+    // It asks again and again whether the killed one's script has ended, which the server knows nothing of.
+    const asked = new Set<unknown>();
+    const asking = async () => {
+      const { rows } = await client.query(LAST_ASKED, [place.schema]);
+      for (const { at } of rows) asked.add(at);
+      expect(asked.size).toBeGreaterThan(4);
+    };
+    await vi.waitFor(asking, { timeout: 20_000, interval: 20 });
+    await reader.query('COMMIT');
+    await next;
+    expect((await client.query('SELECT * FROM "Late"')).rows).toEqual([]);
+    const finished = (await historyOf(client)).filter(({ finished, rolledBack }) => finished && !rolledBack);
+    expect(finished).toHaveLength(1);
+    await rm(folder, { recursive: true });
+  });
+});

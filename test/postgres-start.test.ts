@@ -1,0 +1,190 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openDatabase } from '../src/storage/database.ts';
+import { CLUSTERS, startApp } from './support/app.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
+import { type PostgresServer, postgresPrograms, startPostgres } from './support/postgres-server.ts';
+import { type Ended, failToStart, runCommand, startProcess } from './support/process.ts';
+
+const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
+const NEWER_KEY = Buffer.alloc(32, 8).toString('base64');
+/** As it is, and as it stands in a URL. */
+const PASSWORD = 'p@ss/w:rd canary';
+const WRONG = 'wr@ng canary';
+const escaped = encodeURIComponent;
+const isThere = (await postgresPrograms()) !== undefined;
+
+describe.runIf(isThere)('a start with DATABASE_URL', () => {
+  let server: PostgresServer;
+  let directory: string;
+  let made = 0;
+
+  beforeAll(async () => {
+    // Read by the server, which is another user.
+    directory = await mkdtemp(join(tmpdir(), 'kitestring-hba-'));
+    await chmod(directory, 0o755);
+    const hba = join(directory, 'hba.conf');
+    await writeFile(hba, 'host all kite 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n');
+    await chmod(hba, 0o644);
+    server = await startPostgres([`hba_file=${hba}`]);
+    await run(server.url, `CREATE ROLE kite LOGIN PASSWORD '${PASSWORD}'`);
+  });
+  afterAll(async () => {
+    await server.remove();
+    await rm(directory, { recursive: true });
+  });
+
+  /** The URL of a new database, in which `statements` were run. */
+  async function database(...statements: string[]): Promise<URL> {
+    const url = new URL(server.url);
+    url.pathname = `/made${++made}`;
+    await run(server.url, `CREATE DATABASE made${made}`);
+    for (const statement of statements) await run(url.href, statement);
+    return url;
+  }
+
+  async function refusalOf(url: string): Promise<string> {
+    const dataDir = await temporaryDirectory();
+    return sentence(await failToStart({ dataDir, environment: { DATABASE_URL: url, SEAL_KEY } }));
+  }
+
+  it.each([
+    ['no URL', 'not a url canary', /is no URL/],
+    ['a URL of another database', `mysql://kite:${escaped(PASSWORD)}@127.0.0.1/x`, /is no URL/],
+    ['a password with % as it is', 'postgresql://kite:100%canary@127.0.0.1/x', /is no URL/],
+    ['a password with / as it is', `postgresql://kite:${PASSWORD}@127.0.0.1/x`, /is no URL/],
+    ['a port that is none', `postgresql://kite:${escaped(PASSWORD)}@127.0.0.1:99999/x`, /is no URL/],
+    ['no host', 'postgresql://', /is no URL/],
+    ['a certificate that is missing', 'postgresql://kite@127.0.0.1/x?sslrootcert=/nowhere/ca.crt', /nowhere\/ca\.crt/],
+    ['a schema with quotes', 'postgresql://kite@127.0.0.1/x?schema=a%22b', /schema that is none/],
+    ['an unknown host', `postgresql://kite:${escaped(PASSWORD)}@db.invalid/x`, /host/],
+    ['a port without a server', `postgresql://kite:${escaped(PASSWORD)}@127.0.0.1:1/x`, /no server listens/],
+    ['a socket that is not there', 'postgresql:///x?host=/nowhere', /no such socket/],
+  ])('%s: one sentence', async (_, url, reason) => {
+    expect(await refusalOf(url)).toMatch(reason);
+  });
+
+  it('that the server refuses: one sentence, never the password', async () => {
+    const url = await database();
+    const as = (password: string) => `postgresql://kite:${escaped(password)}@${url.host}${url.pathname}`;
+    expect(await refusalOf(as(WRONG))).toMatch(/password is wrong/);
+    expect(await refusalOf(as('').replace(':@', '@'))).toMatch(/asks for a password/);
+    expect(await refusalOf(as(PASSWORD).replace(url.pathname, '/missing'))).toMatch(/no such database/);
+    expect(await refusalOf(`${as(PASSWORD)}?sslmode=require`)).toMatch(/no TLS/);
+    expect(await refusalOf(as(PASSWORD))).toMatch(/may not create tables/);
+    expect(await refusalOf(`${as(PASSWORD)}?schema=own`)).toMatch(/lacks a right/);
+    expect(await contentOf(url)).toEqual([]);
+  });
+
+  it('of another program, of another history: refused, and nothing is changed', async () => {
+    const read = await database('CREATE TABLE "Orders" (id int)');
+    const unread = await database('CREATE TABLE orders (id int)', 'GRANT ALL ON SCHEMA public TO kite');
+    unread.username = 'kite';
+    unread.password = escaped(PASSWORD);
+    const prisma = await database('CREATE TABLE _prisma_migrations AS SELECT 1', 'CREATE TABLE orders (id int)');
+    for (const url of [read, unread, prisma]) {
+      const before = await contentOf(url);
+      expect(await refusalOf(url.href)).toMatch(/another program/);
+      expect(await contentOf(url)).toEqual(before);
+    }
+    const ours = await database();
+    await (await openDatabase({ url: ours.href })).close();
+    await run(ours.href, `UPDATE _prisma_migrations SET checksum = 'x'`);
+    expect(await refusalOf(ours.href)).toMatch(/is not the one/);
+    await run(ours.href, `UPDATE _prisma_migrations SET migration_name = '20990101000000_newer'`);
+    const before = await contentOf(ours);
+    expect(await refusalOf(ours.href)).toMatch(/20990101000000_newer, which this version does not know/);
+    expect(await contentOf(ours)).toEqual(before);
+  });
+
+  it('into a schema of its own, by a user who may do no more, beside tables of others', async () => {
+    const url = await database(
+      'CREATE TABLE orders (id int)',
+      'CREATE SCHEMA own',
+      'GRANT CREATE, USAGE ON SCHEMA own TO kite',
+      'CREATE SCHEMA kite AUTHORIZATION kite',
+    );
+    url.username = 'kite';
+    url.password = escaped(PASSWORD);
+    await expect(openDatabase({ url: url.href })).rejects.toThrow(/add \?schema=kite/);
+    for (const search of ['schema=own', 'schema=kite&options=-c%20statement_timeout%3D5000']) {
+      url.search = search;
+      const opened = await openDatabase({ url: url.href });
+      expect(await opened.counters()).toEqual({ registry: 0, status: 0, access: 0 });
+      expect(await opened.prisma.cluster.count()).toBe(0);
+      await opened.close();
+    }
+    expect((await contentOf(url)).filter(({ schema }) => schema === 'public')).toEqual([
+      { schema: 'public', name: 'orders' },
+    ]);
+  });
+
+  it('carries every command that needs no file', async () => {
+    const { href } = await database();
+    const dataDir = await temporaryDirectory();
+    const environment = { DATABASE_URL: href, SEAL_KEY };
+    const app = await startApp({ DATA_DIR: dataDir, ...environment });
+    expect((await app.rest('POST', CLUSTERS, { name: 'one', config: kubeconfig() })).status).toBe(201);
+    await app.close();
+    const succeed = async (words: string[], more: object = {}, input = '') => {
+      const ended = await runCommand(words, { dataDir, environment: { ...environment, ...more }, input });
+      expect(ended).toMatchObject({ code: 0 });
+      return ended.stdout;
+    };
+    expect(await succeed(['keys', 'create', '--name', 'ci', '--role', 'admin'])).toMatch(/^kite\d+-/);
+    expect(await succeed(['keys', 'list', '--json'])).toContain('"ci"');
+    expect(await succeed(['audit', 'export'])).toContain('"one"');
+    const both = { SEAL_KEY: `${NEWER_KEY},${SEAL_KEY}` };
+    expect(await succeed(['seal', 'rotate'], both)).toMatch(/1 kubeconfigs were sealed anew/);
+    expect(await succeed(['seal', 'verify'], { SEAL_KEY: NEWER_KEY })).toBe('1 of 1 sealed kubeconfigs open.\n');
+    for (const [words, instead] of [
+      [['backup', 'x'], 'pg_dump'],
+      [['restore', 'x'], 'pg_restore'],
+    ] as const)
+      expect(sentence(await runCommand(words, { dataDir, environment }))).toContain(instead);
+  });
+
+  it('of many replicas at once on an empty database: one migrates, all serve', async () => {
+    const url = await database();
+    const environment = { DATABASE_URL: url.href, SEAL_KEY };
+    const replicas = await Promise.all(
+      Array.from({ length: 4 }, async () => startProcess({ dataDir: await temporaryDirectory(), environment })),
+    );
+    for (const { url } of replicas) expect((await fetch(`${url}/readyz`)).status).toBe(200);
+    const opened = await Promise.all(Array.from({ length: 4 }, () => openDatabase({ url: url.href })));
+    await Promise.all(opened.map((database) => database.close()));
+    const { rows } = await run(url.href, 'SELECT migration_name, count(*)::int FROM _prisma_migrations GROUP BY 1');
+    expect(rows.map(({ count }) => count)).toEqual(rows.map(() => 1));
+    await Promise.all(replicas.map(({ stop }) => stop()));
+  });
+});
+
+async function run(url: string, sql: string) {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  return client.query(sql).finally(() => client.end());
+}
+
+/** Every schema and table of a database that is not PostgreSQL's own, seen by its superuser. */
+async function contentOf({ href }: URL): Promise<{ schema: string; name: string }[]> {
+  const url = new URL(href);
+  Object.assign(url, { username: 'postgres', password: '', search: '' });
+  const { rows } = await run(
+    url.href,
+    `SELECT nspname AS schema, relname AS name FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid
+     WHERE nspname !~ '^pg_|^information_schema$' ORDER BY 1, 2`,
+  );
+  return rows;
+}
+
+/** One sentence on stderr or in the log that says why, no secret, no stack. */
+function sentence({ code, stdout, stderr }: Ended): string {
+  expect([code, stdout]).toEqual([1, '']);
+  expect(stderr).toMatch(/^[^\n]+\.\n$/);
+  expect(decodeURIComponent(stderr)).not.toMatch(/canary|p@ss| {4}at |Error:/);
+  return stderr;
+}

@@ -23,9 +23,12 @@ export interface AuditPage extends PageArguments {
 
 export type AuditRow = Prisma.AuditRecordGetPayload<object>;
 
-/** Refused attempts that one actor, and all together, may have recorded within `REFUSED_MS`; more are only counted. */
+/**
+ * Refused attempts that one actor, and all strangers or all others together, may have recorded within `REFUSED_MS`; more
+ * are only counted. Strangers and others apart: neither can hide what the other tries.
+ */
 const REFUSED_BY_ONE = 20;
-const REFUSED_BY_ALL = 200;
+const REFUSED_BY_ALL = 100;
 const REFUSED_MS = 60_000;
 /** Refused attempts that are kept at most, whatever their age: a flood of them cannot fill the disk. */
 const MAX_REFUSED = 20_000;
@@ -37,7 +40,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export class AuditLog {
   readonly #database: Database;
   readonly #now: () => Date;
-  #refused = { since: 0, all: 0, unrecorded: 0, byActor: new Map<string, number>() };
+  #refused = { since: 0, strangers: 0, others: 0, unrecorded: 0, byActor: new Map<string, number>() };
 
   constructor({ database, now }: { database: Database; now: () => Date }) {
     this.#database = database;
@@ -143,16 +146,18 @@ export class AuditLog {
   #take({ viewer, address }: Caller): number | undefined {
     const now = this.#now().getTime();
     if (now - this.#refused.since > REFUSED_MS)
-      this.#refused = { since: now, all: 0, unrecorded: this.#refused.unrecorded, byActor: new Map() };
+      this.#refused = { ...this.#refused, since: now, strangers: 0, others: 0, byActor: new Map() };
     const refused = this.#refused;
-    const actor = viewer?.id ?? address ?? '';
+    // A person is one, with all of their keys.
+    const actor = viewer?.userId === undefined ? (viewer?.id ?? address ?? '') : `user:${viewer.userId}`;
+    const kind = viewer ? 'others' : 'strangers';
     const times = refused.byActor.get(actor) ?? 0;
-    if (times >= REFUSED_BY_ONE || refused.all >= REFUSED_BY_ALL) {
+    if (times >= REFUSED_BY_ONE || refused[kind] >= REFUSED_BY_ALL) {
       refused.unrecorded++;
       return undefined;
     }
     refused.byActor.set(actor, times + 1);
-    refused.all++;
+    refused[kind]++;
     const { unrecorded } = refused;
     refused.unrecorded = 0;
     return unrecorded;

@@ -46,8 +46,8 @@ export interface Context extends Services {
   readonly signal: AbortSignal;
   /** The caller as the credentials of the request are worth at other values of the counters. */
   readonly askAgain: (now: Counters) => Promise<Caller>;
-  /** Set by the execution: whether the answer may be kept for as long as the counters stand, whether the clock decided, and which root field was asked for. */
-  readonly answer: { mayBeKept: boolean; readsClock?: boolean; operation?: string };
+  /** Set by the execution: whether the answer may be kept for as long as the counters stand, whether the clock decided, which root field was asked for, and what it cost. */
+  readonly answer: { mayBeKept: boolean; readsClock?: boolean; operation?: string; cost?: number };
   /** Takes a document's cost from the caller's budget of the minute; the seconds to wait where that does not last. */
   readonly charge: (cost: number) => number | undefined;
   /** What this document may still ask of clusters. */

@@ -3,8 +3,12 @@ import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST, K
 import type { Plugin } from 'graphql-yoga';
 import { LIMITS } from './builder.ts';
 import type { Context } from './context.ts';
+import { rootFieldsOf } from './stored.ts';
 
-/** Takes what a document costs from its caller's budget before it is executed. A kept answer costs nothing, and never comes here. */
+/** What a look at the whole schema costs: some 10 ms, as much as five pages of 100 clusters. */
+const INTROSPECTION_COST = 20_000;
+
+/** Takes what a document costs from its caller's budget before it is executed. An answer that is kept has its cost beside it. */
 export function costBudget(): Plugin<Context> {
   return {
     onExecute({ args, setResultAndStopExecution }) {
@@ -18,11 +22,14 @@ export function costBudget(): Plugin<Context> {
   };
 }
 
+export const OVER_BUDGET = 'Your documents of this minute have cost too much: go on in the next one, or ask for less';
+
 function charge(args: ExecutionArgs): GraphQLError | undefined {
-  const { charge } = args.contextValue as Context;
-  const seconds = charge(costOf(args));
+  const { charge, answer } = args.contextValue as Context;
+  answer.cost = costOf(args);
+  const seconds = charge(answer.cost);
   if (seconds === undefined) return undefined;
-  return new GraphQLError('Your documents of this minute have cost too much: go on in the next one, or ask for less', {
+  return new GraphQLError(OVER_BUDGET, {
     extensions: {
       code: 'RATE_LIMITED',
       http: { status: 429, headers: { 'Retry-After': String(seconds) } },
@@ -42,7 +49,8 @@ function costOf({ schema, document, operationName, variableValues, contextValue 
       ctx: contextValue as Context,
       variables: variableValues ?? {},
     });
-    return complexity > LIMITS.complexity ? 0 : complexity;
+    const isAboutSchema = rootFieldsOf(document, operationName).some(({ name }) => name.value.startsWith('__s'));
+    return complexity > LIMITS.complexity ? 0 : complexity + (isAboutSchema ? INTROSPECTION_COST : 0);
   } catch {
     return 0;
   }

@@ -1,8 +1,9 @@
 import { GraphQLError } from 'graphql';
 
 // How graphql-js ends its messages with the value that does not fit, which may be a kubeconfig or a token.
+// Each in time that grows with the message alone: what was sent may be of any length.
+const FOUND = /\b[Ff]ound: /;
 const QUOTED: readonly (readonly [RegExp, string])[] = [
-  [/[^\w\s]? *\b[Ff]ound: .*$/s, ''],
   [/( cannot represent [^:]*): .*$/s, '$1'],
   [/^Value .* does not exist in/s, 'Value does not exist in'],
   [/((?:found|Unexpected) (?:String|BlockString|Name|Int|Float)) ".*"/s, '$1'],
@@ -12,7 +13,15 @@ const QUOTED: readonly (readonly [RegExp, string])[] = [
 const MAX_SENTENCE = 300;
 
 function unquote(message: string): string {
-  const sentence = QUOTED.reduce((text, [pattern, kept]) => text.replace(pattern, kept), message);
+  const found = message.search(FOUND);
+  const before =
+    found < 0
+      ? message
+      : message
+          .slice(0, found)
+          .trimEnd()
+          .replace(/[^\w\s]$/, '');
+  const sentence = QUOTED.reduce((text, [pattern, kept]) => text.replace(pattern, kept), before);
   return sentence.length > MAX_SENTENCE ? `${sentence.slice(0, MAX_SENTENCE)}…` : sentence;
 }
 

@@ -4,10 +4,11 @@ import type { Config } from '../config.ts';
 import type { Pending } from '../domain/access/open-id.ts';
 import { authorize } from '../domain/access/permissions.ts';
 import type { SignedIn } from '../domain/access/sessions.ts';
-import type { Viewer } from '../domain/access/viewer.ts';
+import type { Caller, Viewer } from '../domain/access/viewer.ts';
 import { LiveBudget } from '../domain/clusters/live.ts';
 import { domainErrorOf } from '../domain/errors.ts';
 import type { Context, Services } from '../graphql/context.ts';
+import { OVER_BUDGET } from '../graphql/cost.ts';
 import { ERRORS, maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Logger } from '../log.ts';
@@ -137,8 +138,11 @@ export function createHttpServer(options: ServerOptions): Server {
   function contextOf(exchange: Exchange, { viewer, counters }: Asker, { unlimited }: { unlimited: boolean }): Context {
     const { request, requestId } = exchange;
     const { address } = exchange.client;
-    const caller = { viewer, requestId, address };
-    const askAgain = async (now: Counters) => {
+    const caller: Caller = {
+      ...{ viewer, requestId, address },
+      askAgain: async () => askAgain(await services.database.counters()),
+    };
+    const askAgain = async (now: Counters): Promise<Caller> => {
       const who = await authenticate(request, now, authenticators);
       return { viewer: who.viewer ?? null, requestId, address };
     };
@@ -207,8 +211,8 @@ export function createHttpServer(options: ServerOptions): Server {
     return answerKept(exchange, asker, body.toString('latin1'), async () => {
       const context = contextOf(exchange, asker, { unlimited: false });
       const answer = await wholeAnswer(await askGraphQL(graphql, { request, body, context }));
-      const { mayBeKept, operation } = context.answer;
-      return { answer: { ...answer, operation }, keep: answer.status === 200 && mayBeKept };
+      const { mayBeKept, operation, cost } = context.answer;
+      return { answer: { ...answer, operation, cost }, keep: answer.status === 200 && mayBeKept };
     });
   }
 
@@ -219,7 +223,11 @@ export function createHttpServer(options: ServerOptions): Server {
     compute: () => Promise<Computed>,
   ): Promise<void> {
     const question = questionOf(exchange.request, viewer, body);
-    exchange.send(kept.find(counters, question) ?? (await kept.compute(counters, question, compute)));
+    const found = kept.find(counters, question);
+    if (!found) return exchange.send(await kept.compute(counters, question, compute));
+    const seconds = found.cost ? budget.take({ viewer, address: exchange.client.address }, found.cost) : undefined;
+    if (seconds === undefined) return exchange.send(found);
+    GRAPHQL.refuse(exchange.prepare(), 429, OVER_BUDGET, { 'Retry-After': String(seconds) });
   }
 
   /** The metrics, for whoever may read every cluster; without a key they are on a port of their own. */

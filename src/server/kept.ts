@@ -8,6 +8,8 @@ export interface Answer {
   readonly bytes: Buffer;
   /** What the metrics count it as. */
   readonly operation?: string | undefined;
+  /** What it takes from its caller's budget, each time. */
+  readonly cost?: number | undefined;
   /** Only of an answer that may be kept: a hash of the bytes, and their text where that goes out faster. */
   readonly kept?: { readonly etag: string; readonly text?: string };
 }

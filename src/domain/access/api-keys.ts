@@ -53,6 +53,7 @@ type MaybePromise<T> = T | Promise<T>;
 
 const MAX_CHECKED = 1_000;
 const MAX_OWNED = 100;
+const MAX_ROLES = 100;
 // Keys that are made later go on from the highest id there is.
 const MAX_DECLARED = 999_999_999;
 
@@ -116,6 +117,8 @@ export class ApiKeys {
     const ownerId = this.#ownerOf(caller, input);
     const issues: InputIssue[] = [];
     const issue = (field: string, message: string) => issues.push({ path: [field], message });
+    if (input.roles.length > MAX_ROLES)
+      throw invalidInput([{ path: ['roles'], message: `must be at most ${MAX_ROLES}` }]);
     const unknown = await this.#roles.unknown(input.roles);
     if (unknown.length > 0) issue('roles', `no role is named ${unknown.join(', ')}`);
     if (input.name.trim() === '' || input.name.length > 253) issue('name', 'must be 1 to 253 characters');
@@ -125,7 +128,8 @@ export class ApiKeys {
     if (strange.length > 0) issue('scopes', `no action is named ${strange.join(', ')}; there is ${ACTIONS.join(', ')}`);
     if (input.expiresAt && input.expiresAt <= this.#now()) issue('expiresAt', 'must be in the future');
     refuse(issues);
-    return this.#database.write('access', (tx) => this.#insert(tx, caller, { ...input, ownerId }));
+    const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
+    return this.#database.write('access', (tx) => this.#insert(tx, caller, { ...input, roles, scopes, ownerId }));
   }
 
   /** The keys that the caller may manage, without their hashes, ordered by id. */
@@ -318,6 +322,10 @@ function viewerOf({ id, name, roles, scopes, ownerId }: KnownKey, grants: readon
     ...{ kind: 'API_KEY', id: `api-key:${id}`, name, roles, grants: narrowed },
     ...(ownerId === null ? {} : { userId: ownerId }),
   };
+}
+
+function distinct<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
 }
 
 function declaredKey(secret: string) {

@@ -83,6 +83,8 @@ export class OpenIdPeople {
     });
     // What began with other groups ends, also where the role itself must stay.
     if (changes.roles || isLastAdmin) await tx.session.deleteMany({ where: { userId: id } });
+    // Their keys would keep what the role gives for as long as it stays.
+    if (isLastAdmin) await tx.apiKey.updateMany({ where: { ownerId: id }, data: { disabled: true } });
     await record(tx, caller, {
       action: 'user.update',
       at: this.#now(),

@@ -73,6 +73,11 @@ export function authorizeEverywhere(caller: Caller, action: Action): Viewer {
   return viewer;
 }
 
+/** The caller after a wait, in which a key may have been revoked or a role taken away. */
+export async function presently(caller: Caller): Promise<Caller> {
+  return caller.askAgain ? caller.askAgain() : caller;
+}
+
 /** The refusal of everything that needs more than the viewer's roles give. */
 export function forbidden(): DomainError {
   return new DomainError('FORBIDDEN', 'Admin role required');

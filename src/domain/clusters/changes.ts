@@ -73,13 +73,15 @@ export class ClusterChanges {
     const where = whereFilter(filter ?? {});
     if (after != null && !readChangesCursor(after) && !isVisibleCursor(after))
       throw invalidInput([{ path: ['after'], message: 'is no cursor of changes' }]);
-    const open = this.#streams.get(viewer.id) ?? 0;
+    // A person's, whichever of their keys they come with.
+    const who = viewer.userId === undefined ? viewer.id : `user:${viewer.userId}`;
+    const open = this.#streams.get(who) ?? 0;
     if (open >= MAX_STREAMS)
       throw new DomainError(
         'TOO_MANY_STREAMS',
         `at most ${MAX_STREAMS} streams are open for one caller: end some first`,
       );
-    this.#streams.set(viewer.id, open + 1);
+    this.#streams.set(who, open + 1);
     try {
       let counters = await this.#database.counters();
       let current = first;
@@ -117,9 +119,9 @@ export class ClusterChanges {
         }
       }
     } finally {
-      const left = (this.#streams.get(viewer.id) ?? 1) - 1;
-      if (left > 0) this.#streams.set(viewer.id, left);
-      else this.#streams.delete(viewer.id);
+      const left = (this.#streams.get(who) ?? 1) - 1;
+      if (left > 0) this.#streams.set(who, left);
+      else this.#streams.delete(who);
     }
   }
 

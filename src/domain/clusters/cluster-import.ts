@@ -1,6 +1,6 @@
 import { type ContextReading, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
 import type { Transaction } from '../../storage/database.ts';
-import { authorizeEverywhere } from '../access/permissions.ts';
+import { authorizeEverywhere, presently } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { auditRow, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
@@ -22,6 +22,8 @@ import { findDuplicates } from './warnings.ts';
 
 /** Contexts that are tried at once with CONNECT. */
 const TRIALS = 32;
+/** Milliseconds in which contexts are begun to be tried. */
+const TRIALS_MS = 60_000;
 
 export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
 export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
@@ -78,6 +80,9 @@ export class ClusterImport {
     if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);
     const { candidates, current } = this.#candidates(input);
     if (input.verify === 'CONNECT') await this.#tryOut(candidates);
+    // Asking clusters takes its time.
+    const now = input.verify === 'CONNECT' ? await presently(caller) : caller;
+    authorizeEverywhere(now, 'clusters.import');
     const { database } = this.#registry;
     if (input.dryRun) {
       const existing = await existingByName(database.prisma, input);
@@ -94,8 +99,8 @@ export class ClusterImport {
       const creating = decided('CREATED');
       const target = existing.size === 0 ? firstDefault(creating, current) : undefined;
       const changed: { uid: string }[] = [];
-      for (const candidate of decided('UPDATED')) changed.push(await this.#update(tx, caller, moment, candidate));
-      changed.push(...(await this.#create(tx, caller, moment, creating, target)));
+      for (const candidate of decided('UPDATED')) changed.push(await this.#update(tx, now, moment, candidate));
+      changed.push(...(await this.#create(tx, now, moment, creating, target)));
       return {
         contexts: await withClusters(tx, results, query),
         warnings: await findDuplicates(tx, registering(candidates, results)),
@@ -108,21 +113,27 @@ export class ClusterImport {
 
   /** With CONNECT a context whose cluster cannot be reached is refused like one that cannot be used. */
   async #tryOut(candidates: Candidate[]): Promise<void> {
-    for (let begin = 0; begin < candidates.length; begin += TRIALS)
-      await Promise.all(
-        candidates.slice(begin, begin + TRIALS).map(async (candidate) => {
-          if (candidate.refusal !== undefined) return;
-          const { read } = candidate;
-          const find = async () =>
-            read ? { target: targetOf(read.kubeconfig, this.#registry) } : this.#fleet.inCluster();
-          try {
-            candidate.identity = (await tryOut(this.#fleet, find)).identity;
-          } catch (error) {
-            if (!(error instanceof DomainError)) throw error;
-            candidate.refusal = error.message;
-          }
-        }),
-      );
+    const end = performance.now() + TRIALS_MS;
+    const waiting = candidates.values();
+    const tryNext = async () => {
+      for (const candidate of waiting) {
+        if (performance.now() < end) await this.#try(candidate);
+        else candidate.refusal ??= 'it was not tried: the contexts before it took too long, import fewer at a time';
+      }
+    };
+    await Promise.all(Array.from({ length: TRIALS }, tryNext));
+  }
+
+  async #try(candidate: Candidate): Promise<void> {
+    if (candidate.refusal !== undefined) return;
+    const { read } = candidate;
+    const find = async () => (read ? { target: targetOf(read.kubeconfig, this.#registry) } : this.#fleet.inCluster());
+    try {
+      candidate.identity = (await tryOut(this.#fleet, find)).identity;
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      candidate.refusal = error.message;
+    }
   }
 
   /** The contexts to import, each with its credential or the reason why it is refused. */

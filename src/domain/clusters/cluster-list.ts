@@ -4,7 +4,7 @@ import { mayReadClusters, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { invalidInput } from '../errors.ts';
 import type { ClusterState } from './cluster.ts';
-import { LabelSyntaxError, parseLabelSelector, whereLabels } from './label-selector.ts';
+import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from './label-selector.ts';
 import {
   type ClusterOrder,
   type CursorRow,
@@ -45,7 +45,6 @@ export interface ListArguments extends PageArguments {
 
 const MAX_SEARCH = 1_000;
 const MAX_NAMES = 1_000;
-const MAX_SELECTOR = 10_000;
 const MAX_DAYS = 3_650;
 const DAY_MS = 24 * 60 * 60 * 1000;
 

@@ -2,7 +2,14 @@ import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kub
 import type { Trial } from '../../kubernetes/trial.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { type Action, allowedClusters, authorize, authorizeEverywhere, forbidden } from '../access/permissions.ts';
+import {
+  type Action,
+  allowedClusters,
+  authorize,
+  authorizeEverywhere,
+  forbidden,
+  presently,
+} from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { type Changes, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
@@ -94,10 +101,13 @@ export class Clusters {
     const { name, description = '', prometheusURL = '', enabled = true, isDefault = false, labels = [] } = fields;
     const facts = given.inCluster ? IN_CLUSTER : (given.read?.facts ?? MISSING);
     const trial = await this.#tryOut(given, verify);
+    // Asking a cluster takes its time.
+    const now = verify === 'CONNECT' ? await presently(caller) : caller;
+    authorizeEverywhere(now, 'clusters.create');
 
     return changeRegistry(this.#registry, async (tx, moment) => {
       const { at, registryChange } = moment;
-      const holder = isDefault ? await takeDefault(tx, caller, moment) : undefined;
+      const holder = isDefault ? await takeDefault(tx, now, moment) : undefined;
       const { id, uid } = await tx.cluster.create({
         data: {
           ...{ name, description, prometheusURL, enabled, isDefault, inCluster: given.inCluster },
@@ -110,7 +120,7 @@ export class Clusters {
         select: { id: true, uid: true },
       });
       if (given.read) await storeKubeconfig(tx, this.#registry, { id, uid }, given.read.kubeconfig);
-      await record(tx, caller, {
+      await record(tx, now, {
         action: 'cluster.create',
         at,
         cluster: { uid, id, name },
@@ -129,11 +139,7 @@ export class Clusters {
   }
 
   async update(caller: Caller, input: UpdateCluster, queries: ChangeQueries) {
-    authorize(caller, 'clusters.update');
-    if (input.credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
-    // Names and labels decide who may what to which cluster; the default is one of all.
-    if (input.isDefault != null || input.name != null || input.labels !== undefined)
-      authorizeEverywhere(caller, 'clusters.update');
+    authorizeUpdate(caller, input);
     const issues: InputIssue[] = [];
     const fields = check(this.#fields.update, input, issues);
     const verify = checkVerify(input.verify, issues);
@@ -143,11 +149,15 @@ export class Clusters {
     const given = this.#readCredential(input.credential, verify, issues);
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
+    // Nothing is asked for who may not change the cluster.
+    if (verify === 'CONNECT') await this.#allowed(caller, input.by, 'clusters.update');
     const trial = await this.#tryOut(given, verify, () => this.#storedTarget(caller, input.by));
+    const now = verify === 'CONNECT' ? await presently(caller) : caller;
+    authorizeUpdate(now, input);
 
     return changeRegistry(this.#registry, async (tx, moment) => {
       const { at, registryChange } = moment;
-      const current = await this.#current(tx, caller, 'clusters.update', input, queries.cluster);
+      const current = await this.#current(tx, now, 'clusters.update', input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
       const changes: Changes = {};
       const met = trial?.identity;
@@ -170,7 +180,7 @@ export class Clusters {
       if (facts) changes.credential = 'changed';
       if (Object.keys(changes).length === 0) return this.#result(tx, { id: current.id, problem: null }, queries);
 
-      const holder = data.isDefault === true ? await takeDefault(tx, caller, moment) : undefined;
+      const holder = data.isDefault === true ? await takeDefault(tx, now, moment) : undefined;
       const { name, description, enabled } = { ...current, ...definedOf(fields) };
       const problem = facts ? facts.credentialProblem : current.credentialProblem;
       await tx.cluster.update({
@@ -186,7 +196,7 @@ export class Clusters {
           registryChange,
         },
       });
-      await record(tx, caller, { action: 'cluster.update', at, cluster: current, changes });
+      await record(tx, now, { action: 'cluster.update', at, cluster: current, changes });
       return this.#result(tx, { id: current.id, problem: facts?.credentialProblem ?? null, holder }, queries);
     });
   }
@@ -245,12 +255,20 @@ export class Clusters {
     return leavesCluster && stored ? tryOut(this.#fleet, async () => ({ target: await stored() })) : undefined;
   }
 
-  /** Where the stored kubeconfig leads, whether or not it is in use. */
+  /** Where the stored kubeconfig leads, whether or not it is in use; for who may ask the cluster by it. */
   async #storedTarget(caller: Caller, by: ClusterBy): Promise<Target> {
+    const cluster = await this.#allowed(caller, by, 'clusters.live');
+    return targetOf(await openKubeconfig(this.#registry.database.prisma, this.#registry, cluster), this.#registry);
+  }
+
+  /** The cluster, for who may do this to it; NOT_FOUND and FORBIDDEN as the change itself answers. */
+  async #allowed(caller: Caller, by: ClusterBy, action: Action) {
     const { prisma } = this.#registry.database;
     const cluster = await prisma.cluster.findFirst({ where: whereReadable(caller, by) });
     if (!cluster) throw new DomainError('NOT_FOUND', 'cluster not found');
-    return targetOf(await openKubeconfig(prisma, this.#registry, cluster), this.#registry);
+    const allowed = { AND: [{ id: cluster.id }, allowedClusters(caller, action)] };
+    if ((await prisma.cluster.count({ where: allowed })) === 0) throw forbidden();
+    return cluster;
   }
 
   #readCredential(input: CredentialInput | null | undefined, verify: Verification, issues: InputIssue[]): Given {
@@ -314,6 +332,13 @@ export class Clusters {
         : null;
     return { cluster, previousDefault, warnings: problem ? [credentialWarning(problem)] : [] };
   }
+}
+
+function authorizeUpdate(caller: Caller, { credential, isDefault, name, labels }: UpdateCluster): void {
+  authorize(caller, 'clusters.update');
+  if (credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
+  // Names and labels decide who may what to which cluster; the default is one of all.
+  if (isDefault != null || name != null || labels !== undefined) authorizeEverywhere(caller, 'clusters.update');
 }
 
 /** Of a new cluster, the values that are not what they are without being given. */

@@ -14,8 +14,10 @@ export class LabelSyntaxError extends Error {
 
 const NAME = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const DNS_SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
+/** Characters of a selector. */
+export const MAX_SELECTOR = 10_000;
 const INTEGER = /^[+-]?[0-9]+$/;
-const MAX_REQUIREMENTS = 100;
+const MAX_REQUIREMENTS = 32;
 
 /** The reason why a text is no label key (`[prefix/]name`, as Kubernetes has it), or undefined. */
 export function labelKeyProblem(key: string): string | undefined {
@@ -38,6 +40,15 @@ export function labelNumber(value: string): bigint | null {
   if (!INTEGER.test(value)) return null;
   const number = BigInt(value.replace(/^\+/, ''));
   return BigInt.asIntN(64, number) === number ? number : null;
+}
+
+/** How many requirements a selector has; 0 for one that is refused anyway. */
+export function countRequirements(text: string): number {
+  try {
+    return text.length > MAX_SELECTOR ? 0 : parseLabelSelector(text).length;
+  } catch {
+    return 0;
+  }
 }
 
 /** Reads a selector such as `env in (staging, prod), !legacy, tier != db, cpus > 4`; an empty one selects everything. */

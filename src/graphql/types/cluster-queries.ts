@@ -3,6 +3,7 @@ import type { GraphQLResolveInfo } from 'graphql';
 import { writeChangesCursor } from '../../domain/clusters/changes.ts';
 import type { ClusterState } from '../../domain/clusters/cluster.ts';
 import { type ClusterBy, type ClusterQuery, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
+import { countRequirements } from '../../domain/clusters/label-selector.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/clusters/page.ts';
 import { type Visible, writeVisibleCursor } from '../../domain/clusters/visible.ts';
 import { invalidInput } from '../../domain/errors.ts';
@@ -79,6 +80,9 @@ export function clusterBy({ id, databaseId, name }: typeof ClusterByInput.$infer
   return { uid: decoded.typename === 'Cluster' ? decoded.id : '' };
 }
 
+/** A requirement of a label selector is a look at each cluster, and for the counts at each once more. */
+const REQUIREMENT_COST = 100;
+
 /** The way to a field; through a union or an interface it names the type. */
 type Path = (string | { name: string; type: string })[];
 
@@ -131,8 +135,8 @@ builder.queryFields((t) => ({
       type: Cluster,
       description: 'The registry, a page at a time; ordered by database id unless told otherwise.',
       // More than a page is refused by its name, not by its cost.
-      complexity: ({ first, last }) => ({
-        field: 1,
+      complexity: ({ first, last, filter }) => ({
+        field: 1 + REQUIREMENT_COST * countRequirements(filter?.labelSelector ?? ''),
         multiplier: Math.min(Math.max(1, first ?? last ?? DEFAULT_PAGE), MAX_PAGE),
       }),
       args: {

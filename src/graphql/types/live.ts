@@ -176,6 +176,10 @@ builder.prismaObjectField(Cluster, 'live', (t) =>
     nullable: true,
     description: 'What the cluster answers now; null for who may not ask it.',
     select: { id: true, uid: true, enabled: true, inCluster: true, credentialsVersion: true, credentialProblem: true },
-    resolve: (cluster, _args, { fleet, caller, liveBudget }) => fleet.live(caller, cluster, liveBudget),
+    resolve: async (cluster, _args, { fleet, caller, askAgain, database, liveBudget }, { operation }) => {
+      // A stream outlives what its caller may do.
+      const now = operation.operation === 'subscription' ? await askAgain(await database.counters()) : caller;
+      return now.viewer ? fleet.live(now, cluster, liveBudget) : null;
+    },
   }),
 );

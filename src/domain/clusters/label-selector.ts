@@ -17,7 +17,7 @@ const DNS_SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9
 /** Characters of a selector. */
 export const MAX_SELECTOR = 10_000;
 const INTEGER = /^[+-]?[0-9]+$/;
-const MAX_REQUIREMENTS = 32;
+const MAX_REQUIREMENTS = 100;
 
 /** The reason why a text is no label key (`[prefix/]name`, as Kubernetes has it), or undefined. */
 export function labelKeyProblem(key: string): string | undefined {

@@ -81,7 +81,7 @@ export function clusterBy({ id, databaseId, name }: typeof ClusterByInput.$infer
 }
 
 /** A requirement of a label selector is a look at each cluster, and for the counts at each once more. */
-const REQUIREMENT_COST = 100;
+const REQUIREMENT_COST = 50;
 
 /** The way to a field; through a union or an interface it names the type. */
 type Path = (string | { name: string; type: string })[];

@@ -17,7 +17,8 @@ WITH present AS (
   WHERE lease."slot" = given."slot" AND lease."holder" = $1 AND lease."expiresAt" > ${NOW}
   RETURNING lease."slot"
 )
-SELECT lease."slot", lease."fence", lease."loadMs",
+-- Cast, so that a migration of a column does not end the prepared statement.
+SELECT lease."slot"::int, lease."fence"::int, lease."loadMs"::float8,
   CASE WHEN lease."expiresAt" > ${NOW} THEN lease."holder" END AS holder,
   EXISTS (SELECT 1 FROM renewed WHERE renewed."slot" = lease."slot") AS renewed,
   (SELECT json_agg("id") FROM "Replica" WHERE "expiresAt" > ${NOW}) AS replicas

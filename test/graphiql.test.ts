@@ -61,6 +61,24 @@ test('a query, a mutation and a subscription run with the key, nobody else is as
   expect(new Set(visit.asked.map((url) => new URL(url).origin))).toEqual(new Set([app.url]));
 });
 
+test('a tab is where the pointer meets it, on a fresh page too', async () => {
+  await using visit = await openWindow(browser);
+  const { page } = visit;
+  await openGraphiQL(page, app.url);
+  const names = await page.locator('.graphiql-tab-button').allInnerTexts();
+  expect(names.length).toBeGreaterThan(4);
+  for (const name of names) {
+    const box = await page.getByRole('button', { name, exact: true }).boundingBox();
+    if (!box) throw new Error(`there is no tab ${name}`);
+    // As a hand does it: the pointer goes there, and what it meets there is pressed.
+    await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+    await page.mouse.down();
+    await page.mouse.up();
+    await page.locator('.graphiql-tab-active').getByText(name, { exact: true }).waitFor({ timeout: 5_000 });
+  }
+  expect(visit.complaints).toEqual([]);
+});
+
 test('neither the key nor a variable is stored, or stands in a URL', async () => {
   await using visit = await openWindow(browser);
   const { page } = visit;

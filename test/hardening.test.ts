@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import { serve } from '../src/app.ts';
 import { openLog } from '../src/log.ts';
 import { CostBudget } from '../src/server/cost-budget.ts';
-import { createMetricsServer } from '../src/server/http.ts';
 import { listen } from '../src/server/listen.ts';
+import { createMetricsServer } from '../src/server/metrics-server.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';

@@ -23,11 +23,10 @@ import { askGraphQL, isStream, passStream, readRaw, wantsStream, wholeAnswer } f
 import { type Computed, KeptAnswers } from './kept.ts';
 import type { KiteUi } from './kite-ui.ts';
 import type { Metrics } from './metrics.ts';
-import { crossSiteRefusal, ourHosts } from './origin.ts';
+import { crossSiteRefusal, NOT_OUR_HOST, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
 import { clientsBehind } from './proxies.ts';
 import { questionOf } from './question.ts';
-import { SECURITY_HEADERS } from './security-headers.ts';
 import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 
 export interface ServerOptions {
@@ -75,7 +74,6 @@ interface Asker {
   readonly counters: Counters;
 }
 
-const NOT_OUR_HOST = 'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS';
 /** How long /readyz waits for the database: kubelets give a probe a second or more. */
 const READY_MS = 3_000;
 /** A stranger may ask for the schema and for `viewer`: an introspection has some 2 KiB. */
@@ -291,22 +289,4 @@ async function tooLate(ms: number): Promise<never> {
 /** Masks an error for the REST surface as GraphQL does for its own. */
 export function maskFor(log: Logger) {
   return (error: unknown, context: Context) => maskError(error, { log, requestId: context.caller.requestId });
-}
-
-/** The metrics on an address of their own, for a Prometheus that has no key. */
-export function createMetricsServer(
-  metrics: Metrics,
-  { log, ...hosts }: { log: Logger; loopback: boolean; allowedHosts: readonly string[] },
-): Server {
-  const isOurs = ourHosts(hosts);
-  return createServer((request, response) => {
-    for (let at = 0; at < SECURITY_HEADERS.length; at += 2)
-      response.setHeader(SECURITY_HEADERS[at] as string, SECURITY_HEADERS[at + 1] as string);
-    if (!isOurs(request)) return REST.refuse(response, 421, NOT_OUR_HOST);
-    if (request.method !== 'GET' || request.url !== '/metrics') return REST.refuse(response, 404, 'not found');
-    sendMetrics(metrics, response).catch((error: unknown) => {
-      log.error({ err: error }, 'the metrics cannot be read');
-      REST.refuse(response, 503, 'the metrics cannot be read now');
-    });
-  });
 }

@@ -2,6 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 
 const MAX_HOSTS = 100;
+/** What one who asks for another host is told. */
+export const NOT_OUR_HOST = 'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS';
 
 /**
  * Tells whether a request is for a host of ours. While Kitestring listens on loopback, a page elsewhere could point its

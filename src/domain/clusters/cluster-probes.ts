@@ -1,11 +1,12 @@
 import { ClusterError } from '../../kubernetes/errors.ts';
 import type { Trial } from '../../kubernetes/trial.ts';
-import { allowedClusters, authorize, authorizeEverywhere, forbidden } from '../access/permissions.ts';
+import { authorize, authorizeEverywhere } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { refuse } from './cluster.ts';
 import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
 import { type CredentialInput, readCredential } from './credential.ts';
+import { findAllowed } from './find-allowed.ts';
 import { type Fleet, targetOf, type Way } from './fleet.ts';
 import type { Registry } from './registry.ts';
 
@@ -28,7 +29,7 @@ export class ClusterProbes {
   ): Promise<Trial> {
     if (by) {
       authorize(caller, 'clusters.live');
-      const { uid } = await this.#find(caller, by);
+      const { uid } = await findAllowed(this.#registry.database.prisma, caller, 'clusters.live', by);
       return tryOut(this.#fleet, () => this.#fleet.wayTo(uid));
     }
     authorizeEverywhere(caller, 'clusters.create');
@@ -50,22 +51,13 @@ export class ClusterProbes {
   /** Tries a cluster now and answers with what that leaves of it; one that is not probed is answered as it stands. */
   async probe(caller: Caller, by: ClusterBy, query: ClusterQuery) {
     authorize(caller, 'clusters.live');
-    const { uid } = await this.#find(caller, by);
+    const { uid } = await findAllowed(this.#registry.database.prisma, caller, 'clusters.live', by);
     await this.#fleet.probeNow(uid);
     const cluster = await this.#registry.database.prisma.cluster.findFirst({
       ...query,
       where: whereReadable(caller, { uid }),
     });
     if (!cluster) throw notFound();
-    return cluster;
-  }
-
-  async #find(caller: Caller, by: ClusterBy): Promise<{ uid: string }> {
-    const { prisma } = this.#registry.database;
-    const cluster = await prisma.cluster.findFirst({ where: whereReadable(caller, by), select: { uid: true } });
-    if (!cluster) throw notFound();
-    const allowed = { AND: [{ uid: cluster.uid }, allowedClusters(caller, 'clusters.live')] };
-    if ((await prisma.cluster.count({ where: allowed })) === 0) throw forbidden();
     return cluster;
   }
 }

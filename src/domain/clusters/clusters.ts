@@ -1,34 +1,17 @@
-import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
 import type { Trial } from '../../kubernetes/trial.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import {
-  type Action,
-  allowedClusters,
-  authorize,
-  authorizeEverywhere,
-  forbidden,
-  presently,
-} from '../access/permissions.ts';
+import { type Action, authorize, authorizeEverywhere, presently } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { type Changes, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { REMEMBERED_CHANGES } from './changes.ts';
 import { check, clusterFields, type Label, refuse, storedLabel, untried, untriedState } from './cluster.ts';
-import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
-import { tryOut } from './cluster-probes.ts';
-import {
-  type CredentialFacts,
-  type CredentialInput,
-  credentialOf,
-  IN_CLUSTER,
-  MISSING,
-  type ReadCredential,
-  readCredential,
-  underNewCredential,
-  type Verification,
-} from './credential.ts';
+import type { ClusterBy, ClusterQuery } from './cluster-list.ts';
+import { type CredentialInput, IN_CLUSTER, MISSING, underNewCredential, type Verification } from './credential.ts';
+import { findAllowed } from './find-allowed.ts';
 import { type Fleet, targetOf } from './fleet.ts';
+import { changeCredential, type Given, readGiven, tryGiven } from './given-credential.ts';
 import { changeRegistry, openKubeconfig, type Registry, storeKubeconfig, takeDefault } from './registry.ts';
 import { searchText } from './search.ts';
 import { findDuplicates, type Warning } from './warnings.ts';
@@ -68,13 +51,6 @@ export interface ChangeQueries {
   readonly previousDefault?: ClusterQuery;
 }
 
-/** What an input says of the credential. */
-interface Given {
-  readonly inCluster: boolean;
-  readonly leavesCluster: boolean;
-  readonly read: ReadCredential | undefined;
-}
-
 /** Creates, updates and deletes clusters: each one transaction with its audit record. */
 export class Clusters {
   readonly #registry: Registry;
@@ -93,14 +69,14 @@ export class Clusters {
     const issues: InputIssue[] = [];
     const fields = check(this.#fields.create, input, issues);
     const verify = checkVerify(input.verify, issues);
-    const given = this.#readCredential(input.credential, verify, issues);
+    const given = readGiven(input.credential, { verify, policy: this.#registry.policy, issues });
     if (!given.inCluster && !input.credential?.kubeconfig && verify !== 'NONE')
       issues.push({ path: ['credential'], message: 'is required: give a kubeconfig or inCluster: true' });
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
     const { name, description = '', prometheusURL = '', enabled = true, isDefault = false, labels = [] } = fields;
     const facts = given.inCluster ? IN_CLUSTER : (given.read?.facts ?? MISSING);
-    const trial = await this.#tryOut(given, verify);
+    const trial = verify === 'CONNECT' ? await tryGiven(given, this.#registry, this.#fleet) : undefined;
     // Asking a cluster takes its time.
     const now = verify === 'CONNECT' ? await presently(caller) : caller;
     authorizeEverywhere(now, 'clusters.create');
@@ -146,12 +122,10 @@ export class Clusters {
     if (input.credential === null)
       issues.push({ path: ['credential'], message: 'cannot be null: leave it out to keep the credential' });
     checkExpected(input.expectedRevision, issues);
-    const given = this.#readCredential(input.credential, verify, issues);
+    const given = readGiven(input.credential, { verify, policy: this.#registry.policy, issues });
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
-    // Nothing is asked for who may not change the cluster.
-    if (verify === 'CONNECT') await this.#allowed(caller, input.by, 'clusters.update');
-    const trial = await this.#tryOut(given, verify, () => this.#storedTarget(caller, input.by));
+    const trial = verify === 'CONNECT' ? await this.#tryFor(caller, input.by, given) : undefined;
     const now = verify === 'CONNECT' ? await presently(caller) : caller;
     authorizeUpdate(now, input);
 
@@ -176,7 +150,7 @@ export class Clusters {
         changes.labels = { from: current.labels.map(plainLabel), to: fields.labels };
         data.labels = { deleteMany: {}, create: fields.labels.map(storedLabel) };
       }
-      const facts = await this.#changeCredential(tx, current, given);
+      const facts = await changeCredential(tx, this.#registry, current, given);
       if (facts) changes.credential = 'changed';
       if (Object.keys(changes).length === 0) return this.#result(tx, { id: current.id, problem: null }, queries);
 
@@ -246,40 +220,17 @@ export class Clusters {
     });
   }
 
-  /** With CONNECT the API server is asked before anything is stored. */
-  async #tryOut(given: Given, verify: Verification, stored?: () => Promise<Target>): Promise<Trial | undefined> {
-    const { inCluster, leavesCluster, read } = given;
-    if (verify !== 'CONNECT') return undefined;
-    if (read) return tryOut(this.#fleet, async () => ({ target: targetOf(read.kubeconfig, this.#registry) }));
-    if (inCluster) return tryOut(this.#fleet, () => this.#fleet.inCluster());
-    return leavesCluster && stored ? tryOut(this.#fleet, async () => ({ target: await stored() })) : undefined;
-  }
-
-  /** Where the stored kubeconfig leads, whether or not it is in use; for who may ask the cluster by it. */
-  async #storedTarget(caller: Caller, by: ClusterBy): Promise<Target> {
-    const cluster = await this.#allowed(caller, by, 'clusters.live');
-    return targetOf(await openKubeconfig(this.#registry.database.prisma, this.#registry, cluster), this.#registry);
-  }
-
-  /** The cluster, for who may do this to it; NOT_FOUND and FORBIDDEN as the change itself answers. */
-  async #allowed(caller: Caller, by: ClusterBy, action: Action) {
+  /** Tries what an update gives. Nothing is asked for who may not change the cluster, nor by its own credential for who may not ask it. */
+  async #tryFor(caller: Caller, by: ClusterBy, given: Given): Promise<Trial | undefined> {
     const { prisma } = this.#registry.database;
-    const cluster = await prisma.cluster.findFirst({ where: whereReadable(caller, by) });
-    if (!cluster) throw new DomainError('NOT_FOUND', 'cluster not found');
-    const allowed = { AND: [{ id: cluster.id }, allowedClusters(caller, action)] };
-    if ((await prisma.cluster.count({ where: allowed })) === 0) throw forbidden();
-    return cluster;
+    await findAllowed(prisma, caller, 'clusters.update', by);
+    return tryGiven(given, this.#registry, this.#fleet, async () => {
+      const cluster = await findAllowed(prisma, caller, 'clusters.live', by);
+      return targetOf(await openKubeconfig(prisma, this.#registry, cluster), this.#registry);
+    });
   }
 
-  #readCredential(input: CredentialInput | null | undefined, verify: Verification, issues: InputIssue[]): Given {
-    const { kubeconfig, inCluster } = input ?? {};
-    const { policy } = this.#registry;
-    const path = ['credential', 'kubeconfig'];
-    const read = kubeconfig ? readCredential(kubeconfig, { verify, policy, path, issues }) : undefined;
-    return { inCluster: inCluster === true, leavesCluster: inCluster === false, read };
-  }
-
-  /** The cluster as it stands, looked up and authorized in one step, at the revision the caller has seen. */
+  /** The cluster as it stands, at the revision the caller has seen. */
   async #current(
     tx: Transaction,
     caller: Caller,
@@ -287,37 +238,13 @@ export class Clusters {
     { by, expectedRevision }: { by: ClusterBy; expectedRevision?: number | null | undefined },
     query: ClusterQuery,
   ) {
-    const current = await tx.cluster.findFirst({ where: whereReadable(caller, by), include: { labels: true } });
-    if (!current) throw new DomainError('NOT_FOUND', 'cluster not found');
-    const allowed = { AND: [{ id: current.id }, allowedClusters(caller, action)] };
-    if ((await tx.cluster.count({ where: allowed })) === 0) throw forbidden();
+    const current = await findAllowed(tx, caller, action, by);
     if (expectedRevision != null && expectedRevision !== current.revision) {
       const message = `the cluster is at revision ${current.revision}, not ${expectedRevision}: read it again, then decide`;
       const seen = await tx.cluster.findUnique({ ...query, where: { id: current.id } });
       throw new DomainError('REVISION_CONFLICT', message, { current: seen });
     }
     return current;
-  }
-
-  /** Stores a given credential; answers with the new facts when it differs from what stands. */
-  async #changeCredential(
-    tx: Transaction,
-    current: { id: number; uid: string; inCluster: boolean; credentialProblem: string | null },
-    { inCluster, leavesCluster, read }: Given,
-  ): Promise<CredentialFacts | undefined> {
-    if (inCluster) return current.inCluster ? undefined : IN_CLUSTER;
-    if (read) {
-      const stored = await openKubeconfig(tx, this.#registry, current);
-      const same =
-        stored === read.kubeconfig && !current.inCluster && current.credentialProblem === read.facts.credentialProblem;
-      if (same) return undefined;
-      await storeKubeconfig(tx, this.#registry, current, read.kubeconfig);
-      return read.facts;
-    }
-    if (!leavesCluster || !current.inCluster) return undefined;
-    const stored = await openKubeconfig(tx, this.#registry, current);
-    if (stored === undefined) return MISSING;
-    return credentialOf(chooseContext(readKubeconfig(stored, this.#registry.policy)), stored).facts;
   }
 
   async #result(

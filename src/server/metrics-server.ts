@@ -1,0 +1,25 @@
+import { createServer, type Server } from 'node:http';
+import type { Logger } from '../log.ts';
+import { sendMetrics } from './answer.ts';
+import type { Metrics } from './metrics.ts';
+import { NOT_OUR_HOST, ourHosts } from './origin.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
+import { REST } from './surface.ts';
+
+/** The metrics on an address of their own, for a Prometheus that has no key. */
+export function createMetricsServer(
+  metrics: Metrics,
+  { log, ...hosts }: { log: Logger; loopback: boolean; allowedHosts: readonly string[] },
+): Server {
+  const isOurs = ourHosts(hosts);
+  return createServer((request, response) => {
+    for (let at = 0; at < SECURITY_HEADERS.length; at += 2)
+      response.setHeader(SECURITY_HEADERS[at] as string, SECURITY_HEADERS[at + 1] as string);
+    if (!isOurs(request)) return REST.refuse(response, 421, NOT_OUR_HOST);
+    if (request.method !== 'GET' || request.url !== '/metrics') return REST.refuse(response, 404, 'not found');
+    sendMetrics(metrics, response).catch((error: unknown) => {
+      log.error({ err: error }, 'the metrics cannot be read');
+      REST.refuse(response, 503, 'the metrics cannot be read now');
+    });
+  });
+}

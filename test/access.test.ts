@@ -11,6 +11,7 @@ import {
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf, versionOf } from './support/database.ts';
+import { send } from './support/wire.ts';
 
 const caller = systemCaller('command line');
 let app: TestApp;
@@ -33,6 +34,8 @@ describe('an API key', () => {
   it('is accepted bare and as a bearer token', async () => {
     for (const form of [app.admin, `Bearer ${app.admin}`, `bearer  ${app.admin}`, ` ${app.admin} `])
       expect((await rest(form)).status).toBe(200);
+    const padded = { Host: 'localhost', Authorization: ` \t ${app.admin}\t \t` };
+    expect((await send(app, { path: CLUSTERS, headers: padded })).status).toBe(200);
     expect((await viewer(app.admin)).data.viewer.name).toBe('test admin');
   });
 
@@ -62,6 +65,13 @@ describe('an API key', () => {
     const spelled = Buffer.from(key).toString('latin1');
     await expectRefused(spelled);
     await expectRefused(`Bearer ${spelled}`);
+  });
+
+  it('is refused with a space beside it that is none of HTTP', async () => {
+    for (const key of [`${app.admin}\xa0`, `\xa0${app.admin}`, `Bearer ${app.admin} \xa0`])
+      expect((await send(app, { path: CLUSTERS, headers: { Host: 'localhost', Authorization: key } })).status).toBe(
+        401,
+      );
   });
 
   it('with the wrong id or the wrong secret is refused', async () => {

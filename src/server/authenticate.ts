@@ -17,7 +17,8 @@ export interface Authenticators {
   readonly loopback: boolean;
 }
 
-const API_KEY = /^\s*(?:bearer +)?(kite.*?)\s*$/i;
+// Node has taken the spaces and tabs around it away; whatever else stands there is part of the key.
+const API_KEY = /^(?:bearer +)?(kite.*)$/i;
 
 const STRANGER: Authentication = { viewer: null, byKey: false };
 

@@ -12,6 +12,7 @@ import { OVER_BUDGET } from '../graphql/cost.ts';
 import { ERRORS, maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Logger } from '../log.ts';
+import { MAX_STRANGER_BODY } from '../rest/body.ts';
 import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
@@ -76,8 +77,6 @@ interface Asker {
 
 /** How long /readyz waits for the database: kubelets give a probe a second or more. */
 const READY_MS = 3_000;
-/** A stranger may ask for the schema and for `viewer`: an introspection has some 2 KiB. */
-const MAX_STRANGER_BODY = 16 * 1024;
 const BROKEN = 'Something went wrong on our side; the log has it under this request id';
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */

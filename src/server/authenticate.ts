@@ -48,10 +48,14 @@ function bySession(viewer: Viewer | undefined): Authentication {
   return viewer ? { viewer, byKey: false } : { byKey: false, problem: 'Invalid or expired token' };
 }
 
-const FORWARDED = new Set(['forwarded', 'via', 'x-real-ip']);
+const FORWARDED = new Set([
+  ...['forwarded', 'via', 'proxy-connection', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-original-for'],
+  ...['cf-connecting-ip', 'true-client-ip', 'x-envoy-external-address'],
+]);
 
-/** A proxy on this machine passes on what comes from others. */
-export function wasForwarded({ headers }: IncomingMessage): boolean {
+/** A proxy on this machine passes on what comes from others; nginx says nothing of itself but by speaking HTTP/1.0. */
+export function wasForwarded({ headers, httpVersion }: IncomingMessage): boolean {
+  if (httpVersion === '1.0') return true;
   for (const name in headers) if (name.startsWith('x-forwarded-') || FORWARDED.has(name)) return true;
   return false;
 }

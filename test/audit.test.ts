@@ -94,7 +94,7 @@ describe('a record', () => {
   it('stands in the transaction of its change: one that is rolled back leaves none', async () => {
     const own = await freshApp();
     await makePerson(own, 'root', ['admin']);
-    const count = async () => (await log({ action: 'user.delete' }, {}, own)).totalCount;
+    const count = async () => (await log({ action: 'user.delete', outcome: 'DONE' }, {}, own)).totalCount;
     await own.graphql('mutation { deleteUser(input: { username: "root" }) { __typename } }');
     expect(await count()).toBe(0);
     await makePerson(own, 'other', ['admin']);

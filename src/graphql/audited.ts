@@ -24,7 +24,10 @@ export const AUDITED: Readonly<Record<string, string>> = {
 
 type By = typeof ClusterByInput.$inferInput;
 
-/** Lets each mutation that is FORBIDDEN leave its record: what succeeds leaves its own in the transaction of the change. */
+/** What is refused for who asks, and not for what is asked. */
+const REFUSALS: ReadonlySet<string> = new Set(['FORBIDDEN', 'TOO_MANY_ATTEMPTS', 'LAST_ADMIN']);
+
+/** Lets each mutation that is refused leave its record: what succeeds leaves its own in the transaction of the change. */
 export function auditRefusals(mutations: GraphQLObjectType): void {
   for (const [name, field] of Object.entries(mutations.getFields())) {
     const { resolve } = field;
@@ -32,10 +35,12 @@ export function auditRefusals(mutations: GraphQLObjectType): void {
     if (!resolve || !action) throw new Error(`the mutation ${name} has no name in the audit log`);
     field.resolve = async (root, args: { input?: { by?: By; cluster?: By } }, context: Context, info) => {
       const result = (await resolve(root, args, context, info)) as { code?: string } | null;
-      if (result?.code === 'FORBIDDEN') {
+      const code = result?.code ?? '';
+      // A wrong password is one that somebody guesses.
+      if (REFUSALS.has(code) || (name === 'changePassword' && code === 'INVALID_INPUT')) {
         const given = args.input?.by ?? args.input?.cluster;
         const by = given ? clusterBy(given) : undefined;
-        await context.auditLog.refused(context.caller, { action, outcome: 'FORBIDDEN', by });
+        await context.auditLog.refused(context.caller, { action, outcome: code, by });
       }
       return result;
     };

@@ -17,7 +17,8 @@ export interface Authenticators {
   readonly loopback: boolean;
 }
 
-const API_KEY = /^\s*(?:bearer +)?(kite.*?)\s*$/i;
+// Node has taken the blanks off both ends.
+const API_KEY = /^(?:bearer +)?(kite.*)$/i;
 
 const STRANGER: Authentication = { viewer: null, byKey: false };
 
@@ -47,10 +48,15 @@ function bySession(viewer: Viewer | undefined): Authentication {
   return viewer ? { viewer, byKey: false } : { byKey: false, problem: 'Invalid or expired token' };
 }
 
-const FORWARDED = new Set(['forwarded', 'via', 'x-real-ip']);
+const FORWARDED = new Set([
+  ...['forwarded', 'via', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-original-for', 'proxy-connection'],
+  ...['cf-connecting-ip', 'true-client-ip', 'x-envoy-external-address'],
+]);
 
 /** A proxy on this machine passes on what comes from others. */
-export function wasForwarded({ headers }: IncomingMessage): boolean {
+export function wasForwarded({ headers, httpVersion }: IncomingMessage): boolean {
+  // What nginx speaks to those behind it unless it is told otherwise; nothing that asks us directly does.
+  if (httpVersion === '1.0') return true;
   for (const name in headers) if (name.startsWith('x-forwarded-') || FORWARDED.has(name)) return true;
   return false;
 }

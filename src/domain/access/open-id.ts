@@ -70,11 +70,13 @@ export class OpenId {
     const begun = pending === undefined ? undefined : this.#open(pending);
     const known = begun && this.#providers.get(begun.provider);
     const states = query.getAll('state');
-    if (!begun || !known || states.length !== 1 || states[0] !== begun.state || !(await this.#use(begun)))
+    if (!begun || !known || states.length !== 1 || states[0] !== begun.state || !(await this.#use(begun))) {
+      await this.#options.audit.refused(caller, { action: 'session.begin', outcome: 'INVALID_INPUT' });
       throw new DomainError(
         'INVALID_INPUT',
         'this sign-in has expired, was used already, or was begun in another browser: begin again',
       );
+    }
     const { provider, client } = known;
     const claims = await this.#ask(caller, provider.name, () => client.finish(query, begun));
     const userId = await this.#admit(caller, readPerson(claims, provider), provider.name);

@@ -64,7 +64,11 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const metrics = new Metrics();
     const onProbe = (state: string, latencyMs: number) => metrics.probe(state, latencyMs);
     const fleet = new Fleet({ registry, statuses, slots, news, inCluster: config.inCluster, log, onProbe });
-    metrics.follow({ clusters: () => statuses.sample(), connections: () => fleet.connections });
+    metrics.follow({
+      clusters: () => statuses.sample(),
+      connections: () => fleet.connections,
+      slots: () => slots.size,
+    });
     return {
       database,
       seal,

@@ -129,7 +129,7 @@ async function killAgainAndAgain(rounds: number): Promise<number> {
 
 describe('kill -9', () => {
   it('among writes, fifty times: every answer given is kept, nothing is torn, each start is clean', {
-    timeout: 480_000,
+    timeout: 180_000,
   }, async () => {
     const answered = await Promise.all([killAgainAndAgain(25), killAgainAndAgain(25)]);
     expect(answered[0] + answered[1]).toBeGreaterThan(250);

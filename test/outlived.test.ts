@@ -1,3 +1,5 @@
+import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
@@ -166,4 +168,66 @@ it('a key holds each role once, and not any number of them', async () => {
     );
   expect((await make(3)).data.createApiKey.apiKey.roles).toEqual(['viewer']);
   expect((await make(101)).data.createApiKey.code).toBe('INVALID_INPUT');
+});
+
+describe('before anybody is known', () => {
+  const raw = (text: string) =>
+    new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(new URL(app.url).port), '127.0.0.1', () => socket.write(text));
+      let answer = '';
+      socket.on('data', (data) => (answer += data)).on('close', () => resolve(answer));
+      socket.on('error', reject);
+    });
+
+  it('an Authorization of many blanks is refused as cheaply as any other', async () => {
+    for (const key of [`kite${' '.repeat(15_000)}x`, `Bearer ${' '.repeat(15_000)}kite`, 'kite1-x\u00a0'])
+      expect((await app.rest('GET', CLUSTERS, undefined, { Authorization: key })).status).toBe(401);
+  });
+
+  it('a body of a stranger is small, and not packed', async () => {
+    const login = '/api/auth/login/password';
+    const body = JSON.stringify({ username: 'x', password: 'y', more: 'z'.repeat(16 * 1024) });
+    expect((await app.rest('POST', login, body, {})).status).toBe(413);
+    const packed = gzipSync(JSON.stringify({ username: 'x', password: 'y' }));
+    const response = await fetch(`${app.url}${login}`, {
+      ...{ method: 'POST', headers: { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' }, body: packed },
+    });
+    expect(response.status).toBe(415);
+  });
+
+  it('two hosts are none', async () => {
+    const answer = await raw(
+      'GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n',
+    );
+    expect(answer).toMatch(/^HTTP\/1.1 400 /);
+  });
+
+  it.each([
+    ['CF-Connecting-IP: 192.0.2.1', '1.1'],
+    ['X-Envoy-External-Address: 192.0.2.1', '1.1'],
+    ['Accept: */*', '1.0'],
+  ])('what a proxy passes on (%s, HTTP/%s) is not from this machine', async (header, version) => {
+    const body = JSON.stringify({ username: 'first', password: 'a long password' });
+    const answer = await raw(
+      `POST /api/v1/admin/users/create_super_user HTTP/${version}\r\nHost: localhost\r\n${header}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+    );
+    expect(answer).toMatch(/^HTTP\/1.1 403 /);
+  });
+});
+
+it('a wrong old password, and the end of a sign-in that nobody began, are recorded', async () => {
+  const cookie = await personWith(app, 'ada', ['viewer']);
+  const document =
+    'mutation { changePassword(input: { oldPassword: "not this one", newPassword: "another long one" }) { __typename } }';
+  await app.graphql(document, {}, { ...cookie, 'Sec-Fetch-Site': 'same-origin' });
+  await app.rest('GET', '/api/auth/callback?state=x&code=y', undefined, {});
+  const outcomes = await app.domain.database.prisma.auditRecord.findMany({
+    where: { outcome: { not: 'DONE' } },
+    select: { action: true, outcome: true },
+    orderBy: { id: 'asc' },
+  });
+  expect(outcomes).toEqual([
+    { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' },
+    { action: 'session.begin', outcome: 'INVALID_INPUT' },
+  ]);
 });

@@ -13,9 +13,16 @@ const CLUSTERS_MADE = 10_000;
 let app: TestApp;
 beforeAll(async () => {
   app = await startApp();
+  for (let from = 0; from < CLUSTERS_MADE; from += 1_000) await fill(from, 1_000);
+  if (app.domain.database.kind === 'postgres') await app.domain.database.prisma.$executeRaw`ANALYZE`;
+}, 120_000);
+afterAll(() => app.close());
+
+async function fill(from: number, count: number): Promise<void> {
   await app.domain.database.write('registry', async (tx) => {
     const made = await tx.cluster.createManyAndReturn({
-      data: Array.from({ length: CLUSTERS_MADE }, (_, index) => {
+      data: Array.from({ length: count }, (_, at) => {
+        const index = from + at;
         const name = `c${String(index).padStart(5, '0')}`;
         const state = index % 500 === 0 ? 'UNREACHABLE' : 'READY';
         return { ...clusterRow(name), state, searchText: searchText({ name, description: `of team ${index % 37}` }) };
@@ -23,12 +30,10 @@ beforeAll(async () => {
       select: { id: true },
     });
     await tx.clusterLabel.createMany({
-      data: made.map(({ id }, index) => ({ clusterId: id, key: 'team', value: `t${index % 200}` })),
+      data: made.map(({ id }, at) => ({ clusterId: id, key: 'team', value: `t${(from + at) % 200}` })),
     });
   });
-  if (app.domain.database.kind === 'postgres') await app.domain.database.prisma.$executeRaw`ANALYZE`;
-}, 120_000);
-afterAll(() => app.close());
+}
 
 interface Statement {
   readonly sql: string;

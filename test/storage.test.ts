@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Database, openDatabase } from '../src/storage/database.ts';
 import { backupFile, checkIntegrity } from '../src/storage/sqlite/file.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
-import { isNotFound, isUnavailable, unavailability, uniqueViolation } from '../src/storage/violations.ts';
+import { isUnavailable, unavailability, uniqueViolation } from '../src/storage/violations.ts';
 import { describeFile, itOfFile } from './support/database.ts';
 import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
 import { POSTGRES, placeOf } from './support/place.ts';
@@ -222,7 +222,8 @@ describe('what the database refuses', () => {
     expect(uniqueViolation(await errorOf(create(database, 'two', { isDefault: true })))).toBe('default');
     expect(uniqueViolation(await errorOf(create(database, 'two', { uid })))).toBe('uid');
     const missing = await errorOf(database.write('registry', (tx) => tx.cluster.delete({ where: { id: 99 } })));
-    expect([isNotFound(missing), isUnavailable(missing), uniqueViolation(missing)]).toEqual([true, false, undefined]);
+    expect(missing).toMatchObject({ code: 'P2025' });
+    expect([isUnavailable(missing), uniqueViolation(missing)]).toEqual([false, undefined]);
   });
 
   it('is a row without the row it refers to', async () => {

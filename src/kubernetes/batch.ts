@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 
 /** Milliseconds by which a batch may be late (docs/architecture.md). */
-export const BATCH_MS = 100;
+const BATCH_MS = 100;
 /** Milliseconds until a batch that could not be delivered is tried again. */
 const RETRY_MS = 1_000;
 

@@ -10,11 +10,11 @@ export const MAX_SOCKETS = 5;
 /** Milliseconds to resolve, connect and shake hands: the whole budget of a probe (docs/architecture.md). */
 export const CONNECT_TIMEOUT_MS = 5_000;
 /** Milliseconds of a call that names no deadline of its own: the budget of a probe (docs/architecture.md). */
-export const CALL_TIMEOUT_MS = 5_000;
+const CALL_TIMEOUT_MS = 5_000;
 /** Bytes of an answer: a page of 250 objects of 64 KiB each, above what etcd's 1.5 MiB objects make likely. */
-export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
+const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
 /** Bytes of the headers of an answer: Node's own default, said aloud. */
-export const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_HEADER_BYTES = 16 * 1024;
 /** Milliseconds an unused socket is kept: the API server ends it after 90 s (IdleTimeout in k8s.io/apiserver), LBs mostly later. */
 export const KEEP_ALIVE_MS = 75_000;
 

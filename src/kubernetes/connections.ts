@@ -5,7 +5,7 @@ import { closed } from './errors.ts';
 import type { Target } from './kubeconfig.ts';
 
 /** Milliseconds without a call after which a connection is closed; one that is probed is never that long without. */
-export const IDLE_MS = 5 * 60_000;
+const IDLE_MS = 5 * 60_000;
 /** Milliseconds between two looks for idle connections. */
 const SWEEP_MS = 30_000;
 

@@ -1,5 +1,5 @@
 /** Every reason why a cluster did not answer as asked; callers tell them apart by these. */
-export const FAULT_CODES = [
+const FAULT_CODES = [
   'ADDRESS_REFUSED',
   'DNS',
   'REFUSED',

@@ -6,7 +6,7 @@ import { ClusterError } from './errors.ts';
 import type { Target } from './kubeconfig.ts';
 
 /** Where Kubernetes mounts a pod's service account (client-go's rest.InClusterConfig, client-node's loadFromCluster). */
-export const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
+const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** Milliseconds a token read from its file is used: client-go's and client-node's minute. The kubelet rotates it in place. */
 export const TOKEN_REUSE_MS = 60_000;
 /** The ports that client-node takes for plain http: a proxy in the same pod. */

@@ -3,16 +3,16 @@ import { ClusterError } from './errors.ts';
 import { PROBE_BUDGET_MS } from './probe.ts';
 
 /** Attempts that may run at once while they are young, and twice as many that are old (docs/architecture.md). */
-export const FAST_SLOTS = 32;
+const FAST_SLOTS = 32;
 /** Those that wait cost next to nothing: of a fleet of 1,000, the 5 % that are silent are found out together. */
-export const SLOW_SLOTS = 64;
+const SLOW_SLOTS = 64;
 /** Milliseconds after which an attempt that has not ended is old, and holds no fast slot any more (docs/architecture.md). */
-export const FAST_MS = 1_000;
+const FAST_MS = 1_000;
 /** Milliseconds an attempt may take to notice the end of its budget before it is given up. */
 const GRACE_MS = 500;
 
 /** What goes first; PARKED waits for a slot that nobody else wants, for it is known not to answer soon. */
-export const URGENCIES = ['NOW', 'FIRST', 'ROUND', 'PARKED'] as const;
+const URGENCIES = ['NOW', 'FIRST', 'ROUND', 'PARKED'] as const;
 export type Urgency = (typeof URGENCIES)[number];
 
 /** Something to attempt. `run` never rejects; what it gives counts only when it reaches `done`. */

@@ -6,19 +6,19 @@ import { type Job, Lanes, type Urgency } from './lanes.ts';
 import { type ProbeResult, probe } from './probe.ts';
 
 /** Milliseconds of a round, and the part of them by which each cluster's differs (docs/architecture.md). */
-export const ROUND_MS = 30_000;
-export const ROUND_SPREAD = 0.2;
+const ROUND_MS = 30_000;
+const ROUND_SPREAD = 0.2;
 /** Milliseconds between two questions for version and identity (docs/architecture.md). */
-export const DETAILS_MS = 10 * 60_000;
+const DETAILS_MS = 10 * 60_000;
 /** Milliseconds after which the one failure of a READY cluster is tried again before it counts (docs/architecture.md). */
-export const CONFIRM_MS = 1_000;
+const CONFIRM_MS = 1_000;
 /** Milliseconds that a cluster which fails is left alone, at least and at most, with full jitter between (docs/architecture.md). */
-export const BACKOFF_MIN_MS = 1_000;
-export const BACKOFF_MAX_MS = 60_000;
+const BACKOFF_MIN_MS = 1_000;
+const BACKOFF_MAX_MS = 60_000;
 /** Milliseconds that another replica has for a first attempt before this one makes it (docs/architecture.md). */
-export const ELSEWHERE_MS = 5_000;
+const ELSEWHERE_MS = 5_000;
 /** Milliseconds between two looks at what is to be probed: how soon another replica's change is met. */
-export const REFRESH_MS = 1_000;
+const REFRESH_MS = 1_000;
 
 /** A cluster to probe. `state` is the stored one, which counts until the first attempt. */
 export interface ProbeTarget extends ClusterKey {

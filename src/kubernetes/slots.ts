@@ -2,7 +2,7 @@ import type { Answer, Call, Connection } from './connection.ts';
 import { ClusterError } from './errors.ts';
 
 /** Calls that may run at once for one cluster (docs/architecture.md); those of the prober go beside them. */
-export const MAX_CALLS_AT_ONCE = 4;
+const MAX_CALLS_AT_ONCE = 4;
 
 /** What asks a cluster: a connection, or a share of one. */
 export type Asker = Pick<Connection, 'server' | 'call'>;

@@ -12,8 +12,7 @@ import { OVER_BUDGET } from '../graphql/cost.ts';
 import { ERRORS, maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Logger } from '../log.ts';
-import { MAX_STRANGER_BODY } from '../rest/body.ts';
-import type { Rest } from '../rest/router.ts';
+import { MAX_STRANGER_BODY, type Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
 import { type Authenticators, authenticate, wasForwarded } from './authenticate.ts';
@@ -274,9 +273,14 @@ export function createHttpServer(options: ServerOptions): Server {
   return server;
 }
 
-function excessOf({ url = '', rawHeaders }: IncomingMessage): { status: 414 | 431; message: string } | undefined {
+function excessOf({ url = '', rawHeaders }: IncomingMessage): { status: 400 | 414 | 431; message: string } | undefined {
   if (url.length > MAX_URL) return { status: 414, message: `the URL is longer than ${MAX_URL} characters` };
   if (rawHeaders.length > 2 * MAX_FIELDS) return { status: 431, message: `more than ${MAX_FIELDS} header fields` };
+  // Node takes the first; what stands in front may have taken the other.
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host') hosts++;
+  if (hosts > 1) return { status: 400, message: 'more than one Host' };
   return undefined;
 }
 

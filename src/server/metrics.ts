@@ -11,6 +11,8 @@ export interface ClusterSample {
 export interface MetricsSources {
   readonly clusters: () => Promise<readonly ClusterSample[]>;
   readonly connections: () => number;
+  /** Of the 256 slots that clusters fall into, those that this replica probes. */
+  readonly slots: () => number;
 }
 
 /** Clusters that have series of their own; the counts by state are of all. */
@@ -54,7 +56,7 @@ export class Metrics {
   }
 
   /** Adds what is read when somebody scrapes. */
-  follow({ clusters, connections }: MetricsSources): void {
+  follow({ clusters, connections, slots }: MetricsSources): void {
     const registers = [this.#registry];
     const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
       new Gauge({ name, help, labelNames, registers });
@@ -70,6 +72,7 @@ export class Metrics {
     );
     const counts = gauge('kitestring_clusters', 'Clusters in the registry, by state.', ['state']);
     const open = gauge('kitestring_cluster_connections', 'Clusters to which a connection is open.', []);
+    const held = gauge('kitestring_probe_slots', 'Of the 256 slots of clusters, those that this replica probes.', []);
     this.#collect = async () => {
       const samples = await clusters();
       for (const one of [up, state, latency, counts]) one.reset();
@@ -81,6 +84,7 @@ export class Metrics {
         if (sample.latencyMs !== null) latency.set(labels, sample.latencyMs / 1000);
       }
       open.set(connections());
+      held.set(slots());
     };
   }
 

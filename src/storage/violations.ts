@@ -28,11 +28,6 @@ export function isConflict(error: unknown): boolean {
   return causeOf(error)?.kind === 'TransactionWriteConflict' || prismaCodeOf(error) === 'P2034';
 }
 
-/** The row to change is not there, or not as the `where` asks for it. */
-export function isNotFound(error: unknown): boolean {
-  return prismaCodeOf(error) === 'P2025';
-}
-
 const UNAVAILABLE_KINDS: readonly Cause['kind'][] = [
   'SocketTimeout',
   'ConnectionClosed',

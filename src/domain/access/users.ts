@@ -274,7 +274,7 @@ async function find(tx: Transaction, username: string): Promise<User> {
 }
 
 /** Rolls a change of a person back that leaves nobody an enabled admin, where they were one. */
-export async function keepAnAdmin(tx: Transaction, before: Pick<User, 'disabled' | 'roles'>): Promise<void> {
+async function keepAnAdmin(tx: Transaction, before: Pick<User, 'disabled' | 'roles'>): Promise<void> {
   if (before.disabled || !before.roles.includes('admin')) return;
   const admins = await tx.user.count({ where: { disabled: false, roles: { some: { role: 'admin' } } } });
   if (admins === 0)

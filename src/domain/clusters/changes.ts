@@ -38,7 +38,7 @@ export function writeChangesCursor({ registry, status }: ChangesCursor): string 
 }
 
 /** Reads a cursor; undefined for a text that is none. */
-export function readChangesCursor(text: string): ChangesCursor | undefined {
+function readChangesCursor(text: string): ChangesCursor | undefined {
   const [, registry, status] =
     /^([0-9]{1,15})\.([0-9]{1,15})$/.exec(Buffer.from(text, 'base64url').toString('latin1')) ?? [];
   return registry && status ? { registry: Number(registry), status: Number(status) } : undefined;

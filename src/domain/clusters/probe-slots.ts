@@ -9,6 +9,9 @@ export const SLOTS = 256;
 const HEARTBEAT_MS = 3_000;
 /** Milliseconds that a slot stays where it was taken to: so no cluster is asked by three within a take-over's 10 s. */
 const STAY_MS = 12_000;
+/** Heartbeats for which a share has to be uneven before anything moves, and how much of a new load counts at once. */
+const LASTING = 3;
+const SMOOTHING = 0.3;
 /** A lease lasts 10 s by the database's clock from when the heartbeat came there: counted from before it was sent, less is safe. */
 const VALID_MS = 9_500;
 
@@ -28,6 +31,9 @@ export class ProbeSlots {
   readonly #leases: Leases | undefined;
   readonly #held = new Map<number, number>();
   readonly #takenAt = new Map<number, number>();
+  readonly #loads = new Map<number, number>();
+  /** Heartbeats in a row after which something was to be given. */
+  #uneven = 0;
   #holders: readonly Lease[] = [];
   #validUntil = 0;
   #follower: SlotsFollower | undefined;
@@ -119,7 +125,7 @@ export class ProbeSlots {
     if (!leases || !follower) return;
     this.#expire();
     const sentAt = performance.now();
-    const view = await leases.heartbeat(this.replica, follower.loads(this.#held.keys()));
+    const view = await leases.heartbeat(this.replica, this.#smoothed(follower.loads(this.#held.keys())));
     if (!this.#follower) return;
     this.#holders = view.leases;
     const before = new Map(this.#held);
@@ -127,9 +133,11 @@ export class ProbeSlots {
       if (holder !== this.replica || this.#held.get(slot) !== fence) this.#held.delete(slot);
     this.#validUntil = sentAt + VALID_MS;
 
-    const { take, give } = planFor(this.replica, view, {
+    const { take, give: perhaps } = planFor(this.replica, view, {
       mayGive: (slot) => sentAt - (this.#takenAt.get(slot) ?? 0) > STAY_MS,
     });
+    this.#uneven = perhaps.length > 0 ? this.#uneven + 1 : 0;
+    const give = this.#uneven >= LASTING ? perhaps : [];
     for (const slot of give) this.#held.delete(slot);
     // Others may ask its clusters as soon as it is given: this one stops before.
     if (give.length > 0 || before.size !== this.#held.size) this.#tellChange();
@@ -140,6 +148,16 @@ export class ProbeSlots {
       this.#takenAt.set(slot, performance.now());
     }
     this.#tellChange();
+  }
+
+  /** One round may take longer than those around it by chance. */
+  #smoothed(loads: ReadonlyMap<number, number>): ReadonlyMap<number, number> {
+    for (const slot of this.#loads.keys()) if (!loads.has(slot)) this.#loads.delete(slot);
+    for (const [slot, load] of loads) {
+      const before = this.#loads.get(slot) ?? load;
+      this.#loads.set(slot, before + SMOOTHING * (load - before));
+    }
+    return this.#loads;
   }
 
   #isValid(): boolean {

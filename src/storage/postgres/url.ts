@@ -13,7 +13,7 @@ const OPTIONS = {
   connectionTimeoutMillis: 5_000,
   keepAlive: true,
   // A replica that stands still in the middle of a change would keep every other from changing anything.
-  idle_in_transaction_session_timeout: 5_000,
+  idle_in_transaction_session_timeout: 8_000,
 } as const;
 
 /** Reads `postgresql://user:password@host:port/database?schema=name`; the schema is `public` unless it says another. */

@@ -1,0 +1,41 @@
+import { expect, it } from 'vitest';
+import { POSTGRES } from './support/place.ts';
+import { CLUSTERS_MADE, makeFleet, names, type Replica, register } from './support/replicas.ts';
+
+/** How long the replicas are killed and started for; longer by this variable. */
+const CHAOS_MS = Number(process.env.CHAOS_SECONDS ?? 45) * 1_000;
+
+it.runIf(POSTGRES !== undefined)(
+  'replicas that are killed, stopped and started at random: no cluster is left out, none is asked by three',
+  { timeout: 300_000 },
+  async () => {
+    const { asked, server, first, start, key } = await makeFleet();
+    await register(first, key, server, CLUSTERS_MADE);
+    const running = [first, await start(), await start()];
+    const ends = Date.now() + CHAOS_MS;
+    while (Date.now() < ends) {
+      const before = asked.length;
+      const victim = running.splice(Math.floor(Math.random() * running.length), 1)[0] as Replica;
+      if (Math.random() < 0.5) victim.kill('SIGKILL');
+      else victim.kill('SIGTERM');
+      await victim.ended;
+      running.push(await start());
+      // What one take-over does is over before the next begins.
+      const settled = Date.now() + 10_000;
+      await expect
+        .poll(() => asked.length > before + CLUSTERS_MADE / 2 && Date.now() > settled, { timeout: 60_000 })
+        .toBe(true);
+    }
+    const over = Date.now();
+    for (const name of names) {
+      const asks = asked.filter(({ cluster }) => cluster === name);
+      const times = [...asks.map(({ at }) => at), over];
+      for (const [index, at] of times.entries()) expect(at - (times[index - 1] ?? at)).toBeLessThan(60_000);
+      for (const { at } of asks) {
+        const within = asks.filter((other) => other.at >= at && other.at < at + 10_000);
+        expect(new Set(within.map(({ by }) => by)).size).toBeLessThanOrEqual(2);
+      }
+    }
+    for (const replica of running) expect(replica.output()).not.toMatch(/"level":[56]0/);
+  },
+);

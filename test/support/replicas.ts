@@ -1,0 +1,130 @@
+import type { RequestListener } from 'node:http';
+import { expect } from 'vitest';
+import { SLOTS } from '../../src/domain/clusters/probe-slots.ts';
+import { CLUSTERS } from './app.ts';
+import { rowsOf } from './database.ts';
+import { temporaryDirectory } from './directory.ts';
+import { kubeconfigOf } from './live.ts';
+import { databaseOf } from './place.ts';
+import { firstKey, type Running, startProcess } from './process.ts';
+import { kubernetes, type StandIn, standIn } from './stand-in.ts';
+
+export const CLUSTERS_MADE = 36;
+
+/** Who asked which cluster, and when. */
+interface Asked {
+  readonly cluster: string;
+  readonly by: string;
+  readonly at: number;
+}
+
+export interface Replica extends Running {
+  readonly name: string;
+}
+
+/**
+ * Lets a process ask clusters from an address of its own, by which an API server tells the replicas apart; PostgreSQL is
+ * not asked over TLS here.
+ */
+const fromAddress = (address: string) => `import net from 'node:net';
+const { connect } = net.Socket.prototype;
+net.Socket.prototype.connect = function (...given) {
+  const options = Array.isArray(given[0]) ? given[0][0] : given[0];
+  if (this.encrypted && options && typeof options === 'object') options.localAddress = '${address}';
+  return connect.apply(this, given);
+};`;
+
+export async function makeFleet() {
+  const asked: Asked[] = [];
+  const answer = kubernetes();
+  // Each cluster is a path of one server.
+  const handler: RequestListener = (request, response) => {
+    const [, cluster = '', path = ''] = /^\/(c[0-9]+)(\/.*)$/.exec(request.url ?? '') ?? [];
+    if (path.startsWith('/readyz')) asked.push({ cluster, by: request.socket.remoteAddress ?? '', at: Date.now() });
+    request.url = path;
+    answer(request, response);
+  };
+  const server = await standIn(handler);
+  const dataDir = await temporaryDirectory();
+  const environment = databaseOf(dataDir);
+  let started = 0;
+  const start = async (): Promise<Replica> => {
+    const name = `127.0.0.${11 + started++}`;
+    const own = started === 1 ? dataDir : await temporaryDirectory();
+    return { ...(await startProcess({ dataDir: own, environment, before: fromAddress(name) })), name };
+  };
+  const first = await start();
+  const key = await firstKey(dataDir);
+  return { asked, server, dataDir, first, start, key };
+}
+
+export async function register({ url }: Running, key: string, server: StandIn, count: number): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    const config = kubeconfigOf(server.target({ server: `${server.server}/c${index}` }));
+    const response = await fetch(`${url}${CLUSTERS}`, {
+      ...{ method: 'POST', headers: { Authorization: key } },
+      body: JSON.stringify({ name: `c${index}`, config }),
+    });
+    expect(response.status).toBe(201);
+  }
+}
+
+/** What each replica that is there holds: slots, and what their last rounds took. */
+export async function sharesOf(dataDir: string): Promise<{ holder: string; slots: number; load: number }[]> {
+  const rows = await rowsOf(
+    dataDir,
+    `SELECT "holder", count(*)::int AS "slots", sum("loadMs") AS "load" FROM "ProbeLease"
+     WHERE "expiresAt" > (now() AT TIME ZONE 'UTC') AND "holder" IS NOT NULL GROUP BY "holder"`,
+  );
+  return rows as never;
+}
+
+export const LEASES = 'SELECT "slot", "holder", "fence" FROM "ProbeLease" ORDER BY "slot"';
+
+/** No slot has changed hands for a while. */
+export async function untilCalm(dataDir: string): Promise<void> {
+  let [before, since] = ['', Date.now()];
+  const isCalm = async () => {
+    const now = JSON.stringify(await rowsOf(dataDir, LEASES));
+    if (now !== before) [before, since] = [now, Date.now()];
+    return Date.now() - since > 15_000;
+  };
+  await expect.poll(isCalm, { timeout: 90_000, interval: 500 }).toBe(true);
+}
+
+/** Every slot is held, by so many replicas, and none has much more to do than another. */
+export async function untilEven(dataDir: string, replicas: number): Promise<void> {
+  await expect
+    .poll(
+      async () => {
+        const shares = await sharesOf(dataDir);
+        const loads = shares.map(({ load }) => load);
+        const slots = shares.reduce((sum, share) => sum + share.slots, 0);
+        return [shares.length, slots, Math.max(...loads) <= 1.5 * Math.min(...loads)];
+      },
+      { timeout: 60_000, interval: 250 },
+    )
+    .toEqual([replicas, SLOTS, true]);
+}
+
+export const names = Array.from({ length: CLUSTERS_MADE }, (_, index) => `c${index}`);
+
+/** The clusters that were asked by a replica last, before a moment. */
+export function askedLastBy(asked: readonly Asked[], by: string): string[] {
+  return names.filter((name) => asked.findLast(({ cluster }) => cluster === name)?.by === by);
+}
+
+/** Waits until each of these clusters was asked by somebody else since. */
+export async function untilTakenOver(
+  asked: readonly Asked[],
+  clusters: readonly string[],
+  from: string,
+  within: number,
+) {
+  const since = Date.now();
+  expect(clusters.length).toBeGreaterThan(0);
+  const left = () =>
+    clusters.filter((name) => !asked.some(({ cluster, by, at }) => cluster === name && by !== from && at >= since));
+  // Twice the time that is promised.
+  await expect.poll(left, { timeout: 2 * within, interval: 100 }).toEqual([]);
+}

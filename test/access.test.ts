@@ -11,6 +11,7 @@ import {
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf, versionOf } from './support/database.ts';
+import { follow } from './support/followed-changes.ts';
 import { send, sendBytes } from './support/wire.ts';
 
 const caller = systemCaller('command line');
@@ -92,6 +93,15 @@ describe('an API key', () => {
     expect((await rest(text)).status).toBe(200);
     await expect.poll(async () => (await rest(text)).status, { timeout: 5_000 }).toBe(401);
     expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
+  });
+
+  it('ends its idle stream at its time', async () => {
+    const expiresAt = new Date(Date.now() + 800);
+    const { text } = await app.domain.apiKeys.create(caller, { name: 'short stream', roles: ['viewer'], expiresAt });
+    const { told, ended } = await follow(app, { Authorization: text });
+    await ended;
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
+    expect(told()).toEqual([]);
   });
 
   it('is refused from the next request on once it is revoked or disabled', async () => {

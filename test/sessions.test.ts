@@ -109,6 +109,22 @@ describe('a session', () => {
     expect((await app.rest('POST', LOGIN, { username: 'late', password: PASSWORD }, headers)).status).toBe(204);
   });
 
+  it('ends its idle stream at its time, and not before where it was lengthened', async () => {
+    const [short, lengthened] = [await personWith(app, 'short', ['viewer']), await personWith(app, 'long', ['viewer'])];
+    const { session } = app.domain.database.prisma;
+    const expiresAt = new Date(Date.now() + 1_500);
+    for (const username of ['short', 'long'])
+      await session.updateMany({ where: { user: { username } }, data: { expiresAt } });
+    const [ending, staying] = [await follow(app, short), await follow(second, lengthened)];
+    expect((await app.rest('POST', '/api/auth/refresh', undefined, lengthened)).status).toBe(200);
+    await ending.ended;
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
+    const { body } = await app.rest('POST', CLUSTERS, { name: 'after the end' });
+    await expect.poll(staying.told).toEqual(['+after the end']);
+    await app.rest('DELETE', `${CLUSTERS}${body.id}`);
+    expect(ending.told()).toEqual([]);
+  });
+
   it('is stored as a hash', async () => {
     const { Cookie } = await signIn(app, 'root');
     const token = Cookie.split('=')[1] ?? '';

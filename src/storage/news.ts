@@ -1,5 +1,8 @@
 import type { Counters, Database } from './database.ts';
 
+/** What a timer can be set to. */
+const MAX_WAIT_MS = 2 ** 31 - 1;
+
 /** Tells those who wait when the counters move, by whichever process. It looks only while somebody waits. */
 export class News {
   readonly #database: Pick<Database, 'counters' | 'watch'>;
@@ -10,8 +13,8 @@ export class News {
     this.#database = database;
   }
 
-  /** The counters, as soon as they differ from those that were seen; undefined when the signal ends the wait. */
-  after(seen: Counters, signal: AbortSignal): Promise<Counters | undefined> {
+  /** The counters, as soon as they differ from those that were seen; undefined when the signal or its time ends the wait. */
+  after(seen: Counters, signal: AbortSignal, until?: Date): Promise<Counters | undefined> {
     return new Promise((resolve) => {
       if (signal.aborted) return resolve(undefined);
       const wait = {
@@ -19,10 +22,12 @@ export class News {
         resolve: (counters: Counters | undefined) => {
           this.#waiting.delete(wait);
           signal.removeEventListener('abort', stop);
+          clearTimeout(timer);
           resolve(counters);
         },
       };
       const stop = () => wait.resolve(undefined);
+      const timer = until && setTimeout(stop, Math.min(until.getTime() - Date.now(), MAX_WAIT_MS)).unref();
       signal.addEventListener('abort', stop, { once: true });
       this.#waiting.add(wait);
       this.#stop ??= this.#database.watch(() => void this.#look());

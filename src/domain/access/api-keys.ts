@@ -314,13 +314,14 @@ function textsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.map(String) : [];
 }
 
-function viewerOf({ id, name, roles, scopes, ownerId }: KnownKey, grants: readonly Grant[]): Viewer {
+function viewerOf({ id, name, roles, scopes, ownerId, expiresAt }: KnownKey, grants: readonly Grant[]): Viewer {
   const narrowed = scopes
     ? grants.map((grant) => ({ ...grant, actions: new Set([...grant.actions].filter((action) => scopes.has(action))) }))
     : grants;
   return {
     ...{ kind: 'API_KEY', id: `api-key:${id}`, name, roles, grants: narrowed },
     ...(ownerId === null ? {} : { userId: ownerId }),
+    ...(expiresAt === null ? {} : { expiresAt }),
   };
 }
 

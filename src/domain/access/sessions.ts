@@ -94,9 +94,9 @@ export class Sessions {
   async authenticate(token: string, counters: Pick<Counters, 'access' | 'registry'>): Promise<Viewer | undefined> {
     const session = await this.#find(hashToken(token), counters.access);
     if (!session || session.expiresAt <= this.#now()) return undefined;
-    const { userId, username: name, roles } = session;
+    const { userId, username: name, roles, expiresAt } = session;
     const grants = await this.#roles.grantsOf(roles, counters);
-    return { ...viewerOf(userId, name), roles, grants };
+    return { ...viewerOf(userId, name), roles, grants, expiresAt };
   }
 
   /** Lengthens a session, within its absolute end. */

@@ -109,9 +109,8 @@ export class ClusterChanges {
           // Broken off: what is seen is begun anew.
           if (!step.done) continue;
           place = step.value;
-          const next = await this.#news.after(counters, signal);
-          if (!next) return;
-          counters = next;
+          // What somebody came with may end by its time, of which no counter tells.
+          counters = (await this.#news.after(counters, signal, current.viewer?.expiresAt)) ?? counters;
         } catch (error) {
           // A database that is away ends no stream: the reader hears afterwards what it missed.
           if (!isUnavailable(error)) throw error;

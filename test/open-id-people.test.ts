@@ -142,6 +142,22 @@ describe('an account', () => {
     expect((await signIn({ ...person, sub: `${person.sub}-other` })).status).toBe(409);
   });
 
+  it('is nobody else in other letters that read the same, whoever was first', async () => {
+    const own = await startApp({ ...provider.environment });
+    onTestFinished(() => own.close());
+    const make = (username: string) =>
+      own.rest('POST', '/graphql', {
+        query: `mutation { createUser(input: { username: "${username}", roles: ["admin"] }) { __typename } }`,
+      });
+    await make('straße');
+    for (const preferred_username of ['Straße', 'STRASSE', 'ｓｔｒａｓｓｅ'])
+      expect((await signIn(somebody({ preferred_username }), own)).status).toBe(409);
+    expect((await signIn(somebody({ preferred_username: 'Kelvin' }), own)).status).toBe(302);
+    for (const username of ['kelvin', 'KELVIN', '\u212aelvin', 'ｋelvin'])
+      expect((await make(username)).body.data.createUser).toEqual({ __typename: 'NameTakenError' });
+    expect((await make('kelvina')).body.data.createUser).toEqual({ __typename: 'CreateUserSuccess' });
+  });
+
   it('is known by its subject, whatever it is called', async () => {
     const person = somebody();
     await signIn(person);

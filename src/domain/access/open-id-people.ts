@@ -3,6 +3,7 @@ import { type Changes, record } from '../audit.ts';
 import { DomainError } from '../errors.ts';
 import type { OpenIdPerson } from './open-id-person.ts';
 import type { Roles } from './roles.ts';
+import { isUsernameTaken } from './username.ts';
 import type { Caller } from './viewer.ts';
 
 const shown = {
@@ -53,7 +54,7 @@ export class OpenIdPeople {
     if (!roles.includes('admin') && (await admins(tx)) === 0)
       throw new DomainError('FORBIDDEN', 'nobody administers Kitestring yet: an admin has to sign in first');
     // A name alone proves nothing: whoever has it here may be somebody else.
-    if (await tx.user.findUnique({ where: { username }, select: { id: true } }))
+    if (await isUsernameTaken(tx, username))
       throw new DomainError('NAME_TAKEN', 'your user name belongs to somebody else here: ask an admin');
     const at = this.#now();
     const { id } = await tx.user.create({

@@ -10,6 +10,7 @@ import { hashPassword, passwordMatches } from './password.ts';
 import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
 import type { Roles } from './roles.ts';
 import type { SignInLimits } from './sign-in-limits.ts';
+import { isUsernameTaken } from './username.ts';
 import type { Caller } from './viewer.ts';
 
 // Long rather than intricate: NIST SP 800-63B asks for eight and more, and against rules of composition.
@@ -237,6 +238,7 @@ export class Users {
     try {
       return await this.#database.write('access', async (tx) => {
         if (onlyFirst && (await tx.user.count()) > 0) throw alreadySetUp();
+        if (await isUsernameTaken(tx, username)) throw nameTaken();
         const at = this.#now();
         const row = await tx.user.create({
           data: {
@@ -256,7 +258,7 @@ export class Users {
         return userOf(row);
       });
     } catch (error) {
-      if (uniqueViolation(error) === 'username') throw new DomainError('NAME_TAKEN', 'user already exists');
+      if (uniqueViolation(error) === 'username') throw nameTaken();
       throw error;
     }
   }
@@ -279,6 +281,10 @@ async function keepAnAdmin(tx: Transaction, before: Pick<User, 'disabled' | 'rol
   const admins = await tx.user.count({ where: { disabled: false, roles: { some: { role: 'admin' } } } });
   if (admins === 0)
     throw new DomainError('LAST_ADMIN', 'the last enabled admin cannot be disabled, deleted or lose the role');
+}
+
+function nameTaken(): DomainError {
+  return new DomainError('NAME_TAKEN', 'user already exists');
 }
 
 function alreadySetUp(): DomainError {

@@ -21,8 +21,10 @@ const User = builder.objectRef<DomainUser>('User').implement({
 const CreateUserInput = builder.inputType('CreateUserInput', {
   description: 'A person to make.',
   fields: (t) => ({
-    username: t.string({ required: true, description: 'Unique: letters, digits and any of ._@+-.' }),
-    password: t.string({ description: '10 to 256 characters; without one they sign in by OpenID Connect alone.' }),
+    username: t.string({ required: true, description: 'Unique in any letter case: letters, digits and any of ._@+-.' }),
+    password: t.string({
+      description: '10 to 256 characters; without one they cannot sign in before an admin gives them one.',
+    }),
     name: t.string({ description: 'The name that is shown, up to 253 characters.' }),
     roles: t.stringList({ required: true, defaultValue: [], description: 'The roles they hold.' }),
   }),

@@ -505,6 +505,22 @@ describe('a text', () => {
     ['nested colons', `{${'"":'.repeat(10_000)}}`],
     ['nested dashes', '- '.repeat(20_000)],
     ['nested questions', '? '.repeat(20_000)],
+    ['4 MiB of line breaks', '\n'.repeat(big)],
+    ['4 MiB of line breaks and returns', '\r\n'.repeat(big / 2)],
+    ['4 MiB of colons', ': '.repeat(big / 2)],
+    ['4 MiB of dashes', '- '.repeat(big / 2)],
+    ['4 MiB of commas', `[${','.repeat(big - 1)}`],
+    ['4 MiB of empty texts', `["",${'"",'.repeat(1_300_000)}]`],
+    ['4 MiB of empty lists', '[]'.repeat(big / 2)],
+    ['250,000 keys', Array.from({ length: 250_000 }, (_, n) => `k${n}: v\n`).join('')],
+    [
+      '60,000 contexts',
+      `contexts:\n${Array.from({ length: 60_000 }, (_, n) => `- name: c${n}\n  context: {cluster: a, user: b}\n`).join('')}`,
+    ],
+    [
+      '30,000 contexts',
+      `contexts:\n${Array.from({ length: 30_000 }, (_, n) => `- name: c${n}\n  context:\n    cluster: a\n    user: b\n`).join('')}`,
+    ],
     ['60 levels', `a: ${'['.repeat(60)}${']'.repeat(60)}`],
   ])('with %s is refused in under 100 ms', (_, text) => {
     const times = [1, 2, 3].map(() => {

@@ -19,6 +19,10 @@ export class Unusable extends Error {}
 const maxBytes = 4 * 1024 * 1024;
 // 5,000 contexts take 410,000 in YAML and 510,000 in indented JSON; a million takes seconds to read.
 const maxLexemes = 600_000;
+// 5,000 contexts take 100,000 in indented JSON.
+const maxLines = 200_000;
+/** Contexts of one kubeconfig. */
+export const maxContexts = 5_000;
 // What a Secret of Kubernetes can hold.
 const maxScalar = 1024 * 1024;
 const maxDepth = 50;
@@ -38,6 +42,7 @@ const nulls = new Set(['', '~', 'null', 'Null', 'NULL']);
 export function readYaml(text: string): Data {
   if (Buffer.byteLength(text) > maxBytes) throw new Unusable('the kubeconfig is larger than 4 MiB');
   if (text.includes('\0')) throw new Unusable('the kubeconfig has a NUL character in it');
+  refuseExcess(text);
   const limit = Error.stackTraceLimit;
   try {
     // The parser makes an error object for every fault; a stack for each would turn a second into five.
@@ -50,6 +55,36 @@ export function readYaml(text: string): Data {
   } finally {
     Error.stackTraceLimit = limit;
   }
+}
+
+const [newline, space, ascii] = [0x0a, 0x20, 0x80];
+// Of ASCII, in halves of a lexeme: two quotes make one.
+const marks = new Uint8Array(ascii);
+for (const mark of ',[]{}') marks[mark.charCodeAt(0)] = 2;
+for (const mark of '"\'') marks[mark.charCodeAt(0)] = 1;
+const spacedMarks = new Uint8Array(ascii);
+for (const mark of ':-?') spacedMarks[mark.charCodeAt(0)] = 2;
+
+/** Refuses at a glance what the lexer would come to the limit of in a quarter of a second. */
+function refuseExcess(text: string): void {
+  let [lines, halves, before] = [0, 0, 0];
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === newline) lines += 1;
+    if (code <= space) halves += spacedMarks[before] ?? 0;
+    else halves += marks[code] ?? 0;
+    before = code;
+  }
+  if (lines > maxLines) throw new Unusable(`the kubeconfig has more than ${maxLines.toLocaleString('en')} lines`);
+  if (lines + halves / 2 > maxLexemes) throw new Unusable('the kubeconfig has too many parts');
+  let contexts = 0;
+  // One more, since `current-context` ends alike.
+  for (const _ of text.matchAll(/context["']?\s*:/g)) if (++contexts > maxContexts + 1) throw tooManyContexts();
+}
+
+/** What is said of more contexts than one kubeconfig may have. */
+export function tooManyContexts(): Unusable {
+  return new Unusable(`the kubeconfig has more than ${maxContexts.toLocaleString('en')} contexts`);
 }
 
 function compose(text: string): Node | null {

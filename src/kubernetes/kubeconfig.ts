@@ -1,5 +1,14 @@
 import { allowOnly, type Cache, type Part, readTarget, showServer, textOf } from './kubeconfig-target.ts';
-import { type Data, isMapping, type Mapping, quote, readYaml, Unusable } from './kubeconfig-yaml.ts';
+import {
+  type Data,
+  isMapping,
+  type Mapping,
+  maxContexts,
+  quote,
+  readYaml,
+  tooManyContexts,
+  Unusable,
+} from './kubeconfig-yaml.ts';
 import { readCertificates } from './pem.ts';
 
 /** What an operator may allow beyond https to addresses that are not loopback. */
@@ -39,7 +48,6 @@ export type KubeconfigReading =
   | { problem: string; contexts?: never }
   | { problem?: never; contexts: ContextReading[]; current?: string };
 
-const maxContexts = 5000;
 // A context keeps a copy of its cluster and user: a thousand that share one of a megabyte would be a gigabyte.
 const maxKept = 64 * 1024 * 1024;
 const maxName = 253;
@@ -54,7 +62,7 @@ export function readKubeconfig(text: string, policy: KubeconfigPolicy): Kubeconf
       users: readEntries(root, 'users'),
     };
     if (sections.contexts.size === 0) throw new Unusable('the kubeconfig has no contexts');
-    if (sections.contexts.size > maxContexts) throw new Unusable('the kubeconfig has more than 5,000 contexts');
+    if (sections.contexts.size > maxContexts) throw tooManyContexts();
     const cache: Cache = { authorities: new Map(), keyPairs: new Map() };
     const contexts: ContextReading[] = [];
     let kept = 0;

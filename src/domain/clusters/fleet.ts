@@ -9,6 +9,7 @@ import { shareOf } from '../../kubernetes/slots.ts';
 import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';
+import { SealError } from '../../storage/seal.ts';
 import { allowedClusters, may, mayEverywhere, signedIn } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { Live, type LiveBudget } from './live.ts';
@@ -164,7 +165,10 @@ export class Fleet {
     if (!row.enabled) throw disabled();
     const { credentialsVersion } = row;
     if (row.inCluster) return { credentialsVersion, ...(await this.inCluster()) };
-    const kubeconfig = await openKubeconfig(registry.database.prisma, registry, row);
+    const kubeconfig = await openKubeconfig(registry.database.prisma, registry, row).catch((error: unknown) => {
+      if (!(error instanceof SealError)) throw error;
+      throw new ClusterError('CREDENTIAL_UNUSABLE', 'the stored kubeconfig cannot be opened: see seal verify');
+    });
     return { credentialsVersion, target: targetOf(kubeconfig, registry) };
   }
 

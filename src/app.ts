@@ -55,7 +55,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const roles = new Roles({ database, now });
     const auditLog = new AuditLog({ database, now });
     const limits = new SignInLimits({ database, now });
-    const users = new Users({ database, roles, limits, now });
+    const users = new Users({ database, roles, limits, audit: auditLog, now });
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
     const registry = { database, seal, policy: config.policy, now, own: new Set<number>() };
     const news = new News(database);

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { makePerson, signIn } from './support/people.ts';
+import { LOGIN, makePerson, signIn } from './support/people.ts';
+import { send } from './support/wire.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -62,6 +64,23 @@ describe('what costs much is refused before it is gone through', () => {
     const fragment = 'query ($i: ID!) { ...F } fragment F on Query { node(id: $i) { id } }';
     expect(refusal(await app.graphql(fragment, { i: 'x' }, {}))).toBe('UNAUTHENTICATED');
   });
+
+  it.each([LOGIN, '/api/v1/admin/users/create_super_user'])(
+    'a body above 16 KiB, or a packed one, where anyone may ask: %s',
+    async (path) => {
+      const of = (length: number) => `{"username":"ada","password":"${'x'.repeat(length)}"}`;
+      const post = (body: string | Buffer, headers: Record<string, string> = {}, chunked = false) =>
+        send(app, {
+          ...{ method: 'POST', path, body, chunked },
+          headers: { Host: 'localhost', 'Content-Type': 'application/json', ...headers },
+        });
+      for (const headers of [{}, { Authorization: app.admin }]) {
+        for (const chunked of [false, true]) expect((await post(of(17_000), headers, chunked)).status).toBe(413);
+        expect((await post(gzipSync(of(10)), { ...headers, 'Content-Encoding': 'gzip' })).status).toBe(415);
+      }
+      expect((await post(of(15_000))).status).toBeLessThan(404);
+    },
+  );
 
   it('more faults than anyone reads', async () => {
     const fields = Array.from({ length: 50 }, (_, index) => `n${index}`).join(' ');

@@ -11,6 +11,7 @@ import {
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf, versionOf } from './support/database.ts';
+import { send, sendBytes } from './support/wire.ts';
 
 const caller = systemCaller('command line');
 let app: TestApp;
@@ -21,6 +22,7 @@ afterAll(() => app.close());
 
 const rest = (Authorization: string, headers: Record<string, string> = {}) =>
   app.rest('GET', CLUSTERS, undefined, { Authorization, ...headers });
+const local = (Authorization: string) => ({ Host: 'localhost', Authorization });
 const viewer = (Authorization: string) => app.graphql('{ viewer { name } }', {}, { Authorization });
 
 /** Refused alike on both surfaces. */
@@ -33,6 +35,8 @@ describe('an API key', () => {
   it('is accepted bare and as a bearer token', async () => {
     for (const form of [app.admin, `Bearer ${app.admin}`, `bearer  ${app.admin}`, ` ${app.admin} `])
       expect((await rest(form)).status).toBe(200);
+    const padded = { Host: 'localhost', Authorization: ` \t ${app.admin}\t \t` };
+    expect((await send(app, { path: CLUSTERS, headers: padded })).status).toBe(200);
     expect((await viewer(app.admin)).data.viewer.name).toBe('test admin');
   });
 
@@ -62,6 +66,11 @@ describe('an API key', () => {
     const spelled = Buffer.from(key).toString('latin1');
     await expectRefused(spelled);
     await expectRefused(`Bearer ${spelled}`);
+  });
+
+  it('is refused with a space beside it that is none of HTTP', async () => {
+    for (const key of [`${app.admin}\xa0`, `\xa0${app.admin}`, `Bearer ${app.admin} \xa0`])
+      expect((await send(app, { path: CLUSTERS, headers: local(key) })).status).toBe(401);
   });
 
   it('with the wrong id or the wrong secret is refused', async () => {
@@ -109,8 +118,19 @@ describe('an API key', () => {
     await app.domain.apiKeys.declare(caller, key);
     for (let again = 0; again < 2; again++) {
       expect((await rest(key)).status).toBe(200);
-      for (const name of ['Forwarded', 'X-Forwarded-For', 'X-Forwarded-Host', 'x-forwarded-proto', 'X-Real-IP', 'Via'])
-        expect((await rest(key, { [name]: '10.0.0.1' })).status).toBe(401);
+      for (const name of [
+        ...['Forwarded', 'X-Forwarded-For', 'X-Forwarded-Host', 'x-forwarded-proto', 'X-Real-IP', 'Via', 'X-Client-IP'],
+        ...['CF-Connecting-IP', 'True-Client-IP', 'X-Original-For', 'X-Envoy-External-Address', 'X-Cluster-Client-IP'],
+        'Proxy-Connection',
+      ])
+        expect([
+          name,
+          (await send(app, { path: CLUSTERS, headers: { ...local(key), [name]: '10.0.0.1' } })).status,
+        ]).toEqual([name, 401]);
+      const asked = (version: string, headers = '') =>
+        sendBytes(app, `GET ${CLUSTERS} HTTP/${version}\r\nHost: localhost\r\nAuthorization: ${key}\r\n${headers}\r\n`);
+      expect(await asked('1.1', 'Connection: close\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+      expect(await asked('1.0')).toMatch(/^HTTP\/1\.1 401 /);
     }
     expect((await rest(app.admin, { 'X-Forwarded-For': '10.0.0.1' })).status).toBe(200);
   });

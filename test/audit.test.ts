@@ -91,6 +91,35 @@ describe('a record', () => {
     ]);
   });
 
+  it('of an old password that is wrong, and of one too many, tells who tried', async () => {
+    const own = await freshApp();
+    const headers = await personWith(own, 'ann');
+    const change = (newPassword: string) =>
+      own.graphql(
+        'mutation ($i: ChangePasswordInput!) { changePassword(input: $i) { __typename } }',
+        { i: { oldPassword: 'canary-wrong', newPassword } },
+        headers,
+      );
+    await change('short');
+    for (let tried = 0; tried < 6; tried++) await change('another correct horse');
+    const { nodes } = await log({ action: 'user.change-password' }, {}, own);
+    expect(nodes).toHaveLength(6);
+    expect(nodes[0]).toMatchObject({ actorName: 'ann', outcome: 'TOO_MANY_ATTEMPTS', changes: {} });
+    for (const node of nodes.slice(1)) expect(node).toMatchObject({ actorName: 'ann', outcome: 'CREDENTIALS_WRONG' });
+    expect(JSON.stringify(nodes)).not.toContain('canary');
+  });
+
+  it('of who tried to take the last admin away tells so', async () => {
+    const own = await freshApp();
+    await makePerson(own, 'root', ['admin']);
+    await own.graphql('mutation { updateUser(input: { username: "root", disabled: true }) { __typename } }');
+    await own.graphql('mutation { deleteUser(input: { username: "root" }) { __typename } }');
+    expect((await log({ outcome: 'LAST_ADMIN' }, {}, own)).nodes).toMatchObject([
+      { action: 'user.delete', actorName: 'test admin' },
+      { action: 'user.update', actorName: 'test admin' },
+    ]);
+  });
+
   it('stands in the transaction of its change: one that is rolled back leaves none', async () => {
     const own = await freshApp();
     await makePerson(own, 'root', ['admin']);

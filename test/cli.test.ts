@@ -1,12 +1,15 @@
-import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemCaller } from '../src/domain/access/system.ts';
 import { REMEMBERED_CHANGES } from '../src/domain/clusters/changes.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { describeFile } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { LOGIN, makePerson, PASSWORD } from './support/people.ts';
 import { type Ended, runCommand } from './support/process.ts';
 
 async function serve(): Promise<TestApp> {
@@ -262,6 +265,38 @@ describeFile('restore', () => {
     expect(Number((await make('new')).slice(4).split('-')[0])).toBeGreaterThan(Number(later.slice(4).split('-')[0]));
   });
 
+  it('lets nobody in whom somebody has kept out since, and names them', async () => {
+    const { app, file, back } = await backedUp();
+    const { users } = app.domain;
+    const names = ['changed', 'deleted', 'disabled', 'long-disabled', 'stays'];
+    for (const name of names) await makePerson(app, name, ['admin']);
+    const caller = systemCaller('command line');
+    await users.update(caller, { username: 'long-disabled', disabled: true });
+    await back();
+    await users.update(caller, { username: 'changed', password: 'another correct horse' });
+    await users.update(caller, { username: 'disabled', disabled: true });
+    await users.update(caller, { username: 'long-disabled', disabled: false });
+    await users.delete(caller, 'deleted');
+    await makePerson(app, 'made-later');
+    for (let restored = 1; restored <= 2; restored++) {
+      const [, note] = (await succeed(app.dataDir, 'restore', file)).split('\n');
+      expect(note).toMatch(/after the backup: changed, deleted, disabled\. /);
+      const people = await users.list(caller);
+      expect(people.map(({ username, disabled }) => [username, disabled])).toEqual(
+        names.map((name) => [name, name !== 'stays']),
+      );
+      for (const name of names)
+        expect((await app.rest('POST', LOGIN, { username: name, password: PASSWORD }, {})).status).toBe(
+          name === 'stays' ? 204 : 401,
+        );
+      await app.domain.database.prisma.signInFailure.deleteMany();
+    }
+    const elsewhere = join(await temporaryDirectory(), 'new');
+    await mkdir(elsewhere);
+    await copyFile(join(app.dataDir, 'seal-keys'), join(elsewhere, 'seal-keys'));
+    expect(await succeed(elsewhere, 'restore', file)).not.toContain('after the backup');
+  });
+
   it('loses no audit record, and is one itself', async () => {
     const { app, file, back } = await backedUp();
     await create(app, 'one');
@@ -333,5 +368,60 @@ describeFile('restore', () => {
       expect(refused(await run(app.dataDir, 'restore', name))).toMatch(reason);
     expect(await listed(app)).toEqual(before);
     expect((await readdir(app.dataDir)).filter((name) => name.startsWith('restore'))).toEqual([]);
+  });
+
+  it('refuses what would run or break something here', async () => {
+    const { app, file, back } = await backedUp();
+    await create(app, 'one');
+    await back();
+    const directory = await temporaryDirectory();
+    const strange = async (name: string, sql: string) => {
+      const copy = join(directory, name);
+      await copyFile(file, copy);
+      const database = new DatabaseSync(copy);
+      database.exec(sql);
+      database.close();
+      return copy;
+    };
+    const pipe = join(directory, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    for (const [name, reason] of [
+      [await strange('view.db', 'CREATE VIEW "x" AS SELECT 1'), /views, triggers/],
+      [
+        await strange('trigger.db', 'CREATE TRIGGER "x" AFTER UPDATE ON "Counter" BEGIN DELETE FROM "Cluster"; END'),
+        /views, triggers/,
+      ],
+      [await strange('virtual.db', 'CREATE VIRTUAL TABLE "x" USING fts5("y")'), /views, triggers/],
+      [await strange('table.db', 'CREATE TABLE "x" ("y" TEXT)'), /none of Kitestring/],
+      [await strange('index.db', 'CREATE INDEX "x" ON "Cluster" (abs("id"))'), /none of Kitestring/],
+      ...(await Promise.all(
+        [
+          [`${2n ** 53n - 2n}`, 'registry'],
+          [`${2n ** 31n}`, 'registry'],
+          [`${2n ** 53n - 2n}`, 'access'],
+          ['-1', 'status'],
+          ['1.5', 'status'],
+          [`'many'`, 'status'],
+        ].map(
+          async ([value, counter], index) =>
+            [
+              await strange(
+                `counter-${index}.db`,
+                `UPDATE "Counter" SET "value" = ${value} WHERE "name" = '${counter}'`,
+              ),
+              /counters/,
+            ] as const,
+        ),
+      )),
+      [
+        await strange('sequence.db', `UPDATE sqlite_sequence SET "seq" = ${2 ** 31} WHERE "name" = 'Cluster'`),
+        /counters/,
+      ],
+      [pipe, /no regular file/],
+    ] as const)
+      expect(refused(await run(app.dataDir, 'restore', name))).toMatch(reason);
+    expect(await listed(app)).toMatchObject([{ name: 'one' }]);
+    await succeed(app.dataDir, 'restore', file);
+    expect(await create(app, 'two')).toBe(2);
   });
 });

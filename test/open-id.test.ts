@@ -181,6 +181,23 @@ describe('a callback', () => {
     expect((await callback(browser, `?${query}`)).status).toBe(401);
   });
 
+  it('that is refused leaves a record, whatever was wrong', async () => {
+    const own = await startApp({ ...provider.environment, OIDC_NAME: 'corporate' });
+    onTestFinished(() => own.close());
+    for (const [wrong, provided, outcome] of [
+      ['state', undefined, 'INVALID_INPUT'],
+      ['code', 'corporate', 'CREDENTIALS_WRONG'],
+    ] as const) {
+      const browser = new Browser();
+      const query = new URLSearchParams(await atProvider(browser, somebody(), own));
+      query.set(wrong, CANARY);
+      await callback(browser, `?${query}`, own);
+      const [last] = await own.domain.database.prisma.auditRecord.findMany({ orderBy: { id: 'desc' }, take: 1 });
+      expect(last).toMatchObject({ action: 'session.begin', actorId: 'stranger', outcome, address: '127.0.0.1' });
+      expect(last?.changes).toEqual(provided ? { provider: { to: provided } } : {});
+    }
+  });
+
   it('of another issuer is refused, and of none where the provider tells its own', async () => {
     for (const change of [
       (query: URLSearchParams) => query.set('iss', 'https://login.example.com'),

@@ -214,20 +214,3 @@ describe('before anybody is known', () => {
     expect(answer).toMatch(/^HTTP\/1.1 403 /);
   });
 });
-
-it('a wrong old password, and the end of a sign-in that nobody began, are recorded', async () => {
-  const cookie = await personWith(app, 'ada', ['viewer']);
-  const document =
-    'mutation { changePassword(input: { oldPassword: "not this one", newPassword: "another long one" }) { __typename } }';
-  await app.graphql(document, {}, { ...cookie, 'Sec-Fetch-Site': 'same-origin' });
-  await app.rest('GET', '/api/auth/callback?state=x&code=y', undefined, {});
-  const outcomes = await app.domain.database.prisma.auditRecord.findMany({
-    where: { outcome: { not: 'DONE' } },
-    select: { action: true, outcome: true },
-    orderBy: { id: 'asc' },
-  });
-  expect(outcomes).toEqual([
-    { action: 'user.change-password', outcome: 'INVALID_INPUT' },
-    { action: 'session.begin', outcome: 'INVALID_INPUT' },
-  ]);
-});

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
@@ -8,7 +8,8 @@ import { untriedState } from '../domain/clusters/cluster.ts';
 import { sealedKeyIds } from '../domain/clusters/sealed.ts';
 import { openDatabase } from '../storage/database.ts';
 import { loadKeyRing } from '../storage/key-file.ts';
-import { checkIntegrity, createFile, openSqlite } from '../storage/sqlite/file.ts';
+import { checkBackup } from '../storage/sqlite/backup-file.ts';
+import { createFile } from '../storage/sqlite/file.ts';
 import { restoreInto } from '../storage/sqlite/restore.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
@@ -29,18 +30,19 @@ export const restore: Command = {
       await prepare(config, copy);
       const at = new Date();
       const counts = await withDatabase(config, (database) =>
-        restoreInto(database, copy, async (tx) => {
+        restoreInto(database, copy, async (tx, disabled) => {
           // Those that ended since would be back.
           await tx.session.deleteMany();
           const [clusters, keys] = [await tx.cluster.count(), await tx.apiKey.count()];
-          const changes = { clusters: { to: clusters }, apiKeys: { to: keys } };
+          const changes = { clusters: { to: clusters }, apiKeys: { to: keys }, disabled: { to: disabled } };
           await record(tx, systemCaller('command line'), { action: 'database.restore', at, changes });
-          return { clusters, keys };
+          return { clusters, keys, disabled };
         }),
       );
       process.stdout.write(
         `Restored ${file}: ${counts.clusters} clusters; ${counts.keys} API keys, without those revoked since.\n`,
       );
+      if (counts.disabled.length > 0) process.stdout.write(disabledNote(counts.disabled));
       return 0;
     } finally {
       await rm(directory, { recursive: true, force: true });
@@ -48,34 +50,28 @@ export const restore: Command = {
   },
 };
 
+function disabledNote(usernames: readonly string[]): string {
+  // Whoever made the file may have made the names for a terminal.
+  const names = usernames.map((name) => name.replace(/[^\p{L}\p{N}._@+-]/gu, '?'));
+  return `Disabled, since they were disabled, deleted or given another password after the backup: ${names.join(', ')}. Let one sign in again by users password NAME and users enable NAME.\n`;
+}
+
 /** Everything happens to a copy of the backup: opening a database writes to it. */
 async function takeCopy(database: string, file: string, copy: string): Promise<void> {
   const backup = statSync(file, { throwIfNoEntry: false });
   if (!backup) throw new StartupError(`There is no file ${file}: name a backup.`);
   if (backup.ino === statSync(database, { throwIfNoEntry: false })?.ino)
     throw new StartupError(`${file} is the database itself: name a backup.`);
+  // Opening a pipe would wait for whoever writes to it.
+  if (!backup.isFile()) throw new StartupError(`${file} cannot be copied: it is no regular file.`);
   try {
     await copyFile(file, copy);
-    if (existsSync(`${file}-wal`)) await copyFile(`${file}-wal`, `${copy}-wal`);
+    if (statSync(`${file}-wal`, { throwIfNoEntry: false })?.isFile()) await copyFile(`${file}-wal`, `${copy}-wal`);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown';
     throw new StartupError(`${file} cannot be copied to ${copy} (${code}).`);
   }
-  if (!isOurs(copy)) throw new StartupError(`${file} is not a backup of Kitestring, or it is damaged: name another.`);
-}
-
-function isOurs(copy: string): boolean {
-  try {
-    checkIntegrity(copy);
-    const database = openSqlite(copy);
-    const tables =
-      "SELECT count(*) AS found FROM sqlite_master WHERE name IN ('_prisma_migrations', 'Cluster', 'Counter')";
-    const ours = database.prepare(tables).get()?.found === 3;
-    database.close();
-    return ours;
-  } catch {
-    return false;
-  }
+  checkBackup(copy, file);
 }
 
 /** Brings the copy to this version's models, sees that its kubeconfigs can be opened, and forgets what was observed. */

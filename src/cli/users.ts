@@ -4,6 +4,7 @@ import { Roles } from '../domain/access/roles.ts';
 import { SignInLimits } from '../domain/access/sign-in-limits.ts';
 import { systemCaller } from '../domain/access/system.ts';
 import { Users } from '../domain/access/users.ts';
+import { AuditLog } from '../domain/audit-log.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';
 import { readPassword } from './password.ts';
@@ -98,6 +99,7 @@ function withUsers<T>(config: Config, work: (users: Users) => Promise<T>): Promi
   return withDatabase(config, (database) => {
     const now = () => new Date();
     const limits = new SignInLimits({ database, now });
-    return work(new Users({ database, limits, now, roles: new Roles({ database, now }) }));
+    const audit = new AuditLog({ database, now });
+    return work(new Users({ database, limits, audit, now, roles: new Roles({ database, now }) }));
   });
 }

@@ -1,4 +1,5 @@
 import type { GraphQLObjectType } from 'graphql';
+import { DomainError, type ErrorCode } from '../domain/errors.ts';
 import type { Context } from './context.ts';
 import type { ClusterByInput } from './types/cluster-queries.ts';
 import { clusterBy } from './types/cluster-queries.ts';
@@ -24,8 +25,8 @@ export const AUDITED: Readonly<Record<string, string>> = {
 
 type By = typeof ClusterByInput.$inferInput;
 
-/** What is refused for who asks, and not for what is asked. */
-const REFUSALS: ReadonlySet<string> = new Set(['FORBIDDEN', 'TOO_MANY_ATTEMPTS', 'LAST_ADMIN']);
+/** What is recorded of mutations that are refused: what somebody tried who may not, and not their mistakes. */
+const RECORDED: ReadonlySet<string> = new Set<ErrorCode>(['FORBIDDEN', 'LAST_ADMIN', 'TOO_MANY_ATTEMPTS']);
 
 /** Lets each mutation that is refused leave its record: what succeeds leaves its own in the transaction of the change. */
 export function auditRefusals(mutations: GraphQLObjectType): void {
@@ -34,15 +35,20 @@ export function auditRefusals(mutations: GraphQLObjectType): void {
     const action = AUDITED[name];
     if (!resolve || !action) throw new Error(`the mutation ${name} has no name in the audit log`);
     field.resolve = async (root, args: { input?: { by?: By; cluster?: By } }, context: Context, info) => {
-      const result = (await resolve(root, args, context, info)) as { code?: string } | null;
-      const code = result?.code ?? '';
-      // A wrong password is one that somebody guesses.
-      if (REFUSALS.has(code) || (name === 'changePassword' && code === 'INVALID_INPUT')) {
+      const tell = async (outcome = '') => {
+        if (!RECORDED.has(outcome)) return;
         const given = args.input?.by ?? args.input?.cluster;
         const by = given ? clusterBy(given) : undefined;
-        await context.auditLog.refused(context.caller, { action, outcome: code, by });
+        await context.auditLog.refused(context.caller, { action, outcome, by });
+      };
+      try {
+        const result = (await resolve(root, args, context, info)) as { code?: string } | null;
+        await tell(result?.code);
+        return result;
+      } catch (error) {
+        if (error instanceof DomainError) await tell(error.code);
+        throw error;
       }
-      return result;
     };
   }
 }

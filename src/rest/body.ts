@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** Bytes that anyone may send without being known: an introspection has some 2 KiB, a sign-in less. */
+export const MAX_STRANGER_BODY = 16 * 1024;
+
 const string = z.string({ error: 'must be a string' });
 const kubeconfig = string.refine(
   (text) => text.isWellFormed() && !text.includes('\0'),

@@ -46,11 +46,15 @@ const CROSS_SITE: Told = [
 /** What a row with a body may answer. */
 const WITH_BODY: readonly Told[] = [
   [400, 'the body is not valid JSON', 'The body is no JSON, or no JSON object.'],
-  [413, 'the body is too large', 'The body is larger than 4 MiB, or MAX_BODY.'],
+  [
+    413,
+    'the body is too large',
+    'The body is larger than 4 MiB, or MAX_BODY; on the routes that anyone may ask, than 16 KiB.',
+  ],
   [
     415,
     'the body must be application/json',
-    'Without an API key the body must be application/json; with one any type will do, but the encoding must be one that is known.',
+    'Without an API key the body must be application/json; with one any type will do, but the encoding must be one that is known, and none on the routes that anyone may ask.',
   ],
 ];
 

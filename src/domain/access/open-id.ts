@@ -2,11 +2,12 @@ import { hash } from 'node:crypto';
 import type { Logger } from '../../log.ts';
 import type { Database } from '../../storage/database.ts';
 import { type Seal, SealError } from '../../storage/seal.ts';
+import type { Changes } from '../audit.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
 import { type Challenge, OpenIdClient, type OpenIdProvider, oauthCode, providerFault } from './open-id-client.ts';
 import { OpenIdPeople } from './open-id-people.ts';
-import { type OpenIdPerson, readPerson } from './open-id-person.ts';
+import { readPerson } from './open-id-person.ts';
 import type { Roles } from './roles.ts';
 import type { Sessions, SignedIn } from './sessions.ts';
 import type { Caller } from './viewer.ts';
@@ -67,31 +68,36 @@ export class OpenId {
 
   /** Ends a sign-in that came back from the provider, in the browser that began it, within its time, and once. */
   async finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<SignedIn> {
+    const { begun, provider, client } = await this.#recorded(caller, {}, () => this.#back(query, pending));
+    const from = { provider: { to: provider.name } };
+    const person = await this.#recorded(caller, from, async () =>
+      readPerson(await this.#ask(caller, provider.name, () => client.finish(query, begun)), provider),
+    );
+    const who = { subject: { to: person.subject }, ...from };
+    const userId = await this.#recorded(caller, who, () => this.#people.admit(caller, person, provider.name));
+    return this.#options.sessions.begin(caller, userId);
+  }
+
+  /** The sign-in that came back, which from now on is used. */
+  async #back(query: URLSearchParams, pending: string | undefined) {
     const begun = pending === undefined ? undefined : this.#open(pending);
     const known = begun && this.#providers.get(begun.provider);
     const states = query.getAll('state');
-    if (!begun || !known || states.length !== 1 || states[0] !== begun.state || !(await this.#use(begun))) {
-      await this.#options.audit.refused(caller, { action: 'session.begin', outcome: 'INVALID_INPUT' });
+    if (!begun || !known || states.length !== 1 || states[0] !== begun.state || !(await this.#use(begun)))
       throw new DomainError(
         'INVALID_INPUT',
         'this sign-in has expired, was used already, or was begun in another browser: begin again',
       );
-    }
-    const { provider, client } = known;
-    const claims = await this.#ask(caller, provider.name, () => client.finish(query, begun));
-    const userId = await this.#admit(caller, readPerson(claims, provider), provider.name);
-    return this.#options.sessions.begin(caller, userId);
+    return { begun, ...known };
   }
 
-  /** As the people are admitted; who is not leaves a record. */
-  async #admit(caller: Caller, person: OpenIdPerson, provider: string): Promise<number> {
+  /** Runs a step of a sign-in; being refused leaves a record. */
+  async #recorded<T>(caller: Caller, changes: Changes, step: () => Promise<T>): Promise<T> {
     try {
-      return await this.#people.admit(caller, person, provider);
+      return await step();
     } catch (error) {
-      if (error instanceof DomainError) {
-        const changes = { subject: { to: person.subject }, provider: { to: provider } };
+      if (error instanceof DomainError)
         await this.#options.audit.refused(caller, { action: 'session.begin', outcome: error.code, changes });
-      }
       throw error;
     }
   }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Database, Transaction } from '../../storage/database.ts';
 import { uniqueViolation } from '../../storage/violations.ts';
 import { type Changes, record } from '../audit.ts';
+import type { AuditLog } from '../audit-log.ts';
 import { check, refuse } from '../clusters/cluster.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
@@ -86,13 +87,21 @@ export class Users {
   readonly #database: Database;
   readonly #roles: Roles;
   readonly #limits: SignInLimits;
+  readonly #audit: AuditLog;
   readonly #now: () => Date;
 
-  constructor(options: { database: Database; roles: Roles; limits: SignInLimits; now: () => Date }) {
-    const { database, roles, limits, now } = options;
+  constructor(options: {
+    database: Database;
+    roles: Roles;
+    limits: SignInLimits;
+    audit: AuditLog;
+    now: () => Date;
+  }) {
+    const { database, roles, limits, audit, now } = options;
     this.#database = database;
     this.#roles = roles;
     this.#limits = limits;
+    this.#audit = audit;
     this.#now = now;
   }
 
@@ -200,8 +209,10 @@ export class Users {
     // Guessing the old one is slowed down as signing in is.
     const attempt = await this.#limits.begin({ username: viewer.name, address: caller.address });
     const user = await this.#database.prisma.user.findUnique({ where: { id }, select: { passwordHash: true } });
-    if (!(await passwordMatches(oldPassword, user?.passwordHash)))
+    if (!(await passwordMatches(oldPassword, user?.passwordHash))) {
+      await this.#audit.refused(caller, { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' });
       throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
+    }
     await this.#limits.succeed(attempt);
     const passwordHash = await hashPassword(newPassword);
     await this.#database.write('access', async (tx) => {

@@ -1,4 +1,6 @@
 import type { CounterName, Database, Transaction } from '../database.ts';
+import { StartupError } from '../startup-error.ts';
+import { MAX_ID } from './backup-file.ts';
 
 const COUNTERS: readonly CounterName[] = ['access', 'registry', 'status'];
 /** These do not simply become what they were. The first two tell of the file and of those who run on it. */
@@ -12,38 +14,80 @@ const AHEAD = 1_000_000;
 const REGISTRY = `(SELECT "value" FROM main."Counter" WHERE "name" = 'registry')`;
 const STATUS = `(SELECT "value" FROM main."Counter" WHERE "name" = 'status')`;
 
+const NUMBERED = ['Cluster', 'User', 'ApiKey', 'AuditRecord'];
+
 type Run = (sql: string) => Promise<number>;
 
 /**
  * Puts the content of another database of the same models in the place of this one's, in one transaction that other
  * processes see whole. What only ever grows goes on from here, so that nothing kept or connected anywhere passes for
  * fresh: counters, revisions and ids. Keys that were revoked or disabled since stay so, declared ones stay as they are,
- * and no audit record is lost. `finish` runs inside the transaction.
+ * and no audit record is lost. `finish` runs inside the transaction, and is told who the backup would have let in that
+ * was disabled, deleted or given another password since: they are disabled.
  */
 export async function restoreInto<T>(
   database: Database,
   file: string,
-  finish: (tx: Transaction) => Promise<T>,
+  finish: (tx: Transaction, disabled: readonly string[]) => Promise<T>,
 ): Promise<T> {
   const { prisma } = database;
   await prisma.$executeRaw`ATTACH DATABASE ${file} AS "backup"`;
   try {
+    await refuseStrangeContent(database);
     return await database.write(COUNTERS, async (tx) => {
       const run: Run = (sql) => tx.$executeRawUnsafe(sql);
       await run('PRAGMA defer_foreign_keys = ON');
       await raiseCounters(run);
       // The people go for a moment; their keys must not go with them.
       await run('UPDATE main."ApiKey" SET "ownerId" = NULL');
+      const people = await knownPeople(tx);
       await restoreRows(tx, run);
+      const disabled = await disablePeople(tx, people);
       await markChanged(run);
       await restoreApiKeys(tx, run);
       await addAuditRecords(tx, run);
       await raiseIds(run);
-      return finish(tx);
+      return finish(tx, disabled);
     });
   } finally {
     await prisma.$executeRaw`DETACH DATABASE "backup"`;
   }
+}
+
+/** Both databases have this version's models: whatever else the backup has is none of ours. */
+async function refuseStrangeContent({ prisma }: Database): Promise<void> {
+  const objects = await prisma.$queryRaw<unknown[]>`
+    SELECT "type", "name", "tbl_name" FROM "backup".sqlite_master WHERE "name" NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+    EXCEPT SELECT "type", "name", "tbl_name" FROM main.sqlite_master`;
+  if (objects.length > 0) throw new StartupError('The backup has tables that are none of Kitestring: name another.');
+  for (const table of NUMBERED) {
+    const beyond = `SELECT 1 FROM "backup"."${table}" WHERE "id" < 1 OR "id" >= ${MAX_ID} LIMIT 1`;
+    if ((await prisma.$queryRawUnsafe<unknown[]>(beyond)).length > 0)
+      throw new StartupError('The backup has ids that Kitestring never gives: name another.');
+  }
+}
+
+interface KnownPeople {
+  readonly lastId: number;
+  readonly byUid: ReadonlyMap<string, { readonly disabled: boolean; readonly passwordHash: string | null }>;
+}
+
+async function knownPeople(tx: Transaction): Promise<KnownPeople> {
+  const people = await tx.user.findMany({ select: { uid: true, disabled: true, passwordHash: true } });
+  const [last] = await tx.$queryRaw<{ seq: number | bigint }[]>`
+    SELECT "seq" FROM main.sqlite_sequence WHERE "name" = 'User'`;
+  return { lastId: Number(last?.seq ?? 0), byUid: new Map(people.map(({ uid, ...person }) => [uid, person])) };
+}
+
+/** A person who is in the backup and whose id was given out here, but who no longer stands, was deleted since. */
+async function disablePeople(tx: Transaction, { lastId, byUid }: KnownPeople): Promise<string[]> {
+  const restored = await tx.user.findMany({ where: { disabled: false }, orderBy: { username: 'asc' } });
+  const ended = restored.filter(({ id, uid, passwordHash }) => {
+    const before = byUid.get(uid);
+    return before ? before.disabled || before.passwordHash !== passwordHash : id <= lastId;
+  });
+  for (const { id } of ended) await tx.user.update({ where: { id }, data: { disabled: true } });
+  return ended.map(({ username }) => username);
 }
 
 async function raiseCounters(run: Run): Promise<void> {

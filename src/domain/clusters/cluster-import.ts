@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type ContextReading, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
 import type { Transaction } from '../../storage/database.ts';
 import { authorizeEverywhere, presently } from '../access/permissions.ts';
@@ -24,6 +25,9 @@ import { findDuplicates } from './warnings.ts';
 const TRIALS = 32;
 /** Milliseconds in which contexts are begun to be tried. */
 const TRIALS_MS = 60_000;
+
+/** Rows of one statement: planning a thousand at once takes longer, and keeps everybody else waiting. */
+const ROWS_AT_ONCE = 100;
 
 export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
 export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
@@ -100,7 +104,11 @@ export class ClusterImport {
       const target = existing.size === 0 ? firstDefault(creating, current) : undefined;
       const changed: { uid: string }[] = [];
       for (const candidate of decided('UPDATED')) changed.push(await this.#update(tx, now, moment, candidate));
-      changed.push(...(await this.#create(tx, now, moment, creating, target)));
+      for (let begin = 0; begin < creating.length; begin += ROWS_AT_ONCE) {
+        const part = creating.slice(begin, begin + ROWS_AT_ONCE);
+        changed.push(...(await this.#create(tx, now, moment, part, target)));
+        await nextTurn();
+      }
       return {
         contexts: await withClusters(tx, results, query),
         warnings: await findDuplicates(tx, registering(candidates, results)),

@@ -58,6 +58,11 @@ export class Lanes<Result> {
     this.#fill();
   }
 
+  /** Whether any job of that urgency waits for its turn. */
+  isWaiting(urgency: Urgency): boolean {
+    return this.#waiting[urgency].size > 0;
+  }
+
   #fill(): void {
     const hasRoom = () => this.#runs.size < FAST_SLOTS + SLOW_SLOTS;
     while (this.#young < FAST_SLOTS) {

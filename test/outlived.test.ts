@@ -215,19 +215,17 @@ describe('before anybody is known', () => {
   });
 });
 
-it('a wrong old password, and the end of a sign-in that nobody began, are recorded', async () => {
-  const cookie = await personWith(app, 'ada', ['viewer']);
-  const document =
-    'mutation { changePassword(input: { oldPassword: "not this one", newPassword: "another long one" }) { __typename } }';
-  await app.graphql(document, {}, { ...cookie, 'Sec-Fetch-Site': 'same-origin' });
-  await app.rest('GET', '/api/auth/callback?state=x&code=y', undefined, {});
-  const outcomes = await app.domain.database.prisma.auditRecord.findMany({
-    where: { outcome: { not: 'DONE' } },
-    select: { action: true, outcome: true },
-    orderBy: { id: 'asc' },
+it('what curl sends with a key is JSON, and a scope of REST narrows the key', async () => {
+  const { status, body } = await app.rest('POST', '/api/v1/admin/apikeys/', {
+    ...{ name: 'narrow', roles: ['admin'], scopes: ['CLUSTERS_READ', 'REST_USE'] },
   });
-  expect(outcomes).toEqual([
-    { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' },
-    { action: 'session.begin', outcome: 'INVALID_INPUT' },
-  ]);
+  expect(status).toBe(201);
+  const Authorization = body.apiKey.key as string;
+  expect((await app.rest('POST', CLUSTERS, { name: 'x' }, { Authorization })).status).toBe(403);
+  expect((await app.rest('POST', '/api/v1/admin/apikeys/', { name: 'y', scopes: ['NO_SUCH'] })).status).toBe(400);
+  const asked = await fetch(`${app.url}/graphql`, {
+    ...{ method: 'POST', headers: { Authorization, 'Content-Type': 'application/x-www-form-urlencoded' } },
+    body: JSON.stringify({ query: '{ clusters { totalCount } }' }),
+  });
+  expect(await asked.json()).toEqual({ data: { clusters: { totalCount: 0 } } });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Connections } from '../src/kubernetes/connections.ts';
+import { ClusterError } from '../src/kubernetes/errors.ts';
 import type { Target } from '../src/kubernetes/kubeconfig.ts';
 import type { ProbeState } from '../src/kubernetes/probe.ts';
 import { type Attempted, attemptOver, type ProbeOutcome, Prober, type ProbeTarget } from '../src/kubernetes/prober.ts';
@@ -411,6 +412,32 @@ describe('asking for one', () => {
   });
 });
 
+test('what keeps us from asking says nothing of a cluster, and it is asked again', async () => {
+  const [errors, stored]: [unknown[], ProbeOutcome[]] = [[], []];
+  const clock = new StillClock();
+  let isAway = true;
+  const prober = new Prober({
+    clock,
+    targets: async () => TARGETS,
+    attempt: async ({ credentialsVersion }) => {
+      if (isAway) throw new Error('the database does not answer');
+      return { state: 'READY', latencyMs: 1, credentialsVersion };
+    },
+    store: async (outcomes) => void stored.push(...outcomes),
+    onError: (error) => errors.push(error),
+  });
+  onTestFinished(() => prober.stop());
+  prober.start();
+  await clock.advance(2_500);
+  expect(errors.length).toBeGreaterThan(1);
+  expect(stored).toEqual([]);
+  isAway = false;
+  await clock.advance(2_000);
+  expect(stored).toMatchObject([{ uid: 'one', state: 'READY' }]);
+});
+
+const TARGETS = [{ uid: 'one', credentialsVersion: 1, state: 'READY' }];
+
 test('over real connections the state of each cluster is its own', async () => {
   const fine = await standIn(kubernetes());
   const pretence = {
@@ -427,7 +454,7 @@ test('over real connections the state of each cluster is its own', async () => {
     policy: { allowLoopback: true },
     openCredential: async (uid) => {
       const target = targets[uid];
-      if (!target) throw new Error('no such cluster');
+      if (!target) throw new ClusterError('CREDENTIAL_UNUSABLE', 'no such cluster');
       return { credentialsVersion: 1, target };
     },
   });
@@ -453,7 +480,7 @@ test('over real connections the state of each cluster is its own', async () => {
   expect(stored.get('changing')).toMatchObject({ state: 'READY' });
   expect(stored.get('distrusted')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'WRONG_CA' } });
   expect(stored.get('absent')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'REFUSED' } });
-  expect(stored.get('broken')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'UNKNOWN' } });
+  expect(stored.get('broken')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'CREDENTIAL_UNUSABLE' } });
   pretence.review = [401, { kind: 'Status' }];
   expect(await prober.probeNow('changing')).toMatchObject({ state: 'UNAUTHORIZED' });
 });

@@ -1,5 +1,6 @@
-import { type Answer, type Call, type Connection, objectOf } from './connection.ts';
+import { type Call, type Connection, objectOf } from './connection.ts';
 import { ClusterError, clusterErrorOf, type Fault, refusalOf } from './errors.ts';
+import type { Answer } from './exchange.ts';
 
 /** Milliseconds that one attempt may use up in all (docs/architecture.md). */
 export const PROBE_BUDGET_MS = 5_000;
@@ -117,19 +118,24 @@ function nobody({ server, hasCredential }: Connection): ClusterError {
   return new ClusterError('UNAUTHORIZED', `${server} ${why}`);
 }
 
-/** The version and the UID of kube-system; a part that cannot be had is no fault of the cluster. */
+/** The version and the UID of kube-system; a part that cannot be had is no fault of the cluster, nor of the other. */
 async function askDetails(ask: Ask): Promise<Pick<ProbeResult, 'version' | 'identity'>> {
-  try {
-    const version = objectOf(await ask('/version'))?.gitVersion;
-    const known = typeof version === 'string' && /^[\x21-\x7e]{1,64}$/.test(version) ? { version } : {};
-    const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json';
-    const answer = await ask('/api/v1/namespaces/kube-system', { accept });
-    if (answer.status === 403 || answer.status === 404) return { ...known, identity: null };
-    const uid = isSuccess(answer) ? uidOf(objectOf(answer)?.metadata) : undefined;
-    return uid === undefined ? known : { ...known, identity: uid };
-  } catch {
-    return {};
-  }
+  const none = () => ({});
+  const version = await askVersion(ask).catch(none);
+  return { ...version, ...(await askIdentity(ask).catch(none)) };
+}
+
+async function askVersion(ask: Ask): Promise<Pick<ProbeResult, 'version'>> {
+  const version = objectOf(await ask('/version'))?.gitVersion;
+  return typeof version === 'string' && /^[\x21-\x7e]{1,64}$/.test(version) ? { version } : {};
+}
+
+async function askIdentity(ask: Ask): Promise<Pick<ProbeResult, 'identity'>> {
+  const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json';
+  const answer = await ask('/api/v1/namespaces/kube-system', { accept });
+  if (answer.status === 403 || answer.status === 404) return { identity: null };
+  const identity = isSuccess(answer) ? uidOf(objectOf(answer)?.metadata) : undefined;
+  return identity === undefined ? {} : { identity };
 }
 
 function uidOf(metadata: unknown): string | undefined {

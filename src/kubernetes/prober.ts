@@ -1,9 +1,10 @@
 import { Batch } from './batch.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { ClusterKey, Connections } from './connections.ts';
-import { faultOf } from './errors.ts';
+import { ClusterError, faultOf } from './errors.ts';
 import { type Job, Lanes, type Urgency } from './lanes.ts';
 import { type ProbeResult, probe } from './probe.ts';
+import { shuffled } from './shuffled.ts';
 
 /** Milliseconds of a round, and the part of them by which each cluster's differs (docs/architecture.md). */
 const ROUND_MS = 30_000;
@@ -57,7 +58,7 @@ export interface ProberOptions {
   attempt: (target: ProbeTarget, options: AttemptOptions) => Promise<Attempted>;
   /** Takes results at most 100 ms after they were had; one at a time, again when it rejects. */
   store: (outcomes: readonly ProbeOutcome[]) => Promise<void>;
-  /** Told when `targets` or `store` rejects; both are tried again. */
+  /** Told when `targets` or `store` rejects, and when an attempt does with what is no fault of a cluster; all are tried again. */
   onError: (error: unknown) => void;
   clock?: Clock;
   random?: () => number;
@@ -71,7 +72,7 @@ export function attemptOver(connections: Connections): ProberOptions['attempt'] 
   };
 }
 
-interface Entry extends Job<Attempted> {
+interface Entry extends Job<Attempted | undefined> {
   target: ProbeTarget;
   state: string | undefined;
   last: ProbeOutcome | undefined;
@@ -89,7 +90,7 @@ export class Prober {
   readonly #options: ProberOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #lanes: Lanes<Attempted>;
+  readonly #lanes: Lanes<Attempted | undefined>;
   readonly #batch: Batch<ProbeOutcome>;
   readonly #entries = new Map<string, Entry>();
   #targets: readonly ProbeTarget[] | undefined;
@@ -153,6 +154,11 @@ export class Prober {
     const entry = this.#entries.get(uid);
     if (!entry || entry.last) return entry?.last;
     return new Promise((resolve) => entry.waiters.push(resolve));
+  }
+
+  /** Whether any cluster waits for its first attempt: what can wait should. */
+  get isBehind(): boolean {
+    return this.#lanes.isWaiting('FIRST');
   }
 
   /** What the last attempt that counts has found, under the present credentials. */
@@ -237,7 +243,7 @@ export class Prober {
     this.#lanes.submit(entry, urgency);
   }
 
-  async #attempt(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<Attempted> {
+  async #attempt(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<Attempted | undefined> {
     const { target, detailsAt, state } = entry;
     const begin = this.#clock.now();
     const details = !answers(state) || begin - detailsAt >= DETAILS_MS;
@@ -247,13 +253,21 @@ export class Prober {
     try {
       return await Promise.race([this.#options.attempt(target, { details, signal, budgetMs }), ended]);
     } catch (error) {
+      // What keeps us from asking says nothing of the cluster.
+      if (!(error instanceof ClusterError)) return void this.#options.onError(error);
       const { credentialsVersion } = target;
       return { state: 'UNREACHABLE', latencyMs: this.#clock.now() - begin, fault: faultOf(error), credentialsVersion };
     }
   }
 
-  #settle(entry: Entry, result: Attempted): void {
+  #settle(entry: Entry, result: Attempted | undefined): void {
     const { uid } = entry.target;
+    if (!result) {
+      entry.isWanted = false;
+      for (const resolve of entry.waiters.splice(0)) resolve(undefined);
+      this.#later(entry, CONFIRM_MS, 'ROUND');
+      return;
+    }
     if (entry.state === 'READY' && result.state !== 'READY' && !entry.isDoubted) {
       entry.isDoubted = true;
       this.#later(entry, CONFIRM_MS, 'NOW');
@@ -265,7 +279,7 @@ export class Prober {
     entry.isWanted = false;
     entry.state = result.state;
     entry.last = outcome;
-    if (result.version !== undefined) entry.detailsAt = this.#clock.now();
+    if (result.version !== undefined || result.identity !== undefined) entry.detailsAt = this.#clock.now();
     entry.failures = answers(result.state) ? 0 : entry.failures + 1;
     this.#batch.add(outcome);
     for (const resolve of entry.waiters.splice(0)) resolve(outcome);
@@ -281,14 +295,6 @@ export class Prober {
     const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** failures);
     return BACKOFF_MIN_MS + this.#random() * (most - BACKOFF_MIN_MS);
   }
-}
-
-function shuffled<T>(items: T[], random: () => number): T[] {
-  for (let last = items.length - 1; last > 0; last--) {
-    const other = Math.floor(random() * (last + 1));
-    [items[last], items[other]] = [items[other] as T, items[last] as T];
-  }
-  return items;
 }
 
 function isSame(left: ProbeTarget, right: ProbeTarget): boolean {

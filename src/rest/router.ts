@@ -14,7 +14,7 @@ import type { Context } from '../graphql/context.ts';
 import { ERRORS } from '../graphql/errors.ts';
 import { executeDocument } from '../graphql/execute.ts';
 import { readsStoredFields, rootFieldOf } from '../graphql/stored.ts';
-import { readBody } from './body.ts';
+import { MAX_STRANGER_BODY, readBody } from './body.ts';
 import { Refusal } from './refusal.ts';
 import { ROWS } from './routes.ts';
 import type { Row } from './row.ts';
@@ -84,23 +84,12 @@ async function admitChange(row: AnyRow, request: Request, context: Context): Pro
   }
 }
 
-/** Bytes that a stranger may send: an introspection has some 2 KiB, a sign-in less. */
-export const MAX_STRANGER_BODY = 16 * 1024;
-
 function createRouter({ maxBody, mask }: RestOptions): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
-  // Raw, since the content type decides nothing here and bytes that are no UTF-8 must not be mended in silence.
-  const reader = (limit: number, { inflate }: { inflate: boolean }): RequestHandler => {
-    const raw = express.raw({ limit, inflate, type: () => true });
-    return (request, response, next) => {
-      // Express would take the whole of it before it says no.
-      if (Number(request.headers['content-length'] ?? 0) > limit) throw new Refusal(413, 'the body is too large');
-      raw(request, response, next);
-    };
-  };
-  const readBytes = reader(maxBody, { inflate: true });
-  const readStranger = reader(Math.min(maxBody, MAX_STRANGER_BODY), { inflate: false });
+  const readBytes = bytesReader({ limit: maxBody, inflate: true });
+  // Nothing is unpacked for a stranger: the work it is may be a thousand times what was sent.
+  const readStrangersBytes = bytesReader({ limit: Math.min(maxBody, MAX_STRANGER_BODY), inflate: false });
   app.use((request, _response, next) => {
     // A segment that cannot be decoded names nothing; it is no fault of the path.
     if (!isDecodable(request.url)) request.url = request.url.replaceAll('%', '%25');
@@ -134,7 +123,8 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
     });
   }
   for (const route of SIGN_IN_ROUTES) {
-    app[route.method](route.path, readStranger, (request, response) => answerSignIn(route, request, response));
+    const read = route.who === 'anyone' ? readStrangersBytes : readBytes;
+    app[route.method](route.path, read, (request, response) => answerSignIn(route, request, response));
     app.all(route.path, (request, response) => {
       response.setHeader('Allow', route.method === 'get' ? 'GET, HEAD' : 'POST');
       throw new Refusal(405, `method ${request.method} not allowed`);
@@ -145,6 +135,16 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   });
   app.use(errorAnswer(mask));
   return app;
+}
+
+function bytesReader({ limit, inflate }: { limit: number; inflate: boolean }): RequestHandler {
+  // Raw, since the content type decides nothing here and bytes that are no UTF-8 must not be mended in silence.
+  const raw = express.raw({ limit, inflate, type: () => true });
+  return (request, response, next) => {
+    // Express would take the whole of it before it says no.
+    if (Number(request.headers['content-length'] ?? 0) > limit) throw new Refusal(413, 'the body is too large');
+    raw(request, response, next);
+  };
 }
 
 async function answerSignIn(route: SignInRoute, request: Request, response: Response): Promise<void> {

@@ -17,7 +17,7 @@ export interface Authenticators {
   readonly loopback: boolean;
 }
 
-// Node has taken the blanks off both ends.
+// Node has taken the spaces and tabs around it away; whatever else stands there is part of the key.
 const API_KEY = /^(?:bearer +)?(kite.*)$/i;
 
 const STRANGER: Authentication = { viewer: null, byKey: false };
@@ -49,13 +49,12 @@ function bySession(viewer: Viewer | undefined): Authentication {
 }
 
 const FORWARDED = new Set([
-  ...['forwarded', 'via', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-original-for', 'proxy-connection'],
+  ...['forwarded', 'via', 'proxy-connection', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-original-for'],
   ...['cf-connecting-ip', 'true-client-ip', 'x-envoy-external-address'],
 ]);
 
-/** A proxy on this machine passes on what comes from others. */
+/** A proxy on this machine passes on what comes from others; nginx says nothing of itself but by speaking HTTP/1.0. */
 export function wasForwarded({ headers, httpVersion }: IncomingMessage): boolean {
-  // What nginx speaks to those behind it unless it is told otherwise; nothing that asks us directly does.
   if (httpVersion === '1.0') return true;
   for (const name in headers) if (name.startsWith('x-forwarded-') || FORWARDED.has(name)) return true;
   return false;

@@ -1,4 +1,4 @@
-import type { Database, Transaction } from '../../storage/database.ts';
+import { type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { record } from '../audit.ts';
 import { refuse } from '../clusters/cluster.ts';
@@ -214,7 +214,7 @@ export class ApiKeys {
     const current = declared && (await this.#database.prisma.apiKey.findUnique({ where: { id: declared.id } }));
     const stands =
       !declared ||
-      (current && current.hash === declared.hash && !current.disabled && current.source === declared.source);
+      (current?.hash === declared.hash && !current.disabled && current.source === declared.source && !current.ownerId);
     if (stale > 0 || !stands)
       await this.#database.write('access', async (tx) => {
         const at = this.#now();
@@ -338,5 +338,8 @@ function declaredKey(secret: string) {
     source: 'CONFIGURATION',
     disabled: false,
     expiresAt: null,
+    // Whoever's key had this id: what is declared is nobody's, and narrowed by nothing.
+    ownerId: null,
+    scopes: NO_JSON,
   };
 }

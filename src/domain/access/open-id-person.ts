@@ -22,7 +22,13 @@ export function readPerson(claims: Claims, provider: OpenIdProvider): OpenIdPers
     // An issuer is a URL, so the first space ends it.
     subject: `${iss} ${sub}`,
     username: typeof chosen === 'string' ? chosen : `${provider.name}-${hash('sha256', sub, 'hex').slice(0, 12)}`,
-    name: typeof name === 'string' && name.isWellFormed() && !/\p{Cc}/u.test(name) ? name.slice(0, 253) : '',
+    name:
+      typeof name === 'string' && name.isWellFormed() && !/\p{Cc}/u.test(name)
+        ? name
+            .slice(0, 253)
+            .toWellFormed()
+            .replace(/\uFFFD$/, '')
+        : '',
     roles: rolesOf(claims[provider.groupsClaim], provider),
   };
 }

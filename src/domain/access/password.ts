@@ -37,7 +37,10 @@ export async function passwordMatches(password: string, stored: string | null | 
 let nobodys: Promise<string> | undefined;
 
 function nobody(): Promise<string> {
-  nobodys ??= hashPassword(randomBytes(16).toString('hex'));
+  nobodys ??= hashPassword(randomBytes(16).toString('hex')).catch((error: unknown) => {
+    nobodys = undefined;
+    throw error;
+  });
   return nobodys;
 }
 
@@ -46,13 +49,15 @@ async function run(
   nonce: Buffer,
   parameters: { memory: number; passes: number; parallelism: number },
 ): Promise<Buffer> {
-  if (running >= MAX_AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve));
-  running++;
+  if (running < MAX_AT_ONCE) running++;
+  else await new Promise<void>((resolve) => waiting.push(resolve));
   try {
     return await derive('argon2id', { message: password, nonce, tagLength: TAG_BYTES, ...parameters });
   } finally {
-    running--;
-    waiting.shift()?.();
+    // Whoever waits takes the place, so that nobody who comes now does.
+    const next = waiting.shift();
+    if (next) next();
+    else running--;
   }
 }
 

@@ -114,7 +114,12 @@ export class Roles {
     { access, registry }: Pick<Counters, 'access' | 'registry'>,
   ): Promise<Grant[]> {
     if (this.#known?.access !== access)
-      this.#known = { access, roles: forgetting(this.#load(), () => (this.#known = undefined)) };
+      this.#known = {
+        access,
+        roles: forgetting(this.#load(), (roles) => {
+          if (this.#known?.roles === roles) this.#known = undefined;
+        }),
+      };
     const roles = await this.#known.roles;
     const grants: Grant[] = [];
     for (const name of names) {
@@ -132,7 +137,12 @@ export class Roles {
     const exact = names.filter((name) => !/[*?]/.test(name));
     if (globs.length > 0) {
       if (this.#names?.registry !== registry)
-        this.#names = { registry, names: forgetting(this.#loadNames(), () => (this.#names = undefined)) };
+        this.#names = {
+          registry,
+          names: forgetting(this.#loadNames(), (names) => {
+            if (this.#names?.names === names) this.#names = undefined;
+          }),
+        };
       const standing = await this.#names.names;
       exact.push(...standing.filter((name) => globs.some((glob) => matchesGlob(name, glob))));
     }
@@ -156,7 +166,7 @@ export class Roles {
 }
 
 /** A read that fails is forgotten, so that the next request tries again. */
-function forgetting<T>(read: Promise<T>, forget: () => void): Promise<T> {
-  read.catch(forget);
+function forgetting<T>(read: Promise<T>, forget: (read: Promise<T>) => void): Promise<T> {
+  read.catch(() => forget(read));
   return read;
 }

@@ -83,7 +83,7 @@ export function readCursor(text: string): Cursor | undefined {
     const [field, value, id] = parsed;
     const valueFits =
       field === 'NAME'
-        ? typeof value === 'string' && value.isWellFormed()
+        ? typeof value === 'string' && value.isWellFormed() && !value.includes('\0')
         : (field === 'CREATED_AT' || field === 'DATABASE_ID') && isTime(value);
     return valueFits && Number.isInteger(id) && id > 0 && id < 2 ** 31 ? { field, value, id } : undefined;
   } catch {

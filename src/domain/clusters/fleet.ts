@@ -183,9 +183,9 @@ export class Fleet {
     const targets = await this.#targets.read();
     if (targets === this.#kept) return targets;
     this.#kept = targets;
-    const uids = new Set(targets.map(({ uid }) => uid));
-    await this.#connections.keepOnly(uids);
-    this.#options.statuses.keepOnly(uids);
+    // What another replica probes is read live here too.
+    await this.#connections.keepOnly(this.#targets.usable());
+    this.#options.statuses.keepOnly(new Set(targets.map(({ uid }) => uid)));
     return targets;
   }
 

@@ -8,6 +8,7 @@ import type { App } from '../src/app.ts';
 import { readConfig } from '../src/config.ts';
 import { openLog } from '../src/log.ts';
 import { start } from '../src/start.ts';
+import { StartupError } from '../src/storage/startup-error.ts';
 import { makeAuthority } from '../test/support/certificates.ts';
 import { type DemoCluster, type DemoClusterOptions, startCluster } from './cluster.ts';
 
@@ -44,8 +45,15 @@ process.once('SIGINT', () => void end()).once('SIGTERM', () => void end());
 
 const secret = randomBytes(32).toString('base64url');
 const port = process.argv[2] ?? '0';
-const config = readConfig({ DATA_DIR: folder, PORT: port, METRICS_PORT: '0', ADMIN_API_KEY: `kite1-${secret}` });
-app = await start(config, await openLog({ level: 'warn', pretty: true }), { terminal: false });
+try {
+  const config = readConfig({ DATA_DIR: folder, PORT: port, METRICS_PORT: '0', ADMIN_API_KEY: `kite1-${secret}` });
+  app = await start(config, await openLog({ level: 'warn', pretty: true }), { terminal: false });
+} catch (error) {
+  await rm(folder, { recursive: true, force: true });
+  if (!(error instanceof StartupError)) throw error;
+  console.error(`${error.message} The port is an argument: npm run demo -- 8081`);
+  process.exit(1);
+}
 
 const running = {
   'production-eu': await startStandIn({ name: 'production-eu', version: 'v1.34.2', nodes: 5 }),

@@ -77,7 +77,9 @@ async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, termin
   const path = join(config.dataDir, 'setup-code');
   // A code is of one start: that of an earlier one is of no use.
   await rm(path, { force: true });
-  const code = config.loopback ? undefined : await setUp.makeCode();
+  // Also where a proxy on this machine passes on what others ask.
+  const isLocal = config.loopback && config.trustedProxies.length === 0;
+  const code = isLocal ? undefined : await setUp.makeCode();
   if (code === undefined) return;
   if (terminal) process.stdout.write(`\n  The set-up code for the first user, shown this once:\n\n    ${code}\n\n`);
   else log.info({ file: await keepSecret(path, code) }, 'nobody exists yet: this file holds the set-up code');

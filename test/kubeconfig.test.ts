@@ -10,6 +10,7 @@ import {
   readKubeconfig,
   type Target,
 } from '../src/kubernetes/kubeconfig.ts';
+import { readYaml } from '../src/kubernetes/kubeconfig-yaml.ts';
 import { makeAuthority } from './support/certificates.ts';
 import {
   base64,
@@ -628,6 +629,78 @@ describe('a text', () => {
       }),
       { numRuns: 1000 },
     );
+  });
+});
+
+describe('JSON', () => {
+  const reading = (text: string): unknown => {
+    try {
+      return readYaml(text);
+    } catch (error) {
+      return String(error).replace(/ \(line .*\)$/, '');
+    }
+  };
+
+  test('reads the same in one line as it does indented, whatever it holds', () => {
+    const key = fc.oneof(
+      fc.constantFrom('', '<<', '__proto__', '1', 'name'),
+      fc.string({ unit: 'binary', maxLength: 4 }),
+    );
+    const words = fc.constantFrom(
+      '',
+      'null',
+      '~',
+      'true',
+      '012',
+      '1e3',
+      '*a',
+      '&a',
+      '!t',
+      '# no comment',
+      '\u2028',
+      '"',
+    );
+    const scalar = fc.oneof(
+      words,
+      fc.string({ unit: 'binary', maxLength: 8 }),
+      fc.integer(),
+      fc.double(),
+      fc.boolean(),
+    );
+    const { json } = fc.letrec((tie) => ({
+      json: fc.oneof({ maxDepth: 4 }, scalar, fc.constant(null), tie('list'), tie('object')),
+      list: fc.array(tie('json'), { maxLength: 3 }),
+      object: fc.dictionary(key, tie('json'), { maxKeys: 3 }),
+    }));
+    fc.assert(
+      fc.property(json, (value) => {
+        const object = { value };
+        expect(reading(JSON.stringify(object))).toEqual(reading(JSON.stringify(object, null, 1)));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test.each([
+    [
+      'a number is kept as it is written',
+      '{"token":1.0,"other":1e3,"third":0.10}',
+      { token: '1.0', other: '1e3', third: '0.10' },
+    ],
+    ['a number of many digits too', '{"token":12345678901234567890}', { token: '12345678901234567890' }],
+    ['a key that stands twice is refused', '{"server":"a","server":"b"}', expect.stringContaining('stands twice')],
+    [
+      'what is nested deeply is refused',
+      `{"a":${'['.repeat(60)}${']'.repeat(60)}}`,
+      expect.stringContaining('nested too deeply'),
+    ],
+    [
+      'a value of more than a megabyte is refused',
+      `{"a":"${'x'.repeat(1024 * 1024 + 1)}"}`,
+      expect.stringContaining('larger than 1 MiB'),
+    ],
+  ])('%s', (_, text, expected) => {
+    expect(reading(text)).toEqual(expected);
   });
 });
 

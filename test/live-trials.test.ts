@@ -178,6 +178,24 @@ describe('verify: CONNECT', () => {
     expect(await importAll(app, text, { verify: 'CONNECT' })).toMatchObject({ createdCount: 1, contexts });
     expect(await app.domain.database.prisma.cluster.count()).toBe(1);
   });
+
+  it('tries a context behind many silent ones while none of those has been given up yet', async () => {
+    let givenUp = 0;
+    let givenUpThen: number | undefined;
+    const { target } = await rawStandIn((socket) => void socket.once('close', () => givenUp++));
+    const living = await standIn((request, response) => {
+      givenUpThen ??= givenUp;
+      kubernetes()(request, response);
+    });
+    const names = Array.from({ length: 40 }, (_, index) => `silent-${index}`);
+    const text = kubeconfigOfAll({
+      ...Object.fromEntries(names.map((name) => [name, target()])),
+      living: living.target(),
+    });
+    const { createdCount, contexts } = await importAll(await probingApp(), text, { verify: 'CONNECT' });
+    expect([createdCount, givenUpThen]).toEqual([1, 0]);
+    expect(contexts.at(-1)).toEqual({ context: 'living', outcome: 'CREATED', problem: null });
+  });
 });
 
 it('probeCluster tries at once and answers with what it found', async () => {

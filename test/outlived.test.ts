@@ -214,3 +214,18 @@ describe('before anybody is known', () => {
     expect(answer).toMatch(/^HTTP\/1.1 403 /);
   });
 });
+
+it('what curl sends with a key is JSON, and a scope of REST narrows the key', async () => {
+  const { status, body } = await app.rest('POST', '/api/v1/admin/apikeys/', {
+    ...{ name: 'narrow', roles: ['admin'], scopes: ['CLUSTERS_READ', 'REST_USE'] },
+  });
+  expect(status).toBe(201);
+  const Authorization = body.apiKey.key as string;
+  expect((await app.rest('POST', CLUSTERS, { name: 'x' }, { Authorization })).status).toBe(403);
+  expect((await app.rest('POST', '/api/v1/admin/apikeys/', { name: 'y', scopes: ['NO_SUCH'] })).status).toBe(400);
+  const asked = await fetch(`${app.url}/graphql`, {
+    ...{ method: 'POST', headers: { Authorization, 'Content-Type': 'application/x-www-form-urlencoded' } },
+    body: JSON.stringify({ query: '{ clusters { totalCount } }' }),
+  });
+  expect(await asked.json()).toEqual({ data: { clusters: { totalCount: 0 } } });
+});

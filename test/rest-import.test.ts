@@ -27,6 +27,19 @@ it('makes a cluster of every context, the current one the default, each with onl
   expect(opened.map((text) => [...new Set(text.match(/.-cluster/g))])).toEqual([['a-cluster'], ['b-cluster']]);
 });
 
+it('makes as many clusters as there are contexts, in their order', async () => {
+  const app = await freshApp();
+  const names = Array.from({ length: 250 }, (_, index) => `cluster-${index}`);
+  const { text } = await app.rest('POST', path, { config: contexts(names, { 'current-context': 'cluster-200' }) });
+  expect(text).toBe('{"message":"imported 250 clusters successfully"}');
+  const rows = await list(app);
+  expect(rows.map(({ name }: { name: string }) => name)).toEqual(names);
+  expect(rows.filter(({ isDefault }: { isDefault: boolean }) => isDefault)).toMatchObject([{ name: 'cluster-200' }]);
+  const { clusterCredential, auditRecord } = app.domain.database.prisma;
+  expect(await clusterCredential.count()).toBe(250);
+  expect(await auditRecord.count({ where: { action: 'cluster.import' } })).toBe(250);
+});
+
 it.each([{}, { 'current-context': 'gone' }, { 'current-context': '' }])(
   'makes the first context the default where none is current: %j',
   async (root) => {

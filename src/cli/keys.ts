@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
 import { ApiKeys } from '../domain/access/api-keys.ts';
+import { ACTIONS, actionName } from '../domain/access/permissions.ts';
 import { Roles } from '../domain/access/roles.ts';
 import { systemCaller } from '../domain/access/system.ts';
 import { type Command, UsageError } from './command.ts';
@@ -21,7 +22,7 @@ export const createKey: Command = {
     if (typeof name !== 'string') throw new UsageError('keys create needs --name NAME.');
     const expiresAt = typeof expires === 'string' ? readDate(expires) : undefined;
     const roles = Array.isArray(role) ? role.map(String) : [];
-    const scopes = Array.isArray(scope) ? scope.map(String) : undefined;
+    const scopes = Array.isArray(scope) ? scope.map((text) => actionOf(String(text))) : undefined;
     const { text } = await withKeys(config, (keys) => keys.create(caller, { name, roles, scopes, expiresAt }));
     process.stdout.write(`${text}\n`);
     if (roles.length === 0)
@@ -77,6 +78,11 @@ function withKeys<T>(config: Config, work: (keys: ApiKeys) => Promise<T>): Promi
     const now = () => new Date();
     return work(new ApiKeys({ database, now, roles: new Roles({ database, now }) }));
   });
+}
+
+/** An action as the domain has it, or as GraphQL spells it. */
+function actionOf(text: string): string {
+  return ACTIONS.find((action) => actionName(action) === text) ?? text;
 }
 
 function readDate(text: string): Date {

@@ -1,8 +1,8 @@
-import { setImmediate } from 'node:timers/promises';
-import { type Dispatcher, Pool } from 'undici';
+import { Pool } from 'undici';
 import type { AddressPolicy } from './address.ts';
 import { type Connector, createConnector, type Lookup } from './connector.ts';
 import { type Circumstances, ClusterError, closed, clusterErrorOf, refusalOf } from './errors.ts';
+import { type Answer, Exchange } from './exchange.ts';
 import type { Target } from './kubeconfig.ts';
 
 /** Sockets a cluster may have: as many calls as docs/architecture.md lets run at once for one cluster, and one for its probe. */
@@ -33,13 +33,6 @@ export interface Call {
   maxBytes?: number;
 }
 
-/** An answer of the API server, whatever its status. */
-export interface Answer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: Buffer;
-}
-
 export interface ConnectionOptions {
   target: Target;
   policy: AddressPolicy;
@@ -58,8 +51,8 @@ export class Connection {
   readonly #prefix: string;
   readonly #token: TokenSource | undefined;
   readonly #circumstances: Circumstances;
-  readonly #ending = new AbortController();
-  #running = 0;
+  readonly #running = new Set<Exchange>();
+  #isClosed = false;
   #lastUsed = performance.now();
 
   constructor({ target, policy, token = tokenOf(target), lookup }: ConnectionOptions) {
@@ -89,27 +82,24 @@ export class Connection {
 
   /** Sends a call to a path under the server's own and gives the answer whole. */
   async call(path: string, call: Call = {}): Promise<Answer> {
-    const { signal, timeoutMs = CALL_TIMEOUT_MS } = call;
-    this.#running += 1;
-    const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(this.#lateness(timeoutMs)), timeoutMs);
-    const cancel = () => stop.abort(cancellationOf(signal, this.server));
-    const end = () => stop.abort(closed(this.server));
+    const { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes = MAX_RESPONSE_BYTES } = call;
+    const exchange = new Exchange({ server: this.server, maxBytes });
+    this.#running.add(exchange);
+    const timer = setTimeout(() => exchange.stop(this.#lateness(timeoutMs)), timeoutMs);
+    const cancel = () => exchange.stop(cancellationOf(signal, this.server));
     signal?.addEventListener('abort', cancel);
-    this.#ending.signal.addEventListener('abort', end);
     try {
-      if (this.#ending.signal.aborted) throw closed(this.server);
+      if (this.#isClosed) throw closed(this.server);
       if (signal?.aborted) throw cancellationOf(signal, this.server);
-      // undici does not hear of an abort while the socket is being opened: the race does.
-      return await Promise.race([this.#exchange(path, call, stop.signal), rejectionOf(stop.signal)]);
+      this.#send(path, call, exchange).catch((error: Error) => exchange.stop(error));
+      return await exchange.answer;
     } catch (error) {
-      throw clusterErrorOf(stop.signal.aborted ? stop.signal.reason : error, this.#circumstances);
+      throw clusterErrorOf(error, this.#circumstances);
     } finally {
-      this.#running -= 1;
+      this.#running.delete(exchange);
       this.#lastUsed = performance.now();
       clearTimeout(timer);
       signal?.removeEventListener('abort', cancel);
-      this.#ending.signal.removeEventListener('abort', end);
     }
   }
 
@@ -124,12 +114,13 @@ export class Connection {
 
   /** When its last call ended, by `performance.now()`; Infinity while one runs. */
   idleSince(): number {
-    return this.#running > 0 ? Number.POSITIVE_INFINITY : this.#lastUsed;
+    return this.#running.size > 0 ? Number.POSITIVE_INFINITY : this.#lastUsed;
   }
 
   /** Ends it and the calls that run on it; again does nothing. */
   async close(): Promise<void> {
-    this.#ending.abort();
+    this.#isClosed = true;
+    for (const exchange of this.#running) exchange.stop(closed(this.server));
     this.#connector.close();
     await this.#pool.destroy();
   }
@@ -143,51 +134,19 @@ export class Connection {
     );
   }
 
-  async #exchange(path: string, call: Call, signal: AbortSignal): Promise<Answer> {
-    const { method = 'GET', body, accept = 'application/json', maxBytes = MAX_RESPONSE_BYTES } = call;
+  async #send(path: string, { method = 'GET', body, accept }: Call, exchange: Exchange): Promise<void> {
     const token = await this.#token?.();
-    signal.throwIfAborted();
-    const response = await this.#pool.request({
-      method,
-      path: this.#prefix + checkPath(path),
-      headers: {
-        accept,
-        // Nothing is ever unpacked, so that nothing can unfold.
-        'accept-encoding': 'identity',
-        'user-agent': 'kitestring',
-        ...(token !== undefined && { authorization: `Bearer ${token}` }),
-        ...(body && { 'content-type': 'application/json' }),
-      },
-      ...(body && { body: JSON.stringify(body) }),
-      signal,
-    });
-    try {
-      const answer = await this.#readWhole(response, maxBytes);
-      // Until then the pool takes the socket for busy, and a call right after this one would open another.
-      await setImmediate();
-      return answer;
-    } finally {
-      // Without effect on a body that was read; any other takes its socket with it.
-      response.body.on('error', () => {}).destroy();
-    }
-  }
-
-  async #readWhole(response: Dispatcher.ResponseData, maxBytes: number): Promise<Answer> {
-    const encoding = response.headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity')
-      throw new ClusterError('NOT_KUBERNETES', `${this.server} packed its answer, which it was asked not to do`);
-    const tooLarge = () =>
-      new ClusterError('RESPONSE_TOO_LARGE', `${this.server} answered with more than ${maxBytes} bytes`);
-    if (Number(response.headers['content-length']) > maxBytes) throw tooLarge();
-    const chunks: Buffer[] = [];
-    let size = 0;
-    for await (const chunk of response.body as AsyncIterable<Buffer>) {
-      size += chunk.length;
-      if (size > maxBytes) throw tooLarge();
-      chunks.push(chunk);
-    }
-    const contentType = String(response.headers['content-type'] ?? '');
-    return { status: response.statusCode, contentType, body: Buffer.concat(chunks, size) };
+    if (exchange.isStopped) return;
+    const headers = {
+      accept: accept ?? 'application/json',
+      // Nothing is ever unpacked, so that nothing can unfold.
+      'accept-encoding': 'identity',
+      'user-agent': 'kitestring',
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      ...(body && { 'content-type': 'application/json' }),
+    };
+    const request = { method, path: this.#prefix + checkPath(path), headers };
+    this.#pool.dispatch(body ? { ...request, body: JSON.stringify(body) } : request, exchange);
   }
 }
 
@@ -218,10 +177,4 @@ function checkPath(path: string): string {
 function cancellationOf(signal: AbortSignal | undefined, server: string): ClusterError {
   const reason: unknown = signal?.reason;
   return reason instanceof ClusterError ? reason : new ClusterError('CANCELLED', `asking ${server} was given up`);
-}
-
-function rejectionOf(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
 }

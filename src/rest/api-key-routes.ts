@@ -36,8 +36,13 @@ export const API_KEY_ROWS = [
     of: 'API key',
     body: createApiKeyBody,
     document: CreateApiKeyDocument,
-    variables: ({ body: { name, roles = [], expiresAt } }) => ({
-      input: { name, roles, ...(expiresAt ? { expiresAt: new Date(expiresAt).toISOString() } : {}) },
+    variables: ({ body: { name, roles = [], scopes, expiresAt } }) => ({
+      input: {
+        name,
+        roles,
+        ...(scopes ? { scopes } : {}),
+        ...(expiresAt ? { expiresAt: new Date(expiresAt).toISOString() } : {}),
+      },
     }),
     status: 201,
     result: createApiKeyResult,

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { ACTIONS, actionName } from '../domain/access/permissions.ts';
+import type { Action } from './operations.generated.ts';
 
 /** Bytes that anyone may send without being known: an introspection has some 2 KiB, a sign-in less. */
 export const MAX_STRANGER_BODY = 16 * 1024;
@@ -81,6 +83,8 @@ export const importBody = z
     examples: [{ config: '<kubeconfig>', inCluster: false }],
   });
 
+const SCOPES = ACTIONS.map(actionName) as Action[];
+
 export const createApiKeyBody = z
   .object({
     name: string.meta({
@@ -91,6 +95,10 @@ export const createApiKeyBody = z
       allOf: [{ pattern: '\\S' }],
     }),
     roles: z.array(string, { error: 'must be a list of roles' }).optional().meta({ description: 'None when absent.' }),
+    scopes: z
+      .array(z.enum(SCOPES, { error: `must be some of ${SCOPES.join(', ')}` }), { error: 'must be a list of actions' })
+      .optional()
+      .meta({ description: 'The actions it is narrowed to; all that its roles hold when absent.' }),
     expiresAt: z.iso
       .datetime({ offset: true, error: 'must be a time with its zone, such as 2027-06-30T00:00:00Z' })
       .optional()

@@ -37,7 +37,7 @@ export async function askGraphQL(
   return graphql.fetch(
     new Request(`http://kitestring${request.url ?? '/'}`, {
       method: request.method ?? 'GET',
-      headers: fetchHeaders(request),
+      headers: fetchHeaders(request, context),
       ...(body.length > 0 && request.method === 'POST' ? { body } : {}),
       ...(wantsStream(request) ? { signal: context.signal } : {}),
     }),
@@ -70,8 +70,14 @@ export async function wholeAnswer(answer: Response): Promise<Answer> {
   return { status: answer.status, headers: [...headers, 'Content-Length', String(bytes.length)], bytes };
 }
 
-function fetchHeaders({ headers }: IncomingMessage): [string, string][] {
-  return Object.entries(headers).flatMap(([name, value]) =>
+const FORM = 'application/x-www-form-urlencoded';
+
+function fetchHeaders({ headers }: IncomingMessage, { caller }: Context): [string, string][] {
+  const fields = Object.entries(headers).flatMap(([name, value]) =>
     value === undefined ? [] : [value].flat().map((one): [string, string] => [name, one]),
   );
+  // What curl's -d says of a body, or nothing: with a key it is JSON, as on the REST routes.
+  const { 'content-type': type = FORM } = headers;
+  if (caller.viewer?.kind !== 'API_KEY' || type !== FORM) return fields;
+  return [...fields.filter(([name]) => name !== 'content-type'), ['content-type', 'application/json']];
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
@@ -42,7 +43,9 @@ const HASHED = /^\/assets\/.*-[\w-]{8,}\.\w+$/;
  * and links that lead elsewhere.
  */
 export async function openKiteUi(directory: string): Promise<KiteUi> {
-  const files = await filesOf(directory);
+  // Before all files are listed: a directory that is meant for something else may hold any number.
+  const isOther = existsSync(directory) && !existsSync(join(directory, 'index.html'));
+  const files = isOther ? new Map<string, string>() : await filesOf(directory);
   const entry = files.get('/index.html');
   if (entry === undefined)
     throw new StartupError(`KITE_UI_DIR names ${directory}, which holds no index.html: name the built UI's directory.`);

@@ -18,6 +18,11 @@ export const ACTIONS = [
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 
+/** An action as both surfaces spell it, such as `CLUSTERS_READ`. */
+export function actionName(action: string): string {
+  return action.replaceAll(/[.-]/g, '_').toUpperCase();
+}
+
 /** Actions that a role of one's own may give, for some clusters or for all; the rest is the admin's. */
 export const GRANTABLE = [
   'clusters.read',

@@ -1,4 +1,6 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { type ContextReading, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
+import { FAST_MS, FAST_SLOTS } from '../../kubernetes/lanes.ts';
 import type { Transaction } from '../../storage/database.ts';
 import { authorizeEverywhere, presently } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
@@ -20,10 +22,11 @@ import {
 import { searchText } from './search.ts';
 import { findDuplicates } from './warnings.ts';
 
-/** Contexts that are tried at once with CONNECT. */
-const TRIALS = 32;
 /** Milliseconds in which contexts are begun to be tried. */
 const TRIALS_MS = 60_000;
+
+/** Rows of one statement: planning a thousand at once takes longer, and keeps everybody else waiting. */
+const ROWS_AT_ONCE = 100;
 
 export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
 export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
@@ -100,7 +103,11 @@ export class ClusterImport {
       const target = existing.size === 0 ? firstDefault(creating, current) : undefined;
       const changed: { uid: string }[] = [];
       for (const candidate of decided('UPDATED')) changed.push(await this.#update(tx, now, moment, candidate));
-      changed.push(...(await this.#create(tx, now, moment, creating, target)));
+      for (let begin = 0; begin < creating.length; begin += ROWS_AT_ONCE) {
+        const part = creating.slice(begin, begin + ROWS_AT_ONCE);
+        changed.push(...(await this.#create(tx, now, moment, part, target)));
+        await nextTurn();
+      }
       return {
         contexts: await withClusters(tx, results, query),
         warnings: await findDuplicates(tx, registering(candidates, results)),
@@ -115,13 +122,19 @@ export class ClusterImport {
   async #tryOut(candidates: Candidate[]): Promise<void> {
     const end = performance.now() + TRIALS_MS;
     const waiting = candidates.values();
+    const begun: Promise<void>[] = [];
     const tryNext = async () => {
       for (const candidate of waiting) {
-        if (performance.now() < end) await this.#try(candidate);
-        else candidate.refusal ??= 'it was not tried: the contexts before it took too long, import fewer at a time';
+        if (performance.now() < end) {
+          const trial = this.#try(candidate);
+          begun.push(trial);
+          // As the prober has it: one that is silent holds the others up no longer.
+          await Promise.race([trial, sleep(FAST_MS, undefined, { ref: false })]);
+        } else candidate.refusal ??= 'it was not tried: the contexts before it took too long, import fewer at a time';
       }
     };
-    await Promise.all(Array.from({ length: TRIALS }, tryNext));
+    await Promise.all(Array.from({ length: FAST_SLOTS }, tryNext));
+    await Promise.all(begun);
   }
 
   async #try(candidate: Candidate): Promise<void> {

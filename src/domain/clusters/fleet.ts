@@ -15,7 +15,7 @@ import type { Caller } from '../access/viewer.ts';
 import { Live, type LiveBudget } from './live.ts';
 import type { ProbeSlots } from './probe-slots.ts';
 import { ProbeTargets } from './probe-targets.ts';
-import { openKubeconfig, type Registry } from './registry.ts';
+import { kubeconfigPlace, type Registry } from './registry.ts';
 import type { Statuses } from './statuses.ts';
 
 /** What of a cluster's row decides how it is reached. */
@@ -158,18 +158,14 @@ export class Fleet {
     const { registry } = this.#options;
     const row = await registry.database.prisma.cluster.findUnique({
       where: { uid },
-      select: { id: true, uid: true, enabled: true, inCluster: true, credentialsVersion: true },
+      select: { enabled: true, inCluster: true, credentialsVersion: true, credential: { select: { sealed: true } } },
     });
     if (!row) throw new ClusterError('CREDENTIAL_UNUSABLE', 'the cluster is not registered any more');
     // Whoever read the row before it was disabled must not open what was just closed.
     if (!row.enabled) throw disabled();
     const { credentialsVersion } = row;
     if (row.inCluster) return { credentialsVersion, ...(await this.inCluster()) };
-    const kubeconfig = await openKubeconfig(registry.database.prisma, registry, row).catch((error: unknown) => {
-      if (!(error instanceof SealError)) throw error;
-      throw new ClusterError('CREDENTIAL_UNUSABLE', 'the stored kubeconfig cannot be opened: see seal verify');
-    });
-    return { credentialsVersion, target: targetOf(kubeconfig, registry) };
+    return { credentialsVersion, target: targetOf(openSealed(registry, { uid, ...row }), registry) };
   }
 
   async #retire(): Promise<void> {
@@ -193,8 +189,10 @@ export class Fleet {
     for (const { state, latencyMs } of outcomes) this.#options.onProbe(state, latencyMs);
     await this.#options.statuses.store(outcomes);
     this.#targets.wereTried(outcomes.map(({ uid }) => uid));
-    // With its version a cluster has told everything that it is asked rarely: time to look for Prometheus too.
+    // With its version a cluster has told everything that it is asked rarely: time to look for Prometheus too,
+    // as soon as every other has been asked how it is.
     this.#discoveries.push(...outcomes.filter(({ version }) => version !== undefined));
+    if (this.#prober.isBehind) return;
     while (this.#discovering < DISCOVERIES && this.#discoveries.length > 0) void this.#discover();
   }
 
@@ -242,6 +240,19 @@ export function targetOf(kubeconfig: string | undefined, { policy }: Pick<Regist
   const chosen = chooseContext(readKubeconfig(kubeconfig, policy));
   if ('target' in chosen && chosen.target) return chosen.target;
   throw new ClusterError('CREDENTIAL_UNUSABLE', chosen.problem ?? 'the kubeconfig cannot be used');
+}
+
+/** The kubeconfig of a row; undefined where none is stored. */
+function openSealed(
+  { seal }: Pick<Registry, 'seal'>,
+  { uid, credential }: { uid: string; credential: { sealed: string } | null },
+): string | undefined {
+  try {
+    return credential ? seal.open(credential.sealed, kubeconfigPlace(uid)) : undefined;
+  } catch (error) {
+    if (!(error instanceof SealError)) throw error;
+    throw new ClusterError('CREDENTIAL_UNUSABLE', 'the stored kubeconfig cannot be opened: see seal verify');
+  }
 }
 
 function disabled(): ClusterError {

@@ -64,8 +64,12 @@ export class Statuses {
     if (changed.length === 0) return;
     await this.#database.write('status', async (tx, { status = 0 }) => {
       const outdated = await outdatedSlots(tx, leasesOf(changed, this.#slots));
+      // Read again under the lock: a probe that ends after an update, a disable or a delete changes nothing.
+      const now = await tx.cluster.findMany({ where: { uid: { in: changed.map(({ uid }) => uid) } } });
+      const current = new Map(now.map((row) => [row.uid, row]));
       for (const observation of changed)
-        if (!observation.lease || !outdated.has(observation.lease.slot)) await this.#apply(tx, observation, status);
+        if (!observation.lease || !outdated.has(observation.lease.slot))
+          await this.#apply(tx, observation, current.get(observation.uid), status);
     });
   }
 
@@ -129,10 +133,13 @@ export class Statuses {
     for (const uid of this.#standing.found.keys()) if (!uids.has(uid)) this.#standing.found.delete(uid);
   }
 
-  async #apply(tx: Transaction, observation: Observation, statusChange: number): Promise<void> {
-    const { uid, credentialsVersion, state, version, fault, identity, observedAt, latencyMs } = observation;
-    // Read again under the lock: a probe that ends after an update, a disable or a delete changes nothing.
-    const current = await tx.cluster.findFirst({ where: { uid, credentialsVersion, enabled: true } });
+  async #apply(
+    tx: Transaction,
+    observation: Observation,
+    current: Standing | undefined,
+    statusChange: number,
+  ): Promise<void> {
+    const { state, version, fault, identity, observedAt, latencyMs } = observation;
     if (!current || !differs(observation, current)) return;
     const other = identity && current.identity && identity !== current.identity ? identity : null;
     await tx.cluster.update({
@@ -196,6 +203,9 @@ function leasesOf(observations: readonly Observation[], { isShared }: ProbeSlots
 }
 
 interface Standing {
+  readonly id: number;
+  readonly uid: string;
+  readonly name: string;
   readonly credentialsVersion: number;
   readonly enabled: boolean;
   readonly state: string;

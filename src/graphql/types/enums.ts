@@ -5,8 +5,3 @@ export function describedEnum<const Value extends string>(
 ): { [Name in Value]: { value: Name; description: string } } {
   return Object.fromEntries(values.map((value) => [value, { value, description: descriptions[value] }])) as never;
 }
-
-/** An action as GraphQL spells the values of enums. */
-export function actionName(action: string): string {
-  return action.replace(/[^a-z]/g, '_').toUpperCase();
-}

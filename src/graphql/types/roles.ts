@@ -1,8 +1,7 @@
-import { ACTIONS, type Action } from '../../domain/access/permissions.ts';
+import { ACTIONS, type Action, actionName } from '../../domain/access/permissions.ts';
 import type { ClusterScope } from '../../domain/access/role.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
-import { actionName } from './enums.ts';
 import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
 
 interface RoleRow {

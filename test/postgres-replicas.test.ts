@@ -79,6 +79,29 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(await stateAfter(7)).toBe('READY');
   });
 
+  it('take a slot over behind the results that are being stored', async () => {
+    const app = await startApp();
+    onTestFinished(() => app.close());
+    const { database } = app.domain;
+    const order: string[] = [];
+    const taken = await database.write('status', async () => {
+      const taking = database.leases?.take('another', [7]).then((fences) => {
+        order.push('taken');
+        return fences;
+      });
+      const waiting = async () => {
+        const [row] = await database.prisma.$queryRaw<{ count: number }[]>`SELECT count(*)::int FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%"ProbeLease"%"fence" + 1%'`;
+        return row?.count;
+      };
+      await expect.poll(waiting).toBe(1);
+      order.push('stored');
+      return { taking };
+    });
+    expect((await taken.taking)?.size).toBe(1);
+    expect(order).toEqual(['stored', 'taken']);
+  });
+
   it('one that stood still stores nothing of what others have taken, and asks nothing more of it', async () => {
     const { asked, server, dataDir, first, start, key } = await makeFleet();
     await register(first, key, server, 12);

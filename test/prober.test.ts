@@ -36,6 +36,7 @@ function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = (
     most: 0,
     targets: Object.keys(behaviours).map((uid): ProbeTarget => ({ uid, credentialsVersion: 1 })),
     refuseToStore: false,
+    holds: true,
     storeMs: 0,
     tries: (uid: string) => attempts.filter((attempt) => attempt.uid === uid).map((attempt) => attempt.at),
     states: (uid: string) => delivered.filter((outcome) => outcome.uid === uid).map(({ state }) => state),
@@ -53,7 +54,11 @@ function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = (
   const prober = new Prober({
     clock,
     random,
-    targets: async () => fleet.targets,
+    targets: async () => {
+      if (fleet.refuseToStore) throw new Error('the database is away');
+      return fleet.targets;
+    },
+    holds: () => fleet.holds,
     attempt: async ({ uid, credentialsVersion }, { details, signal, budgetMs }): Promise<Attempted> => {
       attempts.push({ uid, at: at(), details, credentialsVersion });
       running.add(signal);
@@ -284,6 +289,32 @@ describe('what counts', () => {
     fleet.change('a', { state: 'UNAUTHORIZED' });
     await fleet.clock.advance(1_200);
     expect(fleet.states('a')).toEqual(['READY', 'UNAUTHORIZED']);
+  });
+
+  test('without its lease nothing is asked any more, also while the registry cannot be read; with another it is again', async () => {
+    const fleet = fleetOf({
+      ours: { state: 'READY' },
+      slow: { state: 'READY', ms: 4_000 },
+      anybodys: { state: 'READY' },
+    });
+    const leased =
+      (fence: number) =>
+      (uid: string): ProbeTarget => ({ uid, credentialsVersion: 1, lease: { slot: 1, fence } });
+    const anybodys = { uid: 'anybodys', credentialsVersion: 1 };
+    fleet.targets = [...['ours', 'slow'].map(leased(1)), anybodys];
+    fleet.prober.start();
+    await fleet.clock.advance(2_000);
+    Object.assign(fleet, { holds: false, refuseToStore: true });
+    void fleet.prober.refresh();
+    await fleet.clock.advance(100_000);
+    expect([fleet.tries('ours').length, fleet.tries('slow').length]).toEqual([1, 1]);
+    expect(fleet.tries('anybodys').length).toBeGreaterThan(2);
+    expect(fleet.prober.last('slow')).toBeUndefined();
+    fleet.targets = [...['ours', 'slow'].map(leased(2)), anybodys];
+    Object.assign(fleet, { holds: true, refuseToStore: false });
+    await fleet.clock.advance(10_000);
+    expect([fleet.tries('ours').length, fleet.tries('slow').length]).toEqual([2, 2]);
+    expect(fleet.delivered.findLast(({ uid }) => uid === 'slow')?.lease).toEqual({ slot: 1, fence: 2 });
   });
 
   test('results leave together, at most 100 ms late', async () => {

@@ -56,6 +56,8 @@ export interface ProberOptions {
   /** All clusters that are enabled and usable. Asked once a second: give the same array for as long as nothing has changed. */
   targets: () => Promise<readonly ProbeTarget[]>;
   attempt: (target: ProbeTarget, options: AttemptOptions) => Promise<Attempted>;
+  /** Whether a lease is held still: without it nothing begins or goes on, also while `targets` cannot be read. */
+  holds?: (lease: ProbeLease) => boolean;
   /** Takes results at most 100 ms after they were had; one at a time, again when it rejects. */
   store: (outcomes: readonly ProbeOutcome[]) => Promise<void>;
   /** Told when `targets` or `store` rejects, and when an attempt does with what is no fault of a cluster; all are tried again. */
@@ -126,6 +128,7 @@ export class Prober {
 
   /** Looks now at what is to be probed: call it after a change, which is then tried before anything else. */
   refresh(): Promise<void> {
+    for (const entry of this.#entries.values()) if (this.#isLost(entry)) this.#drop(entry);
     // Who asks while a look is under way may know of a change that it has missed; all of them share the next.
     this.#refreshWaiting ??= this.#refreshing.then(() => {
       this.#refreshWaiting = undefined;
@@ -198,8 +201,7 @@ export class Prober {
       if (entry) {
         next.waiters = entry.waiters.splice(0);
         next.isWanted = entry.isWanted;
-        this.#remove(entry);
-        this.#batch.drop(target.uid);
+        this.#drop(entry);
       }
       this.#entries.set(target.uid, next);
       if (target.firstElsewhere && !next.isWanted) this.#later(next, ELSEWHERE_MS, 'FIRST');
@@ -207,11 +209,17 @@ export class Prober {
     }
     // In no order: those that are silent, and hold a slot for long, often stand together in a kubeconfig.
     for (const [entry, urgency] of shuffled(begun, this.#random)) this.#submit(entry, urgency);
-    for (const [uid, entry] of this.#entries) {
-      if (present.has(uid)) continue;
-      this.#remove(entry);
-      this.#batch.drop(uid);
-    }
+    for (const [uid, entry] of this.#entries) if (!present.has(uid)) this.#drop(entry);
+  }
+
+  /** What somebody waits for is asked whoever holds it. */
+  #isLost({ target: { lease }, waiters }: Entry): boolean {
+    return lease !== undefined && waiters.length === 0 && this.#options.holds?.(lease) === false;
+  }
+
+  #drop(entry: Entry): void {
+    this.#remove(entry);
+    this.#batch.drop(entry.target.uid);
   }
 
   #entryOf(target: ProbeTarget): Entry {
@@ -245,6 +253,7 @@ export class Prober {
 
   async #attempt(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<Attempted | undefined> {
     const { target, detailsAt, state } = entry;
+    if (this.#isLost(entry)) return void this.#drop(entry);
     const begin = this.#clock.now();
     const details = !answers(state) || begin - detailsAt >= DETAILS_MS;
     const ended = new Promise<never>((_resolve, reject) => {

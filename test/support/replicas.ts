@@ -48,10 +48,17 @@ export async function makeFleet() {
   const dataDir = await temporaryDirectory();
   const environment = databaseOf(dataDir);
   let started = 0;
-  const start = async (): Promise<Replica> => {
+  const start = async (differing: Record<string, string> = {}): Promise<Replica> => {
     const name = `127.0.0.${11 + started++}`;
     const own = started === 1 ? dataDir : await temporaryDirectory();
-    return { ...(await startProcess({ dataDir: own, environment, before: fromAddress(name) })), name };
+    return {
+      ...(await startProcess({
+        dataDir: own,
+        environment: { ...environment, ...differing },
+        before: fromAddress(name),
+      })),
+      name,
+    };
   };
   const first = await start();
   const key = await firstKey(dataDir);

@@ -64,10 +64,10 @@ export class Fleet {
     const { policy } = options.registry;
     this.#connections = new Connections({ policy, openCredential: (uid) => this.#openCredential(uid) });
     this.#targets = new ProbeTargets(options);
-    const attempt = attemptOver(this.#connections);
     this.#prober = new Prober({
       targets: () => this.#readTargets(),
-      attempt: (target, how) => attempt(target, how),
+      attempt: attemptOver(this.#connections),
+      holds: (lease) => options.slots.holds(lease),
       store: (outcomes) => this.#store(outcomes),
       onError: (error) => options.log.warn({ err: error }, 'probing: the registry cannot be used, trying again'),
     });
@@ -179,9 +179,9 @@ export class Fleet {
     const targets = await this.#targets.read();
     if (targets === this.#kept) return targets;
     this.#kept = targets;
-    const uids = new Set(targets.map(({ uid }) => uid));
-    await this.#connections.keepOnly(uids);
-    this.#options.statuses.keepOnly(uids);
+    // What another replica probes is read live here too.
+    await this.#connections.keepOnly(this.#targets.usable());
+    this.#options.statuses.keepOnly(new Set(targets.map(({ uid }) => uid)));
     return targets;
   }
 

@@ -71,6 +71,13 @@ export class ProbeSlots {
     return fence === undefined || (this.#leases && !this.#isValid()) ? undefined : { slot, fence };
   }
 
+  /** Whether what was to be asked under a lease may be asked still. */
+  holds({ slot, fence }: { readonly slot: number; readonly fence: number }): boolean {
+    if (!this.#leases) return true;
+    this.#expire();
+    return this.#held.get(slot) === fence;
+  }
+
   /** The replica that probes a cluster, as far as is known. */
   holderOf(clusterId: number): string | undefined {
     if (!this.#leases || this.leaseOf(clusterId)) return this.replica;

@@ -51,6 +51,11 @@ export class ProbeTargets {
     return targets;
   }
 
+  /** Every cluster that can be asked, by whichever replica. */
+  usable(): ReadonlySet<string> {
+    return new Set(Array.from(this.#rows.values(), ({ uid }) => uid));
+  }
+
   /** Lets a cluster be tried here, whoever probes it. */
   tryHere(uid: string): void {
     if (!this.#slots.isShared || this.#once.has(uid)) return;

@@ -24,9 +24,11 @@ SELECT lease."slot"::int, lease."fence"::int, lease."loadMs"::float8,
   (SELECT json_agg("id") FROM "Replica" WHERE "expiresAt" > ${NOW}) AS replicas
 FROM "ProbeLease" AS lease ORDER BY lease."slot"`;
 
+/** Behind the results that are being stored under the numbers of before: none of them comes after what its taker reads. */
 const TAKE = `
+WITH stored AS MATERIALIZED (SELECT 1 FROM "Counter" WHERE "name" = 'status' FOR SHARE)
 UPDATE "ProbeLease" SET "holder" = $1, "fence" = "fence" + 1, "expiresAt" = ${NOW} + ${LEASE}
-WHERE "slot" = ANY($2::int[]) AND ("holder" IS NULL OR "expiresAt" IS NULL OR "expiresAt" <= ${NOW})
+WHERE EXISTS (SELECT 1 FROM stored) AND "slot" = ANY($2::int[]) AND ("holder" IS NULL OR "expiresAt" IS NULL OR "expiresAt" <= ${NOW})
 RETURNING "slot", "fence"`;
 
 const GIVE = `UPDATE "ProbeLease" SET "holder" = NULL WHERE "holder" = $1 AND "slot" = ANY($2::int[])`;

@@ -1,0 +1,105 @@
+import type { RequestListener } from 'node:http';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startApp } from './support/app.ts';
+import { rowsOf } from './support/database.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
+import { databaseOf, POSTGRES } from './support/place.ts';
+import {
+  askedLastBy,
+  LEASES,
+  makeFleet,
+  register as registerAll,
+  untilEven,
+  untilTakenOver,
+} from './support/replicas.ts';
+import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
+
+/** The way of one replica to PostgreSQL, which a test can cut: what is sent then is neither refused nor answered. */
+async function wayToPostgres(dataDir: string) {
+  const { DATABASE_URL = '' } = databaseOf(dataDir);
+  const url = new URL(DATABASE_URL);
+  const to = { host: url.hostname, port: Number(url.port || 5_432) };
+  const sockets = new Set<Socket>();
+  let isCut = false;
+  const keep = (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).once('close', () => sockets.delete(socket));
+  };
+  const server = createServer((near) => {
+    keep(near);
+    if (isCut) return;
+    const far = connect(to);
+    keep(far);
+    near.pipe(far).pipe(near);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const cut = () => {
+    isCut = true;
+    for (const socket of sockets) socket.unpipe().pause();
+  };
+  const mend = () => {
+    isCut = false;
+    for (const socket of sockets) socket.destroy();
+  };
+  return { url: url.href, cut, mend };
+}
+
+describe.runIf(POSTGRES !== undefined)('a replica among others', { timeout: 180_000 }, () => {
+  it('asks no cluster any more once it could not renew its leases, and shares again when it can', async () => {
+    const { asked, server, dataDir, first, start, key } = await makeFleet();
+    const way = await wayToPostgres(dataDir);
+    await registerAll(first, key, server, 12);
+    const second = await start({ DATABASE_URL: way.url });
+    await untilEven(dataDir, 2);
+    await expect.poll(() => askedLastBy(asked, second.name).length, { timeout: 30_000 }).toBeGreaterThan(0);
+    const ofSecond = askedLastBy(asked, second.name);
+    way.cut();
+    const since = Date.now();
+    await untilTakenOver(asked, ofSecond, second.name, 15_000);
+    // Once more by the others: a whole round in which each was due here too.
+    const askedSince = (name: string) =>
+      asked.filter(({ cluster, by, at }) => cluster === name && by !== second.name && at >= since);
+    await expect.poll(() => ofSecond.every((name) => askedSince(name).length > 1), { timeout: 60_000 }).toBe(true);
+    expect(asked.filter(({ by, at }) => by === second.name && at - since > 10_500)).toEqual([]);
+    way.mend();
+    const mended = Date.now();
+    await untilEven(dataDir, 2);
+    await expect.poll(() => asked.some(({ by, at }) => by === second.name && at >= mended)).toBe(true);
+    const holders = new Set((await rowsOf(dataDir, LEASES)).map(({ holder }) => holder));
+    expect(holders.size).toBe(2);
+  });
+
+  it('reads live what another probes, whatever changes meanwhile', async () => {
+    const DATA_DIR = await temporaryDirectory();
+    const holder = await probingApp({ DATA_DIR });
+    const answer = kubernetes();
+    const opened = Promise.withResolvers<void>();
+    let held = 0;
+    const handler: RequestListener = async (request, response) => {
+      if (!request.url?.startsWith('/api/v1/namespaces?')) return answer(request, response);
+      held++;
+      await opened.promise;
+      answerWith(response, 200, { kind: 'PartialObjectMetadataList', metadata: {}, items: [] });
+    };
+    const server = await standIn(handler);
+    await register(holder, 'a', kubeconfigOf(server.target()));
+    await untilEven(DATA_DIR, 1);
+    const other = await startApp({ DATA_DIR }, { probing: true });
+    onTestFinished(() => other.close());
+    const reading = other.graphql('{ cluster(by: { name: "a" }) { live { namespaces { name } faults { code } } } }');
+    await expect.poll(() => held).toBe(1);
+    const id = await register(other, 'b', kubeconfigOf(server.target()));
+    await untilState(other, id, 'READY');
+    opened.resolve();
+    const { data, errors } = await reading;
+    expect(errors).toBeUndefined();
+    expect(data.cluster.live.faults).toEqual([]);
+  });
+});

@@ -111,7 +111,8 @@ test('the tick keeps a good key in sessionStorage alone, and until it is taken a
   await openGraphiQL(page, app.url);
   await page.locator('#state.known').waitFor();
   expect(await page.inputValue('#key')).toBe(app.admin);
-  expect([...new Set(visit.written)]).toEqual([`session kitestring-api-key ${app.admin}`]);
+  // What the page writes is told over a line of its own, which may take its time.
+  await expect.poll(() => [...new Set(visit.written)]).toEqual([`session kitestring-api-key ${app.admin}`]);
   await page.uncheck('#remember');
   await page.waitForFunction('sessionStorage.length === 0');
 });

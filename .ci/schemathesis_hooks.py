@@ -1,13 +1,20 @@
-"""What the schema of a URL does not tell: which hosts are refused. Valid bodies get a host that is none of them."""
+"""What the schema of a URL does not tell: which hosts are refused. Valid bodies get a host that is none of them. And the
+key that all of this asks with is not to be revoked by it."""
 
+import os
 from urllib.parse import quote
 
 import schemathesis
 from schemathesis.generation import GenerationMode
 
 
+OWN_KEY = os.environ["ADMIN_API_KEY"].split("-")[0].removeprefix("kite")
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
+    if "/apikeys/" in case.path and str((case.path_parameters or {}).get("id")) == OWN_KEY:
+        case.path_parameters = {**case.path_parameters, "id": 1}
     body = case.body
     valid = case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE
     if valid and isinstance(body, dict) and isinstance(body.get("prometheusURL"), str) and body["prometheusURL"]:

@@ -20,7 +20,7 @@ const ClusterUpserted = builder.objectRef<Upserted>('ClusterUpserted').implement
 });
 
 const ClusterRemoved = builder.objectRef<Removed>('ClusterRemoved').implement({
-  description: 'A cluster is deleted, hidden from you now, or no longer matches.',
+  description: 'A cluster is deleted, hidden from you now, or does not match; you may never have held it.',
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: CURSOR }),
     id: t.id({ description: 'Its global id.', resolve: ({ uid }) => encodeGlobalId('Cluster', uid) }),

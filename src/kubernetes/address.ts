@@ -24,7 +24,7 @@ const ranges: [cidr: string, name: string][] = [
   ['240.0.0.0/4', 'a reserved address'],
 ];
 
-// IPv6 ranges whose addresses a translator or tunnel turns into the IPv4 address at these bytes (RFC 4291, 6052, 3056, 2765).
+// IPv6 ranges whose addresses a translator or tunnel turns into the IPv4 address at these bytes (RFC 4291, 6052, 3056, 2765, 4380).
 const last = [12, 13, 14, 15];
 const embeddings: [cidr: string, bytes: number[][]][] = [
   ['::/96', [last]],
@@ -33,10 +33,17 @@ const embeddings: [cidr: string, bytes: number[][]][] = [
   // The local prefix may be cut at /48, /56, /64 or /96, and byte 8 is skipped.
   ['64:ff9b:1::/48', [last, [6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]]],
   ['2002::/16', [[2, 3, 4, 5]]],
+  ['2001::/32', [[4, 5, 6, 7]]],
 ];
 
 const judged = ranges.map(([cidr, name]) => ({ ...readRange(cidr), name }));
 const embedded = embeddings.map(([cidr, bytes]) => ({ ...readRange(cidr), bytes }));
+const teredo = readRange('2001::/32');
+// What stands before the IPv4 address, behind any prefix of 64 bits (RFC 5214).
+const isatap = [
+  [0x00, 0x00, 0x5e, 0xfe],
+  [0x02, 0x00, 0x5e, 0xfe],
+].map((network) => ({ network, bits: 32 }));
 
 /** Tells why an IP address may not be dialled, as a sentence for a person; undefined when it may. */
 export function judgeAddress(ip: string, policy: AddressPolicy): string | undefined {
@@ -45,16 +52,10 @@ export function judgeAddress(ip: string, policy: AddressPolicy): string | undefi
   const address = bytesOf(bare);
   const direct = classify(address);
   if (direct !== undefined) return sentence(bare, direct, policy);
-  for (const range of embedded) {
-    if (!inside(address, range)) continue;
-    for (const places of range.bytes) {
-      const inner = places.map((place) => address[place]).join('.');
-      // Read at a place that is not the right one, the filling zeros look like 0.0.0.0/8.
-      if (range.bytes.length > 1 && inner.startsWith('0.')) continue;
-      const name = classify(bytesOf(inner));
-      const reason = name && sentence(`${inner} in ${bare}`, name, policy);
-      if (reason) return reason;
-    }
+  for (const inner of embeddedIn(address)) {
+    const name = classify(bytesOf(inner));
+    const reason = name && sentence(`${inner} in ${bare}`, name, policy);
+    if (reason) return reason;
   }
   return undefined;
 }
@@ -79,6 +80,22 @@ function sentence(subject: string, name: string, policy: AddressPolicy): string 
 interface Range {
   network: number[];
   bits: number;
+}
+
+/** The IPv4 addresses that whoever forwards an IPv6 address may take out of it. */
+function* embeddedIn(address: number[]): Generator<string> {
+  for (const range of embedded) {
+    if (!inside(address, range)) continue;
+    for (const places of range.bytes) {
+      const inner = places.map((place) => address[place]).join('.');
+      // Read at a place that is not the right one, the filling zeros look like 0.0.0.0/8.
+      if (range.bytes.length === 1 || !inner.startsWith('0.')) yield inner;
+    }
+  }
+  const end = address.slice(12);
+  // Teredo writes its client inverted.
+  if (inside(address, teredo)) yield end.map((byte) => 255 - byte).join('.');
+  if (isatap.some((range) => inside(address.slice(8), range))) yield end.join('.');
 }
 
 function classify(address: number[]): string | undefined {

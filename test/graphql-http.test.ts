@@ -1,6 +1,7 @@
 import { serverAudits } from 'graphql-http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.ts';
+import { send } from './support/wire.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -89,3 +90,15 @@ it('a form, a text and a multipart body change nothing', async () => {
     }
   expect((await app.graphql('{ clusters { totalCount } }')).data.clusters.totalCount).toBe(0);
 });
+
+it.each(['application/json', 'text/event-stream'])(
+  'a body that is no UTF-8 is refused, asked for %s',
+  async (Accept) => {
+    const query = 'mutation { createCluster(input: { name: "caf\xe9", verify: NONE }) { __typename } }';
+    const body = Buffer.from(JSON.stringify({ query }), 'latin1');
+    const headers = { Authorization: app.admin, 'Content-Type': 'application/json', Accept };
+    const { status, text } = await send(app, { method: 'POST', path: '/graphql', headers, body });
+    expect([status, JSON.parse(text).errors[0].extensions.code]).toEqual([400, 'BAD_REQUEST']);
+    expect((await app.graphql('{ clusters { totalCount } }')).data.clusters.totalCount).toBe(0);
+  },
+);

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { Context } from '../graphql/context.ts';
@@ -34,6 +35,8 @@ export async function askGraphQL(
   graphql: GraphQL,
   { request, body, context }: { request: IncomingMessage; body: Buffer<ArrayBuffer>; context: Context },
 ): Promise<Response> {
+  // Yoga would put U+FFFD for each byte that is none, and store what nobody wrote.
+  if (!isUtf8(body)) return badRequest('the body is not valid UTF-8');
   return graphql.fetch(
     new Request(`http://kitestring${request.url ?? '/'}`, {
       method: request.method ?? 'GET',
@@ -43,6 +46,11 @@ export async function askGraphQL(
     }),
     context,
   );
+}
+
+function badRequest(message: string): Response {
+  const headers = { 'Content-Type': 'application/json; charset=utf-8' };
+  return Response.json({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] }, { status: 400, headers });
 }
 
 /** Whether an answer goes on for as long as somebody listens: an event stream. */

@@ -1,10 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import type { Observation } from '../src/domain/clusters/statuses.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { gate, kubeconfigOf, listed, probingApp, register, statusOf, untilState } from './support/live.ts';
 import { POSTGRES } from './support/place.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
+import { freshApp } from './support/wire.ts';
 
 /** Twice what docs/architecture.md has. */
 const SOON_MS = 2 * 1_000;
@@ -13,25 +15,42 @@ const SOON_MS = 2 * 1_000;
 const FIRST_MS = POSTGRES ? 2 * 6_000 : SOON_MS;
 
 it.each([
-  ['an update', async (change: (body: object) => Promise<unknown>) => change({ config: NOWHERE })],
-  ['a disable', async (change: (body: object) => Promise<unknown>) => change({ enabled: false })],
-  ['a delete', undefined],
-])('a probe that ends after %s changes nothing', async (_what, act) => {
+  ['an update', () => ({ config: NOWHERE })],
+  ['a disable', () => ({ enabled: false })],
+])('a probe that ends after %s changes nothing', async (_what, change) => {
   const app = await probingApp();
   const { handler, open } = gate(kubernetes());
   const server = await standIn(handler);
   const id = await register(app, 'a', kubeconfigOf(server.target()));
   await expect.poll(() => server.requests.length).toBeGreaterThan(0);
-  if (act) await act((body) => app.rest('PUT', `${CLUSTERS}${id}`, body));
-  else await app.rest('DELETE', `${CLUSTERS}${id}`);
+  await app.rest('PUT', `${CLUSTERS}${id}`, change());
   open();
   // Long enough for a result to be stored, if it were.
   const other = await register(app, 'b', kubeconfigOf((await standIn(kubernetes())).target()));
   await untilState(app, other, 'READY');
-  const row = await app.domain.database.prisma.cluster.findUnique({ where: { id } });
-  expect(row?.version ?? null).toBeNull();
-  expect(row?.identity ?? null).toBeNull();
-  expect(row?.state).not.toBe('READY');
+  const row = await app.domain.database.prisma.cluster.findUniqueOrThrow({ where: { id } });
+  expect(row).toMatchObject({ version: null, identity: null });
+  expect(row.state).not.toBe('READY');
+});
+
+it('a result of a cluster that was deleted is passed over, and those beside it count', async () => {
+  const app = await freshApp();
+  const { prisma } = app.domain.database;
+  const observed: Observation[] = [];
+  for (const name of ['gone', 'stands']) {
+    const id = await register(app, name, NOWHERE);
+    const { uid, credentialsVersion } = await prisma.cluster.findUniqueOrThrow({ where: { id } });
+    observed.push({ uid, credentialsVersion, state: 'READY', version: 'v1', latencyMs: 1, observedAt: new Date() });
+  }
+  const [gone] = await prisma.cluster.findMany({ where: { name: 'gone' } });
+  await app.rest('DELETE', `${CLUSTERS}${gone?.id}`);
+  const before = await app.domain.database.counters();
+  await app.domain.statuses.store(observed.slice(0, 1));
+  expect(await app.domain.database.counters()).toEqual(before);
+  await app.domain.statuses.store(observed);
+  expect(await prisma.cluster.findMany({ select: { name: true, state: true } })).toEqual([
+    { name: 'stands', state: 'READY' },
+  ]);
 });
 
 /** A kubeconfig that leads to where nothing listens. */

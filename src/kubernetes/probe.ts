@@ -21,7 +21,6 @@ export interface ProbeResult {
   /** Milliseconds until the first answer; where none came, until that was known. */
   readonly latencyMs: number;
   readonly fault?: Fault;
-  readonly failingChecks?: readonly string[];
 }
 
 export interface ProbeOptions {
@@ -56,7 +55,7 @@ export async function probe(connection: Connection, options: ProbeOptions): Prom
     const failingChecks = failingChecksOf(readiness);
     const named = failingChecks.length > 0 ? `: ${failingChecks.join(', ')}` : ` (${readiness.status})`;
     const fault: Fault = { code: 'NOT_READY', message: `${server} says that it is not ready${named}` };
-    return end('DEGRADED', { ...found, fault, ...(failingChecks.length > 0 && { failingChecks }) });
+    return end('DEGRADED', { ...found, fault });
   } catch (error) {
     const fault = clusterErrorOf(error, { server });
     return end(fault.code === 'UNAUTHORIZED' ? 'UNAUTHORIZED' : 'UNREACHABLE', { fault: faultFrom(fault) });

@@ -3,7 +3,6 @@ import { sendJson } from './answer.ts';
 
 /** How one of the two surfaces says no, before its own code is reached. */
 export interface Surface {
-  readonly name: 'rest' | 'graphql';
   readonly refuse: (
     response: ServerResponse,
     status: number,
@@ -16,13 +15,11 @@ const CODES: Readonly<Record<number, string>> = { 401: 'UNAUTHENTICATED', 500: '
 
 /** `{"error": …}`; also for what belongs to neither surface. */
 export const REST: Surface = {
-  name: 'rest',
   refuse: (response, status, error, headers) => sendJson(response, status, { error }, headers),
 };
 
 /** A GraphQL response of one error. */
 export const GRAPHQL: Surface = {
-  name: 'graphql',
   refuse: (response, status, message, headers) =>
     sendJson(
       response,

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Database, Transaction } from './database.ts';
+import { AHEAD, type Database, type Transaction } from './database.ts';
 import { Prisma } from './generated/sqlite/client.ts';
 import { StartupError } from './startup-error.ts';
 
@@ -17,8 +17,6 @@ const LARGE_BATCH = 20;
 const PROGRESS = 10_000;
 /** A copy of a large audit trail takes its time; nobody else uses the database yet. */
 const TRANSACTION = { maxWait: 10_000, timeout: 60 * 60_000 };
-/** So far ahead do counters go: every cursor of a stream is then too old, and its reader lists again. */
-const AHEAD = 1_000_000;
 
 type Row = Readonly<Record<string, unknown>>;
 

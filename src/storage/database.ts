@@ -63,6 +63,12 @@ export async function raise(tx: Transaction, counters: CounterName | readonly Co
   return raised as Partial<Counters>;
 }
 
+/**
+ * So far ahead do counters go where a database is copied or restored: no number is met again which changes after the backup
+ * were given, here or on a machine that is lost; and every cursor of a stream is too old, so that its reader lists again.
+ */
+export const AHEAD = 1_000_000;
+
 /** The counters in their rows. */
 export function countersOf(rows: readonly { readonly name?: unknown; readonly value?: unknown }[]): Counters {
   const counters = { registry: 0, status: 0, access: 0 };

@@ -1,4 +1,4 @@
-import type { CounterName, Database, Transaction } from '../database.ts';
+import { AHEAD, type CounterName, type Database, type Transaction } from '../database.ts';
 import { StartupError } from '../startup-error.ts';
 import { MAX_ID } from './backup-file.ts';
 
@@ -6,11 +6,6 @@ const COUNTERS: readonly CounterName[] = ['access', 'registry', 'status'];
 /** These do not simply become what they were. The first two tell of the file and of those who run on it. */
 const APART = ['_prisma_migrations', 'Replica', 'ProbeLease', 'Counter', 'ApiKey', 'AuditRecord'];
 
-/**
- * So far ahead do counters go that no number is met again which changes after the backup were given, here or on a machine
- * that is lost; and every cursor of a stream is too old, so that its reader lists again.
- */
-const AHEAD = 1_000_000;
 const REGISTRY = `(SELECT "value" FROM main."Counter" WHERE "name" = 'registry')`;
 const STATUS = `(SELECT "value" FROM main."Counter" WHERE "name" = 'status')`;
 

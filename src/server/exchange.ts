@@ -5,7 +5,9 @@ import type { Answer } from './kept.ts';
 import type { Metrics } from './metrics.ts';
 import { corsHeaders } from './origin.ts';
 import type { Client } from './proxies.ts';
+import { logRequest } from './request-line.ts';
 import { OVER_TLS, SECURITY_HEADERS } from './security-headers.ts';
+import { endWithTurn } from './turn.ts';
 
 export interface ExchangeOptions {
   readonly log: Logger;
@@ -51,20 +53,20 @@ export class Exchange {
   }
 
   /** Sends an answer; a GET that may be kept carries its hash, and one who has those bytes already gets none. */
-  send({ status, headers, bytes, kept, operation }: Answer): void {
+  send({ status, headers, bytes, etag, operation }: Answer): void {
     const { request, response } = this;
     if (operation !== undefined) this.operation = operation;
     const common = this.#headers;
-    if (kept && request.method === 'GET') {
-      common.push('ETag', kept.etag, 'Cache-Control', 'private, no-cache');
-      if (hasSeen(request.headers['if-none-match'], kept.etag)) {
-        response.writeHead(304, common).end();
+    if (etag !== undefined && request.method === 'GET') {
+      common.push('ETag', etag, 'Cache-Control', 'private, no-cache');
+      if (hasSeen(request.headers['if-none-match'], etag)) {
+        response.writeHead(304, common);
+        endWithTurn(response);
         return;
       }
     }
     response.writeHead(status, common.concat(headers));
-    if (kept?.text !== undefined) response.end(kept.text, 'latin1');
-    else response.end(bytes);
+    endWithTurn(response, bytes);
   }
 
   /** Aborted when the one who asks leaves. */
@@ -80,10 +82,8 @@ export class Exchange {
     response.on('close', () => {
       const ms = Math.round((performance.now() - began) * 100) / 100;
       metrics.request(this.operation, response.statusCode, ms);
-      const line = { requestId, method: request.method, path, status: response.statusCode, ms };
-      // Kubelets ask for these every few seconds: at info they would be most of the log.
-      const level = path === '/healthz' || path === '/readyz' ? 'debug' : 'info';
-      log[level](response.writableFinished ? line : { ...line, aborted: true }, 'request');
+      const [status, aborted] = [response.statusCode, !response.writableFinished];
+      logRequest(log, { requestId, method: request.method, path, status, ms, aborted });
     });
   }
 }

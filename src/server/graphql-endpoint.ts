@@ -9,6 +9,7 @@ type GraphQL = ReturnType<typeof createGraphQL>;
 
 /** Reads a body whole; undefined when it is larger than allowed. */
 export function readRaw(request: IncomingMessage, maxBody: number): Promise<Buffer<ArrayBuffer> | undefined> {
+  if (request.readableEnded) return Promise.resolve(Buffer.alloc(0));
   return new Promise((resolve, reject) => {
     const chunks: Buffer<ArrayBuffer>[] = [];
     let size = Number(request.headers['content-length'] ?? 0);

@@ -264,6 +264,7 @@ export function createHttpServer(options: ServerOptions): Server {
       requestTimeout: limits.requestTimeoutMs,
       connectionsCheckingInterval: limits.checkingMs,
       maxHeaderSize: MAX_HEAD,
+      optimizeEmptyRequests: true,
     },
     (request, response) => {
       const exchange = new Exchange(request, response, { log, metrics, allowedOrigins, clientOf });

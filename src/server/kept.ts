@@ -10,8 +10,8 @@ export interface Answer {
   readonly operation?: string | undefined;
   /** What it takes from its caller's budget, each time. */
   readonly cost?: number | undefined;
-  /** Only of an answer that may be kept: a hash of the bytes, and their text where that goes out faster. */
-  readonly kept?: { readonly etag: string; readonly text?: string };
+  /** Only of an answer that may be kept: a hash of the bytes. */
+  readonly etag?: string;
 }
 
 /** A computed answer, and whether it is a pure function of the counters and the question. */
@@ -20,12 +20,10 @@ export interface Computed {
   readonly keep: boolean;
 }
 
-const MAX_BYTES = 32 * 1024 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 const MAX_KNOWN = 1_000;
 /** Characters of a question whose answer is kept: one with values in it does not come again. */
 const MAX_QUESTION = 16 * 1024;
-/** Up to this size a body goes out faster as a string: Node then writes head and body in one piece. */
-const MAX_TEXT = 16 * 1024;
 
 /**
  * Answers that are kept for as long as the three counters stand. The question holds everything else that an answer
@@ -68,7 +66,7 @@ export class KeptAnswers {
   async #settle(counters: Counters, question: string, computing: Promise<Computed>): Promise<Computed> {
     const computed = await computing;
     if (!computed.keep || question.length > MAX_QUESTION) return { ...computed, keep: false };
-    const answer = { ...computed.answer, kept: keptForm(computed.answer.bytes) };
+    const answer = { ...computed.answer, etag: etagOf(computed.answer.bytes) };
     if (this.#turnTo(counters)) this.#keep(question, answer);
     return { answer, keep: true };
   }
@@ -112,10 +110,9 @@ function first(keys: Iterable<string>): string {
 }
 
 function sizeOf(question: string, answer: Answer | undefined): number {
-  return question.length * 2 + (answer?.bytes.length ?? 0) * (answer?.kept?.text === undefined ? 1 : 2);
+  return question.length * 2 + (answer?.bytes.length ?? 0);
 }
 
-function keptForm(bytes: Buffer): NonNullable<Answer['kept']> {
-  const etag = `"${hash('sha256', bytes, 'base64url')}"`;
-  return bytes.length <= MAX_TEXT ? { etag, text: bytes.toString('latin1') } : { etag };
+function etagOf(bytes: Buffer): string {
+  return `"${hash('sha256', bytes, 'base64url')}"`;
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
-import { startWords } from './product.ts';
+import { startScript } from './product.ts';
 
 /** The machine and the versions that figures belong to. */
 export function describeMachine({ wrk }: { wrk?: string } = {}) {
@@ -23,7 +23,7 @@ export function describeMachine({ wrk }: { wrk?: string } = {}) {
       ...{ 'graphql-yoga': dependencies['graphql-yoga'], '@pothos/core': dependencies['@pothos/core'] },
       ...{ express, graphql, prisma, pino: dependencies.pino },
     },
-    start: startWords().filter((word) => word.startsWith('-')),
+    start: { ...startScript().environment, flags: startScript().words.filter((word) => word.startsWith('-')) },
   };
 }
 

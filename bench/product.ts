@@ -24,9 +24,11 @@ export async function startProduct(dataDir: string, more: Record<string, string>
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const began = performance.now();
-  const { child, pid, stop } = spawnNode(startWords(), {
+  const { environment, words } = startScript();
+  const { child, pid, stop } = spawnNode(words, {
     // One caller asks far more than anybody does.
     environment: {
+      ...environment,
       ...{ PORT: String(port), METRICS_PORT: '0', DATA_DIR: dataDir, ADMIN_API_KEY: API_KEY },
       GRAPHQL_COST_PER_MINUTE: '0',
       ...more,
@@ -40,11 +42,15 @@ export async function startProduct(dataDir: string, more: Record<string, string>
   return { url, pid, stop, startMs: performance.now() - began };
 }
 
-/** What the script `start` of package.json hands to Node. */
-export function startWords(): string[] {
+/** What the script `start` of package.json hands to Node: variables before it, words after it. */
+export function startScript(): { environment: Record<string, string>; words: string[] } {
   const { scripts } = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8')) as { scripts: { start: string } };
-  const [, words = ''] = scripts.start.split(/\bnode /);
-  return words.split(' ').map((word) => (word.startsWith('-') ? word : fileURLToPath(new URL(word, ROOT))));
+  const [before = '', after = ''] = scripts.start.split(/\bnode /);
+  const set = before.split(' ').filter((word) => word.includes('='));
+  return {
+    environment: Object.fromEntries(set.map((word) => word.split('=') as [string, string])),
+    words: after.split(' ').map((word) => (word.startsWith('-') ? word : fileURLToPath(new URL(word, ROOT)))),
+  };
 }
 
 async function answers(url: string): Promise<boolean> {

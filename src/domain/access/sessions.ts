@@ -76,8 +76,9 @@ export class Sessions {
     const at = this.#now();
     const expiresAt = new Date(at.getTime() + SESSION_MS);
     const endsAt = new Date(at.getTime() + SESSION_END_MS);
-    // A session that begins changes nothing that was known: no counter, so that no kept answer is lost.
-    await this.#database.prisma.$transaction(async (tx) => {
+    // Alone with the writers, on every replica: what ends sessions is stored already, or ends this one too. A session that
+    // begins changes nothing that was known: no counter, so that no kept answer is lost.
+    await this.#database.write([], async (tx) => {
       await tx.session.deleteMany({ where: { userId, expiresAt: { lt: at } } });
       // The password may have been changed, or the person disabled, while it was compared.
       const where = { id: userId, disabled: false, ...(passwordHash === undefined ? {} : { passwordHash }) };

@@ -1,0 +1,56 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { systemCaller } from '../src/domain/access/system.ts';
+import { openDatabase } from '../src/storage/database.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { makePerson, signIn } from './support/people.ts';
+import { POSTGRES, placeOf } from './support/place.ts';
+import { freshApp } from './support/wire.ts';
+
+const caller = systemCaller('command line');
+
+/** Another replica over the database of the first. */
+async function replicaOf({ dataDir }: TestApp): Promise<TestApp> {
+  const app = await startApp({ DATA_DIR: dataDir });
+  onTestFinished(() => app.close());
+  return app;
+}
+
+/** Lets no audit record be written while `run` does its work, which hears how many wait for that, or for one that waits. */
+async function whileAuditWaits<T>({ dataDir }: TestApp, run: (waiting: () => Promise<number>) => Promise<T>) {
+  const database = await openDatabase(placeOf(dataDir));
+  onTestFinished(() => database.close());
+  return database.prisma.$transaction(async (tx) => {
+    await tx.$executeRaw`LOCK TABLE "AuditRecord" IN SHARE MODE`;
+    return run(async () => {
+      const [row] = await tx.$queryRaw<{ count: number }[]>`WITH RECURSIVE waiting("pid") AS (
+        SELECT pg_backend_pid() UNION SELECT activity."pid" FROM pg_stat_activity AS activity
+        JOIN waiting ON waiting."pid" = ANY(pg_blocking_pids(activity."pid"))
+      ) SELECT count(*)::int - 1 AS count FROM waiting`;
+      return row?.count ?? 0;
+    });
+  });
+}
+
+describe.runIf(POSTGRES !== undefined)('a session that begins on one replica', () => {
+  it.each([{ password: 'another password' }, { disabled: true }])(
+    'is ended by %j on another, however the two meet',
+    async (change) => {
+      const first = await freshApp();
+      const second = await replicaOf(first);
+      await makePerson(first, 'ann');
+      const { signingIn, changing } = await whileAuditWaits(first, async (waiting) => {
+        const signingIn = signIn(first, 'ann');
+        await expect.poll(waiting).toBe(1);
+        const changing = second.domain.users.update(caller, { username: 'ann', ...change });
+        await expect.poll(waiting).toBe(2);
+        return { signingIn, changing };
+      });
+      const headers = await signingIn;
+      await changing;
+      // None that would count again once the person is enabled.
+      expect(await first.domain.database.prisma.session.count()).toBe(0);
+      for (const app of [first, second])
+        expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(401);
+    },
+  );
+});

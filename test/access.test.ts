@@ -123,6 +123,14 @@ describe('an API key', () => {
     expect((await apiKeys.create(caller, { name: 'second', roles: [] })).id).toBeGreaterThan(id);
   });
 
+  it('made after one was declared has a higher id, also where the declared one has the next', async () => {
+    const { apiKeys } = app.domain;
+    const { id } = await apiKeys.create(caller, { name: 'before', roles: [] });
+    await apiKeys.declare(caller, `kite${id + 1}-${'0123456789abcdef'.repeat(4)}`);
+    expect((await apiKeys.create(caller, { name: 'after', roles: [] })).id).toBe(id + 2);
+    await apiKeys.declare(caller, undefined);
+  });
+
   it('that is weak is refused when the request was forwarded, by any header that says so', async () => {
     const key = 'kite500-adminsecret';
     await app.domain.apiKeys.declare(caller, key);

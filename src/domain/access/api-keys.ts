@@ -1,5 +1,6 @@
 import { type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import { passGivenKeyIds } from '../../storage/key-ids.ts';
 import { record } from '../audit.ts';
 import { refuse } from '../clusters/cluster.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
@@ -234,6 +235,7 @@ export class ApiKeys {
     const owned = input.ownerId ? await tx.apiKey.count({ where: { ownerId: input.ownerId } }) : 0;
     if (owned >= MAX_OWNED)
       throw invalidInput([{ path: ['personal'], message: `you have ${MAX_OWNED} keys already: revoke some first` }]);
+    await passGivenKeyIds(this.#database, tx);
     const row = await tx.apiKey.create({
       data: {
         ...{ name: input.name, hash: hashSecret(secret), roles: [...input.roles], source: 'GENERATED' },

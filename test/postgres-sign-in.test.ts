@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { openDatabase } from '../src/storage/database.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { countWaiting } from './support/database.ts';
 import { makePerson, signIn } from './support/people.ts';
 import { POSTGRES, placeOf } from './support/place.ts';
 import { freshApp } from './support/wire.ts';
@@ -21,13 +22,7 @@ async function whileAuditWaits<T>({ dataDir }: TestApp, run: (waiting: () => Pro
   onTestFinished(() => database.close());
   return database.prisma.$transaction(async (tx) => {
     await tx.$executeRaw`LOCK TABLE "AuditRecord" IN SHARE MODE`;
-    return run(async () => {
-      const [row] = await tx.$queryRaw<{ count: number }[]>`WITH RECURSIVE waiting("pid") AS (
-        SELECT pg_backend_pid() UNION SELECT activity."pid" FROM pg_stat_activity AS activity
-        JOIN waiting ON waiting."pid" = ANY(pg_blocking_pids(activity."pid"))
-      ) SELECT count(*)::int - 1 AS count FROM waiting`;
-      return row?.count ?? 0;
-    });
+    return run(() => countWaiting(tx));
   });
 }
 

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { describe, it, onTestFinished } from 'vitest';
-import type { Database } from '../../src/storage/database.ts';
+import type { Database, Transaction } from '../../src/storage/database.ts';
 import { POSTGRES, placeOf } from './place.ts';
 
 /** Tests of what only a database in a file has: on PostgreSQL they are left out, and the run says so. */
@@ -58,6 +58,16 @@ export function versionOf(dataDir: string): () => Promise<unknown> {
   const watching = new DatabaseSync(place.file, { readOnly: true });
   onTestFinished(() => watching.close());
   return async () => watching.prepare('PRAGMA data_version').get();
+}
+
+/** How many wait for this transaction of PostgreSQL, or for one that waits for it. */
+export async function countWaiting(tx: Transaction): Promise<number> {
+  // Not pg_stat_activity, which a transaction sees as it was when it looked first.
+  const rows = await tx.$queryRaw<unknown[]>`WITH RECURSIVE behind("pid") AS (
+      SELECT pg_backend_pid() UNION SELECT waiting."pid" FROM pg_locks AS waiting
+      JOIN behind ON behind."pid" = ANY(pg_blocking_pids(waiting."pid")) WHERE NOT waiting."granted"
+    ) SELECT "pid" FROM behind`;
+  return rows.length - 1;
 }
 
 /** Lets the database refuse every audit record, or those of one cluster, while `ask` runs. */

@@ -40,6 +40,12 @@ export interface CreatedApiKey {
   readonly apiKey: ApiKey;
 }
 
+interface NewKey extends Omit<CreateApiKey, 'personal'> {
+  readonly id?: number | undefined;
+  readonly secret: string;
+  readonly ownerId?: number | null;
+}
+
 /** An API key without its hash. */
 export type ApiKey = ReturnType<typeof shownKey>;
 
@@ -130,7 +136,8 @@ export class ApiKeys {
     if (input.expiresAt && input.expiresAt <= this.#now()) issue('expiresAt', 'must be in the future');
     refuse(issues);
     const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
-    return this.#database.write('access', (tx) => this.#insert(tx, caller, { ...input, roles, scopes, ownerId }));
+    const key = { ...input, roles, scopes, ownerId, secret: makeSecret() };
+    return this.#database.write('access', (tx) => this.#insert(tx, caller, key));
   }
 
   /** The keys that the caller may manage, without their hashes, ordered by id. */
@@ -191,10 +198,15 @@ export class ApiKeys {
    */
   async ensureFirst(caller: Caller, handOver: (text: string) => Promise<void>): Promise<void> {
     if ((await this.#database.prisma.apiKey.count()) > 0) return;
+    const secret = makeSecret();
+    let handedOver: number | undefined;
     await this.#database.write('access', async (tx) => {
       if ((await tx.apiKey.count()) > 0) return;
-      const { text } = await this.#insert(tx, caller, { name: 'first admin key', roles: ['admin'] });
-      await handOver(text);
+      // Run again after a conflict, it makes the key that was handed over.
+      const key = { name: 'first admin key', roles: ['admin'], secret, id: handedOver };
+      const { id, text } = await this.#insert(tx, caller, key);
+      if (handedOver === undefined) await handOver(text);
+      handedOver = id;
     });
   }
 
@@ -229,8 +241,7 @@ export class ApiKeys {
     return { weak: declared?.weak ?? false };
   }
 
-  async #insert(tx: Transaction, caller: Caller, input: Omit<CreateApiKey, 'personal'> & { ownerId?: number | null }) {
-    const secret = makeSecret();
+  async #insert(tx: Transaction, caller: Caller, { id: given, secret, ...input }: NewKey): Promise<CreatedApiKey> {
     const at = this.#now();
     const owned = input.ownerId ? await tx.apiKey.count({ where: { ownerId: input.ownerId } }) : 0;
     if (owned >= MAX_OWNED)
@@ -238,6 +249,7 @@ export class ApiKeys {
     await passGivenKeyIds(this.#database, tx);
     const row = await tx.apiKey.create({
       data: {
+        ...(given === undefined ? {} : { id: given }),
         ...{ name: input.name, hash: hashSecret(secret), roles: [...input.roles], source: 'GENERATED' },
         ...{ createdAt: at, expiresAt: input.expiresAt ?? null, ownerId: input.ownerId ?? null },
         ...(input.scopes ? { scopes: [...input.scopes] } : {}),

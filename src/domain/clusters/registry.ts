@@ -33,6 +33,8 @@ export async function changeRegistry<T>(
   let number = 0;
   try {
     return await database.write('registry', (tx, { registry = 0 }) => {
+      // That of an attempt that was rolled back goes to another change, perhaps of another replica.
+      own.delete(number);
       // Before the commit, which others may hear of sooner than we do.
       number = registry;
       own.add(number);

@@ -21,16 +21,19 @@ export async function unusedKeyIds(
   return unused;
 }
 
+/** A kubeconfig that does not open: whose it is, and why. */
+export interface Fault {
+  readonly name: string;
+  readonly problem: string;
+}
+
 /** Tries every sealed kubeconfig and tells which do not open, and why; never what they hold. */
-export async function verifySealed(
-  database: Database,
-  seal: Seal,
-): Promise<{ opened: number; faults: { name: string; problem: string }[] }> {
+export async function verifySealed(database: Database, seal: Seal): Promise<{ opened: number; faults: Fault[] }> {
   const rows = await database.prisma.clusterCredential.findMany({
     select: { sealed: true, cluster: { select: { uid: true, name: true } } },
     orderBy: { clusterId: 'asc' },
   });
-  const faults: { name: string; problem: string }[] = [];
+  const faults: Fault[] = [];
   for (const { sealed, cluster } of rows) {
     try {
       seal.open(sealed, kubeconfigPlace(cluster.uid));
@@ -53,8 +56,8 @@ export async function sealAnew(
   database: Database,
   seal: Seal,
   onBatch: (done: number) => void,
-): Promise<{ done: number; faults: { name: string; problem: string }[] }> {
-  const faults: { name: string; problem: string }[] = [];
+): Promise<{ done: number; faults: Fault[] }> {
+  const faults: Fault[] = [];
   let done = 0;
   for (let after = 0; ; ) {
     const rows = await database.prisma.clusterCredential.findMany({
@@ -66,21 +69,24 @@ export async function sealAnew(
     const last = rows.at(-1);
     if (!last) return { done, faults };
     after = last.clusterId;
-    done += await database.write([], async (tx) => {
-      let changed = 0;
+    const batch = await database.write([], async (tx) => {
+      const faults: Fault[] = [];
+      let done = 0;
       for (const { clusterId, sealed, cluster } of rows) {
         try {
           const place = kubeconfigPlace(cluster.uid);
           const data = { sealed: seal.seal(seal.open(sealed, place), place), keyId: seal.keyId };
           // One that was replaced since it was read is sealed with the first key already.
-          changed += (await tx.clusterCredential.updateMany({ where: { clusterId, sealed }, data })).count;
+          done += (await tx.clusterCredential.updateMany({ where: { clusterId, sealed }, data })).count;
         } catch (error) {
           if (!(error instanceof SealError)) throw error;
           faults.push({ name: cluster.name, problem: error.message });
         }
       }
-      return changed;
+      return { done, faults };
     });
+    done += batch.done;
+    faults.push(...batch.faults);
     onBatch(done);
   }
 }

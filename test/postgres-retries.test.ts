@@ -1,0 +1,91 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ApiKeys } from '../src/domain/access/api-keys.ts';
+import { Roles } from '../src/domain/access/roles.ts';
+import { systemCaller } from '../src/domain/access/system.ts';
+import { changeRegistry } from '../src/domain/clusters/registry.ts';
+import { sealAnew } from '../src/domain/clusters/sealed.ts';
+import { type Database, openDatabase } from '../src/storage/database.ts';
+import { Seal, sealKey } from '../src/storage/seal.ts';
+import { countWaiting } from './support/database.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { POSTGRES, placeOf } from './support/place.ts';
+import { clusterRow } from './support/rows.ts';
+
+const caller = systemCaller('command line');
+const now = () => new Date();
+
+async function open(dataDir?: string): Promise<Database> {
+  const database = await openDatabase(placeOf(dataDir ?? (await temporaryDirectory())));
+  onTestFinished(() => database.close());
+  return database;
+}
+
+/** Lets the first transaction that does this to a table end in a conflict as it is committed, when all its work is done. */
+async function conflictOnce({ prisma }: Database, table: string, event: 'INSERT' | 'UPDATE'): Promise<void> {
+  // A sequence goes on whatever is rolled back.
+  for (const statement of [
+    'CREATE SEQUENCE "attempts"',
+    `CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF nextval('attempts') = 1 THEN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END IF; RETURN NULL; END $$`,
+    `CREATE CONSTRAINT TRIGGER "conflicts" AFTER ${event} ON "${table}" DEFERRABLE INITIALLY DEFERRED
+      FOR EACH ROW EXECUTE FUNCTION conflict()`,
+  ])
+    await prisma.$executeRawUnsafe(statement);
+}
+
+const attempts = async ({ prisma }: Database) =>
+  (await prisma.$queryRaw<{ count: number }[]>`SELECT "last_value"::int AS "count" FROM "attempts"`)[0]?.count;
+
+describe.runIf(POSTGRES !== undefined)('a change that met another and is run again', () => {
+  it('shows the first admin key once, and that is the one that counts', async () => {
+    const database = await open();
+    await conflictOnce(database, 'ApiKey', 'INSERT');
+    const apiKeys = new ApiKeys({ database, now, roles: new Roles({ database, now }) });
+    const shown: string[] = [];
+    await apiKeys.ensureFirst(caller, async (text) => void shown.push(text));
+    expect(await attempts(database)).toBe(2);
+    expect(shown).toHaveLength(1);
+    const request = { ...(await database.counters()), local: false };
+    expect(await apiKeys.authenticate(shown[0] ?? '', request)).toMatchObject({ roles: ['admin'] });
+    const next = await apiKeys.create(caller, { name: 'next', roles: [] });
+    expect(next.id).toBeGreaterThan(Number(/^kite(\d+)-/.exec(shown[0] ?? '')?.[1]));
+  });
+
+  it('names a kubeconfig that does not open once', async () => {
+    const database = await open();
+    const [old, first] = [sealKey(randomBytes(32)), sealKey(randomBytes(32))];
+    const place = { table: 'ClusterCredential', column: 'sealed', uid: 'elsewhere' };
+    const sealed = new Seal([old]).seal('kubeconfig', place);
+    for (const name of ['opens', 'does not open']) {
+      const { id, uid } = await database.prisma.cluster.create({ data: clusterRow(name) });
+      const value = name === 'opens' ? new Seal([old]).seal('kubeconfig', { ...place, uid }) : sealed;
+      await database.prisma.clusterCredential.create({ data: { clusterId: id, sealed: value, keyId: old.id } });
+    }
+    await conflictOnce(database, 'ClusterCredential', 'UPDATE');
+    const told: number[] = [];
+    const { done, faults } = await sealAnew(database, new Seal([first, old]), (count) => told.push(count));
+    expect(await attempts(database)).toBe(2);
+    expect([done, faults.map(({ name }) => name), told]).toEqual([1, ['does not open'], [1]]);
+  });
+
+  it('takes a number of its own, and leaves the one it had to whoever got it', async () => {
+    const dataDir = await temporaryDirectory();
+    const seal = new Seal([sealKey(randomBytes(32))]);
+    const policy = { allowHttp: false } as never;
+    const replica = async () => ({ database: await open(dataDir), now, seal, policy, own: new Set<number>() });
+    const [first, second] = [await replica(), await replica()];
+    const numbers: number[] = [];
+    let other: Promise<number> | undefined;
+    await changeRegistry(first, async (tx, { registryChange }) => {
+      numbers.push(registryChange);
+      if (other) return;
+      other = changeRegistry(second, async (_, moment) => moment.registryChange);
+      await expect.poll(() => countWaiting(tx)).toBe(1);
+      await tx.$executeRaw`DO $$ BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END $$`;
+    });
+    const [had = 0] = numbers;
+    expect([numbers, await other]).toEqual([[had, had + 1], had]);
+    expect([[...first.own], [...second.own]]).toEqual([[had + 1], [had]]);
+  });
+});

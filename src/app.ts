@@ -54,7 +54,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const now = () => new Date();
     const roles = new Roles({ database, now });
     const auditLog = new AuditLog({ database, now });
-    const limits = new SignInLimits({ database, now });
+    const limits = new SignInLimits({ database });
     const users = new Users({ database, roles, limits, audit: auditLog, now });
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
     const registry = { database, seal, policy: config.policy, now, own: new Set<number>() };

@@ -142,6 +142,22 @@ describe('a callback', () => {
     expect((await again()).status).toBe(400);
   });
 
+  it('counts once, also where another replica’s clock is minutes ahead', async () => {
+    const first = new Browser();
+    const query = await atProvider(first, somebody());
+    const kept = new Map(first.cookies(app.url));
+    expect((await callback(first, query)).status).toBe(302);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 15 * 60_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    expect((await signIn(somebody())).status).toBe(302);
+    vi.useRealTimers();
+    const again = new Browser();
+    for (const [name, value] of kept) again.cookies(app.url).set(name, value);
+    const before = provider.asked('/token');
+    expect((await callback(again, query)).status).toBe(400);
+    expect(provider.asked('/token')).toBe(before);
+  });
+
   it('forgets what the browser kept, also when it fails', async () => {
     const browser = new Browser();
     const query = await atProvider(browser, somebody());

@@ -1,5 +1,7 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
 import { systemCaller } from '../src/domain/access/system.ts';
+import type { DomainError } from '../src/domain/errors.ts';
 import { openDatabase } from '../src/storage/database.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { countWaiting } from './support/database.ts';
@@ -48,4 +50,28 @@ describe.runIf(POSTGRES !== undefined)('a session that begins on one replica', (
         expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(401);
     },
   );
+});
+
+describe.runIf(POSTGRES !== undefined)('a wait after wrong passwords', () => {
+  const MINUTE = 60_000;
+
+  it.each([
+    ['ahead of', MINUTE],
+    ['behind', -MINUTE],
+  ])('is as long on a replica whose clock is %s the others’', async (_, skew) => {
+    const app = await freshApp();
+    await makePerson(app, 'ann');
+    const limits = new SignInLimits({ database: app.domain.database });
+    const waitOf = () =>
+      limits.begin({ username: 'ann' }).then(
+        () => 0,
+        ({ details }: DomainError) => details.retryAfterSeconds,
+      );
+    await waitOf();
+    await app.domain.database.prisma.signInFailure.updateMany({ data: { failures: 100 } });
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + skew });
+    onTestFinished(() => void vi.useRealTimers());
+    expect(await waitOf()).toBeGreaterThan(20);
+    expect(await waitOf()).toBeLessThanOrEqual(30);
+  });
 });

@@ -98,7 +98,7 @@ function show(password: string, generated: boolean, done: string): void {
 function withUsers<T>(config: Config, work: (users: Users) => Promise<T>): Promise<T> {
   return withDatabase(config, (database) => {
     const now = () => new Date();
-    const limits = new SignInLimits({ database, now });
+    const limits = new SignInLimits({ database });
     const audit = new AuditLog({ database, now });
     return work(new Users({ database, limits, audit, now, roles: new Roles({ database, now }) }));
   });

@@ -115,7 +115,8 @@ export class OpenId {
 
   /** Whether a sign-in had not come back before. A cookie can be kept, so it does not tell. */
   #use({ state, expiresAt }: Begun): Promise<boolean> {
-    const used = { hash: hash('sha256', state, 'base64url'), expiresAt: new Date(expiresAt) };
+    // Remembered for longer than it may come back: another replica's clock may be behind.
+    const used = { hash: hash('sha256', state, 'base64url'), expiresAt: new Date(expiresAt + PENDING_MS) };
     // Alone with the writers: of two that come back at once one is the first.
     return this.#options.database.write([], async (tx) => {
       await tx.usedSignIn.deleteMany({ where: { expiresAt: { lte: this.#options.now() } } });

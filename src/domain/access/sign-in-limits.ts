@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { sharedTime } from '../../storage/clock.ts';
 import type { Database } from '../../storage/database.ts';
 import { DomainError } from '../errors.ts';
 import { networkOf } from './network.ts';
@@ -22,16 +23,13 @@ export interface Attempt {
  */
 export class SignInLimits {
   readonly #database: Database;
-  readonly #now: () => Date;
 
-  constructor({ database, now }: { database: Database; now: () => Date }) {
+  constructor({ database }: { database: Database }) {
     this.#database = database;
-    this.#now = now;
   }
 
   /** Counts an attempt; TOO_MANY_ATTEMPTS while its name or its address has to wait. */
   async begin({ username, address }: { username: string; address?: string | undefined }): Promise<Attempt> {
-    const now = this.#now();
     // Hashed, so that a password typed as a name is not kept.
     const counted = [
       { key: `name:${hash('sha256', username, 'base64url')}`, most: MAX_WAIT_MS.name },
@@ -39,6 +37,8 @@ export class SignInLimits {
     ];
     // Alone with the writers, on every replica: else many at a time would each see the others not counted yet.
     await this.#database.write([], async (tx) => {
+      // Replicas' own clocks may differ by more than a name has to wait.
+      const now = await sharedTime(this.#database, tx);
       await tx.signInFailure.deleteMany({ where: { lastAt: { lt: new Date(now.getTime() - FORGET_MS) } } });
       for (const { key, most } of counted) {
         const row = await tx.signInFailure.findUnique({ where: { key } });

@@ -78,7 +78,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       users,
       auditLog,
       sessions,
-      setUp: new SetUp({ database, users, audit: auditLog }),
+      setUp: new SetUp({ database, users, audit: auditLog, seal }),
       openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, audit: auditLog, log, now }),
       clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database }),

@@ -75,13 +75,14 @@ async function makeFirstKey(config: Config, log: Logger, { apiKeys }: Domain, te
 /** Where others can reach it, whoever makes the first person must know a code that only the one who starts it sees. */
 async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, terminal: boolean): Promise<void> {
   const path = join(config.dataDir, 'setup-code');
-  // A code is of one start: that of an earlier one is of no use.
+  // Once somebody exists, that of an earlier start is of no use.
   await rm(path, { force: true });
   // Also where a proxy on this machine passes on what others ask.
   const isLocal = config.loopback && config.trustedProxies.length === 0;
   const code = isLocal ? undefined : await setUp.makeCode();
   if (code === undefined) return;
-  if (terminal) process.stdout.write(`\n  The set-up code for the first user, shown this once:\n\n    ${code}\n\n`);
+  if (terminal)
+    process.stdout.write(`\n  The set-up code for the first user, good until somebody exists:\n\n    ${code}\n\n`);
   else log.info({ file: await keepSecret(path, code) }, 'nobody exists yet: this file holds the set-up code');
 }
 

@@ -162,7 +162,8 @@ const SET_UP = '/api/v1/admin/users/create_super_user';
 describe('the first set-up', () => {
   const first = { username: 'root', password: PASSWORD };
   /** As it runs where others can reach it. */
-  const open = () => freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64') });
+  const open = (more: Record<string, string> = {}) =>
+    freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64'), ...more });
   const progress = async (app: TestApp) => (await app.rest('GET', '/api/v1/init_check', undefined, {})).body;
 
   it('goes from nobody to a person to a cluster in one sitting', async () => {
@@ -216,6 +217,21 @@ describe('the first set-up', () => {
     expect((await app.rest('POST', SET_UP, { ...first, code }, {})).status).toBe(201);
     expect((await app.rest('POST', SET_UP, { ...first, username: 'other', code }, {})).status).toBe(403);
     expect(await app.domain.setUp.makeCode()).toBeUndefined();
+  });
+
+  it('takes the code of any replica on all of them, also after a restart, and of no other database or key', async () => {
+    const one = await open();
+    const code = await one.domain.setUp.makeCode();
+    const second = await open({ DATA_DIR: one.dataDir });
+    expect(await second.domain.setUp.makeCode()).toBe(code);
+    const otherKey = await open({ DATA_DIR: one.dataDir, SEAL_KEY: Buffer.alloc(32, 8).toString('base64') });
+    for (const other of [otherKey, await open()]) {
+      expect(await other.domain.setUp.makeCode()).toMatch(/^[0-9a-f]{32}$/);
+      expect((await other.rest('POST', SET_UP, { ...first, code }, {})).status).toBe(403);
+    }
+    expect((await second.rest('POST', SET_UP, { ...first, code }, {})).status).toBe(201);
+    expect((await one.rest('POST', SET_UP, { ...first, username: 'other', code }, {})).status).toBe(403);
+    expect(await one.domain.setUp.makeCode()).toBeUndefined();
   });
 
   it('takes the admin key', async () => {

@@ -56,6 +56,11 @@ export class Seal {
     return this.#first.id;
   }
 
+  /** A secret for another purpose, the same wherever the first key is. */
+  derive(purpose: string, salt: string, length: number): Buffer {
+    return Buffer.from(hkdfSync('sha256', this.#first.key, salt, purpose, length));
+  }
+
   /**
    * Call it inside the transaction that stores the value: a key is taken from the ring under the same lock, and only
    * when nothing is sealed with it.

@@ -1,5 +1,7 @@
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import type { Database } from '../../storage/database.ts';
+import { identityOf } from '../../storage/identity.ts';
+import type { Seal } from '../../storage/seal.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
 import { may } from './permissions.ts';
@@ -17,12 +19,14 @@ export class SetUp {
   readonly #database: Database;
   readonly #users: Users;
   readonly #audit: AuditLog;
+  readonly #seal: Seal;
   #code: Buffer | undefined;
 
-  constructor({ database, users, audit }: { database: Database; users: Users; audit: AuditLog }) {
+  constructor({ database, users, audit, seal }: { database: Database; users: Users; audit: AuditLog; seal: Seal }) {
     this.#database = database;
     this.#users = users;
     this.#audit = audit;
+    this.#seal = seal;
   }
 
   async progress(): Promise<Progress> {
@@ -31,10 +35,11 @@ export class SetUp {
     return clusters === 0 ? { initialized: false, step: 1 } : { initialized: true, step: 2 };
   }
 
-  /** Makes the set-up code of this process: 128 bits, good once; undefined when somebody exists already. */
+  /** The set-up code, which counts from now on: 128 bits, good until somebody exists; undefined when somebody does already. */
   async makeCode(): Promise<string | undefined> {
     if ((await this.#users.count()) > 0) return undefined;
-    const code = randomBytes(16).toString('hex');
+    // Derived, so that it is the same on all replicas, and of no use for another database under the same key.
+    const code = this.#seal.derive('kitestring set-up code', await identityOf(this.#database), 16).toString('hex');
     this.#code = Buffer.from(code);
     return code;
   }

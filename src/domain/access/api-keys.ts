@@ -5,23 +5,11 @@ import { record } from '../audit.ts';
 import { refuse } from '../clusters/cluster.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
-import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey, secretMatches } from './api-key.ts';
+import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api-key.ts';
+import { type KnownKey, KnownKeys, textsOf, viewerOf } from './known-keys.ts';
 import { ACTIONS, type Action, authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
 import type { Roles } from './roles.ts';
-import type { Caller, Grant, Viewer } from './viewer.ts';
-
-interface KnownKey {
-  readonly id: number;
-  readonly name: string;
-  /** The roles it holds; of a person's key, those alone that its owner holds too. */
-  readonly roles: readonly string[];
-  readonly scopes: ReadonlySet<Action> | undefined;
-  readonly ownerId: number | null;
-  readonly hash: string;
-  readonly weak: boolean;
-  readonly disabled: boolean;
-  readonly expiresAt: Date | null;
-}
+import type { Caller, Viewer } from './viewer.ts';
 
 export interface CreateApiKey {
   readonly name: string;
@@ -58,33 +46,25 @@ export interface KeyRequest {
 
 type MaybePromise<T> = T | Promise<T>;
 
-const MAX_CHECKED = 1_000;
 const MAX_OWNED = 100;
 const MAX_ROLES = 100;
 // Keys that are made later go on from the highest id there is.
 const MAX_DECLARED = 999_999_999;
 
-// Compared with when there is no such key, so that an unknown id takes as long as a wrong secret.
-const NOBODY = hashSecret(makeSecret());
-
-/**
- * API keys. They are kept in memory by the `access` counter: a request writes nothing, and a revocation, by whichever
- * process, counts from the next request on.
- */
+/** API keys. A request that shows one writes nothing; a revocation, by whichever process, counts from the next request on. */
 export class ApiKeys {
   readonly #database: Database;
   readonly #roles: Roles;
   readonly #now: () => Date;
+  readonly #known: KnownKeys;
   /** When keys were used last, since that was stored last. */
   readonly #used = new Map<number, Date>();
-  #known: { access: number; keys: Promise<ReadonlyMap<number, KnownKey>> } | undefined;
-  /** Keys that were checked under this value of the counter, by their text: hashing costs more than a kept answer. */
-  #checked: { access: number; keys: Map<string, KnownKey> } = { access: -1, keys: new Map() };
 
   constructor({ database, roles, now }: { database: Database; roles: Roles; now: () => Date }) {
     this.#database = database;
     this.#roles = roles;
     this.#now = now;
+    this.#known = new KnownKeys(database);
   }
 
   /**
@@ -92,20 +72,10 @@ export class ApiKeys {
    * weak and the request could have come from another machine.
    */
   authenticate(text: string, request: KeyRequest): MaybePromise<Viewer | undefined> {
-    const { access, keys } = this.#checked;
-    const known = access === request.access ? keys.get(text) : undefined;
-    return known ? this.#viewer(known, request) : this.#check(text, request);
-  }
-
-  async #check(text: string, request: KeyRequest): Promise<Viewer | undefined> {
-    const { access } = request;
-    const key = parseApiKey(text);
-    const known = key && (await this.#keys(access)).get(key.id);
-    const matches = secretMatches(key?.secret ?? '', known?.hash ?? NOBODY);
-    if (!key || !known || !matches) return undefined;
-    if (this.#checked.access < access) this.#checked = { access, keys: new Map() };
-    if (this.#checked.access === access && this.#checked.keys.size < MAX_CHECKED) this.#checked.keys.set(text, known);
-    return this.#viewer(known, request);
+    const key = this.#known.find(text, request.access);
+    return key instanceof Promise
+      ? key.then((found) => found && this.#viewer(found, request))
+      : this.#viewer(key, request);
   }
 
   #viewer(key: KnownKey, counters: KeyRequest): MaybePromise<Viewer | undefined> {
@@ -269,39 +239,6 @@ export class ApiKeys {
     });
     return { id, text: formatApiKey({ id, secret }), apiKey: shownKey(row) };
   }
-
-  #keys(access: number): Promise<ReadonlyMap<number, KnownKey>> {
-    if (this.#known?.access !== access) {
-      const keys = this.#load();
-      this.#known = { access, keys };
-      // A failed read is forgotten, so that the next request tries again.
-      keys.catch(() => {
-        if (this.#known?.keys === keys) this.#known = undefined;
-      });
-    }
-    return this.#known.keys;
-  }
-
-  async #load(): Promise<ReadonlyMap<number, KnownKey>> {
-    const rows = await this.#database.prisma.apiKey.findMany({
-      include: { owner: { select: { disabled: true, roles: { select: { role: true } } } } },
-    });
-    return new Map(
-      rows.map(({ owner, roles, scopes, ...row }) => {
-        const held = owner?.roles.map(({ role }) => role);
-        const named = textsOf(roles);
-        return [
-          row.id,
-          {
-            ...row,
-            roles: held ? named.filter((role) => held.includes(role)) : named,
-            scopes: scopes === null ? undefined : new Set(textsOf(scopes) as Action[]),
-            disabled: row.disabled || (owner?.disabled ?? false),
-          },
-        ];
-      }),
-    );
-  }
 }
 
 function latest(left: Date | null, right: Date | undefined): Date | null {
@@ -322,21 +259,6 @@ function shownKey({ owner, ownerId: _, roles, scopes, ...row }: Prisma.ApiKeyGet
 /** The keys of a person who is signed in; a key manages no keys of its owner. */
 function ownedBy({ kind, userId }: Viewer) {
   return { ownerId: kind === 'USER' && userId !== undefined ? userId : -1 };
-}
-
-function textsOf(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : [];
-}
-
-function viewerOf({ id, name, roles, scopes, ownerId, expiresAt }: KnownKey, grants: readonly Grant[]): Viewer {
-  const narrowed = scopes
-    ? grants.map((grant) => ({ ...grant, actions: new Set([...grant.actions].filter((action) => scopes.has(action))) }))
-    : grants;
-  return {
-    ...{ kind: 'API_KEY', id: `api-key:${id}`, name, roles, grants: narrowed },
-    ...(ownerId === null ? {} : { userId: ownerId }),
-    ...(expiresAt === null ? {} : { expiresAt }),
-  };
 }
 
 function distinct<T>(values: readonly T[]): T[] {

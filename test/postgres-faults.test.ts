@@ -37,10 +37,10 @@ let replicas: Running[];
 let key: string;
 let names = 0;
 
-async function sql(text: string, database = url): Promise<void> {
+async function sql(text: string, database = url) {
   const client = new Client({ connectionString: database });
   await client.connect();
-  await client.query(text).finally(() => client.end());
+  return client.query(text).finally(() => client.end());
 }
 
 async function ask(app: Running, method: string, path: string, body?: object): Promise<Answer> {
@@ -184,6 +184,20 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     }
     await sql(`ALTER DATABASE ${database} SET default_transaction_read_only = off`, server.url);
     await expectRecovered(['first']);
+  });
+
+  it('whose counters somebody holds: every replica is ready and reads, and changes wait', async () => {
+    const holding = new Client({ connectionString: url });
+    await holding.connect();
+    onTestFinished(() => holding.end());
+    await holding.query('BEGIN; SELECT 1 FROM "Counter" FOR UPDATE');
+    const changing = create(replicas[0] as Running);
+    // A success counts for a second.
+    const until = Date.now() + 2_500;
+    for (const app of replicas) expect((await list(app)).status).toBe(200);
+    while (Date.now() < until) for (const app of replicas) expect((await ready(app)).status).toBe(200);
+    await holding.query('COMMIT');
+    expect((await changing).status).toBe(201);
   });
 
   it('that has no connection left: those that are open serve on, and more come when there are', async () => {

@@ -52,9 +52,11 @@ export class PostgresDatabase implements Database {
       transactionOptions: TRANSACTION,
       errorFormat: 'minimal',
     }) as unknown as PrismaClient;
-    // PostgreSQL writes a row anew whatever its values are: on a full disk or a standby this fails.
+    // PostgreSQL writes a row anew whatever its values are: on a full disk or a standby this fails. While a change holds
+    // the row nothing is written: waiting for a replica that stands still in its middle would tell that of every other.
     this.check = recently(async () => {
-      await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value" WHERE "name" = 'status'`;
+      await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value"
+        WHERE "name" = (SELECT "name" FROM "Counter" WHERE "name" = 'status' FOR UPDATE SKIP LOCKED)`;
     });
   }
 

@@ -186,6 +186,22 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await expectRecovered(['first']);
   });
 
+  it('that is a standby for a while: all is refused, and nothing is left open by it', async () => {
+    await server.end();
+    await server.start('standby');
+    const open = async () =>
+      (await sql(`SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'kitestring'`)).rows[0].count;
+    for (const app of replicas) {
+      for (let asked = 0; asked < 15; asked++) expect((await list(app)).status).toBe(503);
+      await expectRefused(create(app));
+      expect((await ready(app)).status).toBe(503);
+    }
+    await expect.poll(open).toBeLessThanOrEqual(2);
+    await server.end();
+    await server.start();
+    await expectRecovered(['first']);
+  });
+
   it('whose counters somebody holds: every replica is ready and reads, and changes wait', async () => {
     const holding = new Client({ connectionString: url });
     await holding.connect();

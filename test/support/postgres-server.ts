@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
-import { chown, glob, mkdtemp, rm } from 'node:fs/promises';
+import { chown, glob, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,8 +16,8 @@ export interface PostgresServer {
   readonly port: number;
   /** The process that all its others are children of. */
   readonly pid: number;
-  /** Starts it again after it ended, on the same port. */
-  readonly start: () => Promise<void>;
+  /** Starts it again after it ended, on the same port; as a standby it can be read only. */
+  readonly start: (as?: 'standby') => Promise<void>;
   /** Ends it; `SIGINT` breaks open connections off, `SIGQUIT` is as good as a crash. */
   readonly end: (signal?: NodeJS.Signals) => Promise<void>;
   /** Ends it and removes its files. */
@@ -45,7 +45,10 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
   const options = ['listen_addresses=127.0.0.1', `port=${port}`, 'unix_socket_directories=', 'fsync=off', ...settings];
   let child: ChildProcess;
-  const start = async () => {
+  const start = async (as?: 'standby') => {
+    const signal = join(data, 'standby.signal');
+    if (as) await writeFile(signal, '');
+    else await rm(signal, { force: true });
     const words = ['-D', data, ...options.flatMap((option) => ['-c', option])];
     child = spawn(join(programs, 'postgres'), words, { ...owner, stdio: 'ignore' });
     await untilItAnswers(url);

@@ -101,10 +101,16 @@ export class Watch {
 
   async #open(client: Client): Promise<Client> {
     if (this.#isClosed) throw new Error('the database was closed');
-    await client.connect();
-    endWhenSilent(client);
-    await client.query(`LISTEN ${escapeIdentifier(channelOf(this.#place))}`);
-    return client;
+    try {
+      await client.connect();
+      endWhenSilent(client);
+      await client.query(`LISTEN ${escapeIdentifier(channelOf(this.#place))}`);
+      return client;
+    } catch (error) {
+      // A standby lets everybody in, and refuses to LISTEN.
+      client.end().catch(() => {});
+      throw error;
+    }
   }
 
   #tell(listeners: ReadonlySet<() => void>): void {

@@ -4,6 +4,7 @@ import { Client } from 'pg';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { COPIED, MODELS } from '../src/storage/copy.ts';
 import { openDatabase } from '../src/storage/database.ts';
+import { setUp } from '../src/storage/postgres/pool.ts';
 import { readPostgresUrl } from '../src/storage/postgres/url.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf } from './support/database.ts';
@@ -106,10 +107,12 @@ describe.runIf(POSTGRES !== undefined)('copy', () => {
     await file.close();
     const copyDir = join(dataDir, 'copy');
     await (await openDatabase({ url })).close();
-    const { client } = readPostgresUrl(url);
-    const locking = new Client({ ...client, idle_in_transaction_session_timeout: 0 });
+    const place = readPostgresUrl(url);
+    const locking = new Client(place.client);
     await locking.connect();
     onTestFinished(() => locking.end());
+    await setUp(locking, place);
+    await locking.query('SET idle_in_transaction_session_timeout = 0');
     await locking.query('BEGIN; LOCK TABLE "AuditRecord" IN SHARE MODE');
     const killed = launchCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });
     const waiting = async () =>

@@ -7,6 +7,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openDatabase } from '../src/storage/database.ts';
 import { migratedBy } from '../src/storage/migrations.ts';
 import { migrate, postgresForSchemaEngine } from '../src/storage/postgres/migrations.ts';
+import { setUp } from '../src/storage/postgres/pool.ts';
 import { type PostgresPlace, readPostgresUrl } from '../src/storage/postgres/url.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { temporaryDirectory } from './support/directory.ts';
@@ -38,9 +39,10 @@ async function makePlace() {
   return { dataDir, url, place, folder, add, client: await connect(place) };
 }
 
-async function connect({ client }: PostgresPlace): Promise<Client> {
-  const connected = new Client(client);
+async function connect(place: PostgresPlace): Promise<Client> {
+  const connected = new Client(place.client);
   await connected.connect();
+  await setUp(connected, place);
   onTestFinished(() => connected.end());
   return connected;
 }
@@ -162,7 +164,8 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     await (await openDatabase({ url })).close();
     await add(ADDED, `CREATE TABLE "Late" ("id" INTEGER);\n${EXPAND}`);
     // A reader who takes their time: the script stands in its middle.
-    const reader = await connect({ ...place, client: { ...place.client, idle_in_transaction_session_timeout: 0 } });
+    const reader = await connect(place);
+    await reader.query('SET idle_in_transaction_session_timeout = 0');
     await reader.query('BEGIN; LOCK TABLE "Cluster" IN ACCESS SHARE MODE');
     const killed = startMigrating(url, folder);
     const waiting = async () =>

@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { openDatabase } from '../src/storage/database.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { temporaryDirectory } from './support/directory.ts';
@@ -121,6 +123,35 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect((await contentOf(url)).filter(({ schema }) => schema === 'public')).toEqual([
       { schema: 'public', name: 'orders' },
     ]);
+  });
+
+  it('asks a pooler for nothing that it does not know, and sets the rest before the first use', async () => {
+    const url = await database();
+    const parameters = new Set<string>();
+    const pooler = createServer((near) => {
+      const far = connect(server.port, '127.0.0.1');
+      // Its length, the version of the protocol, and then names and values in turn.
+      near.once('data', (first) => {
+        const words = first.subarray(8).toString().split('\0');
+        for (let at = 0; at < words.length - 2; at += 2) parameters.add(words[at] ?? '');
+        far.write(first);
+        near.pipe(far).pipe(near);
+      });
+      for (const socket of [near, far]) socket.on('error', () => {});
+    });
+    await once(pooler.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void pooler.close());
+    url.port = String((pooler.address() as AddressInfo).port);
+    url.search = 'schema=own';
+    const opened = await openDatabase({ url: url.href });
+    const set = () => opened.prisma.$queryRaw`
+      SELECT current_schema(), current_setting('idle_in_transaction_session_timeout') AS patience, pg_sleep(0.1)::text`;
+    // Each over a connection of its own.
+    const all = await Promise.all(Array.from({ length: 5 }, set));
+    expect(all).toEqual(all.map(() => [expect.objectContaining({ current_schema: 'own', patience: '8s' })]));
+    expect(await opened.counters()).toEqual({ registry: 0, status: 0, access: 0 });
+    await opened.close();
+    expect([...parameters].sort()).toEqual(['application_name', 'client_encoding', 'database', 'user']);
   });
 
   it('carries every command that needs no file', async () => {

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PrismaPg } from '@prisma/adapter-pg';
 import type { SqlDriverAdapter, SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
-import { Client, escapeIdentifier, Pool, type QueryResult } from 'pg';
+import { Client, type ClientBase, escapeIdentifier, Pool, type QueryResult } from 'pg';
 import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from '../migrations.ts';
 import { StartupError } from '../startup-error.ts';
+import { setUp } from './pool.ts';
 import type { PostgresPlace } from './url.ts';
 
 const PATIENCE_MS = 60_000;
@@ -44,6 +45,7 @@ async function withClient(place: PostgresPlace, use: (client: Client) => Promise
   client.on('error', () => {});
   await client.connect();
   try {
+    await setUp(client, place);
     await use(client);
   } finally {
     await client.end();
@@ -122,9 +124,14 @@ export function postgresForSchemaEngine(place: PostgresPlace): SqlMigrationAware
   return { ...about, connect: () => connect(place), connectToShadowDb: () => connectToShadow(place) };
 }
 
-async function connect({ client, schema }: PostgresPlace): Promise<SqlDriverAdapter> {
+async function connect(place: PostgresPlace): Promise<SqlDriverAdapter> {
+  const { client, schema } = place;
+  const onConnect = async (connection: ClientBase) => {
+    await setUp(connection, place);
+    await connection.query('SET idle_in_transaction_session_timeout = 0');
+  };
   // One connection: what the engine sets on it must hold for what it does next.
-  const pool = new Pool({ ...client, max: 1, idleTimeoutMillis: 0, idle_in_transaction_session_timeout: 0 });
+  const pool = new Pool({ ...client, max: 1, idleTimeoutMillis: 0, onConnect });
   pool.on('error', () => {});
   await pool.query(`SELECT pg_advisory_lock_shared(${RUNS}, hashtext($1))`, [schema]);
   const query = pool.query.bind(pool) as (...given: unknown[]) => Promise<QueryResult>;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type Client, Pool, type PoolClient } from 'pg';
+import { type Client, type ClientBase, escapeIdentifier, Pool } from 'pg';
 import type { PostgresPlace } from './url.ts';
 
 /** Milliseconds after which an answer is waited for no longer. */
@@ -9,16 +9,17 @@ const CONNECTIONS = 8;
 const READ_ONLY = '25006';
 
 /** The connections that Prisma works with. */
-export function openPool({ client }: PostgresPlace): Pool {
-  const pool = new Pool({ ...client, max: CONNECTIONS, idleTimeoutMillis: 60_000 });
-  const readOnly = new WeakSet<PoolClient>();
-  pool.on('connect', (connection) => {
+export function openPool(place: PostgresPlace): Pool {
+  const readOnly = new WeakSet<ClientBase>();
+  const onConnect = async (connection: ClientBase) => {
     endWhenSilent(connection as Client);
     const { connection: wire } = connection as Client;
     wire.on('errorMessage', ({ code }: { code?: string }) => {
       if (code === READ_ONLY) readOnly.add(connection);
     });
-  });
+    await setUp(connection, place);
+  };
+  const pool = new Pool({ ...place.client, max: CONNECTIONS, idleTimeoutMillis: 60_000, onConnect });
   // A connection stays as read-only as the database was when it was opened: the next one may write again.
   pool.on('release', (_error, connection) => {
     if (readOnly.has(connection)) void (connection as Client).end();
@@ -26,6 +27,15 @@ export function openPool({ client }: PostgresPlace): Pool {
   // One that breaks while nothing is asked of it is replaced at the next need.
   pool.on('error', () => {});
   return pool;
+}
+
+/** Sets what a new connection works under, before anything else is asked of it. */
+export async function setUp(connection: ClientBase, { schema }: PostgresPlace): Promise<void> {
+  // A replica that stands still in the middle of a change would keep every other from changing anything.
+  const settings = ["SET idle_in_transaction_session_timeout = '8s'"];
+  // Whoever names no schema may have set the way to theirs for the user.
+  if (schema !== 'public') settings.push(`SET search_path = ${escapeIdentifier(schema)}`);
+  await connection.query(settings.join(';'));
 }
 
 /** Ends a connection whose answer does not come: a server that hangs would else keep it, and its caller, for ever. */

@@ -1,7 +1,7 @@
 import { Client, escapeIdentifier, type Pool } from 'pg';
 import { type Counters, countersOf } from '../database.ts';
 import { toDriverError } from './adapter.ts';
-import { endWhenSilent } from './pool.ts';
+import { endWhenSilent, setUp } from './pool.ts';
 import type { PostgresPlace } from './url.ts';
 
 /** How late a change is heard of whose notice was lost: by a pooler, or with a connection. */
@@ -104,6 +104,7 @@ export class Watch {
     try {
       await client.connect();
       endWhenSilent(client);
+      await setUp(client, this.#place);
       await client.query(`LISTEN ${escapeIdentifier(channelOf(this.#place))}`);
       return client;
     } catch (error) {

@@ -116,6 +116,33 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     );
   });
 
+  it('that wait for a long reader keep nobody else waiting', async () => {
+    const { dataDir, place, folder, add, client } = await makePlace();
+    const app = await startApp({ DATA_DIR: dataDir });
+    onTestFinished(() => app.close());
+    // As pg_dump does.
+    const reader = await connect(place);
+    await reader.query('SET idle_in_transaction_session_timeout = 0');
+    await reader.query('BEGIN; LOCK TABLE "Cluster" IN ACCESS SHARE MODE');
+    await add(ADDED, EXPAND);
+    const migrating = migrate(place, folder);
+    const waiting = `SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'
+      AND relation = '"Cluster"'::regclass`;
+    await vi.waitFor(async () => expect((await client.query(waiting)).rowCount).toBe(1), { timeout: 20_000 });
+    const until = performance.now() + 8_000;
+    for (let round = 0; performance.now() < until; round++) {
+      const began = performance.now();
+      expect((await app.rest('POST', CLUSTERS, { name: `made-${round}`, config: kubeconfig() })).status).toBe(201);
+      expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
+      // Each of the two may meet the migration once.
+      expect(performance.now() - began).toBeLessThan(6_000);
+    }
+    expect(await historyOf(client)).toMatchObject([{ finished: false }]);
+    await reader.query('COMMIT');
+    await migrating;
+    expect(await historyOf(client)).toEqual([{ name: ADDED, finished: true, rolledBack: false }]);
+  });
+
   it('that change a type cost neither a change nor a read of those who prepared their statements before', async () => {
     const { url, client } = await makePlace();
     const database = await openDatabase({ url });

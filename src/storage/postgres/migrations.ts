@@ -1,13 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PrismaPg } from '@prisma/adapter-pg';
 import type { SqlDriverAdapter, SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
-import { Client, type ClientBase, escapeIdentifier, Pool, type QueryResult } from 'pg';
+import { Client, type ClientBase, DatabaseError, escapeIdentifier, Pool, type QueryResult } from 'pg';
 import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from '../migrations.ts';
 import { StartupError } from '../startup-error.ts';
 import { setUp } from './pool.ts';
 import type { PostgresPlace } from './url.ts';
 
 const PATIENCE_MS = 60_000;
+/** How long a migration waits for a table at once. Whoever else asks for the table waits behind it, with their callers. */
+const LOCK_WAIT = '2s';
+const LOCK_PAUSE_MS = 1_000;
+const LOCK_NOT_AVAILABLE = '55P03';
 /** Ids of types, as in pg_type. */
 const CHAR = 18;
 const TEXT = 25;
@@ -41,8 +45,7 @@ export async function refuseUsed(place: PostgresPlace): Promise<void> {
 /** One connection; what is locked ends with it. */
 async function withClient(place: PostgresPlace, use: (client: Client) => Promise<void>): Promise<void> {
   const client = new Client(place.client);
-  // What breaks while nothing is asked shows at the next question.
-  client.on('error', () => {});
+  client.on('error', ignore);
   await client.connect();
   try {
     await setUp(client, place);
@@ -132,7 +135,7 @@ async function connect(place: PostgresPlace): Promise<SqlDriverAdapter> {
   };
   // One connection: what the engine sets on it must hold for what it does next.
   const pool = new Pool({ ...client, max: 1, idleTimeoutMillis: 0, onConnect });
-  pool.on('error', () => {});
+  pool.on('error', ignore);
   await pool.query(`SELECT pg_advisory_lock_shared(${RUNS}, hashtext($1))`, [schema]);
   const query = pool.query.bind(pool) as (...given: unknown[]) => Promise<QueryResult>;
   // The engine asks for PostgreSQL's "char", which the adapter does not know.
@@ -148,13 +151,38 @@ async function connect(place: PostgresPlace): Promise<SqlDriverAdapter> {
   // The engine's lock is one for all schemas of a database, and waited for 10 s at most.
   connection.executeRaw = async (query) => (query.sql.includes('pg_advisory_lock') ? 0 : execute(query));
   // As one message it is one transaction; the adapter's own cuts it at each semicolon.
-  connection.executeScript = async (script) => {
-    await pool.query(script);
-  };
+  connection.executeScript = (script) => runScript(pool, script);
   // The engine ends a shadow itself, and whoever started the engine ends all that it opened.
   connection.dispose = once(connection.dispose.bind(connection));
   return connection;
 }
+
+/** Runs a script, which is whole or not there, as soon as nobody is in its way. */
+async function runScript(pool: Pool, script: string): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  // A query of the pool ends its connection when it fails, and the lock with it.
+  const client = await pool.connect();
+  client.on('error', ignore);
+  try {
+    await client.query(`SET lock_timeout = '${LOCK_WAIT}'`);
+    for (;;) {
+      try {
+        await client.query(script);
+        return;
+      } catch (error) {
+        if (!(error instanceof DatabaseError) || error.code !== LOCK_NOT_AVAILABLE) throw error;
+        if (performance.now() > deadline)
+          throw new Error('others have been using its tables for a minute, as a backup does', { cause: error });
+      }
+      await sleep(LOCK_PAUSE_MS);
+    }
+  } finally {
+    client.off('error', ignore).release();
+  }
+}
+
+/** What breaks while nothing is asked shows at the next question. */
+function ignore(): void {}
 
 function once(end: () => Promise<void>): () => Promise<void> {
   let ending: Promise<void> | undefined;

@@ -2,8 +2,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { COPIED, MODELS } from '../src/storage/copy.ts';
+import { COPIED, copyInto } from '../src/storage/copy.ts';
 import { openDatabase } from '../src/storage/database.ts';
+import { Prisma } from '../src/storage/generated/sqlite/client.ts';
 import { setUp } from '../src/storage/postgres/pool.ts';
 import { readPostgresUrl } from '../src/storage/postgres/url.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
@@ -18,7 +19,7 @@ const ON_FILE = { DATABASE_URL: '', SEAL_KEY: '' };
 const PASSWORD = 'a long enough password';
 
 it('every model is copied, but for what the target has of its own', () => {
-  expect([...COPIED, 'Counter', 'ProbeLease'].sort()).toEqual([...MODELS].sort());
+  expect([...COPIED, 'Counter', 'ProbeLease', 'Replica'].sort()).toEqual(Object.values(Prisma.ModelName).sort());
 });
 
 /** A registry in a file with something of everything, and where it may be copied to. */
@@ -143,6 +144,22 @@ describe.runIf(POSTGRES !== undefined)('copy', () => {
     );
     const again = await runCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });
     expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/is not empty/)]);
+  });
+
+  it('is no matter of replicas that are there meanwhile: none is copied, and none is in the way', async () => {
+    const { app, dataDir, url } = await makeRegistry();
+    await app.domain.database.prisma.replica.create({ data: { id: 'of the file', roundFinishedAt: new Date() } });
+    await app.close();
+    const source = await openDatabase({ file: join(dataDir, 'kitestring.db') });
+    const target = await openDatabase({ url });
+    const beating: Promise<unknown>[] = [];
+    const beat = () => beating.push(target.leases?.heartbeat(`r${beating.length}`, new Map()) ?? Promise.reject());
+    beat();
+    const counts = await copyInto(target, source, beat);
+    await Promise.all(beating);
+    expect([counts.get('Cluster'), beating.length]).toEqual([2, COPIED.length + 1]);
+    expect(await target.prisma.replica.findMany({ where: { expiresAt: null } })).toEqual([]);
+    await Promise.all([source.close(), target.close()]);
   });
 
   it('refuses a database that holds something, and one that a server has open', async () => {

@@ -1,14 +1,28 @@
 import { isDeepStrictEqual } from 'node:util';
 import { AHEAD, type Database, type Transaction } from './database.ts';
-import { Prisma } from './generated/sqlite/client.ts';
+import type { Prisma } from './generated/sqlite/client.ts';
 import { StartupError } from './startup-error.ts';
 
-/** The models whose rows are copied; those that others refer to come first. */
-export const COPIED = [
-  ...['Cluster', 'ClusterLabel', 'ClusterTombstone', 'ClusterCredential'],
-  ...['User', 'UserRole', 'Role', 'Session', 'SignInFailure', 'UsedSignIn', 'ApiKey', 'AuditRecord', 'Replica'],
-] as const;
-type Copied = (typeof COPIED)[number];
+/**
+ * The models whose rows are copied, and the columns that tell their rows apart; those that others refer to come first.
+ * Replicas, who probe what, and the counters are the target's own: a server that starts on it meanwhile writes the first.
+ */
+const KEYS = {
+  Cluster: ['id'],
+  ClusterLabel: ['clusterId', 'key'],
+  ClusterTombstone: ['clusterId'],
+  ClusterCredential: ['clusterId'],
+  User: ['id'],
+  UserRole: ['userId', 'role'],
+  Role: ['name'],
+  Session: ['hash'],
+  SignInFailure: ['key'],
+  UsedSignIn: ['hash'],
+  ApiKey: ['id'],
+  AuditRecord: ['id'],
+} satisfies Partial<Record<Prisma.ModelName, string[]>>;
+type Copied = keyof typeof KEYS;
+export const COPIED = Object.keys(KEYS) as Copied[];
 
 /** Rows that travel together; sealed kubeconfigs are up to megabytes each. */
 const BATCH = 500;
@@ -35,7 +49,7 @@ export async function copyInto(
   progress: (model: string, rows: number) => void,
 ): Promise<ReadonlyMap<string, number>> {
   const before = await source.counters();
-  const copied = await target.prisma.$transaction(async (tx) => {
+  return target.prisma.$transaction(async (tx) => {
     // Keeps a server that starts meanwhile from changing anything.
     await tx.$queryRaw`SELECT 1 FROM "Counter" FOR UPDATE`;
     for (const model of COPIED) await refuseRows(tx, model);
@@ -51,7 +65,6 @@ export async function copyInto(
       throw new StartupError('The SQLite database was changed while it was copied: stop the server, then copy again.');
     return counts;
   }, TRANSACTION);
-  return copied;
 }
 
 async function refuseRows(tx: Transaction, model: Copied): Promise<void> {
@@ -89,26 +102,11 @@ interface Delegate {
 async function readRows(client: Transaction, model: Copied, after: Row | undefined, take: number): Promise<Row[]> {
   const delegates = client as unknown as Record<string, Delegate>;
   const delegate = delegates[model.charAt(0).toLowerCase() + model.slice(1)] as Delegate;
-  const key = keyOf(model);
+  const key = KEYS[model];
   const orderBy = key.map((column) => ({ [column]: 'asc' }));
   if (after === undefined) return delegate.findMany({ orderBy, take });
   const at = Object.fromEntries(key.map((column) => [column, after[column]]));
   return delegate.findMany({ orderBy, take, skip: 1, cursor: key.length === 1 ? at : { [key.join('_')]: at } });
-}
-
-/** The columns that tell the rows of a model apart. */
-function keyOf(model: Copied): readonly string[] {
-  const keys: Partial<Record<Copied, readonly string[]>> = {
-    ...{ ClusterLabel: ['clusterId', 'key'], ClusterTombstone: ['clusterId'], ClusterCredential: ['clusterId'] },
-    ...{
-      UserRole: ['userId', 'role'],
-      Role: ['name'],
-      Session: ['hash'],
-      SignInFailure: ['key'],
-      UsedSignIn: ['hash'],
-    },
-  };
-  return keys[model] ?? ['id'];
 }
 
 /** One statement a batch: PostgreSQL reads each value as its column's type has it. */
@@ -127,10 +125,7 @@ async function raiseIds(tx: Transaction, source: Database): Promise<void> {
   >`SELECT "name", "seq" FROM sqlite_sequence`;
   for (const { name, seq } of sequences) {
     const model = COPIED.find((copied) => copied === name);
-    if (model === undefined || keyOf(model)[0] !== 'id' || seq < 1) continue;
-    await tx.$queryRawUnsafe(`SELECT setval(pg_get_serial_sequence('"${name}"', 'id'), ${Number(seq)})`);
+    if (model !== undefined && KEYS[model][0] === 'id' && seq > 0)
+      await tx.$queryRawUnsafe(`SELECT setval(pg_get_serial_sequence('"${name}"', 'id'), ${Number(seq)})`);
   }
 }
-
-/** Every model, for whoever asks whether one was forgotten. */
-export const MODELS: readonly string[] = Object.values(Prisma.ModelName);

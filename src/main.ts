@@ -33,7 +33,8 @@ export async function main(): Promise<void> {
     log = await openLog({ level: config.logLevel, pretty: terminal });
     app = await start(config, log, { terminal });
   } catch (error) {
-    if (!(error instanceof StartupError)) log?.fatal({ err: error }, 'the start failed');
+    const fault = error instanceof StartupError ? error.cause : error;
+    if (fault !== undefined) log?.fatal({ err: fault }, 'the start failed');
     console.error(error instanceof StartupError ? error.message : unexpected(error));
     process.exit(1);
   }

@@ -82,6 +82,25 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect(await contentOf(url)).toEqual([]);
   });
 
+  it('that is no PostgreSQL: one sentence', async () => {
+    // A message of a kind that there is none of, and its length.
+    const other = createServer((socket) => void socket.on('error', () => {}).end('?\0\0\0\x04'));
+    await once(other.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void other.close());
+    const { port } = other.address() as AddressInfo;
+    expect(await refusalOf(`postgresql://kite:${escaped(WRONG)}@127.0.0.1:${port}/x`)).toMatch(/as no PostgreSQL does/);
+  });
+
+  it('that fails in a way of its own: the sentence has the code, and the log has where', async () => {
+    const { href, pathname } = await database();
+    await run(server.url, `ALTER DATABASE ${pathname.slice(1)} ALLOW_CONNECTIONS false`);
+    const environment = { DATABASE_URL: href, SEAL_KEY };
+    const { code, stdout, stderr } = await failToStart({ dataDir: await temporaryDirectory(), environment });
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^[^\n]+not known \(55000\)\.\n$/)]);
+    expect(JSON.parse(stdout)).toMatchObject({ level: 60, err: { code: '55000' } });
+    expect(stdout).not.toContain(pathname.slice(1));
+  });
+
   it('of another program, of another history: refused, and nothing is changed', async () => {
     const read = await database('CREATE TABLE "Orders" (id int)');
     const unread = await database('CREATE TABLE orders (id int)', 'GRANT ALL ON SCHEMA public TO kite');

@@ -32,6 +32,7 @@ const UNAVAILABLE_KINDS: readonly Cause['kind'][] = [
   'SocketTimeout',
   'ConnectionClosed',
   'DatabaseNotReachable',
+  'DatabaseDoesNotExist',
   'DatabaseAccessDenied',
   'AuthenticationFailed',
   'TlsConnectionError',
@@ -56,6 +57,8 @@ const SQLITE_UNAVAILABLE: Readonly<Record<number, string>> = {
 /** By the class that PostgreSQL's code begins with, or the code itself: https://www.postgresql.org/docs/15/errcodes-appendix.html */
 const POSTGRES_UNAVAILABLE: Readonly<Record<string, string>> = {
   '08': 'the connection to the database broke',
+  '28': 'the database does not let us in',
+  '3D': 'the database is not there',
   '53': 'the database has run out of connections, memory or disk',
   '57': 'the database is shutting down or starting up',
   '58': 'the database cannot read or write its files',

@@ -7,6 +7,7 @@ import {
 } from '@prisma/driver-adapter-utils';
 import type { Pool } from 'pg';
 import { Turns } from '../turns.ts';
+import { toDriverError } from './errors.ts';
 import type { PostgresPlace } from './url.ts';
 
 /** Statements that are prepared by name. Those with lists of many lengths would fill the server with names. */
@@ -73,14 +74,15 @@ function namedStatements() {
 }
 
 /** A newer version has changed the type of a column: what was prepared before answers no more, and changed nothing. */
-function isOutdated({ cause }: DriverAdapterError): boolean {
-  return cause.originalCode === '0A000' && /cached plan/.test(cause.originalMessage ?? '');
+function isOutdated(error: unknown): boolean {
+  if (!isDriverAdapterError(error)) return false;
+  return error.cause.originalCode === '0A000' && /cached plan/.test(error.cause.originalMessage ?? '');
 }
 
 /** Errors without a code of PostgreSQL, as of a connection that broke, pass the adapter as they are. */
 function explained<Queryable extends SqlQueryable>(
   queryable: Queryable,
-  mend: <T>(error: DriverAdapterError, ask: () => Promise<T>) => Promise<T>,
+  mend: <T>(error: unknown, ask: () => Promise<T>) => Promise<T>,
 ): Queryable {
   return around(queryable, async (ask) => {
     const asked = () =>
@@ -90,7 +92,7 @@ function explained<Queryable extends SqlQueryable>(
     try {
       return await asked();
     } catch (error) {
-      return mend(toDriverError(error), asked);
+      return mend(error, asked);
     }
   });
 }
@@ -112,11 +114,4 @@ function around<Queryable extends SqlQueryable>(
   queryable.queryRaw = (query) => run(() => queryRaw.call(queryable, query));
   queryable.executeRaw = (query) => run(() => executeRaw.call(queryable, query));
   return queryable;
-}
-
-/** An error as Prisma expects it. */
-export function toDriverError(error: unknown): DriverAdapterError {
-  if (isDriverAdapterError(error)) return error;
-  const message = error instanceof Error ? error.message : String(error);
-  return new DriverAdapterError({ kind: 'ConnectionClosed', originalMessage: message });
 }

@@ -36,6 +36,7 @@ const SAID: readonly [RegExp, string][] = [
   [/^SASL/, 'the server could not be told the password'],
   [/timeout/, 'the server does not answer in time'],
   [/terminated/, 'the server ended the connection'],
+  [/received (?:invalid|unexpected)|establishing an SSL/i, 'the server answers as no PostgreSQL does'],
 ];
 
 /** Runs what a start does first with the database; what fails is one sentence. */
@@ -44,17 +45,23 @@ export async function explainStart<T>({ schema }: PostgresPlace, run: () => Prom
     return await run();
   } catch (error) {
     if (error instanceof StartupError) throw error;
-    throw new StartupError(`The database of DATABASE_URL (schema ${schema}) cannot be used: ${reasonOf(error)}.`, {
-      cause: error,
-    });
+    const known = reasonOf(error);
+    const reason = known ?? `a fault that is not known (${codeOf(error) ?? typeOf(error)})`;
+    // A reason that is known says it all; of any other the log says where.
+    const cause = known === undefined ? { cause: error } : {};
+    throw new StartupError(`The database of DATABASE_URL (schema ${schema}) cannot be used: ${reason}.`, cause);
   }
 }
 
-function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string | undefined {
   const code = codeOf(error);
-  if (code !== undefined) return REASONS[code] ?? `code ${code}`;
+  if (code !== undefined) return REASONS[code];
   const message = error instanceof Error ? error.message : '';
-  return SAID.find(([said]) => said.test(message))?.[1] ?? 'the server answers as no PostgreSQL does';
+  return SAID.find(([said]) => said.test(message))?.[1];
+}
+
+function typeOf(error: unknown): string {
+  return error instanceof Error ? error.constructor.name : typeof error;
 }
 
 function codeOf(error: unknown): string | undefined {

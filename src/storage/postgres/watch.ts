@@ -1,6 +1,6 @@
 import { Client, escapeIdentifier, type Pool } from 'pg';
 import { type Counters, countersOf } from '../database.ts';
-import { toDriverError } from './adapter.ts';
+import { toDriverError } from './errors.ts';
 import { endWhenSilent, setUp } from './pool.ts';
 import type { PostgresPlace } from './url.ts';
 

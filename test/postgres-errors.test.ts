@@ -1,0 +1,69 @@
+import { Client } from 'pg';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openDatabase } from '../src/storage/database.ts';
+import { toDriverError } from '../src/storage/postgres/errors.ts';
+import { isUnavailable } from '../src/storage/violations.ts';
+import { CLUSTERS, startApp } from './support/app.ts';
+import { temporaryDirectory } from './support/directory.ts';
+import { databaseOf, POSTGRES } from './support/place.ts';
+
+const withCode = (code: string, error = new Error('canary')) => Object.assign(error, { code });
+
+it.each([
+  'Connection terminated unexpectedly',
+  'Connection terminated due to connection timeout',
+  'Client has encountered a connection error and is not queryable',
+  'timeout expired',
+  'timeout exceeded when trying to connect',
+])('%s: the database is away', (message) => {
+  expect(isUnavailable(toDriverError(new Error(message)))).toBe(true);
+});
+
+it.each(['EPIPE', 'EHOSTUNREACH', 'EAI_AGAIN', 'CERT_HAS_EXPIRED', 'ERR_STREAM_DESTROYED'])(
+  '%s: the database is away',
+  (code) => {
+    expect(isUnavailable(toDriverError(withCode(code)))).toBe(true);
+  },
+);
+
+it.each([
+  new TypeError('Connection terminated'),
+  withCode('ERR_INVALID_ARG_TYPE', new TypeError('canary')),
+  new Error('Prepared statements must be unique'),
+  withCode('P2002'),
+])('a fault of the program stays what it is: %s', (error) => {
+  expect(toDriverError(error)).toBe(error);
+  expect(isUnavailable(error)).toBe(false);
+});
+
+describe.runIf(POSTGRES !== undefined)('a database that answers with a refusal', () => {
+  it('of another kind is a fault that the log tells of, and no database that is away', async () => {
+    const app = await startApp();
+    onTestFinished(() => app.close());
+    const { prisma } = app.domain.database;
+    expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
+    await prisma.$executeRaw`ALTER TABLE "Counter" RENAME TO "Gone"`;
+    const asked = await app.rest('GET', CLUSTERS);
+    await prisma.$executeRaw`ALTER TABLE "Gone" RENAME TO "Counter"`;
+    expect(asked.status).toBe(500);
+    expect(app.logged()).toMatch(/"type":"DatabaseError","code":"42P01".*"a request failed"/);
+    expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
+  });
+
+  it('to let us in any more is away until it does', async () => {
+    const url = databaseOf(await temporaryDirectory()).DATABASE_URL ?? '';
+    const client = new Client({ connectionString: new URL(url).href.replace(/\?.*/, '') });
+    await client.connect();
+    onTestFinished(() => client.end());
+    const role = `kite_${process.pid}`;
+    await client.query(`CREATE ROLE ${role} LOGIN SUPERUSER`);
+    onTestFinished(async () => void (await client.query(`DROP OWNED BY ${role} CASCADE; DROP ROLE ${role}`)));
+    const own = Object.assign(new URL(url), { username: role });
+    const database = await openDatabase({ url: own.href });
+    onTestFinished(() => database.close());
+    await client.query(`ALTER ROLE ${role} NOLOGIN`);
+    await expect(database.counters()).rejects.toSatisfy(isUnavailable);
+    await client.query(`ALTER ROLE ${role} LOGIN`);
+    expect(await database.counters()).toEqual({ registry: 0, status: 0, access: 0 });
+  });
+});

@@ -69,7 +69,8 @@ const POSTGRES_UNAVAILABLE: Readonly<Record<string, string>> = {
 
 /**
  * Why the database cannot do its work now (busy, full, read-only, gone), in words without data, or nothing when the
- * error is of another kind. The caller may try again; nothing of the transaction has been stored.
+ * error is of another kind. The caller may try again. All of the transaction has been stored or none, and as a rule none:
+ * where the connection broke while PostgreSQL committed, nobody here knows.
  */
 export function unavailability(error: unknown): string | undefined {
   const cause = causeOf(error);

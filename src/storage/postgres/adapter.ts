@@ -3,20 +3,21 @@ import {
   DriverAdapterError,
   isDriverAdapterError,
   type SqlDriverAdapterFactory,
+  type SqlQuery,
   type SqlQueryable,
 } from '@prisma/driver-adapter-utils';
 import type { Pool } from 'pg';
 import { Turns } from '../turns.ts';
 import { toDriverError } from './errors.ts';
+import { StatementNames } from './statement-names.ts';
 import type { PostgresPlace } from './url.ts';
-
-/** Statements that are prepared by name. Those with lists of many lengths would fill the server with names. */
-const NAMED_STATEMENTS = 200;
 
 /** Prisma's adapter over a pool. Changes of this process take turns, so that those who wait leave the connections to readers. */
 export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAdapterFactory {
-  const statements = namedStatements();
-  const published = new PrismaPg(pool, { schema, statementNameGenerator: ({ sql }) => statements.nameOf(sql) });
+  const names = new StatementNames();
+  // That a statement may have no name is not in the types; pg then sends it as it is.
+  const statementNameGenerator = ({ sql }: SqlQuery) => names.of(sql) as string;
+  const published = new PrismaPg(pool, { schema, statementNameGenerator });
   const turns = new Turns();
   return {
     provider: published.provider,
@@ -24,7 +25,7 @@ export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAda
     async connect() {
       const adapter = explained(await published.connect(), async (error, ask) => {
         if (!isOutdated(error)) throw error;
-        statements.forget();
+        names.forget();
         return ask();
       });
       const start = adapter.startTransaction.bind(adapter);
@@ -34,7 +35,7 @@ export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAda
           const transaction = inTurn(
             explained(await start(isolationLevel), (error) => {
               if (!isOutdated(error)) throw error;
-              statements.forget();
+              names.forget();
               // Nothing of the transaction stays: it is run again.
               throw new DriverAdapterError({ kind: 'TransactionWriteConflict' });
             }),
@@ -50,25 +51,6 @@ export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAda
         }
       };
       return adapter;
-    },
-  };
-}
-
-/** The names of statements, which each connection prepares as it meets them. */
-function namedStatements() {
-  const names = new Map<string, string>();
-  let forgotten = 0;
-  return {
-    nameOf(sql: string): string {
-      const known = names.get(sql);
-      if (known !== undefined || names.size >= NAMED_STATEMENTS) return known as string;
-      const name = `kitestring_${forgotten}_${names.size}`;
-      names.set(sql, name);
-      return name;
-    },
-    forget(): void {
-      names.clear();
-      forgotten++;
     },
   };
 }

@@ -79,13 +79,13 @@ export class ProbeTargets {
     return loads;
   }
 
-  /** Reads what changed since the last look; all of it at first, and after more changes than deletes are remembered for. */
+  /** Reads what changed since the last look; all of it at first, after more changes than deletes are remembered for, and where it went back. */
   async #follow(): Promise<void> {
     const { database } = this.#registry;
     const { registry } = await database.counters();
     const since = this.#at;
     if (since === registry) return;
-    const isWhole = since === undefined || registry - since > REMEMBERED_CHANGES;
+    const isWhole = since === undefined || registry < since || registry - since > REMEMBERED_CHANGES;
     const registryChange = { gt: since ?? -1 };
     const where = isWhole ? { enabled: true, credentialProblem: null } : { registryChange };
     const changed = await database.prisma.cluster.findMany({ where, select: SELECT });

@@ -11,6 +11,7 @@ import { type Command, UsageError } from './command.ts';
 import { copy } from './copy.ts';
 import { createKey, listKeys, revokeKey } from './keys.ts';
 import { printKubeconfig } from './kubeconfig.ts';
+import { recovered } from './recovered.ts';
 import { restore } from './restore.ts';
 import { rotateSeal, verifySeal } from './seal.ts';
 import { createUser, disableUser, enableUser, listUsers, setPassword } from './users.ts';
@@ -30,6 +31,7 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['audit export', exportAudit],
   ['backup', backup],
   ['restore', restore],
+  ['recovered', recovered],
   ['copy', copy],
 ]);
 

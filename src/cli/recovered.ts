@@ -1,0 +1,39 @@
+import { systemCaller } from '../domain/access/system.ts';
+import { record } from '../domain/audit.ts';
+import { untriedState } from '../domain/clusters/cluster.ts';
+import { goBeyond } from '../storage/postgres/recovered.ts';
+import { StartupError } from '../storage/startup-error.ts';
+import type { Command } from './command.ts';
+import { withDatabase } from './database.ts';
+
+/** What `restore` does with a file, for a database that PostgreSQL's own tools have put back. */
+export const recovered: Command = {
+  positionals: [],
+  about:
+    'lets a PostgreSQL database that went back, by pg_restore or a failover, go on beyond what was given out; with every server stopped',
+  options: {},
+  run: async ({ config }) => {
+    if ('file' in config.database) throw new StartupError('DATABASE_URL is not given: restore does this by itself.');
+    const at = new Date();
+    const counts = await withDatabase(config, (database) =>
+      database.write(['access', 'registry', 'status'], async (tx) => {
+        await goBeyond(tx);
+        await tx.cluster.updateMany({
+          where: { state: { notIn: ['DISABLED', 'UNUSABLE'] } },
+          data: {
+            ...untriedState({ enabled: true, problem: null }),
+            ...{ stateSince: at, observedAt: null, latencyMs: null, version: null },
+          },
+        });
+        const [clusters, keys, people] = [await tx.cluster.count(), await tx.apiKey.count(), await tx.user.count()];
+        const changes = { clusters: { to: clusters }, apiKeys: { to: keys } };
+        await record(tx, systemCaller('command line'), { action: 'database.recover', at, changes });
+        return { clusters, keys, people };
+      }),
+    );
+    process.stdout.write(
+      `${counts.clusters} clusters go on from here. ${counts.keys} API keys and ${counts.people} people are as they were then: see keys list and users list, and take away again what was taken away since.\n`,
+    );
+    return 0;
+  },
+};

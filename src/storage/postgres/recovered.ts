@@ -1,0 +1,23 @@
+import { AHEAD, countersOf, type Transaction } from '../database.ts';
+
+const NUMBERED = ['Cluster', 'User', 'ApiKey', 'AuditRecord'];
+
+/**
+ * Lets what only ever grows go on beyond anything that was given out before the database went back to an older state:
+ * counters, revisions, ids, fencing numbers. The sessions end, and nobody probes as yet.
+ */
+export async function goBeyond(tx: Transaction): Promise<void> {
+  const run = (sql: string) => tx.$executeRawUnsafe(sql);
+  await run(`UPDATE "Counter" SET "value" = "value" + ${AHEAD}`);
+  const { registry, status } = countersOf(await tx.counter.findMany());
+  // No revision has ever been above the registry's counter, since each change raises both by one.
+  await run(`UPDATE "Cluster" SET "revision" = ${registry}, "credentialsVersion" = ${registry},
+    "registryChange" = ${registry}, "statusChange" = ${status}`);
+  for (const table of NUMBERED) {
+    const sequence = `pg_get_serial_sequence('"${table}"', 'id')`;
+    await tx.$queryRawUnsafe(`SELECT setval(${sequence}, nextval(${sequence}) + ${AHEAD})::text`);
+  }
+  await run(`UPDATE "ProbeLease" SET "holder" = NULL, "fence" = "fence" + ${AHEAD}`);
+  await tx.replica.deleteMany();
+  await tx.session.deleteMany();
+}

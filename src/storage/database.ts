@@ -16,9 +16,11 @@ export interface Database {
   readonly prisma: PrismaClient;
 
   /**
-   * Runs a change in one transaction, which raises its counters first: that is the lock that orders writers. Use `tx`
-   * alone inside: a query of the client would wait for the transaction, and the transaction for it. A change that met
-   * another in a deadlock is run again: it must do nothing beside its transaction.
+   * Runs a change in one transaction, which raises its counters first: that is the lock that orders those who raise the
+   * same one. In SQLite it orders all writers; in PostgreSQL another counter's may change a row between its read and its
+   * write, which has to name what it relies on. Use `tx` alone inside: a query of the client would wait for the
+   * transaction, and the transaction for it. A change that met another in a deadlock is run again: it must do nothing
+   * beside its transaction.
    */
   write<T>(
     counters: CounterName | readonly CounterName[],

@@ -64,7 +64,7 @@ export class Statuses {
     if (changed.length === 0) return;
     await this.#database.write('status', async (tx, { status = 0 }) => {
       const outdated = await outdatedSlots(tx, leasesOf(changed, this.#slots));
-      // Read again under the lock: a probe that ends after an update, a disable or a delete changes nothing.
+      // Read again under the lock, which other results wait for.
       const now = await tx.cluster.findMany({ where: { uid: { in: changed.map(({ uid }) => uid) } } });
       const current = new Map(now.map((row) => [row.uid, row]));
       for (const observation of changed)
@@ -142,8 +142,8 @@ export class Statuses {
     const { state, version, fault, identity, observedAt, latencyMs } = observation;
     if (!current || !differs(observation, current)) return;
     const other = identity && current.identity && identity !== current.identity ? identity : null;
-    await tx.cluster.update({
-      where: { id: current.id },
+    const { count } = await tx.cluster.updateMany({
+      where: asRead(current),
       data: {
         ...{ state, observedAt, latencyMs, statusChange },
         ...(state === current.state ? {} : { stateSince: observedAt }),
@@ -152,9 +152,8 @@ export class Statuses {
         ...(identity && !current.identity ? { identity } : {}),
         ...(identity ? { otherIdentity: other } : {}),
       },
-      select: { id: true },
     });
-    if (other && other !== current.otherIdentity)
+    if (count === 1 && other && other !== current.otherIdentity)
       await record(tx, systemCaller('prober'), {
         action: 'cluster.identity-changed',
         at: observedAt,
@@ -214,6 +213,14 @@ interface Standing {
   readonly faultMessage: string | null;
   readonly identity: string | null;
   readonly otherIdentity: string | null;
+}
+
+/**
+ * A row as it was read: where replicas share the database, changes of the registry go on beside those of states, and a
+ * probe that ends after an update, a disable or a delete changes nothing.
+ */
+function asRead({ id, credentialsVersion, identity, otherIdentity }: Standing) {
+  return { id, enabled: true, credentialsVersion, identity, otherIdentity };
 }
 
 /** Whether an observation says anything new of a cluster that is still the one it was made of. */

@@ -61,6 +61,24 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(fourth.output()).not.toMatch(/"level":[56]0/);
   });
 
+  it('share it as any others when their clocks differ by a minute: leases go by the clock of the database', async () => {
+    const { asked, server, dataDir, first, start, key } = await makeFleet();
+    const behind = await start({}, -60_000);
+    const ahead = await start({}, 60_000);
+    await register(first, key, server, CLUSTERS_MADE);
+    await untilEven(dataDir, 3);
+    // None takes what another holds.
+    await untilCalm(dataDir);
+    const ofBehind = askedLastBy(asked, behind.name);
+    behind.kill('SIGKILL');
+    await behind.ended;
+    await untilTakenOver(asked, ofBehind, behind.name, 15_000);
+    await untilEven(dataDir, 2);
+    const states = await rowsOf(dataDir, `SELECT count(*)::int AS "count", "state" FROM "Cluster" GROUP BY "state"`);
+    expect(states).toEqual([{ count: CLUSTERS_MADE, state: 'READY' }]);
+    expect(ahead.output()).not.toMatch(/"level":[56]0/);
+  });
+
   it('store nothing under a fencing number that another has raised since', async () => {
     const app = await startApp();
     onTestFinished(() => app.close());

@@ -17,8 +17,7 @@ const CPU_MS = 3.7;
 /** A prober over a fleet that a test scripts, on a clock that stands still until it is moved. */
 function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = () => 0.5) {
   const clock = new StillClock();
-  const begin = clock.now();
-  const at = () => clock.now() - begin;
+  const at = () => clock.elapsed();
   const attempts: { uid: string; at: number; details: boolean; credentialsVersion: number }[] = [];
   const delivered: (ProbeOutcome & { at: number })[] = [];
   const batches: number[] = [];
@@ -240,6 +239,40 @@ describe('when', () => {
     fleet.change('a', { state: 'READY' });
     await fleet.prober.refresh();
     expect(fleet.attempts.at(-1)).toMatchObject({ details: true, credentialsVersion: 2 });
+  });
+
+  test('a clock that is set back by a minute delays nothing, and makes nothing last longer', async () => {
+    const fleet = fleetOf({ a: { state: 'READY', ms: 20 }, silent: 'silent' });
+    fleet.prober.start();
+    await fleet.clock.advance(10);
+    fleet.clock.setBack(60_000);
+    await fleet.clock.advance(120);
+    expect(fleet.when('a', 'READY')).toBeLessThanOrEqual(120);
+    fleet.clock.setBack(60_000);
+    fleet.behaviours.a = { state: 'DEGRADED', ms: 20 };
+    const began = fleet.at();
+    void fleet.prober.probeNow('a');
+    await fleet.clock.advance(1_200);
+    expect((fleet.when('a', 'DEGRADED') ?? Infinity) - began).toBeLessThanOrEqual(1_200);
+    await fleet.clock.advance(6_000);
+    expect(fleet.delivered.find(({ uid }) => uid === 'silent')?.latencyMs).toBe(5_000);
+    await fleet.clock.advance(632_000 - fleet.at());
+    const details = fleet.attempts.filter((attempt) => attempt.uid === 'a' && attempt.details).map(({ at }) => at);
+    expect(details).toHaveLength(2);
+    expect(details[1]).toBeLessThanOrEqual(631_000);
+    // What is shown is the clock's time nevertheless.
+    const last = fleet.prober.last('a');
+    expect(Math.abs((last?.observedAt.getTime() ?? 0) - fleet.clock.now())).toBeLessThan(31_000);
+  });
+
+  test('nor does it lengthen what attempts have left that made room for others', async () => {
+    const dead = Array.from({ length: 150 }, (_, index): [string, Behaviour] => [`dead${index}`, 'silent']);
+    const fleet = fleetOf(Object.fromEntries(dead));
+    fleet.prober.start();
+    await fleet.clock.advance(2_500);
+    fleet.clock.setBack(60_000);
+    await fleet.clock.advance(12_500);
+    expect(new Set(fleet.delivered.map(({ uid }) => uid)).size).toBe(150);
   });
 
   test('a silent cluster that speaks again is met within its backoff', async () => {

@@ -47,7 +47,7 @@ export class Batch<Item> {
   #arm(): void {
     if (this.#cancelTimer || this.#delivering) return;
     const { clock } = this.#options;
-    const waitMs = Math.max(0, this.#notBefore - clock.now());
+    const waitMs = Math.max(0, this.#notBefore - clock.elapsed());
     if (waitMs === Number.POSITIVE_INFINITY) return;
     this.#cancelTimer = clock.after(waitMs, () => {
       this.#delivering = this.#deliver().finally(() => {
@@ -63,12 +63,12 @@ export class Batch<Item> {
     const { clock, keyOf, deliver, onError } = this.#options;
     const items = [...this.#waiting.values()];
     this.#waiting.clear();
-    this.#notBefore = Math.max(this.#notBefore, clock.now() + BATCH_MS);
+    this.#notBefore = Math.max(this.#notBefore, clock.elapsed() + BATCH_MS);
     try {
       await deliver(items);
     } catch (error) {
       onError(error);
-      this.#notBefore = Math.max(this.#notBefore, clock.now() + RETRY_MS);
+      this.#notBefore = Math.max(this.#notBefore, clock.elapsed() + RETRY_MS);
       for (const item of items) if (!this.#waiting.has(keyOf(item))) this.#waiting.set(keyOf(item), item);
     }
   }

@@ -22,7 +22,7 @@ export interface InClusterEnvironment {
 /** The API server of the cluster that Kitestring runs in, and its service account's token as it rotates. */
 export async function readInCluster(
   { host, port, directory = SERVICE_ACCOUNT_DIRECTORY }: InClusterEnvironment,
-  now: () => number = Date.now,
+  now: () => number = () => performance.now(),
 ): Promise<{ target: Target; token: TokenSource }> {
   if (!host || !port)
     throw new ClusterError('NOT_IN_CLUSTER', 'Kitestring does not run in a Kubernetes cluster: give a kubeconfig');

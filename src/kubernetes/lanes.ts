@@ -85,7 +85,7 @@ export class Lanes<Result> {
   }
 
   #start(job: Job<Result>, budgetMs: number, isOld: boolean): void {
-    const run: Run = { abort: new AbortController(), timers: [], endsAt: this.#clock.now() + budgetMs, isOld };
+    const run: Run = { abort: new AbortController(), timers: [], endsAt: this.#clock.elapsed() + budgetMs, isOld };
     this.#runs.set(job, run);
     if (!isOld) {
       this.#young += 1;
@@ -113,7 +113,7 @@ export class Lanes<Result> {
     if (!last) return;
     const [job, { endsAt }] = last;
     this.#takeOut(job, 'the attempt made room for others');
-    this.#waiting.PARKED.set(job, endsAt - this.#clock.now());
+    this.#waiting.PARKED.set(job, endsAt - this.#clock.elapsed());
   }
 
   #takeOut(job: Job<Result>, why: string): void {

@@ -254,7 +254,7 @@ export class Prober {
   async #attempt(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<Attempted | undefined> {
     const { target, detailsAt, state } = entry;
     if (this.#isLost(entry)) return void this.#drop(entry);
-    const begin = this.#clock.now();
+    const begin = this.#clock.elapsed();
     const details = !answers(state) || begin - detailsAt >= DETAILS_MS;
     const ended = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
@@ -265,7 +265,12 @@ export class Prober {
       // What keeps us from asking says nothing of the cluster.
       if (!(error instanceof ClusterError)) return void this.#options.onError(error);
       const { credentialsVersion } = target;
-      return { state: 'UNREACHABLE', latencyMs: this.#clock.now() - begin, fault: faultOf(error), credentialsVersion };
+      return {
+        state: 'UNREACHABLE',
+        latencyMs: this.#clock.elapsed() - begin,
+        fault: faultOf(error),
+        credentialsVersion,
+      };
     }
   }
 
@@ -288,7 +293,7 @@ export class Prober {
     entry.isWanted = false;
     entry.state = result.state;
     entry.last = outcome;
-    if (result.version !== undefined || result.identity !== undefined) entry.detailsAt = this.#clock.now();
+    if (result.version !== undefined || result.identity !== undefined) entry.detailsAt = this.#clock.elapsed();
     entry.failures = answers(result.state) ? 0 : entry.failures + 1;
     this.#batch.add(outcome);
     for (const resolve of entry.waiters.splice(0)) resolve(outcome);

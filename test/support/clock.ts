@@ -2,15 +2,25 @@ import { type Clock, systemClock } from '../../src/kubernetes/clock.ts';
 
 /** A clock that stands still until it is moved. */
 export class StillClock implements Clock {
-  #now = Date.parse('2026-01-01T00:00:00Z');
+  #epoch = Date.parse('2026-01-01T00:00:00Z');
+  #elapsed = 0;
   #timers: { at: number; call: () => void }[] = [];
 
   now(): number {
-    return this.#now;
+    return this.#epoch + this.#elapsed;
+  }
+
+  elapsed(): number {
+    return this.#elapsed;
+  }
+
+  /** Sets the time back as an operator does, or NTP; nothing that waits is touched by it. */
+  setBack(ms: number): void {
+    this.#epoch -= ms;
   }
 
   after(ms: number, call: () => void): () => void {
-    const timer = { at: this.#now + ms, call };
+    const timer = { at: this.#elapsed + ms, call };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);
@@ -24,7 +34,7 @@ export class StillClock implements Clock {
 
   /** Moves on, call by call, letting everything happen that follows from each. */
   async advance(ms: number): Promise<void> {
-    const end = this.#now + ms;
+    const end = this.#elapsed + ms;
     await settled();
     for (;;) {
       const due = this.#timers.filter(({ at }) => at <= end);
@@ -32,11 +42,11 @@ export class StillClock implements Clock {
       const at = Math.min(...due.map((timer) => timer.at));
       const calls = due.filter((timer) => timer.at === at);
       this.#timers = this.#timers.filter((timer) => !calls.includes(timer));
-      this.#now = at;
+      this.#elapsed = at;
       for (const { call } of calls) call();
       await settled();
     }
-    this.#now = end;
+    this.#elapsed = end;
   }
 }
 
@@ -47,9 +57,11 @@ function settled(): Promise<void> {
 
 /** The clock of the machine, so many times as fast. */
 export function fastClock(factor: number): Clock {
-  const begin = Date.now();
+  const [epoch, begin] = [Date.now(), performance.now()];
+  const elapsed = () => (performance.now() - begin) * factor;
   return {
-    now: () => begin + (Date.now() - begin) * factor,
+    now: () => epoch + elapsed(),
+    elapsed,
     after: (ms, call) => systemClock.after(ms / factor, call),
   };
 }

@@ -34,6 +34,13 @@ net.Socket.prototype.connect = function (...given) {
   return connect.apply(this, given);
 };`;
 
+/** Puts a process's clock off, whoever reads it. */
+const clockOff = (ms: number) => `const { now } = Date;
+globalThis.Date = class extends Date {
+  constructor(...given) { super(...(given.length === 0 ? [now() + ${ms}] : given)); }
+  static now() { return now() + ${ms}; }
+};`;
+
 export async function makeFleet() {
   const asked: Asked[] = [];
   const answer = kubernetes();
@@ -48,14 +55,14 @@ export async function makeFleet() {
   const dataDir = await temporaryDirectory();
   const environment = databaseOf(dataDir);
   let started = 0;
-  const start = async (differing: Record<string, string> = {}): Promise<Replica> => {
+  const start = async (differing: Record<string, string> = {}, clockOffMs = 0): Promise<Replica> => {
     const name = `127.0.0.${11 + started++}`;
     const own = started === 1 ? dataDir : await temporaryDirectory();
     return {
       ...(await startProcess({
         dataDir: own,
         environment: { ...environment, ...differing },
-        before: fromAddress(name),
+        before: fromAddress(name) + clockOff(clockOffMs),
       })),
       name,
     };

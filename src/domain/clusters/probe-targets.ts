@@ -39,12 +39,13 @@ export class ProbeTargets {
     await this.#follow();
     const version = `${this.#version}.${this.#slots.version}`;
     if (this.#known?.version === version) return this.#known.targets;
-    const targets: ProbeTarget[] = [];
+    const given: ProbeTarget[] = [];
     for (const { id, ...target } of this.#rows.values()) {
       const lease = this.#slots.leaseOf(id);
-      if (lease) targets.push({ ...target, lease, firstElsewhere: this.#elsewhere.has(target.uid) });
-      else if (this.#once.has(target.uid)) targets.push(target);
+      if (lease) given.push({ ...target, lease, firstElsewhere: this.#elsewhere.has(target.uid) });
+      else if (this.#once.has(target.uid)) given.push(target);
     }
+    const targets = await this.#withStates(given);
     // Told once: what is taken over later begins at once.
     this.#elsewhere.clear();
     this.#known = { version, targets };
@@ -102,6 +103,22 @@ export class ProbeTargets {
     }
     this.#at = registry;
     this.#version++;
+  }
+
+  /** What begins here was asked by another until now: its row tells of no state since the registry changed it. */
+  async #withStates(targets: readonly ProbeTarget[]): Promise<readonly ProbeTarget[]> {
+    if (!this.#slots.isShared) return targets;
+    const fences = new Map(this.#known?.targets.map(({ uid, lease }) => [uid, lease?.fence]));
+    const isNew = ({ uid, lease }: ProbeTarget) => !fences.has(uid) || fences.get(uid) !== lease?.fence;
+    const uids = targets.filter(isNew).map(({ uid }) => uid);
+    if (uids.length === 0) return targets;
+    const where = { uid: { in: uids } };
+    const rows = await this.#registry.database.prisma.cluster.findMany({ where, select: { uid: true, state: true } });
+    const states = new Map(rows.map(({ uid, state }) => [uid, state]));
+    return targets.map((target) => {
+      const state = states.get(target.uid);
+      return state === undefined ? target : { ...target, state };
+    });
   }
 
   #first({ uid }: Row, number: number): void {

@@ -1,0 +1,45 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { SLOTS } from '../src/domain/clusters/probe-slots.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { kubeconfigOf, register, untilState } from './support/live.ts';
+import { POSTGRES } from './support/place.ts';
+import { kubernetes, standIn } from './support/stand-in.ts';
+
+/** Two replicas: the first holds every slot, the second has come too late for any and knows every cluster. */
+async function replicas(): Promise<[TestApp, TestApp]> {
+  const first = await startApp({}, { probing: true });
+  onTestFinished(() => first.close());
+  const { probeLease } = first.domain.database.prisma;
+  await expect.poll(() => probeLease.count({ where: { holder: { not: null } } })).toBe(SLOTS);
+  const second = await startApp({ DATA_DIR: first.dataDir }, { probing: true });
+  onTestFinished(() => second.close());
+  return [first, second];
+}
+
+describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
+  it('is tried again before its failure counts, as one that was READY here', async () => {
+    const [first, second] = await replicas();
+    const answer = kubernetes();
+    let failures = 0;
+    const server = await standIn((request, response) => {
+      if (request.url?.startsWith('/readyz') && failures > 0) {
+        failures--;
+        response.writeHead(500).end();
+      } else answer(request, response);
+    });
+    const id = await register(first, 'a', kubeconfigOf(server.target()));
+    await untilState(second, id, 'READY');
+    const { prisma } = second.domain.database;
+    const { state, stateSince, statusChange } = await prisma.cluster.findUniqueOrThrow({ where: { id } });
+    await first.domain.fleet.retire();
+    failures = 1;
+    const asked = () => server.requests.filter((line) => line.includes('/readyz')).length;
+    const before = asked();
+    await expect.poll(asked, { timeout: 5_000 }).toBe(before + 2);
+    expect(await prisma.cluster.findUniqueOrThrow({ where: { id } })).toMatchObject({
+      state,
+      stateSince,
+      statusChange,
+    });
+  });
+});

@@ -1,8 +1,8 @@
 import type { V1APIResource, V1Namespace, V1Node, V1NodeCondition } from '@kubernetes/client-node';
+import type { Asker } from './call-slots.ts';
 import { objectOf } from './connection.ts';
 import { ClusterError, refusalOf } from './errors.ts';
 import { isRecord, redact } from './redact.ts';
-import type { Asker } from './slots.ts';
 
 /** Objects of one page, by the API server's own `limit`. */
 export const MAX_PAGE = 250;

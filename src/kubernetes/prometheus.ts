@@ -1,6 +1,6 @@
 import type { V1Service } from '@kubernetes/client-node';
+import type { Asker } from './call-slots.ts';
 import { readObject } from './objects.ts';
-import type { Asker } from './slots.ts';
 
 // What the charts set: kube-prometheus-stack and the Prometheus chart (app.kubernetes.io/name=prometheus, and before
 // app=kube-prometheus-stack-prometheus), VictoriaMetrics' single (app.kubernetes.io/name) and its cluster's select

@@ -1,3 +1,4 @@
+import { shareOf } from '../../kubernetes/call-slots.ts';
 import type { Connection, ConnectionOptions } from '../../kubernetes/connection.ts';
 import { Connections, type Credential } from '../../kubernetes/connections.ts';
 import { ClusterError } from '../../kubernetes/errors.ts';
@@ -5,7 +6,6 @@ import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cl
 import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
 import { attemptOver, type ProbeOutcome, Prober, type ProbeTarget } from '../../kubernetes/prober.ts';
 import { findPrometheus } from '../../kubernetes/prometheus.ts';
-import { shareOf } from '../../kubernetes/slots.ts';
 import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';

@@ -1,3 +1,4 @@
+import { type Asker, shareOf } from '../../kubernetes/call-slots.ts';
 import type { Connection } from '../../kubernetes/connection.ts';
 import { ClusterError, faultOf } from '../../kubernetes/errors.ts';
 import {
@@ -13,7 +14,6 @@ import {
   readResources,
   readVersion,
 } from '../../kubernetes/objects.ts';
-import { type Asker, shareOf } from '../../kubernetes/slots.ts';
 import { invalidInput } from '../errors.ts';
 
 /** Milliseconds that the live reads of one document may take in all. */

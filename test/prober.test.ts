@@ -350,6 +350,22 @@ describe('what counts', () => {
     expect(fleet.delivered.findLast(({ uid }) => uid === 'slow')?.lease).toEqual({ slot: 1, fence: 2 });
   });
 
+  test('what is to be tried once is not tried again while its result cannot be stored, but for who asks', async () => {
+    const fleet = fleetOf({ a: { state: 'READY' } });
+    fleet.targets = [{ uid: 'a', credentialsVersion: 1, once: true }];
+    fleet.prober.start();
+    await fleet.clock.advance(1);
+    fleet.refuseToStore = true;
+    await fleet.clock.advance(120_000);
+    expect(fleet.tries('a')).toHaveLength(1);
+    void fleet.prober.probeNow('a');
+    await fleet.clock.advance(120_000);
+    expect(fleet.tries('a')).toHaveLength(2);
+    fleet.refuseToStore = false;
+    await fleet.clock.advance(2_000);
+    expect(fleet.states('a')).toEqual(['READY']);
+  });
+
   test('results leave together, at most 100 ms late', async () => {
     const names = Array.from({ length: 300 }, (_, index) => `c${index}`);
     const fleet = fleetOf(

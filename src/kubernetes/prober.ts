@@ -28,6 +28,8 @@ export interface ProbeTarget extends ClusterKey {
   readonly lease?: ProbeLease | undefined;
   /** Another replica makes the first attempt. */
   readonly firstElsewhere?: boolean;
+  /** It is tried until there is a result that counts, and then no more unless somebody asks for it. */
+  readonly once?: boolean;
 }
 
 export interface ProbeLease {
@@ -297,6 +299,7 @@ export class Prober {
     entry.failures = answers(result.state) ? 0 : entry.failures + 1;
     this.#batch.add(outcome);
     for (const resolve of entry.waiters.splice(0)) resolve(outcome);
+    if (entry.target.once) return;
     this.#later(entry, this.#waitOf(entry), result.fault?.code === 'TIMED_OUT' ? 'PARKED' : 'ROUND');
   }
 

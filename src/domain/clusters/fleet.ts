@@ -1,11 +1,9 @@
-import { shareOf } from '../../kubernetes/call-slots.ts';
 import type { Connection, ConnectionOptions } from '../../kubernetes/connection.ts';
 import { Connections, type Credential } from '../../kubernetes/connections.ts';
 import { ClusterError } from '../../kubernetes/errors.ts';
 import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cluster.ts';
 import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
 import { attemptOver, type ProbeOutcome, Prober, type ProbeTarget } from '../../kubernetes/prober.ts';
-import { findPrometheus } from '../../kubernetes/prometheus.ts';
 import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';
@@ -15,6 +13,7 @@ import type { Caller } from '../access/viewer.ts';
 import { Live, type LiveBudget } from './live.ts';
 import type { ProbeSlots } from './probe-slots.ts';
 import { ProbeTargets } from './probe-targets.ts';
+import { PrometheusOffers } from './prometheus-offers.ts';
 import { kubeconfigPlace, type Registry } from './registry.ts';
 import type { Statuses } from './statuses.ts';
 
@@ -43,8 +42,6 @@ export interface FleetOptions {
 const SETTLE_MS = 1_000;
 /** How often the age of the oldest status is stored: what a restart and other replicas show. */
 const ROUND_MARK_MS = 10_000;
-/** Clusters whose Prometheus is looked for at once. */
-const DISCOVERIES = 4;
 
 /** The clusters as they live: reached by what the registry keeps, probed in the background, asked on demand. */
 export class Fleet {
@@ -52,8 +49,7 @@ export class Fleet {
   readonly #connections: Connections;
   readonly #prober: Prober;
   readonly #ending = new AbortController();
-  readonly #discoveries: ProbeOutcome[] = [];
-  #discovering = 0;
+  readonly #offers: PrometheusOffers;
   readonly #targets: ProbeTargets;
   #kept: readonly ProbeTarget[] = [];
   #marking: NodeJS.Timeout | undefined;
@@ -63,6 +59,7 @@ export class Fleet {
     this.#options = options;
     const { policy } = options.registry;
     this.#connections = new Connections({ policy, openCredential: (uid) => this.#openCredential(uid) });
+    this.#offers = new PrometheusOffers({ ...options, connections: this.#connections });
     this.#targets = new ProbeTargets(options);
     this.#prober = new Prober({
       targets: () => this.#readTargets(),
@@ -76,7 +73,10 @@ export class Fleet {
   /** Begins to keep every status fresh. */
   start(): void {
     this.#options.slots.start({
-      onChange: () => void this.#prober.refresh(),
+      onChange: () => {
+        void this.#prober.refresh();
+        this.#offers.dropLost();
+      },
       loads: (slots) => this.#targets.loads(slots, (uid) => this.#options.statuses.latencyOf(uid)),
       onError: (error) => this.#options.log.warn({ err: error }, 'the share of this replica cannot be renewed'),
     });
@@ -170,6 +170,7 @@ export class Fleet {
 
   async #retire(): Promise<void> {
     clearInterval(this.#marking);
+    this.#offers.stop();
     if (this.#marking) await this.#markRound();
     await this.#prober.stop();
     await this.#options.slots.close();
@@ -191,25 +192,8 @@ export class Fleet {
     this.#targets.wereTried(outcomes.map(({ uid }) => uid));
     // With its version a cluster has told everything that it is asked rarely: time to look for Prometheus too,
     // as soon as every other has been asked how it is.
-    this.#discoveries.push(...outcomes.filter(({ version }) => version !== undefined));
-    if (this.#prober.isBehind) return;
-    while (this.#discovering < DISCOVERIES && this.#discoveries.length > 0) void this.#discover();
-  }
-
-  async #discover(): Promise<void> {
-    this.#discovering++;
-    for (let next = this.#discoveries.shift(); next && !this.#ending.signal.aborted; next = this.#discoveries.shift())
-      await this.#discoverPrometheus(next).catch((error: unknown) =>
-        // It is an offer and nothing else: a cluster that does not tell is as good.
-        this.#options.log.debug({ err: error }, 'no Prometheus was found'),
-      );
-    this.#discovering--;
-  }
-
-  async #discoverPrometheus({ uid, credentialsVersion }: ProbeOutcome): Promise<void> {
-    const { connection } = await this.#connections.of({ uid, credentialsVersion });
-    const found = await findPrometheus(shareOf(connection, () => ({ signal: this.#ending.signal })));
-    await this.#options.statuses.offerPrometheus({ uid, credentialsVersion }, found ?? null);
+    this.#offers.add(outcomes.filter(({ version }) => version !== undefined));
+    if (!this.#prober.isBehind) this.#offers.begin();
   }
 
   /** A change by whichever process is met at once: what is new is tried before anything else. */

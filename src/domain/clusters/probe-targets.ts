@@ -43,7 +43,7 @@ export class ProbeTargets {
     for (const { id, ...target } of this.#rows.values()) {
       const lease = this.#slots.leaseOf(id);
       if (lease) given.push({ ...target, lease, firstElsewhere: this.#elsewhere.has(target.uid) });
-      else if (this.#once.has(target.uid)) given.push(target);
+      else if (this.#once.has(target.uid)) given.push({ ...target, once: true });
     }
     const targets = await this.#withStates(given);
     // Told once: what is taken over later begins at once.
@@ -64,7 +64,7 @@ export class ProbeTargets {
     this.#version++;
   }
 
-  /** What is another's is its again once it was tried here. */
+  /** What is another's is its again once what was found here is stored. */
   wereTried(uids: Iterable<string>): void {
     for (const uid of uids) if (this.#once.delete(uid)) this.#version++;
   }

@@ -97,6 +97,26 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(await stateAfter(7)).toBe('READY');
   });
 
+  it('store of one slot what was found under its number, whatever stands beside it that was found under another', async () => {
+    const app = await startApp();
+    onTestFinished(() => app.close());
+    const { prisma } = app.domain.database;
+    const rows = [];
+    for (const name of ['old', 'new', 'older']) {
+      const { body } = await app.rest('POST', CLUSTERS, { name, config: kubeconfig() });
+      rows.push(await prisma.cluster.findUniqueOrThrow({ where: { id: body.id } }));
+    }
+    await prisma.probeLease.update({ where: { slot: 5 }, data: { fence: 7 } });
+    const found = { state: 'READY', latencyMs: 1, observedAt: new Date() } as const;
+    await app.domain.statuses.store(
+      rows.map(({ uid, credentialsVersion }, index) => {
+        return { uid, credentialsVersion, ...found, lease: { slot: 5, fence: [6, 7, 5][index] ?? 0 } };
+      }),
+    );
+    const states = await prisma.cluster.findMany({ select: { state: true }, orderBy: { id: 'asc' } });
+    expect(states.map(({ state }) => state)).toEqual(['PENDING', 'READY', 'PENDING']);
+  });
+
   it('take a slot over behind the results that are being stored', async () => {
     const app = await startApp();
     onTestFinished(() => app.close());

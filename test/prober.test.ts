@@ -408,6 +408,21 @@ describe('what counts', () => {
     expect(fleet.states('a')).toEqual(['READY']);
   });
 
+  test('a result that is refused after its cluster has gone is not stored later', async () => {
+    const fleet = fleetOf({ gone: { state: 'READY', ms: 1 }, stays: { state: 'READY', ms: 1 } });
+    fleet.storeMs = 50;
+    fleet.prober.start();
+    await fleet.clock.advance(20);
+    fleet.remove('gone');
+    void fleet.prober.refresh();
+    await fleet.clock.advance(20);
+    fleet.refuseToStore = true;
+    await fleet.clock.advance(20);
+    fleet.refuseToStore = false;
+    await fleet.clock.advance(1_500);
+    expect(fleet.delivered.map(({ uid }) => uid)).toEqual(['stays']);
+  });
+
   test('stopping delivers what was found, ends what runs, and again does nothing', async () => {
     const fleet = fleetOf({ a: { state: 'READY', ms: 1 }, b: { state: 'READY', ms: 20 }, c: 'silent' });
     fleet.prober.start();

@@ -17,6 +17,8 @@ export interface BatchOptions<Item> {
 export class Batch<Item> {
   readonly #options: BatchOptions<Item>;
   readonly #waiting = new Map<string, Item>();
+  /** What is being delivered, as far as it is to be tried again. */
+  readonly #underWay = new Map<string, Item>();
   #delivering: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
   #notBefore = Number.NEGATIVE_INFINITY;
@@ -30,9 +32,10 @@ export class Batch<Item> {
     this.#arm();
   }
 
-  /** Drops what waits under a key. */
+  /** Drops what waits under a key; what is being delivered is not tried again. */
   drop(key: string): void {
     this.#waiting.delete(key);
+    this.#underWay.delete(key);
   }
 
   /** Delivers what waits, once; what cannot be delivered now is lost. */
@@ -60,16 +63,17 @@ export class Batch<Item> {
   async #deliver(): Promise<void> {
     this.#cancelTimer = undefined;
     if (this.#waiting.size === 0) return;
-    const { clock, keyOf, deliver, onError } = this.#options;
-    const items = [...this.#waiting.values()];
+    const { clock, deliver, onError } = this.#options;
+    for (const [key, item] of this.#waiting) this.#underWay.set(key, item);
     this.#waiting.clear();
     this.#notBefore = Math.max(this.#notBefore, clock.elapsed() + BATCH_MS);
     try {
-      await deliver(items);
+      await deliver([...this.#underWay.values()]);
     } catch (error) {
       onError(error);
       this.#notBefore = Math.max(this.#notBefore, clock.elapsed() + RETRY_MS);
-      for (const item of items) if (!this.#waiting.has(keyOf(item))) this.#waiting.set(keyOf(item), item);
+      for (const [key, item] of this.#underWay) if (!this.#waiting.has(key)) this.#waiting.set(key, item);
     }
+    this.#underWay.clear();
   }
 }

@@ -28,11 +28,10 @@ export interface Leases {
   onGiven(listener: () => void): () => void;
 }
 
-/** The slots among these whose fencing number is not, or no longer, the one that is given. */
-export async function outdatedSlots(tx: Transaction, fences: ReadonlyMap<number, number>): Promise<Set<number>> {
-  const slots = [...fences.keys()];
-  if (slots.length === 0) return new Set();
-  const found = await tx.probeLease.findMany({ where: { slot: { in: slots } }, select: { slot: true, fence: true } });
-  const standing = new Map(found.map(({ slot, fence }) => [slot, fence]));
-  return new Set(slots.filter((slot) => standing.get(slot) !== fences.get(slot)));
+/** The fencing numbers of slots, as they stand. */
+export async function fencesOf(tx: Transaction, slots: ReadonlySet<number>): Promise<ReadonlyMap<number, number>> {
+  if (slots.size === 0) return new Map();
+  const where = { slot: { in: [...slots] } };
+  const found = await tx.probeLease.findMany({ where, select: { slot: true, fence: true } });
+  return new Map(found.map(({ slot, fence }) => [slot, fence]));
 }

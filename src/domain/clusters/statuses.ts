@@ -1,5 +1,5 @@
 import type { Database, Transaction } from '../../storage/database.ts';
-import { outdatedSlots } from '../../storage/leases.ts';
+import { fencesOf } from '../../storage/leases.ts';
 import { systemCaller } from '../access/system.ts';
 import { record } from '../audit.ts';
 import type { ClusterState } from './cluster.ts';
@@ -63,12 +63,13 @@ export class Statuses {
     for (const observation of perhaps) if (!changed.includes(observation)) found.set(observation.uid, observation);
     if (changed.length === 0) return;
     await this.#database.write('status', async (tx, { status = 0 }) => {
-      const outdated = await outdatedSlots(tx, leasesOf(changed, this.#slots));
+      const leases = this.#slots.isShared ? changed.flatMap(({ lease }) => lease ?? []) : [];
+      const fences = await fencesOf(tx, new Set(leases.map(({ slot }) => slot)));
       // Read again under the lock, which other results wait for.
       const now = await tx.cluster.findMany({ where: { uid: { in: changed.map(({ uid }) => uid) } } });
       const current = new Map(now.map((row) => [row.uid, row]));
       for (const observation of changed)
-        if (!observation.lease || !outdated.has(observation.lease.slot))
+        if (!this.#isOutdated(observation, fences))
           await this.#apply(tx, observation, current.get(observation.uid), status);
     });
   }
@@ -133,6 +134,11 @@ export class Statuses {
     for (const uid of this.#standing.found.keys()) if (!uids.has(uid)) this.#standing.found.delete(uid);
   }
 
+  /** Whether a lease was taken from whoever found this; where nobody else probes there is none to lose. */
+  #isOutdated({ lease }: Observation, fences: ReadonlyMap<number, number>): boolean {
+    return this.#slots.isShared && lease !== undefined && fences.get(lease.slot) !== lease.fence;
+  }
+
   async #apply(
     tx: Transaction,
     observation: Observation,
@@ -193,12 +199,6 @@ function isAsBefore({ credentialsVersion, state, fault, version, identity }: Obs
   if (!before || version !== undefined || identity !== undefined) return false;
   const isSameFault = fault?.code === before.fault?.code && fault?.message === before.fault?.message;
   return credentialsVersion === before.credentialsVersion && state === before.state && isSameFault;
-}
-
-/** The fencing numbers to compare; none where nobody else probes. */
-function leasesOf(observations: readonly Observation[], { isShared }: ProbeSlots): ReadonlyMap<number, number> {
-  const leases = isShared ? observations.flatMap(({ lease }) => lease ?? []) : [];
-  return new Map(leases.map(({ slot, fence }) => [slot, fence]));
 }
 
 interface Standing {

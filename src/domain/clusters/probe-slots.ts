@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Lease, Leases } from '../../storage/leases.ts';
+import type { Leases } from '../../storage/leases.ts';
 import { planFor } from './probe-plan.ts';
 
 /** Clusters fall into so many slots, which replicas share (docs/architecture.md). */
@@ -34,7 +34,6 @@ export class ProbeSlots {
   readonly #loads = new Map<number, number>();
   /** Heartbeats in a row after which something was to be given. */
   #uneven = 0;
-  #holders: readonly Lease[] = [];
   #validUntil = 0;
   #follower: SlotsFollower | undefined;
   #beating: Promise<void> | undefined;
@@ -76,12 +75,6 @@ export class ProbeSlots {
     if (!this.#leases) return true;
     this.#expire();
     return this.#held.get(slot) === fence;
-  }
-
-  /** The replica that probes a cluster, as far as is known. */
-  holderOf(clusterId: number): string | undefined {
-    if (!this.#leases || this.leaseOf(clusterId)) return this.replica;
-    return this.#holders[this.slotOf(clusterId)]?.holder;
   }
 
   slotOf(clusterId: number): number {
@@ -134,7 +127,6 @@ export class ProbeSlots {
     const sentAt = performance.now();
     const view = await leases.heartbeat(this.replica, this.#smoothed(follower.loads(this.#held.keys())));
     if (!this.#follower) return;
-    this.#holders = view.leases;
     const before = new Map(this.#held);
     for (const { slot, holder, fence } of view.leases)
       if (holder !== this.replica || this.#held.get(slot) !== fence) this.#held.delete(slot);

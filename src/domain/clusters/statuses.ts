@@ -27,6 +27,9 @@ interface Seen {
   readonly latencyMs: number;
 }
 
+/** When every cluster was tried at least once by whoever probes the one of this id. */
+type RoundOf = (clusterId: number) => Date | null | undefined;
+
 const ROUND_REUSE_MS = 1_000;
 
 /**
@@ -39,7 +42,7 @@ export class Statuses {
   readonly #seen = new Map<string, Seen>();
   /** What was found to stand already, as long as no state has changed by whomever: the same again costs no read. */
   #standing: { status: number; found: Map<string, Observation> } = { status: -1, found: new Map() };
-  #rounds: { at: number; finishedAt: Promise<ReadonlyMap<string, Date>> } | undefined;
+  #rounds: { at: number; finishedAt: Promise<RoundOf> } | undefined;
 
   constructor({ database, slots }: { database: Database; slots: ProbeSlots }) {
     this.#database = database;
@@ -168,29 +171,28 @@ export class Statuses {
       });
   }
 
-  /** The end of the last round of whoever probes a cluster; of any replica, where that is not known. */
-  async #lastRound(clusterId: number): Promise<Date | undefined> {
-    const rounds = await this.#readRounds();
-    return rounds.get(this.#slots.holderOf(clusterId) ?? '') ?? [...rounds.values()].at(-1);
-  }
-
-  #readRounds(): Promise<ReadonlyMap<string, Date>> {
+  /** The end of the last round of whoever probes a cluster, or did last. */
+  async #lastRound(clusterId: number): Promise<Date | null | undefined> {
     const now = performance.now();
     if (!this.#rounds || now - this.#rounds.at > ROUND_REUSE_MS) {
-      const found = this.#database.prisma.replica.findMany({
-        where: { roundFinishedAt: { not: null } },
-        orderBy: { roundFinishedAt: 'asc' },
-      });
-      const finishedAt = found.then(
-        (rows) => new Map(rows.map(({ id, roundFinishedAt }) => [id, roundFinishedAt as Date])),
-      );
-      const rounds = { at: now, finishedAt };
+      const rounds = { at: now, finishedAt: this.#readRounds() };
       this.#rounds = rounds;
-      finishedAt.catch(() => {
+      rounds.finishedAt.catch(() => {
         if (this.#rounds === rounds) this.#rounds = undefined;
       });
     }
-    return this.#rounds.finishedAt;
+    return (await this.#rounds.finishedAt)(clusterId);
+  }
+
+  async #readRounds(): Promise<RoundOf> {
+    const { prisma } = this.#database;
+    const rows = await prisma.replica.findMany({ orderBy: { roundFinishedAt: { sort: 'asc', nulls: 'first' } } });
+    // Where one process probes alone, a restart may have given it another name.
+    if (!this.#slots.isShared) return () => rows.at(-1)?.roundFinishedAt;
+    const leases = await prisma.probeLease.findMany({ select: { slot: true, holder: true } });
+    const rounds = new Map(rows.map(({ id, roundFinishedAt }) => [id, roundFinishedAt]));
+    const holders = new Map(leases.map(({ slot, holder }) => [slot, holder]));
+    return (clusterId) => rounds.get(holders.get(this.#slots.slotOf(clusterId)) ?? '');
   }
 }
 

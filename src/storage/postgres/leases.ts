@@ -24,19 +24,34 @@ SELECT lease."slot"::int, lease."fence"::int, lease."loadMs"::float8,
   (SELECT json_agg("id") FROM "Replica" WHERE "expiresAt" > ${NOW}) AS replicas
 FROM "ProbeLease" AS lease ORDER BY lease."slot"`;
 
-/** Behind the results that are being stored under the numbers of before: none of them comes after what its taker reads. */
+/** A replica that is gone leaves the time of its last round behind, as long as its clusters may show it. */
+const FORGET = `
+DELETE FROM "Replica" WHERE coalesce("expiresAt", "roundFinishedAt") < ${NOW} - interval '1 day'
+AND NOT EXISTS (SELECT 1 FROM "ProbeLease" WHERE "holder" = "Replica"."id")`;
+
+/**
+ * Behind the results that are being stored under the numbers of before: none of them comes after what its taker reads.
+ * Until the taker has tried all that it holds, its last round is no later than the last of those it takes from.
+ */
 const TAKE = `
-WITH stored AS MATERIALIZED (SELECT 1 FROM "Counter" WHERE "name" = 'status' FOR SHARE)
-UPDATE "ProbeLease" SET "holder" = $1, "fence" = "fence" + 1, "expiresAt" = ${NOW} + ${LEASE}
-WHERE EXISTS (SELECT 1 FROM stored) AND "slot" = ANY($2::int[]) AND ("holder" IS NULL OR "expiresAt" IS NULL OR "expiresAt" <= ${NOW})
-RETURNING "slot", "fence"`;
+WITH stored AS MATERIALIZED (SELECT 1 FROM "Counter" WHERE "name" = 'status' FOR SHARE),
+taken AS (
+  UPDATE "ProbeLease" SET "holder" = $1, "fence" = "fence" + 1, "expiresAt" = ${NOW} + ${LEASE}
+  WHERE EXISTS (SELECT 1 FROM stored) AND "slot" = ANY($2::int[]) AND ("holder" IS NULL OR "expiresAt" IS NULL OR "expiresAt" <= ${NOW})
+  RETURNING "slot", "fence"
+), round AS (
+  UPDATE "Replica" SET "roundFinishedAt" = least("roundFinishedAt", (
+    SELECT min(before."roundFinishedAt") FROM taken
+    JOIN "ProbeLease" AS lease ON lease."slot" = taken."slot" JOIN "Replica" AS before ON before."id" = lease."holder"
+  )) WHERE "id" = $1
+)
+SELECT "slot", "fence" FROM taken`;
 
-const GIVE = `UPDATE "ProbeLease" SET "holder" = NULL WHERE "holder" = $1 AND "slot" = ANY($2::int[])`;
+/** Whoever held a slot is named until another does: its last round tells how old a state is. */
+const GIVE = `UPDATE "ProbeLease" SET "expiresAt" = ${NOW} WHERE "holder" = $1 AND "slot" = ANY($2::int[])`;
 
-/** A replica that is gone leaves the time of its last round behind for a while: its clusters show it. */
 const LEAVE = `
-WITH left_slots AS (UPDATE "ProbeLease" SET "holder" = NULL WHERE "holder" = $1),
-  forgotten AS (DELETE FROM "Replica" WHERE "expiresAt" < ${NOW} - interval '1 day')
+WITH left_slots AS (UPDATE "ProbeLease" SET "expiresAt" = ${NOW} WHERE "holder" = $1 AND "expiresAt" > ${NOW})
 UPDATE "Replica" SET "expiresAt" = ${NOW} WHERE "id" = $1`;
 
 /** The leases in PostgreSQL. */
@@ -54,6 +69,8 @@ export function leasesOver(pool: Pool, watch: Watch): Leases {
       return { leases, replicas: replicas.includes(replica) ? replicas : [...replicas, replica] };
     },
     async take(replica, slots) {
+      // By whoever comes after: one that is killed clears nothing away.
+      await pool.query(FORGET);
       const { rows } = await pool.query(TAKE, [replica, slots]);
       return new Map(rows.map(({ slot, fence }) => [slot, fence]));
     },

@@ -1,9 +1,11 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { type Attempted, attemptOver, type ProbeOutcome } from '../src/kubernetes/attempt.ts';
 import { Connections } from '../src/kubernetes/connections.ts';
 import { ClusterError } from '../src/kubernetes/errors.ts';
 import type { Target } from '../src/kubernetes/kubeconfig.ts';
 import type { ProbeState } from '../src/kubernetes/probe.ts';
-import { type Attempted, attemptOver, type ProbeOutcome, Prober, type ProbeTarget } from '../src/kubernetes/prober.ts';
+import type { ProbeTarget } from '../src/kubernetes/probe-target.ts';
+import { Prober } from '../src/kubernetes/prober.ts';
 import { makeAuthority } from './support/certificates.ts';
 import { StillClock } from './support/clock.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';

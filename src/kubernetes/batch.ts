@@ -5,6 +5,7 @@ const BATCH_MS = 100;
 /** Milliseconds until a batch that could not be delivered is tried again. */
 const RETRY_MS = 1_000;
 
+/** How items are told apart, and where they go. */
 export interface BatchOptions<Item> {
   clock: Clock;
   /** What an item stands for: of two that wait, the later one counts. */

@@ -12,6 +12,7 @@ const MAX_CHECKS = 32;
 /** The states that an attempt can find a cluster in. */
 export type ProbeState = 'READY' | 'DEGRADED' | 'UNAUTHORIZED' | 'UNREACHABLE';
 
+/** What an attempt found. */
 export interface ProbeResult {
   readonly state: ProbeState;
   /** Set when it was asked for and told. */
@@ -23,6 +24,7 @@ export interface ProbeResult {
   readonly fault?: Fault;
 }
 
+/** How an attempt is made; without a signal nothing but its budget ends it. */
 export interface ProbeOptions {
   /** Whether to ask for version and identity too. */
   details: boolean;

@@ -1,9 +1,9 @@
+import type { Attempt, Attempted, ProbeOutcome } from './attempt.ts';
 import { Batch } from './batch.ts';
 import { type Clock, systemClock } from './clock.ts';
-import type { ClusterKey, Connections } from './connections.ts';
 import { ClusterError, faultOf } from './errors.ts';
 import { type Job, Lanes, type Urgency } from './lanes.ts';
-import { type ProbeResult, probe } from './probe.ts';
+import { isSameTarget, type ProbeLease, type ProbeTarget } from './probe-target.ts';
 import { shuffled } from './shuffled.ts';
 
 /** Milliseconds of a round, and the part of them by which each cluster's differs (docs/architecture.md). */
@@ -21,43 +21,11 @@ const ELSEWHERE_MS = 5_000;
 /** Milliseconds between two looks at what is to be probed: how soon another replica's change is met. */
 const REFRESH_MS = 1_000;
 
-/** A cluster to probe. `state` is the stored one, which counts until the first attempt. */
-export interface ProbeTarget extends ClusterKey {
-  readonly state?: string;
-  /** What it is probed under: each result carries it, and another begins anew. */
-  readonly lease?: ProbeLease | undefined;
-  /** Another replica makes the first attempt. */
-  readonly firstElsewhere?: boolean;
-  /** It is tried until there is a result that counts, and then no more unless somebody asks for it. */
-  readonly once?: boolean;
-}
-
-export interface ProbeLease {
-  readonly slot: number;
-  readonly fence: number;
-}
-
-/** What one attempt found, with the version of the credentials it was made with. */
-export type Attempted = ProbeResult & { readonly credentialsVersion: number };
-
-/** A result that counts: a failure that a second attempt has yet to confirm is none. */
-export interface ProbeOutcome extends Attempted {
-  readonly uid: string;
-  readonly observedAt: Date;
-  readonly lease?: ProbeLease | undefined;
-}
-
-export interface AttemptOptions {
-  details: boolean;
-  signal: AbortSignal;
-  budgetMs: number;
-}
-
 /** What the prober needs of the world. */
 export interface ProberOptions {
   /** All clusters that are enabled and usable. Asked once a second: give the same array for as long as nothing has changed. */
   targets: () => Promise<readonly ProbeTarget[]>;
-  attempt: (target: ProbeTarget, options: AttemptOptions) => Promise<Attempted>;
+  attempt: Attempt;
   /** Whether a lease is held still: without it nothing begins or goes on, also while `targets` cannot be read. */
   holds?: (lease: ProbeLease) => boolean;
   /** Takes results at most 100 ms after they were had; one at a time, again when it rejects. */
@@ -66,14 +34,6 @@ export interface ProberOptions {
   onError: (error: unknown) => void;
   clock?: Clock;
   random?: () => number;
-}
-
-/** Attempts over live connections. */
-export function attemptOver(connections: Connections): ProberOptions['attempt'] {
-  return async (target, options) => {
-    const { connection, credentialsVersion } = await connections.of(target);
-    return { ...(await probe(connection, options)), credentialsVersion };
-  };
 }
 
 interface Entry extends Job<Attempted | undefined> {
@@ -198,7 +158,7 @@ export class Prober {
     for (const target of targets) {
       present.add(target.uid);
       const entry = this.#entries.get(target.uid);
-      if (entry && isSame(entry.target, target)) continue;
+      if (entry && isSameTarget(entry.target, target)) continue;
       const next = this.#entryOf(target);
       if (entry) {
         next.waiters = entry.waiters.splice(0);
@@ -312,10 +272,6 @@ export class Prober {
     const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** failures);
     return BACKOFF_MIN_MS + this.#random() * (most - BACKOFF_MIN_MS);
   }
-}
-
-function isSame(left: ProbeTarget, right: ProbeTarget): boolean {
-  return left.credentialsVersion === right.credentialsVersion && left.lease?.fence === right.lease?.fence;
 }
 
 function answers(state: string | undefined): boolean {

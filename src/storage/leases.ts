@@ -1,5 +1,8 @@
 import type { Transaction } from './database.ts';
 
+/** Milliseconds that a lease lasts without a heartbeat, by the database's clock (docs/architecture.md). */
+export const LEASE_MS = 10_000;
+
 /** A slot as it stands: who holds it, unless nobody does or the lease has run out. */
 export interface Lease {
   readonly slot: number;

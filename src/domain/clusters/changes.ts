@@ -33,6 +33,7 @@ const ROWS_AT_ONCE = 50;
 /** Deletes are remembered for so many changes of the registry; a cursor from before is too old. */
 export const REMEMBERED_CHANGES = 100_000;
 
+/** Writes a cursor as readers get it: opaque to them. */
 export function writeChangesCursor({ registry, status }: ChangesCursor): string {
   return Buffer.from(`${registry}.${status}`).toString('base64url');
 }

@@ -1,9 +1,11 @@
+import { attemptOver, type ProbeOutcome } from '../../kubernetes/attempt.ts';
 import type { Connection, ConnectionOptions } from '../../kubernetes/connection.ts';
 import { Connections, type Credential } from '../../kubernetes/connections.ts';
 import { ClusterError } from '../../kubernetes/errors.ts';
 import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cluster.ts';
 import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
-import { attemptOver, type ProbeOutcome, Prober, type ProbeTarget } from '../../kubernetes/prober.ts';
+import type { ProbeTarget } from '../../kubernetes/probe-target.ts';
+import { Prober } from '../../kubernetes/prober.ts';
 import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';
@@ -27,6 +29,7 @@ export interface Reachable {
 /** How a cluster is reached: by what a kubeconfig says, or by the service account of this pod. */
 export type Way = Pick<ConnectionOptions, 'target' | 'token'>;
 
+/** What the fleet works with. */
 export interface FleetOptions {
   readonly registry: Registry;
   readonly statuses: Statuses;

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Leases } from '../../storage/leases.ts';
+import type { ProbeLease } from '../../kubernetes/probe-target.ts';
+import { LEASE_MS, type Leases } from '../../storage/leases.ts';
 import { planFor } from './probe-plan.ts';
 
 /** Clusters fall into so many slots, which replicas share (docs/architecture.md). */
@@ -12,8 +13,8 @@ const STAY_MS = 12_000;
 /** Heartbeats for which a share has to be uneven before anything moves, and how much of a new load counts at once. */
 const LASTING = 3;
 const SMOOTHING = 0.3;
-/** A lease lasts 10 s by the database's clock from when the heartbeat came there: counted from before it was sent, less is safe. */
-const VALID_MS = 9_500;
+/** A lease begins when the heartbeat comes to the database: counted from before it was sent, less is safe. */
+const VALID_MS = LEASE_MS - 500;
 
 /** What the slots need of whoever probes. */
 export interface SlotsFollower {
@@ -64,14 +65,14 @@ export class ProbeSlots {
   }
 
   /** The lease under which a cluster may be asked now; undefined where that is another's. */
-  leaseOf(clusterId: number): { slot: number; fence: number } | undefined {
+  leaseOf(clusterId: number): ProbeLease | undefined {
     const slot = this.slotOf(clusterId);
     const fence = this.#leases ? this.#held.get(slot) : 0;
     return fence === undefined || (this.#leases && !this.#isValid()) ? undefined : { slot, fence };
   }
 
   /** Whether what was to be asked under a lease may be asked still. */
-  holds({ slot, fence }: { readonly slot: number; readonly fence: number }): boolean {
+  holds({ slot, fence }: ProbeLease): boolean {
     if (!this.#leases) return true;
     this.#expire();
     return this.#held.get(slot) === fence;

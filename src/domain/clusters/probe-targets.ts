@@ -1,4 +1,4 @@
-import type { ProbeTarget } from '../../kubernetes/prober.ts';
+import type { ProbeTarget } from '../../kubernetes/probe-target.ts';
 import { REMEMBERED_CHANGES } from './changes.ts';
 import type { ProbeSlots } from './probe-slots.ts';
 import type { Registry } from './registry.ts';

@@ -1,7 +1,7 @@
+import type { ProbeOutcome } from '../../kubernetes/attempt.ts';
 import { shareOf } from '../../kubernetes/call-slots.ts';
 import type { Connections } from '../../kubernetes/connections.ts';
 import { ClusterError } from '../../kubernetes/errors.ts';
-import type { ProbeOutcome } from '../../kubernetes/prober.ts';
 import { findPrometheus } from '../../kubernetes/prometheus.ts';
 import type { Logger } from '../../log.ts';
 import type { ProbeSlots } from './probe-slots.ts';

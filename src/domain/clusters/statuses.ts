@@ -1,3 +1,4 @@
+import type { ProbeLease } from '../../kubernetes/probe-target.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
 import { fencesOf } from '../../storage/leases.ts';
 import { systemCaller } from '../access/system.ts';
@@ -18,7 +19,7 @@ export interface Observation {
   readonly identity?: string | null;
   readonly observedAt: Date;
   /** The lease that it was found under; none where the cluster is asked whoever holds it. */
-  readonly lease?: { readonly slot: number; readonly fence: number } | undefined;
+  readonly lease?: ProbeLease | undefined;
 }
 
 interface Seen {

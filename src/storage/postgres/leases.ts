@@ -1,9 +1,9 @@
 import type { Pool } from 'pg';
-import type { Leases, LeaseView } from '../leases.ts';
+import { LEASE_MS, type Leases, type LeaseView } from '../leases.ts';
 import type { Watch } from './watch.ts';
 
-/** How long a lease and a replica's presence last without a heartbeat. */
-const LEASE = `interval '10 seconds'`;
+/** A replica's presence lasts as long. */
+const LEASE = `interval '${LEASE_MS} milliseconds'`;
 /** The database's clock, as the columns keep it. */
 const NOW = `(clock_timestamp() AT TIME ZONE 'UTC')`;
 

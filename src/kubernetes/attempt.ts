@@ -1,0 +1,31 @@
+import type { Connections } from './connections.ts';
+import { type ProbeResult, probe } from './probe.ts';
+import type { ProbeLease, ProbeTarget } from './probe-target.ts';
+
+/** What one attempt found, with the version of the credentials it was made with. */
+export type Attempted = ProbeResult & { readonly credentialsVersion: number };
+
+/** A result that counts: a failure that a second attempt has yet to confirm is none. */
+export interface ProbeOutcome extends Attempted {
+  readonly uid: string;
+  readonly observedAt: Date;
+  readonly lease?: ProbeLease | undefined;
+}
+
+/** How one attempt is made: with version and identity or without, and within so many milliseconds. */
+export interface AttemptOptions {
+  details: boolean;
+  signal: AbortSignal;
+  budgetMs: number;
+}
+
+/** Makes one attempt; a ClusterError is a result too, any other error says nothing of the cluster. */
+export type Attempt = (target: ProbeTarget, options: AttemptOptions) => Promise<Attempted>;
+
+/** Attempts over live connections. */
+export function attemptOver(connections: Connections): Attempt {
+  return async (target, options) => {
+    const { connection, credentialsVersion } = await connections.of(target);
+    return { ...(await probe(connection, options)), credentialsVersion };
+  };
+}

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
@@ -234,6 +235,9 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     for (const app of replicas) {
       const statuses = await Promise.all(Array.from({ length: 8 }, () => create(app).then(({ status }) => status)));
       for (const status of statuses) expect([201, 503]).toContain(status);
+      // One after another needs no connection more than there are.
+      for (let change = 0; change < 3; change++)
+        expect([(await create(app)).status, (await list(app)).status]).toEqual([201, 200]);
     }
     for (const other of others.splice(0)) await other.end();
     await expectRecovered(['first']);
@@ -243,12 +247,35 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     const [still, other] = replicas as [Running, Running];
     const stop = writeOn();
     await expect.poll(() => names).toBeGreaterThan(20);
-    still.kill('SIGSTOP');
     onTestFinished(() => still.kill('SIGCONT'));
+    const inChange = async () =>
+      (
+        await sql(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'
+          AND clock_timestamp() - state_change > interval '300 milliseconds'`)
+      ).rowCount;
+    // Until it stands in the middle of a change, which nothing else does for so long.
+    await expect
+      .poll(
+        async () => {
+          still.kill('SIGCONT');
+          await sleep(50);
+          still.kill('SIGSTOP');
+          await sleep(500);
+          return inChange();
+        },
+        { timeout: SILENCE_MS },
+      )
+      .toBe(1);
     // What it holds is given free by idle_in_transaction_session_timeout.
     await expect.poll(async () => (await create(other)).status, { timeout: SILENCE_MS }).toBe(201);
     still.kill('SIGCONT');
-    await expectRecovered(await stop());
+    const acknowledged = await stop();
+    await expectRecovered(acknowledged);
+    const { rows } = await sql(
+      `SELECT "clusterName" AS name, count(*)::int FROM "AuditRecord" WHERE "action" = 'cluster.create' GROUP BY 1`,
+    );
+    expect(rows.map(({ name }) => name)).toEqual(expect.arrayContaining(acknowledged));
+    expect(rows.filter(({ count }) => count !== 1)).toEqual([]);
   });
 
   it('one of which is killed in the middle of changes: the other has all that was acknowledged', async () => {

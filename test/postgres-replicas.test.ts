@@ -140,7 +140,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(order).toEqual(['stored', 'taken']);
   });
 
-  it('one that stood still stores nothing of what others have taken, and asks nothing more of it', async () => {
+  it('one that stood still has lost what others have taken, and asks nothing of it when it wakes', async () => {
     const { asked, server, dataDir, first, start, key } = await makeFleet();
     await register(first, key, server, 12);
     await untilEven(dataDir, 1);

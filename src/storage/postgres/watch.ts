@@ -1,6 +1,7 @@
 import { Client, escapeIdentifier, type Pool } from 'pg';
 import { type Counters, countersOf } from '../database.ts';
 import { toDriverError } from './errors.ts';
+import { goBeyond, wentBack } from './history.ts';
 import { endWhenSilent, setUp } from './pool.ts';
 import type { PostgresPlace } from './url.ts';
 
@@ -22,6 +23,9 @@ export class Watch {
   #client: Promise<Client> | undefined;
   #reading: Promise<unknown> = Promise.resolve();
   #next: Promise<Counters> | undefined;
+  #seen: Counters | undefined;
+  /** Whether commits that were seen may have been lost since. */
+  #mayHaveLost = false;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -76,12 +80,22 @@ export class Watch {
   async #read(): Promise<Counters> {
     try {
       const client = await this.#connected();
-      // Of one type whatever a newer version makes of the column: a prepared statement keeps to it.
-      const text = 'SELECT "name", "value"::float8 FROM "Counter"';
-      return countersOf((await client.query({ name: 'counters', text })).rows);
+      let counters = await this.#ask(client);
+      if (this.#seen && (this.#mayHaveLost || wentBack(counters, this.#seen))) {
+        this.#mayHaveLost = !(await goBeyond(client, this.#seen));
+        counters = await this.#ask(client);
+      }
+      this.#seen = counters;
+      return counters;
     } catch (error) {
       throw toDriverError(error);
     }
+  }
+
+  async #ask(client: Client): Promise<Counters> {
+    // Of one type whatever a newer version makes of the column: a prepared statement keeps to it.
+    const text = 'SELECT "name", "value"::float8 FROM "Counter"';
+    return countersOf((await client.query({ name: 'counters', text })).rows);
   }
 
   #connected(): Promise<Client> {
@@ -101,6 +115,8 @@ export class Watch {
 
   async #open(client: Client): Promise<Client> {
     if (this.#isClosed) throw new Error('the database was closed');
+    // Whatever broke the last connection may have been a failover.
+    this.#mayHaveLost = this.#seen !== undefined;
     try {
       await client.connect();
       endWhenSilent(client);

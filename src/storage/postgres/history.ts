@@ -1,0 +1,38 @@
+import { type Client, DatabaseError } from 'pg';
+import { type CounterName, type Counters, countersOf } from '../database.ts';
+
+const READ_ONLY = '25006';
+const NAMES: readonly CounterName[] = ['access', 'registry', 'status'];
+
+/** Whether the database has gone back behind what was seen of it: a backup was put back, or a failover lost commits. */
+export function wentBack(now: Counters, seen: Counters): boolean {
+  return NAMES.some((name) => now[name] < seen[name]);
+}
+
+/**
+ * Lets the counters go on beyond what was seen of them. A database that lost commits comes by the same numbers again
+ * with other rows, and what is kept here by number would pass for new: a key that was revoked, an answer that was
+ * changed. Where the loss shows, every cluster counts as changed too. False while the database is read-only.
+ */
+export async function goBeyond(client: Client, seen: Counters): Promise<boolean> {
+  try {
+    await client.query('BEGIN');
+    const now = countersOf(
+      (await client.query('SELECT "name", "value" FROM "Counter" ORDER BY "name" FOR UPDATE')).rows,
+    );
+    for (const name of NAMES) {
+      const value = Math.max(now[name], seen[name]) + 1;
+      await client.query('UPDATE "Counter" SET "value" = $1 WHERE "name" = $2', [value, name]);
+    }
+    if (wentBack(now, seen))
+      await client.query(`UPDATE "Cluster" SET
+        "registryChange" = (SELECT "value" FROM "Counter" WHERE "name" = 'registry'),
+        "statusChange" = (SELECT "value" FROM "Counter" WHERE "name" = 'status')`);
+    await client.query('COMMIT');
+    return true;
+  } catch (error) {
+    if (!(error instanceof DatabaseError) || error.code !== READ_ONLY) throw error;
+    await client.query('ROLLBACK');
+    return false;
+  }
+}

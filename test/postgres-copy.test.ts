@@ -76,6 +76,13 @@ describe.runIf(POSTGRES !== undefined)('copy', () => {
     const before = await everything(app, cookie);
     expect(JSON.stringify(before)).toContain('"ada"');
     await app.close();
+    const another = { ...ON_FILE, SEAL_KEY: Buffer.alloc(32, 9).toString('base64') };
+    const refused = await runCommand(['copy', '--to', url], { dataDir, environment: another });
+    expect(refused).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/which SEAL_KEY does not have/),
+    });
     const copied = await runCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });
     expect(copied).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Copied 2 clusters, \d+ rows in all/) });
     expect(copied.stderr).toContain('AuditRecord: ');
@@ -179,7 +186,8 @@ describe.runIf(POSTGRES !== undefined)('copy', () => {
     const taken = databaseOf(other.dataDir).DATABASE_URL ?? '';
     const rows = () => rowsOf(other.dataDir, 'SELECT * FROM "ApiKey" ORDER BY "id"');
     const before = await rows();
-    const refused = await runCommand(['copy'], { dataDir, environment: { DATABASE_URL: taken } });
+    const environment = { DATABASE_URL: taken, SEAL_KEY: '', SEAL_KEY_FILE: join(dataDir, 'seal-keys') };
+    const refused = await runCommand(['copy'], { dataDir, environment });
     expect([refused.code, refused.stdout, refused.stderr]).toEqual([1, '', expect.stringMatching(/is not empty/)]);
     expect(await rows()).toEqual(before);
   });

@@ -138,7 +138,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     const stop = writeOn();
     for (let restart = 0; restart < 3; restart++) {
       const before = names;
-      await expect.poll(() => names).toBeGreaterThan(before + 5);
+      await expect.poll(() => names, { timeout: SILENCE_MS }).toBeGreaterThan(before + 5);
       await server.end(restart === 1 ? 'SIGQUIT' : 'SIGINT');
       await server.start();
       await expect.poll(async () => (await ready(replicas[0] as Running)).status, { timeout: SILENCE_MS }).toBe(200);

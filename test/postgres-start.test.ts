@@ -61,6 +61,8 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     ['a password with / as it is', `postgresql://kite:${PASSWORD}@127.0.0.1/x`, /is no URL/],
     ['a port that is none', `postgresql://kite:${escaped(PASSWORD)}@127.0.0.1:99999/x`, /is no URL/],
     ['no host', 'postgresql://', /is no URL/],
+    ['no database', `postgresql://kite:${escaped(PASSWORD)}@127.0.0.1`, /names no database/],
+    ['an sslmode that is none', 'postgresql://kite@127.0.0.1/x?sslmode=bogus', /sslmode that is none: use disable, /],
     ['a certificate that is missing', 'postgresql://kite@127.0.0.1/x?sslrootcert=/nowhere/ca.crt', /nowhere\/ca\.crt/],
     ['a schema with quotes', 'postgresql://kite@127.0.0.1/x?schema=a%22b', /schema that is none/],
     ['an unknown host', `postgresql://kite:${escaped(PASSWORD)}@db.invalid/x`, /host/],

@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { sealedKeyIds } from '../domain/clusters/sealed.ts';
 import { copyInto, openTarget } from '../storage/copy.ts';
 import { openDatabase } from '../storage/database.ts';
+import { loadKeyRing } from '../storage/key-file.ts';
 import { isInUse } from '../storage/sqlite/file.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import { type Command, UsageError } from './command.ts';
+import { keyFile } from './database.ts';
 
 export const copy: Command = {
   positionals: [],
@@ -20,6 +23,9 @@ export const copy: Command = {
     if (isInUse(file)) throw new StartupError('A server has the SQLite database open: stop it, then copy.');
     const source = await openDatabase({ file });
     try {
+      // Where the key is given that the replicas are to have, it must open what they get.
+      if (config.sealKey !== undefined)
+        await loadKeyRing({ file: keyFile(config), given: config.sealKey, sealedKeyIds: () => sealedKeyIds(source) });
       const target = await openTarget(url);
       try {
         const counts = await copyInto(target, source, (model, rows) =>
@@ -38,4 +44,5 @@ export const copy: Command = {
 };
 
 const NEXT = `Start every server with DATABASE_URL, and with the keys that seal: SEAL_KEY as it was, or SEAL_KEY_FILE=<DATA_DIR>/seal-keys.
+Give both to the command line too, and move kitestring.db away: without DATABASE_URL it is what is read and changed.
 `;

@@ -53,7 +53,8 @@ export const rotateSeal: Command = {
 };
 
 const HOW_TO_BEGIN = `SEAL_KEY is given, so its first key stays the one that seals. To change it, make one (openssl rand -base64 32),
-set SEAL_KEY=<new key>,<the present ones>, restart every server with it, and run this again with the same SEAL_KEY.
+restart every server with SEAL_KEY=<the present ones>,<new key>, so that each can open what the others will seal; then
+restart every server with SEAL_KEY=<new key>,<the present ones>, and run this again with the same SEAL_KEY.
 `;
 
 const caller = systemCaller('command line');

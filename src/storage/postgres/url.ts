@@ -10,6 +10,9 @@ export interface PostgresPlace {
 /** What every connection is opened with; a pooler refuses to be given settings that it does not know. */
 const OPTIONS = { application_name: 'kitestring', connectionTimeoutMillis: 5_000, keepAlive: true } as const;
 
+const SAME_AS_VERIFY_FULL = ['prefer', 'require', 'verify-ca'];
+const SSL_MODES = ['disable', 'no-verify', ...SAME_AS_VERIFY_FULL, 'verify-full'];
+
 /** Reads `postgresql://user:password@host:port/database?schema=name`; the schema is `public` unless it says another. */
 export function readPostgresUrl(text: string): PostgresPlace {
   const url = URL.parse(text);
@@ -17,13 +20,17 @@ export function readPostgresUrl(text: string): PostgresPlace {
     throw unreadable();
   // The rest of a password whose special characters stand as they are: its beginning would be asked for as a host.
   if (/[/@]/.test(url.pathname.slice(1))) throw unreadable();
+  if (url.pathname.length < 2)
+    throw new StartupError('DATABASE_URL names no database: write postgresql://user:password@host:5432/database.');
   const schema = url.searchParams.get('schema') ?? 'public';
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(schema))
     throw new StartupError('DATABASE_URL names a schema that is none: letters, digits and _, at most 63 of them.');
   url.searchParams.delete('schema');
-  const mode = url.searchParams.get('sslmode') ?? '';
+  const mode = url.searchParams.get('sslmode');
+  if (mode !== null && !SSL_MODES.includes(mode))
+    throw new StartupError(`DATABASE_URL has an sslmode that is none: use ${SSL_MODES.join(', ')}.`);
   // As pg reads these three anyway, with a warning for each.
-  if (['prefer', 'require', 'verify-ca'].includes(mode)) url.searchParams.set('sslmode', 'verify-full');
+  if (mode !== null && SAME_AS_VERIFY_FULL.includes(mode)) url.searchParams.set('sslmode', 'verify-full');
   const client = { ...OPTIONS, connectionString: url.href };
   refuseUnreadable(client);
   return { client, schema };

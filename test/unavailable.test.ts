@@ -65,6 +65,8 @@ async function expectUnavailable(description?: string): Promise<void> {
 /** Nobody has to do anything: what could not be done can be done again, and what was refused was not done. */
 async function expectRecovered(clusters: number): Promise<void> {
   await expect.poll(async () => (await ready()).status, { timeout: 10_000 }).toBe(200);
+  // Told once each, however often somebody asks.
+  await expect.poll(() => app.output().match(/the database is (?:not available|available again)/g)).toHaveLength(2);
   expect((await create()).status).toBe(201);
   expect((await rename1('works again')).body.errors).toBeUndefined();
   expect((await list()).body).toHaveLength(clusters + 1);

@@ -88,6 +88,7 @@ export function createHttpServer(options: ServerOptions): Server {
   const kept = new KeptAnswers();
   const isOurs = ourHosts(config);
   const { allowedOrigins, maxBody } = config;
+  let isReady = true;
 
   async function handle(exchange: Exchange): Promise<void> {
     const { request, path } = exchange;
@@ -239,9 +240,13 @@ export function createHttpServer(options: ServerOptions): Server {
     try {
       // A check waits for its turn among the writers; whoever asks wants to know within their own patience.
       await Promise.race([services.database.check(), tooLate(READY_MS)]);
+      if (!isReady) log.info('the database is available again');
+      isReady = true;
       sendJson(exchange.prepare(), 200, { status: 'ok' });
     } catch (error) {
-      log.error({ err: error }, 'the database is not available');
+      // Once, and not each second that a proxy asks.
+      if (isReady) log.error({ err: error }, 'the database is not available');
+      isReady = false;
       sendJson(exchange.prepare(), 503, { status: 'unavailable' });
     }
   }

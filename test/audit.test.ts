@@ -171,7 +171,9 @@ describe('the log', () => {
     { first: 101 },
     { first: 1, last: 1 },
     { after: 'x' },
-    { before: Buffer.from('audit.0').toString('base64url') },
+    ...[0, 2 ** 31, 999_999_999_999]
+      .map((id) => Buffer.from(`audit.${id}`).toString('base64url'))
+      .flatMap((cursor) => [{ after: cursor }, { before: cursor }]),
   ])('refuses the page %j', async (page) => {
     const { errors } = await app.graphql(LOG, page);
     expect(errors?.[0]?.extensions.code).toBe('INVALID_INPUT');
@@ -193,6 +195,19 @@ describe('the log', () => {
     const wrong = await own.graphql(LOG, { filter: { since: 'canary-yesterday' } });
     expect(wrong.errors).toHaveLength(1);
     expect(JSON.stringify(wrong.errors)).not.toContain('canary');
+  });
+
+  it('takes a time of the years 1 to 9999 in UTC, and any person’s id', async () => {
+    const [first, last] = ['0001-01-01T00:00:00Z', '9999-12-31T23:59:59.999Z'];
+    const { totalCount } = await log();
+    expect(await log({ since: first, until: last })).toMatchObject({ totalCount });
+    for (const time of ['0000-01-01T00:00:00Z', '0001-01-01T00:00:00+00:01', '9999-12-31T23:59:59-00:01'])
+      for (const side of ['since', 'until']) {
+        const { status, errors } = await app.graphql(LOG, { filter: { [side]: time } });
+        expect([status, errors?.map(({ extensions }) => extensions?.code)], time).toEqual([200, ['BAD_REQUEST']]);
+      }
+    for (const id of [2 ** 31 - 1, 2 ** 31, 9_999_999_999])
+      expect(await log({ actor: `user:${id}` })).toMatchObject({ totalCount: 0 });
   });
 
   it('is never answered from what was kept', async () => {

@@ -205,6 +205,23 @@ describe('a cursor', () => {
     );
   });
 
+  it('of a place that no row can have is refused, and of the outermost ones is not', async () => {
+    const forge = (...parts: unknown[]) => Buffer.from(JSON.stringify(parts)).toString('base64url');
+    const [first, last] = [-62_135_596_800_000, 253_402_300_799_999];
+    for (const direction of directions)
+      for (const side of ['after', 'before']) {
+        const answer = (field: Field, value: unknown, id: number) =>
+          refused({ [side]: forge(field, value, id), orderBy: { field, direction } });
+        for (const time of [first, last]) expect(await answer('CREATED_AT', time, 2 ** 31 - 1)).toBeUndefined();
+        expect(await answer('DATABASE_ID', 2 ** 31 - 1, 2 ** 31 - 1)).toBeUndefined();
+        const none = [['INVALID_INPUT', [[side]]]];
+        for (const time of [first - 1, -62_167_219_200_001, -8.64e15, last + 1, 8.64e15])
+          expect(await answer('CREATED_AT', time, 1), String(time)).toEqual(none);
+        for (const id of [0, 2 ** 31, 2 ** 53]) expect(await answer('DATABASE_ID', id, id)).toEqual(none);
+        expect(await answer('DATABASE_ID', 1, 2)).toEqual(none);
+      }
+  });
+
   it('with anything added to it or a letter of it changed is refused or reads as another place', async () => {
     const cursor = writeCursor({ id: 7, name: 'ü', createdAt: new Date(0) }, { field: 'NAME', direction: 'ASC' });
     expect(readCursor(cursor)).toEqual({ field: 'NAME', value: 'ü', id: 7 });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
 import { freshApp } from './support/wire.ts';
 
 let app: TestApp;
@@ -136,6 +137,19 @@ describe('description', () => {
     for (const description of ['', 'a\nb\tc', '🚢'.repeat(10_000)])
       expect((await stored({ description })).description).toBe(description);
     await refused('description', 'x'.repeat(10_001));
+  });
+});
+
+describe('config', () => {
+  it.each([
+    [-8.64e12, '0001-01-01T00:00:00.000Z'],
+    [-62_167_219_201, '0001-01-01T00:00:00.000Z'],
+    [8.64e12, '9999-12-31T23:59:59.999Z'],
+  ])('with a token that ends at %d ends at the nearest time of the years 1 to 9999', async (exp, expiresAt) => {
+    const payload = Buffer.from(JSON.stringify({ exp })).toString('base64url');
+    const { id } = await stored({ config: kubeconfig({ user: { token: `e30.${payload}.c2ln` } }), enabled: false });
+    const question = 'query ($id: Int) { cluster(by: { databaseId: $id }) { credential { expiresAt } } }';
+    expect((await app.graphql(question, { id })).data.cluster.credential).toEqual({ expiresAt });
   });
 });
 

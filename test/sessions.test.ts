@@ -309,6 +309,8 @@ describe('a key', () => {
     for (const wrong of [
       { name: 'x', expiresAt: 'tomorrow' },
       { name: 'x', expiresAt: '2020-01-01T00:00:00Z' },
+      { name: 'x', expiresAt: '0000-01-01T00:00:00Z' },
+      { name: 'x', expiresAt: '9999-12-31T23:59:59-00:01' },
       { name: 'x', roles: ['none'] },
       { name: 'x', roles: 'admin' },
     ])

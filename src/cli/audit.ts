@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { systemCaller } from '../domain/access/system.ts';
 import { AuditLog } from '../domain/audit-log.ts';
+import { isStorableTime } from '../domain/storable.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';
 
@@ -11,7 +12,7 @@ export const exportAudit: Command = {
   options: { since: { type: 'string' } },
   run: async ({ config, values: { since } }) => {
     const from = typeof since === 'string' ? new Date(since) : undefined;
-    if (from && Number.isNaN(from.getTime()))
+    if (from && !isStorableTime(from))
       throw new UsageError(`--since ${since} is no date: give one such as 2026-11-01.`);
     requireDatabase(config);
     await withDatabase(config, async (database) => {

@@ -3,6 +3,7 @@ import { ApiKeys } from '../domain/access/api-keys.ts';
 import { ACTIONS, actionName } from '../domain/access/permissions.ts';
 import { Roles } from '../domain/access/roles.ts';
 import { systemCaller } from '../domain/access/system.ts';
+import { isStorableTime } from '../domain/storable.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';
 
@@ -87,7 +88,7 @@ function actionOf(text: string): string {
 
 function readDate(text: string): Date {
   const date = new Date(text);
-  if (Number.isNaN(date.getTime()) || date <= new Date())
+  if (!isStorableTime(date) || date <= new Date())
     throw new UsageError(`--expires ${text} is no date in the future: give one such as 2027-06-30.`);
   return date;
 }

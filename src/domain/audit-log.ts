@@ -6,6 +6,7 @@ import { auditRow, type Changes } from './audit.ts';
 import { type ClusterBy, isStorable } from './clusters/cluster-list.ts';
 import { cutPage, DEFAULT_PAGE, MAX_PAGE, type PageArguments } from './clusters/page.ts';
 import { type InputIssue, invalidInput } from './errors.ts';
+import { isStorableId } from './storable.ts';
 
 export interface AuditFilter {
   /** The id of an actor (`user:3`, `api-key:1`), which holds what a person's keys did too, or a name. */
@@ -180,11 +181,11 @@ function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilt
       : [{ path: ['filter', field], message: 'must not hold NUL characters or lone surrogates' }],
   );
   if (issues.length > 0) throw invalidInput(issues);
-  const person = /^user:([1-9][0-9]{0,8})$/.exec(actor ?? '')?.[1];
+  const person = Number(/^user:([1-9][0-9]{0,9})$/.exec(actor ?? '')?.[1]);
   return {
     ...(actor == null
       ? {}
-      : { OR: [{ actorId: actor }, { actorName: actor }, ...(person ? [{ userId: Number(person) }] : [])] }),
+      : { OR: [{ actorId: actor }, { actorName: actor }, ...(isStorableId(person) ? [{ userId: person }] : [])] }),
     ...(action == null ? {} : { action }),
     ...(cluster ? whereCluster(cluster) : {}),
     ...(since || until ? { at: { ...(since ? { gte: since } : {}), ...(until ? { lt: until } : {}) } } : {}),
@@ -219,6 +220,7 @@ function writeAuditCursor(id: number): string {
 }
 
 function readAuditCursor(text: string): number | undefined {
-  const [, id] = /^audit\.([1-9][0-9]{0,14})$/.exec(Buffer.from(text, 'base64url').toString('latin1')) ?? [];
-  return id !== undefined && writeAuditCursor(Number(id)) === text ? Number(id) : undefined;
+  const [, digits] = /^audit\.([1-9][0-9]{0,9})$/.exec(Buffer.from(text, 'base64url').toString('latin1')) ?? [];
+  const id = Number(digits);
+  return isStorableId(id) && writeAuditCursor(id) === text ? id : undefined;
 }

@@ -3,6 +3,7 @@ import ComplexityPlugin from '@pothos/plugin-complexity';
 import PrismaPlugin from '@pothos/plugin-prisma';
 import RelayPlugin from '@pothos/plugin-relay';
 import { GraphQLError } from 'graphql';
+import { isStorableTime } from '../domain/storable.ts';
 import type { Context } from './context.ts';
 import { tooCostly } from './errors.ts';
 import { decodeGlobalId, encodeGlobalId } from './global-id.ts';
@@ -83,8 +84,10 @@ builder.scalarType('DateTime', {
   serialize: (value) => value.toISOString(),
   parseValue: (value) => {
     const date = typeof value === 'string' && DATE_TIME.test(value) ? new Date(value) : undefined;
-    if (!date || Number.isNaN(date.getTime()))
-      throw new GraphQLError('DateTime must be a time with its zone, such as 2026-11-22T09:30:00Z');
+    if (!date || !isStorableTime(date))
+      throw new GraphQLError(
+        'DateTime must be a time of the years 1 to 9999 with its zone, such as 2026-11-22T09:30:00Z',
+      );
     return date;
   },
 });

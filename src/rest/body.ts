@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ACTIONS, actionName } from '../domain/access/permissions.ts';
+import { isStorableTime } from '../domain/storable.ts';
 import type { Action } from './operations.generated.ts';
 
 /** Bytes that anyone may send without being known: an introspection has some 2 KiB, a sign-in less. */
@@ -101,6 +102,7 @@ export const createApiKeyBody = z
       .meta({ description: 'The actions it is narrowed to; all that its roles hold when absent.' }),
     expiresAt: z.iso
       .datetime({ offset: true, error: 'must be a time with its zone, such as 2027-06-30T00:00:00Z' })
+      .refine((text) => isStorableTime(new Date(text)), 'must be a time of the years 1 to 9999')
       .optional()
       .meta({ description: 'From when on it is refused; never when absent.' }),
   })

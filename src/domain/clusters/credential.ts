@@ -6,6 +6,7 @@ import {
   readKubeconfig,
 } from '../../kubernetes/kubeconfig.ts';
 import type { InputIssue } from '../errors.ts';
+import { storableTime } from '../storable.ts';
 import { untried } from './cluster.ts';
 
 export const CREDENTIAL_KINDS = [
@@ -109,8 +110,8 @@ export function credentialOf(chosen: ContextReading | { problem: string }, text:
     kubeconfig,
     facts: {
       credentialKind: kind,
-      credentialExpiresAt: expiresAt ?? null,
-      caExpiresAt: caExpiresAt ?? null,
+      credentialExpiresAt: expiresAt ? storableTime(expiresAt) : null,
+      caExpiresAt: caExpiresAt ? storableTime(caExpiresAt) : null,
       credentialProblem: null,
       apiServer,
     },

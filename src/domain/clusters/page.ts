@@ -1,5 +1,6 @@
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { type InputIssue, invalidInput } from '../errors.ts';
+import { isStorableId, isStorableTime } from '../storable.ts';
 
 export type ClusterOrderField = 'NAME' | 'CREATED_AT' | 'DATABASE_ID';
 export type Direction = 'ASC' | 'DESC';
@@ -81,18 +82,17 @@ export function readCursor(text: string): Cursor | undefined {
     if (bytes.toString('base64url') !== text) return undefined;
     if (!Array.isArray(parsed) || parsed.length !== 3) return undefined;
     const [field, value, id] = parsed;
-    const valueFits =
-      field === 'NAME'
-        ? typeof value === 'string' && value.isWellFormed() && !value.includes('\0')
-        : (field === 'CREATED_AT' || field === 'DATABASE_ID') && isTime(value);
-    return valueFits && Number.isInteger(id) && id > 0 && id < 2 ** 31 ? { field, value, id } : undefined;
+    return isStorableId(id) && isPlace(field, value, id) ? { field, value, id } : undefined;
   } catch {
     return undefined;
   }
 }
 
-function isTime(value: unknown): boolean {
-  return Number.isInteger(value) && Math.abs(Number(value)) <= 8.64e15;
+/** Whether a row can stand there: past what a column holds, PostgreSQL refuses the question. */
+function isPlace(field: unknown, value: unknown, id: number): boolean {
+  if (field === 'NAME') return typeof value === 'string' && value.isWellFormed() && !value.includes('\0');
+  if (field === 'CREATED_AT') return Number.isInteger(value) && isStorableTime(new Date(Number(value)));
+  return field === 'DATABASE_ID' && value === id;
 }
 
 /** The rows between the cursors, as a filter: a deleted row neither empties nor repeats a page. */

@@ -1,0 +1,17 @@
+/** The times that are text of one length in ISO 8601, which every database reads and sorts: the years 1 to 9999. */
+const [FIRST, LAST] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59.999Z')];
+
+/** Whether a row can have this id: a positive integer of 32 bits. */
+export function isStorableId(id: unknown): id is number {
+  return typeof id === 'number' && Number.isInteger(id) && id > 0 && id < 2 ** 31;
+}
+
+/** Whether every database can hold the time. */
+export function isStorableTime(time: Date): boolean {
+  return time.getTime() >= FIRST && time.getTime() <= LAST;
+}
+
+/** The time itself, or the nearest that every database can hold. */
+export function storableTime(time: Date): Date {
+  return new Date(Math.min(Math.max(time.getTime(), FIRST), LAST));
+}

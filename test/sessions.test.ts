@@ -315,6 +315,10 @@ describe('a key', () => {
       { name: 'x', roles: 'admin' },
     ])
       expect((await app.rest('POST', path, wrong)).status).toBe(400);
+    for (const role of [[], {}, 1, null])
+      expect((await app.rest('POST', path, { name: 'x', roles: ['viewer', role] })).body).toEqual({
+        error: 'roles.1 must be a string',
+      });
   });
 });
 

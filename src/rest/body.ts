@@ -127,7 +127,8 @@ export function readBody<Schema extends Fields>(
   if (result.success) return { value: result.data };
   const problems = result.error.issues.map(({ code, path, message }) => {
     const field = path.join('.');
-    if (code === 'invalid_type' && !known.some(([name]) => name === field)) return `${field} is required`;
+    const isAbsent = path.length === 1 && !known.some(([name]) => name === field);
+    if (code === 'invalid_type' && isAbsent) return `${field} is required`;
     return path.length > 0 ? `${field} ${message}` : message;
   });
   return { problem: problems.join('; ') };

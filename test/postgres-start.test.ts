@@ -175,6 +175,23 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect([...parameters].sort()).toEqual(['application_name', 'client_encoding', 'database', 'user']);
   });
 
+  it('reads times whatever style of dates the server or the role has', async () => {
+    const url = await database();
+    for (const style of ['SQL, DMY', 'Postgres, MDY', 'German']) {
+      await run(server.url, `ALTER DATABASE ${url.pathname.slice(1)} SET DateStyle = '${style}'`);
+      const app = await startApp({ DATA_DIR: await temporaryDirectory(), DATABASE_URL: url.href, SEAL_KEY });
+      const made = Date.now();
+      const { body } = await app.rest('POST', CLUSTERS, { name: style, config: kubeconfig() });
+      const { data } = await app.graphql(`{ cluster(by: { databaseId: ${body.id} }) { createdAt } }`);
+      expect(Math.abs(Date.parse(data.cluster.createdAt) - made), style).toBeLessThan(10_000);
+      const { prisma } = app.domain.database;
+      const at = new Date('2026-03-04T05:06:07.008Z');
+      await prisma.auditRecord.updateMany({ data: { at } });
+      expect((await prisma.auditRecord.findMany({ select: { at: true } }))[0], style).toEqual({ at });
+      await app.close();
+    }
+  });
+
   it('carries every command that needs no file', async () => {
     const { href } = await database();
     const dataDir = await temporaryDirectory();

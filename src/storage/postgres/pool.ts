@@ -33,6 +33,8 @@ export function openPool(place: PostgresPlace): Pool {
 export async function setUp(connection: ClientBase, { schema }: PostgresPlace): Promise<void> {
   // A replica that stands still in the middle of a change would keep every other from changing anything.
   const settings = ["SET idle_in_transaction_session_timeout = '8s'"];
+  // Times are read as ISO 8601; the server, the database or the user may have been set to another style.
+  settings.push("SET DateStyle = 'ISO'");
   // Whoever names no schema may have set the way to theirs for the user.
   if (schema !== 'public') settings.push(`SET search_path = ${escapeIdentifier(schema)}`);
   await connection.query(settings.join(';'));

@@ -114,7 +114,8 @@ export class AuditLog {
         : null;
       const more: Changes = unrecorded > 0 ? { unrecorded: { to: unrecorded } } : {};
       const entry = { action, outcome, cluster, at: this.#now(), changes: { ...changes, ...more } };
-      await prisma.auditRecord.create({ data: auditRow(caller, entry) });
+      // A turn as changes have it: where one of another replica is waited for, that leaves the connections to readers.
+      await prisma.$transaction([prisma.auditRecord.create({ data: auditRow(caller, entry) })]);
     } catch {
       this.#refused.unrecorded += unrecorded + 1;
     }

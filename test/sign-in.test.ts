@@ -2,8 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
 import { systemCaller } from '../src/domain/access/system.ts';
-import { startApp, type TestApp } from './support/app.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { kubeconfig } from './support/kubeconfigs.ts';
 import { keyWith, LOGIN, makePerson, PASSWORD, signIn } from './support/people.ts';
 import { freshApp } from './support/wire.ts';
 
@@ -100,6 +102,50 @@ describe('a wrong sign-in', () => {
     const statuses = (await Promise.all(tries)).map(({ status }) => status);
     expect(statuses.filter((status) => status === 401)).toHaveLength(5);
     expect(statuses.filter((status) => status === 429)).toHaveLength(25);
+  });
+
+  it('holds no change up, however many are tried at a time', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'ann');
+    await lengthenWaits(app);
+    const write = vi.spyOn(app.domain.database, 'write');
+    const turns = () => write.mock.calls.filter(([counters]) => counters.length === 0).length;
+    const tries = Array.from({ length: 300 }, (_, at) => ask(app, 'ann', `wrong ${at}`));
+    expect((await app.rest('POST', CLUSTERS, { name: 'in between', config: kubeconfig() })).status).toBe(201);
+    const statuses = (await Promise.all(tries)).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 401)).toHaveLength(5);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(295);
+    // Twenty at once, and one more for each that was not refused.
+    expect(turns()).toBeLessThanOrEqual(25);
+  });
+
+  it('waits for the writers with few others of its network, which keeps no other network out', async () => {
+    const app = await freshApp();
+    await lengthenWaits(app);
+    const { database } = app.domain;
+    const limits = new SignInLimits({ database });
+    const begin = (at: number, network: number) =>
+      limits.begin({ username: `${network}-${at}`, address: `2001:db8:0:${network}::${at}` }).then(
+        () => 'counted',
+        ({ code }) => code,
+      );
+    const [held, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const change = database.write([], async () => {
+      held.resolve();
+      await free.promise;
+    });
+    await held.promise;
+    const few = Array.from({ length: 20 }, (_, at) => begin(at, 1));
+    expect(await begin(20, 1)).toBe('TOO_MANY_ATTEMPTS');
+    const other = begin(0, 2);
+    const networks = Array.from({ length: 79 }, (_, at) => begin(0, at + 3));
+    expect(await begin(0, 200)).toBe('TOO_MANY_ATTEMPTS');
+    free.resolve();
+    await change;
+    expect(await other).toBe('counted');
+    expect(new Set(await Promise.all(networks))).toEqual(new Set(['counted']));
+    expect((await Promise.all(few)).filter((outcome) => outcome === 'counted')).toHaveLength(5);
+    expect(await begin(0, 200)).toBe('counted');
   });
 
   it('is remembered over a restart', async () => {

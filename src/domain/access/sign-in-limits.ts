@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { sharedTime } from '../../storage/clock.ts';
-import type { Database } from '../../storage/database.ts';
+import type { Database, Transaction } from '../../storage/database.ts';
 import { DomainError } from '../errors.ts';
 import { networkOf } from './network.ts';
 
@@ -11,6 +11,9 @@ const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = { name: 30_000, address: 15 * 60_000 };
 /** Failures that are forgotten after so long. */
 const FORGET_MS = 60 * 60_000;
+
+/** Attempts that may be on their way through the counts at once, in one process: of one network, and of all. */
+const MOST_AT_ONCE = { network: 20, all: 100 };
 
 /** What an attempt is counted under. */
 export interface Attempt {
@@ -23,6 +26,8 @@ export interface Attempt {
  */
 export class SignInLimits {
   readonly #database: Database;
+  /** How many attempts of each network are being counted. */
+  readonly #underWay = new Map<string, number>();
 
   constructor({ database }: { database: Database }) {
     this.#database = database;
@@ -30,35 +35,60 @@ export class SignInLimits {
 
   /** Counts an attempt; TOO_MANY_ATTEMPTS while its name or its address has to wait. */
   async begin({ username, address }: { username: string; address?: string | undefined }): Promise<Attempt> {
+    const network = address === undefined ? undefined : networkOf(address);
     // Hashed, so that a password typed as a name is not kept.
     const counted = [
       { key: `name:${hash('sha256', username, 'base64url')}`, most: MAX_WAIT_MS.name },
-      ...(address === undefined ? [] : [{ key: `address:${networkOf(address)}`, most: MAX_WAIT_MS.address }]),
+      ...(network === undefined ? [] : [{ key: `address:${network}`, most: MAX_WAIT_MS.address }]),
     ];
+    await this.#withFew(network ?? '', () => this.#count(counted));
+    return { keys: counted.map(({ key }) => key) };
+  }
+
+  /** Runs one of few at once: each takes a turn of the writers, and what others change waits behind them. */
+  async #withFew(network: string, run: () => Promise<void>): Promise<void> {
+    const [before, all] = [this.#underWay.get(network) ?? 0, sum(this.#underWay.values())];
+    if (before >= MOST_AT_ONCE.network || all >= MOST_AT_ONCE.all) throw tooMany(1);
+    this.#underWay.set(network, before + 1);
+    try {
+      await run();
+    } finally {
+      const left = (this.#underWay.get(network) ?? 1) - 1;
+      if (left > 0) this.#underWay.set(network, left);
+      else this.#underWay.delete(network);
+    }
+  }
+
+  async #count(counted: readonly Counted[]): Promise<void> {
+    // Whoever has to wait takes no turn of the writers.
+    await this.#refuse(this.#database.prisma, counted);
     // Alone with the writers, on every replica: else many at a time would each see the others not counted yet.
     await this.#database.write([], async (tx) => {
-      // Replicas' own clocks may differ by more than a name has to wait.
-      const now = await sharedTime(this.#database, tx);
+      const now = await this.#refuse(tx, counted);
       await tx.signInFailure.deleteMany({ where: { lastAt: { lt: new Date(now.getTime() - FORGET_MS) } } });
-      for (const { key, most } of counted) {
-        const row = await tx.signInFailure.findUnique({ where: { key } });
-        const wait =
-          row && row.failures >= FREE_FAILURES
-            ? Math.min(FIRST_WAIT_MS * 2 ** (row.failures - FREE_FAILURES), most)
-            : 0;
-        const left = row ? row.lastAt.getTime() + wait - now.getTime() : 0;
-        if (left > 0)
-          throw new DomainError('TOO_MANY_ATTEMPTS', 'too many failed sign-ins: try again later', {
-            retryAfterSeconds: Math.ceil(left / 1000),
-          });
+      for (const { key } of counted)
         await tx.signInFailure.upsert({
           where: { key },
           create: { key, failures: 1, lastAt: now },
           update: { failures: { increment: 1 }, lastAt: now },
         });
-      }
     });
-    return { keys: counted.map(({ key }) => key) };
+  }
+
+  /** Refuses what has to wait; else tells the time. */
+  async #refuse(client: Transaction, counted: readonly Counted[]): Promise<Date> {
+    // Replicas' own clocks may differ by more than a name has to wait.
+    const now = await sharedTime(this.#database, client);
+    const rows = await client.signInFailure.findMany({ where: { key: { in: counted.map(({ key }) => key) } } });
+    for (const { key, most } of counted) {
+      const row = rows.find((found) => found.key === key);
+      if (!row) continue;
+      const wait =
+        row.failures >= FREE_FAILURES ? Math.min(FIRST_WAIT_MS * 2 ** (row.failures - FREE_FAILURES), most) : 0;
+      const left = row.lastAt.getTime() + wait - now.getTime();
+      if (left > 0) throw tooMany(Math.ceil(left / 1000));
+    }
+    return now;
   }
 
   /** Takes an attempt back: it was the right password. An address keeps its other failures, which may be of other names. */
@@ -70,4 +100,18 @@ export class SignInLimits {
         data: { failures: { decrement: 1 } },
       });
   }
+}
+
+interface Counted {
+  readonly key: string;
+  /** The longest it has to wait, in milliseconds. */
+  readonly most: number;
+}
+
+function tooMany(retryAfterSeconds: number): DomainError {
+  return new DomainError('TOO_MANY_ATTEMPTS', 'too many failed sign-ins: try again later', { retryAfterSeconds });
+}
+
+function sum(values: Iterable<number>): number {
+  return [...values].reduce((total, value) => total + value, 0);
 }

@@ -2,11 +2,10 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
 import { systemCaller } from '../src/domain/access/system.ts';
 import type { DomainError } from '../src/domain/errors.ts';
-import { openDatabase } from '../src/storage/database.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { countWaiting } from './support/database.ts';
+import { whileAuditWaits } from './support/database.ts';
 import { makePerson, signIn } from './support/people.ts';
-import { POSTGRES, placeOf } from './support/place.ts';
+import { POSTGRES } from './support/place.ts';
 import { freshApp } from './support/wire.ts';
 
 const caller = systemCaller('command line');
@@ -18,16 +17,6 @@ async function replicaOf({ dataDir }: TestApp): Promise<TestApp> {
   return app;
 }
 
-/** Lets no audit record be written while `run` does its work, which hears how many wait for that, or for one that waits. */
-async function whileAuditWaits<T>({ dataDir }: TestApp, run: (waiting: () => Promise<number>) => Promise<T>) {
-  const database = await openDatabase(placeOf(dataDir));
-  onTestFinished(() => database.close());
-  return database.prisma.$transaction(async (tx) => {
-    await tx.$executeRaw`LOCK TABLE "AuditRecord" IN SHARE MODE`;
-    return run(() => countWaiting(tx));
-  });
-}
-
 describe.runIf(POSTGRES !== undefined)('a session that begins on one replica', () => {
   it.each([{ password: 'another password' }, { disabled: true }])(
     'is ended by %j on another, however the two meet',
@@ -35,7 +24,7 @@ describe.runIf(POSTGRES !== undefined)('a session that begins on one replica', (
       const first = await freshApp();
       const second = await replicaOf(first);
       await makePerson(first, 'ann');
-      const { signingIn, changing } = await whileAuditWaits(first, async (waiting) => {
+      const { signingIn, changing } = await whileAuditWaits(first.dataDir, async (waiting) => {
         const signingIn = signIn(first, 'ann');
         await expect.poll(waiting).toBe(1);
         const changing = second.domain.users.update(caller, { username: 'ann', ...change });

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { describe, it, onTestFinished } from 'vitest';
-import type { Database, Transaction } from '../../src/storage/database.ts';
+import { type Database, openDatabase, type Transaction } from '../../src/storage/database.ts';
 import { POSTGRES, placeOf } from './place.ts';
 
 /** Tests of what only a database in a file has: on PostgreSQL they are left out, and the run says so. */
@@ -68,6 +68,16 @@ export async function countWaiting(tx: Transaction): Promise<number> {
       JOIN behind ON behind."pid" = ANY(pg_blocking_pids(waiting."pid")) WHERE NOT waiting."granted"
     ) SELECT "pid" FROM behind`;
   return rows.length - 1;
+}
+
+/** Lets no audit record be written while `run` does its work, which hears how many wait for that, or for one that waits. */
+export async function whileAuditWaits<T>(dataDir: string, run: (waiting: () => Promise<number>) => Promise<T>) {
+  const database = await openDatabase(placeOf(dataDir));
+  onTestFinished(() => database.close());
+  return database.prisma.$transaction(async (tx) => {
+    await tx.$executeRaw`LOCK TABLE "AuditRecord" IN SHARE MODE`;
+    return run(() => countWaiting(tx));
+  });
 }
 
 /** Lets the database refuse every audit record, or those of one cluster, while `ask` runs. */

@@ -8,7 +8,7 @@ import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api-key.ts';
 import { type KnownKey, KnownKeys, textsOf, viewerOf } from './known-keys.ts';
 import { ACTIONS, type Action, authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
-import type { Roles } from './roles.ts';
+import { type Roles, unknownRoles } from './roles.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
 export interface CreateApiKey {
@@ -97,7 +97,7 @@ export class ApiKeys {
     if (input.roles.length > MAX_ROLES)
       throw invalidInput([{ path: ['roles'], message: `must be at most ${MAX_ROLES}` }]);
     const unknown = await this.#roles.unknown(input.roles);
-    if (unknown.length > 0) issue('roles', `no role is named ${unknown.join(', ')}`);
+    if (unknown.length > 0) issues.push(unknownRoles(unknown));
     if (input.name.trim() === '' || input.name.length > 253) issue('name', 'must be 1 to 253 characters');
     else if (!isStorable(input.name) || /\p{Cc}/u.test(input.name))
       issue('name', 'must not hold control characters or lone surrogates');
@@ -107,7 +107,10 @@ export class ApiKeys {
     refuse(issues);
     const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
     const key = { ...input, roles, scopes, ownerId, secret: makeSecret() };
-    return this.#database.write('access', (tx) => this.#insert(tx, caller, key));
+    return this.#database.write('access', async (tx) => {
+      await this.#roles.refuseUnknown(tx, roles);
+      return this.#insert(tx, caller, key);
+    });
   }
 
   /** The keys that the caller may manage, without their hashes, ordered by id. */

@@ -25,28 +25,37 @@ export class OpenIdPeople {
 
   /** The id of a person who may sign in, with the roles they have now; else the refusal, which ends what they had. */
   async admit(caller: Caller, person: OpenIdPerson, provider: string): Promise<number> {
-    const unknown = await this.#roles.unknown(person.roles);
-    const known = { ...person, provider, roles: person.roles.filter((role) => !unknown.includes(role)) };
+    const known = await this.#known(this.#database.prisma, { ...person, provider });
     const row = await find(this.#database.prisma, known.subject);
     if (row?.disabled) throw disabled();
     if (!row && known.roles.length === 0) throw withoutRole();
     // Most sign-ins change nothing, and then no kept answer is lost.
     const { id, refusal } =
       row && isSame(row, known)
-        ? { id: row.id, refusal: undefined }
+        ? { id: row.id, refusal: refusalOf(known) }
         : await this.#database.write('access', (tx) => this.#store(tx, caller, known));
-    if (refusal ?? known.roles.length === 0) throw refusal ?? withoutRole();
+    if (refusal) throw refusal;
     return id;
+  }
+
+  /** The person with those of their groups' roles that there are. */
+  async #known(client: Pick<Transaction, 'role'>, person: Known): Promise<Known> {
+    const unknown = await this.#roles.unknown(person.roles, client);
+    return { ...person, roles: person.roles.filter((role) => !unknown.includes(role)) };
   }
 
   async #store(
     tx: Transaction,
     caller: Caller,
-    person: Known,
+    given: Known,
   ): Promise<{ id: number; refusal?: DomainError | undefined }> {
+    // A role may have been deleted since, which ended with whoever held it then.
+    const person = await this.#known(tx, given);
     const row = await find(tx, person.subject);
     if (row?.disabled) throw disabled();
-    return row ? this.#update(tx, caller, row, person) : { id: await this.#create(tx, caller, person) };
+    if (row) return this.#update(tx, caller, row, person);
+    if (person.roles.length === 0) throw withoutRole();
+    return { id: await this.#create(tx, caller, person) };
   }
 
   async #create(tx: Transaction, caller: Caller, { subject, username, name, provider, roles }: Known): Promise<number> {
@@ -91,7 +100,7 @@ export class OpenIdPeople {
       at: this.#now(),
       changes: { user: { to: row.username }, ...changes },
     });
-    return { id, refusal: isLastAdmin ? lastAdmin() : undefined };
+    return { id, refusal: isLastAdmin ? lastAdmin() : refusalOf({ roles }) };
   }
 }
 
@@ -113,6 +122,10 @@ function isSame(row: Row, { name, provider, roles }: Known): boolean {
 
 function disabled(): DomainError {
   return new DomainError('FORBIDDEN', 'this account is disabled');
+}
+
+function refusalOf({ roles }: Pick<Known, 'roles'>): DomainError | undefined {
+  return roles.length === 0 ? withoutRole() : undefined;
 }
 
 function withoutRole(): DomainError {

@@ -1,10 +1,10 @@
-import { type Counters, type Database, NO_JSON } from '../../storage/database.ts';
+import { type Counters, type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { record } from '../audit.ts';
 import { check, refuse } from '../clusters/cluster.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
 import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
-import { DomainError, type InputIssue } from '../errors.ts';
+import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import {
   ACTIONS,
   type Action,
@@ -98,15 +98,24 @@ export class Roles {
     });
   }
 
-  /** The names among these that no role has. */
-  async unknown(names: readonly string[]): Promise<string[]> {
+  /** The names among these that no role has; outside of a change of access, one that has may be deleted the next moment. */
+  async unknown(
+    names: readonly string[],
+    client: Pick<Transaction, 'role'> = this.#database.prisma,
+  ): Promise<string[]> {
     const candidates = names.filter((name) => !BUILT_IN_ROLES.includes(name));
     if (candidates.length === 0) return [];
-    const found = await this.#database.prisma.role.findMany({
+    const found = await client.role.findMany({
       where: { name: { in: candidates.filter(isStorable) } },
       select: { name: true },
     });
     return candidates.filter((name) => !found.some((role) => role.name === name));
+  }
+
+  /** Lets no role be given that was deleted since the input was checked; for the transaction that gives it. */
+  async refuseUnknown(tx: Transaction, names: readonly string[]): Promise<void> {
+    const unknown = await this.unknown(names, tx);
+    if (unknown.length > 0) throw invalidInput([unknownRoles(unknown)]);
   }
 
   async #defined(
@@ -163,6 +172,11 @@ export class Roles {
   async #loadNames(): Promise<readonly string[]> {
     return (await this.#database.prisma.cluster.findMany({ select: { name: true } })).map(({ name }) => name);
   }
+}
+
+/** The issue of input that names roles which nobody has defined. */
+export function unknownRoles(names: readonly string[]): InputIssue {
+  return { path: ['roles'], message: `no role is named ${names.join(', ')}` };
 }
 
 /** A read that fails is forgotten, so that the next request tries again. */

@@ -8,7 +8,7 @@ import { isStorable } from '../clusters/cluster-list.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { hashPassword, passwordMatches } from './password.ts';
 import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
-import type { Roles } from './roles.ts';
+import { type Roles, unknownRoles } from './roles.ts';
 import type { SignInLimits } from './sign-in-limits.ts';
 import { isUsernameTaken } from './username.ts';
 import type { Caller } from './viewer.ts';
@@ -154,6 +154,7 @@ export class Users {
     refuse(issues);
     const passwordHash = fields?.password === undefined ? undefined : await hashPassword(fields.password);
     return this.#database.write('access', async (tx) => {
+      await this.#roles.refuseUnknown(tx, fields?.roles ?? []);
       const current = await find(tx, username);
       const changes: Changes = {};
       if (fields?.name !== undefined && fields.name !== current.name)
@@ -239,6 +240,7 @@ export class Users {
       return await this.#database.write('access', async (tx) => {
         if (onlyFirst && (await tx.user.count()) > 0) throw alreadySetUp();
         if (await isUsernameTaken(tx, username)) throw nameTaken();
+        await this.#roles.refuseUnknown(tx, roles);
         const at = this.#now();
         const row = await tx.user.create({
           data: {
@@ -265,7 +267,7 @@ export class Users {
 
   async #checkRoles(roles: readonly string[], issues: InputIssue[]): Promise<void> {
     const unknown = await this.#roles.unknown(roles);
-    if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${unknown.join(', ')}` });
+    if (unknown.length > 0) issues.push(unknownRoles(unknown));
   }
 }
 

@@ -1,0 +1,66 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { ApiKeys } from '../src/domain/access/api-keys.ts';
+import { OpenIdPeople } from '../src/domain/access/open-id-people.ts';
+import { Roles } from '../src/domain/access/roles.ts';
+import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
+import { systemCaller } from '../src/domain/access/system.ts';
+import { Users } from '../src/domain/access/users.ts';
+import { AuditLog } from '../src/domain/audit-log.ts';
+import { openDatabase } from '../src/storage/database.ts';
+import type { TestApp } from './support/app.ts';
+import { whileAuditWaits } from './support/database.ts';
+import { makePerson } from './support/people.ts';
+import { POSTGRES, placeOf } from './support/place.ts';
+import { freshApp } from './support/wire.ts';
+
+const caller = systemCaller('command line');
+const now = () => new Date();
+const roles = ['ops'];
+const person = (subject: string) => ({ subject, username: subject, name: '', roles });
+
+/** What gives a role, and the refusal once there is none. */
+const GRANTS: [string, (replica: Replica) => Promise<unknown>, string][] = [
+  ['a key', ({ apiKeys }) => apiKeys.create(caller, { name: 'x', roles }), 'INVALID_INPUT'],
+  ['a new person', ({ users }) => users.create(caller, { username: 'bob', roles }), 'INVALID_INPUT'],
+  ['a person', ({ users }) => users.update(caller, { username: 'ann', roles }), 'INVALID_INPUT'],
+  ['somebody new by OpenID Connect', ({ people }) => people.admit(caller, person('new'), 'SSO'), 'FORBIDDEN'],
+  ['somebody known by OpenID Connect', ({ people }) => people.admit(caller, person('known'), 'SSO'), 'FORBIDDEN'],
+];
+
+type Replica = Awaited<ReturnType<typeof replicaOf>>;
+
+async function replicaOf(app: TestApp) {
+  const database = await openDatabase(placeOf(app.dataDir));
+  onTestFinished(() => database.close());
+  const options = { database, now, roles: new Roles({ database, now }) };
+  const users = new Users({ ...options, limits: new SignInLimits(options), audit: new AuditLog(options) });
+  return { users, apiKeys: new ApiKeys(options), people: new OpenIdPeople(options) };
+}
+
+describe.runIf(POSTGRES !== undefined)('a role that is deleted on one replica', () => {
+  it.each(GRANTS)('is not given to %s on another meanwhile', async (_, grant, code) => {
+    const app = await freshApp();
+    const { prisma } = app.domain.database;
+    await makePerson(app, 'ann');
+    await makePerson(app, 'ada', ['admin']);
+    await prisma.user.create({
+      data: { subject: 'known', username: 'known', name: 'Known', provider: 'SSO', createdAt: now() },
+    });
+    await app.domain.roles.define(caller, { name: 'ops', actions: ['clusters.read'] });
+    const replica = await replicaOf(app);
+    const { deleting, granting } = await whileAuditWaits(app.dataDir, async (waiting) => {
+      const deleting = app.domain.roles.delete(caller, 'ops');
+      await expect.poll(waiting).toBe(1);
+      const granting = grant(replica).then(
+        () => 'given',
+        (error) => error.code,
+      );
+      await expect.poll(waiting).toBe(2);
+      return { deleting, granting };
+    });
+    await deleting;
+    expect(await granting).toBe(code);
+    expect(await prisma.userRole.count({ where: { role: 'ops' } })).toBe(0);
+    expect((await prisma.apiKey.findMany()).flatMap((key) => key.roles)).not.toContain('ops');
+  });
+});

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { ApiKeys } from '../src/domain/access/api-keys.ts';
+import { Roles } from '../src/domain/access/roles.ts';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
@@ -274,6 +276,23 @@ describe('a key', () => {
     expect((await prisma.apiKey.findUniqueOrThrow({ where: { id } })).lastUsedAt).toBeNull();
     await app.domain.apiKeys.storeUse();
     expect((await prisma.apiKey.findUniqueOrThrow({ where: { id } })).lastUsedAt).toEqual(await used());
+  });
+
+  it('was used last when it was used last on any replica, whichever stores it last', async () => {
+    const { id, headers } = await keyWith(app, ['viewer']);
+    const { database } = app.domain;
+    const times = ['2999-01-02T00:00:00Z', '2999-01-03T00:00:00Z', '2999-01-01T00:00:00Z'].map(
+      (time) => new Date(time),
+    );
+    const stored: unknown[] = [];
+    for (const time of times) {
+      const now = () => time;
+      const replica = new ApiKeys({ database, now, roles: new Roles({ database, now }) });
+      await replica.authenticate(headers.Authorization, { ...(await database.counters()), local: false });
+      await replica.storeUse();
+      stored.push((await database.prisma.apiKey.findUniqueOrThrow({ where: { id } })).lastUsedAt);
+    }
+    expect(stored).toEqual([times[0], times[1], times[1]]);
   });
 
   it('made over REST is shown once, and listed without its secret', async () => {

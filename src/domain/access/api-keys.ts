@@ -130,7 +130,11 @@ export class ApiKeys {
     const used = [...this.#used];
     if (used.length === 0) return;
     await this.#database.prisma.$transaction(async (tx) => {
-      for (const [id, lastUsedAt] of used) await tx.apiKey.updateMany({ where: { id }, data: { lastUsedAt } });
+      for (const [id, lastUsedAt] of used) {
+        // Another replica may have stored a later use.
+        const earlier = { OR: [{ lastUsedAt: null }, { lastUsedAt: { lt: lastUsedAt } }] };
+        await tx.apiKey.updateMany({ where: { id, ...earlier }, data: { lastUsedAt } });
+      }
     });
     for (const [id, at] of used) if (this.#used.get(id) === at) this.#used.delete(id);
   }

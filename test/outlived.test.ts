@@ -1,10 +1,11 @@
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { systemCaller } from '../src/domain/access/system.ts';
+import type { Transaction } from '../src/storage/database.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { gate, kubeconfigOf, register } from './support/live.ts';
-import { defineRole, keyWith, personWith } from './support/people.ts';
+import { defineRole, keyWith, makePerson, personWith } from './support/people.ts';
 import { kubernetes, standIn } from './support/stand-in.ts';
 
 let app: TestApp;
@@ -22,6 +23,88 @@ async function slowServer() {
   const asked = () => expect.poll(() => server.requests.length).toBeGreaterThan(0);
   return { server, open, asked, text: kubeconfigOf(server.target()) };
 }
+
+/** Asks for a change while another is under way, which ends in `meanwhile`. */
+async function askBehind<T>(meanwhile: (tx: Transaction) => Promise<unknown>, ask: () => Promise<T>): Promise<T> {
+  const { database } = app.domain;
+  const [held, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const before = database.write('access', async (tx) => {
+    held.resolve();
+    await free.promise;
+    await meanwhile(tx);
+  });
+  await held.promise;
+  const write = vi.spyOn(database, 'write');
+  const answer = ask();
+  await expect.poll(() => write.mock.calls.length).toBe(1);
+  free.resolve();
+  await before;
+  return answer;
+}
+
+describe('a change that waits for another', () => {
+  const CHANGES = [
+    'createCluster(input: { name: "made", verify: NONE })',
+    'updateCluster(input: { by: { name: "old" }, description: "changed" })',
+    'deleteCluster(input: { by: { name: "old" } })',
+    'createUser(input: { username: "made" })',
+    'updateUser(input: { username: "bob", name: "Changed" })',
+    'deleteUser(input: { username: "bob" })',
+    'defineRole(input: { name: "made", actions: [CLUSTERS_READ] })',
+    'deleteRole(input: { name: "ops" })',
+    'createApiKey(input: { name: "made", roles: [] })',
+  ];
+  const ask = async (change: string, headers: Record<string, string>) => {
+    const { data, errors } = await app.graphql(
+      `mutation { ${change} { __typename ... on Error { code } } }`,
+      {},
+      headers,
+    );
+    return errors?.[0]?.extensions.code ?? Object.values<{ code?: string }>(data)[0]?.code ?? 'done';
+  };
+  const state = async () => {
+    const { apiKey, cluster, role, user } = app.domain.database.prisma;
+    return [await cluster.findMany(), await user.findMany(), await role.findMany(), await apiKey.count()];
+  };
+
+  it.each(CHANGES)('is not made with a key that was revoked meanwhile: %s', async (change) => {
+    await register(app, 'old', 'nothing that can be used');
+    await makePerson(app, 'bob');
+    await defineRole(app, { name: 'ops', actions: ['clusters.read'] });
+    const { id, headers } = await keyWith(app, ['admin']);
+    await app.graphql('{ viewer { name } }', {}, headers);
+    const [clusters, users, roles, keys] = await state();
+    const revoke = (tx: Transaction) => tx.apiKey.delete({ where: { id } });
+    expect(await askBehind(revoke, () => ask(change, headers))).toBe('UNAUTHENTICATED');
+    expect(await state()).toEqual([clusters, users, roles, Number(keys) - 1]);
+  });
+
+  it.each<[string, string, (tx: Transaction) => Promise<unknown>]>([
+    ['whose session ended', 'UNAUTHENTICATED', (tx) => tx.session.deleteMany()],
+    ['who was disabled', 'UNAUTHENTICATED', (tx) => tx.user.updateMany({ data: { disabled: true } })],
+    ['who lost the role', 'FORBIDDEN', (tx) => tx.userRole.deleteMany()],
+    ['of whom nothing changed', 'done', async () => {}],
+  ])('is decided anew for a person %s meanwhile: %s', async (_, outcome, meanwhile) => {
+    const headers = await personWith(app, 'ann', ['admin']);
+    await app.graphql('{ viewer { name } }', {}, headers);
+    const change = 'createCluster(input: { name: "made", verify: NONE })';
+    expect(await askBehind(meanwhile, () => ask(change, headers))).toBe(outcome);
+    expect(await clusters()).toHaveLength(outcome === 'done' ? 1 : 0);
+  });
+
+  it('is not made with a person’s own key once its owner has lost the role', async () => {
+    await makePerson(app, 'ann', ['admin']);
+    const { id, headers } = await keyWith(app, ['admin']);
+    const { prisma } = app.domain.database;
+    const { id: ownerId } = await prisma.user.findUniqueOrThrow({ where: { username: 'ann' } });
+    await prisma.apiKey.update({ where: { id }, data: { ownerId } });
+    await app.graphql('{ viewer { name } }', {}, headers);
+    const loseRole = (tx: Transaction) => tx.userRole.deleteMany();
+    expect(await askBehind(loseRole, () => ask('createCluster(input: { name: "made", verify: NONE })', headers))).toBe(
+      'FORBIDDEN',
+    );
+  });
+});
 
 describe('a change that asks a cluster first', () => {
   it.each([

@@ -77,10 +77,10 @@ describe.runIf(POSTGRES !== undefined)('a change that met another and is run aga
     const [first, second] = [await replica(), await replica()];
     const numbers: number[] = [];
     let other: Promise<number> | undefined;
-    await changeRegistry(first, async (tx, { registryChange }) => {
+    await changeRegistry(first, caller, async (tx, { registryChange }) => {
       numbers.push(registryChange);
       if (other) return;
-      other = changeRegistry(second, async (_, moment) => moment.registryChange);
+      other = changeRegistry(second, caller, async (_, moment) => moment.registryChange);
       await expect.poll(() => countWaiting(tx)).toBe(1);
       await tx.$executeRaw`DO $$ BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END $$`;
     });

@@ -6,6 +6,7 @@ import { refuse } from '../clusters/cluster.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api-key.ts';
+import { changeAccess } from './change-access.ts';
 import { type KnownKey, KnownKeys, textsOf, viewerOf } from './known-keys.ts';
 import { ACTIONS, type Action, authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
 import { type Roles, unknownRoles } from './roles.ts';
@@ -107,7 +108,7 @@ export class ApiKeys {
     refuse(issues);
     const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
     const key = { ...input, roles, scopes, ownerId, secret: makeSecret() };
-    return this.#database.write('access', async (tx) => {
+    return changeAccess(this.#database, caller, async (tx) => {
       await this.#roles.refuseUnknown(tx, roles);
       return this.#insert(tx, caller, key);
     });
@@ -160,7 +161,7 @@ export class ApiKeys {
   async revoke(caller: Caller, id: number): Promise<void> {
     const viewer = signedIn(caller);
     const own = mayEverywhere(viewer, 'access.manage') ? {} : ownedBy(viewer);
-    await this.#database.write('access', async (tx) => {
+    await changeAccess(this.#database, caller, async (tx) => {
       const key = await tx.apiKey.findFirst({ where: { id, ...own }, select: { name: true, roles: true } });
       if (!key) throw new DomainError('NOT_FOUND', 'API key not found');
       await tx.apiKey.delete({ where: { id } });

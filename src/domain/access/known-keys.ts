@@ -1,4 +1,5 @@
-import type { Database } from '../../storage/database.ts';
+import type { Database, Transaction } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { hashSecret, makeSecret, parseApiKey, secretMatches } from './api-key.ts';
 import type { Action } from './permissions.ts';
 import type { Grant, Viewer } from './viewer.ts';
@@ -17,6 +18,8 @@ export interface KnownKey {
   readonly expiresAt: Date | null;
 }
 
+/** What the id of a key's viewer begins with. */
+const KEY = 'api-key:';
 const MAX_CHECKED = 1_000;
 
 // Compared with when there is no such key, so that an unknown id takes as long as a wrong secret.
@@ -62,25 +65,31 @@ export class KnownKeys {
   }
 
   async #load(): Promise<ReadonlyMap<number, KnownKey>> {
-    const rows = await this.#database.prisma.apiKey.findMany({
-      include: { owner: { select: { disabled: true, roles: { select: { role: true } } } } },
-    });
-    return new Map(
-      rows.map(({ owner, roles, scopes, ...row }) => {
-        const held = owner?.roles.map(({ role }) => role);
-        const named = textsOf(roles);
-        return [
-          row.id,
-          {
-            ...row,
-            roles: held ? named.filter((role) => held.includes(role)) : named,
-            scopes: scopes === null ? undefined : new Set(textsOf(scopes) as Action[]),
-            disabled: row.disabled || (owner?.disabled ?? false),
-          },
-        ];
-      }),
-    );
+    const rows = await this.#database.prisma.apiKey.findMany(withOwner);
+    return new Map(rows.map((row) => [row.id, knownKey(row)]));
   }
+}
+
+const withOwner = {
+  include: { owner: { select: { disabled: true, roles: { select: { role: true } } } } },
+} as const;
+
+function knownKey({ owner, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof withOwner>): KnownKey {
+  const held = owner?.roles.map(({ role }) => role);
+  const named = textsOf(roles);
+  return {
+    ...row,
+    roles: held ? named.filter((role) => held.includes(role)) : named,
+    scopes: scopes === null ? undefined : new Set(textsOf(scopes) as Action[]),
+    disabled: row.disabled || (owner?.disabled ?? false),
+  };
+}
+
+/** The roles that a key has as a transaction sees it; undefined where it is revoked or disabled. */
+export async function rolesOfKey(tx: Transaction, { id: name }: Viewer): Promise<readonly string[] | undefined> {
+  const row = await tx.apiKey.findUnique({ ...withOwner, where: { id: Number(name.slice(KEY.length)) } });
+  const key = row && knownKey(row);
+  return key && !key.disabled ? key.roles : undefined;
 }
 
 /** Who a key is, with what its roles grant. */
@@ -89,7 +98,7 @@ export function viewerOf({ id, name, roles, scopes, ownerId, expiresAt }: KnownK
     ? grants.map((grant) => ({ ...grant, actions: new Set([...grant.actions].filter((action) => scopes.has(action))) }))
     : grants;
   return {
-    ...{ kind: 'API_KEY', id: `api-key:${id}`, name, roles, grants: narrowed },
+    ...{ kind: 'API_KEY', id: `${KEY}${id}`, name, roles, grants: narrowed },
     ...(ownerId === null ? {} : { userId: ownerId }),
     ...(expiresAt === null ? {} : { expiresAt }),
   };

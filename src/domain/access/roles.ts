@@ -5,6 +5,7 @@ import { check, refuse } from '../clusters/cluster.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
 import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
+import { changeAccess } from './change-access.ts';
 import {
   ACTIONS,
   type Action,
@@ -69,7 +70,7 @@ export class Roles {
     if (!role) throw new Error('a role without issues is valid');
     const { name, description, actions, clusters } = role;
     const data = { description, actions: [...new Set(actions)], clusters: clusters ? { ...clusters } : NO_JSON };
-    await this.#database.write('access', async (tx) => {
+    await changeAccess(this.#database, caller, async (tx) => {
       const at = this.#now();
       const before = await tx.role.findUnique({ where: { name } });
       await tx.role.upsert({ where: { name }, create: { name, ...data, createdAt: at }, update: data });
@@ -83,7 +84,7 @@ export class Roles {
   /** Deletes a role; whoever held it holds it no more. */
   async delete(caller: Caller, name: string): Promise<void> {
     authorizeEverywhere(caller, 'access.manage');
-    await this.#database.write('access', async (tx) => {
+    await changeAccess(this.#database, caller, async (tx) => {
       const { count } = await tx.role.deleteMany({ where: { name: isStorable(name) ? name : '' } });
       if (count === 0) throw new DomainError('NOT_FOUND', 'role not found');
       // A later role of the same name is nobody's until it is given.

@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import type { Counters, Database } from '../../storage/database.ts';
+import type { Counters, Database, Transaction } from '../../storage/database.ts';
 import { record } from '../audit.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
@@ -93,11 +93,12 @@ export class Sessions {
 
   /** The viewer whose session this is; undefined when it has ended, or when its person is disabled or gone. */
   async authenticate(token: string, counters: Pick<Counters, 'access' | 'registry'>): Promise<Viewer | undefined> {
-    const session = await this.#find(hashToken(token), counters.access);
+    const sessionHash = hashToken(token);
+    const session = await this.#find(sessionHash, counters.access);
     if (!session || session.expiresAt <= this.#now()) return undefined;
     const { userId, username: name, roles, expiresAt } = session;
     const grants = await this.#roles.grantsOf(roles, counters);
-    return { ...viewerOf(userId, name), roles, grants, expiresAt };
+    return { ...viewerOf(userId, name), roles, grants, expiresAt, session: sessionHash };
   }
 
   /** Lengthens a session, within its absolute end. */
@@ -145,6 +146,15 @@ export class Sessions {
       this.#known.sessions.set(sessionHash, session);
     return session;
   }
+}
+
+/** The roles of whoever has a session as a transaction sees them; undefined where it has ended, or they are disabled. */
+export async function rolesOfSession(tx: Transaction, { session = '' }: Viewer): Promise<string[] | undefined> {
+  const row = await tx.session.findUnique({
+    where: { hash: session },
+    select: { user: { select: { disabled: true, roles: { select: { role: true } } } } },
+  });
+  return row && !row.user.disabled ? row.user.roles.map(({ role }) => role) : undefined;
 }
 
 function viewerOf(userId: number, name: string) {

@@ -6,6 +6,7 @@ import type { AuditLog } from '../audit-log.ts';
 import { check, refuse } from '../clusters/cluster.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
+import { changeAccess } from './change-access.ts';
 import { hashPassword, passwordMatches } from './password.ts';
 import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
 import { type Roles, unknownRoles } from './roles.ts';
@@ -153,7 +154,7 @@ export class Users {
     await this.#checkRoles(input.roles ?? [], issues);
     refuse(issues);
     const passwordHash = fields?.password === undefined ? undefined : await hashPassword(fields.password);
-    return this.#database.write('access', async (tx) => {
+    return changeAccess(this.#database, caller, async (tx) => {
       await this.#roles.refuseUnknown(tx, fields?.roles ?? []);
       const current = await find(tx, username);
       const changes: Changes = {};
@@ -190,7 +191,7 @@ export class Users {
 
   async delete(caller: Caller, username: string): Promise<void> {
     authorizeEverywhere(caller, 'access.manage');
-    await this.#database.write('access', async (tx) => {
+    await changeAccess(this.#database, caller, async (tx) => {
       const current = await find(tx, username);
       await tx.user.delete({ where: { id: current.id } });
       await keepAnAdmin(tx, current);
@@ -217,7 +218,7 @@ export class Users {
     }
     await this.#limits.succeed(attempt);
     const passwordHash = await hashPassword(newPassword);
-    await this.#database.write('access', async (tx) => {
+    await changeAccess(this.#database, caller, async (tx) => {
       const where = { id, passwordHash: user?.passwordHash ?? null };
       if ((await tx.user.updateMany({ where, data: { passwordHash } })).count === 0)
         throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
@@ -237,7 +238,7 @@ export class Users {
     const { username, name, roles } = fields;
     const passwordHash = fields.password === undefined ? null : await hashPassword(fields.password);
     try {
-      return await this.#database.write('access', async (tx) => {
+      return await changeAccess(this.#database, caller, async (tx) => {
         if (onlyFirst && (await tx.user.count()) > 0) throw alreadySetUp();
         if (await isUsernameTaken(tx, username)) throw nameTaken();
         await this.#roles.refuseUnknown(tx, roles);

@@ -18,6 +18,8 @@ export interface Viewer {
   readonly grants: readonly Grant[];
   /** The person: the viewer itself, or the owner of the key. */
   readonly userId?: number | undefined;
+  /** What the session is stored under that a person came with. */
+  readonly session?: string | undefined;
   /** When the session or key ends that they came with, unless it is lengthened. */
   readonly expiresAt?: Date | undefined;
 }

@@ -95,7 +95,7 @@ export class ClusterImport {
         warnings: await findDuplicates(database.prisma, registering(candidates, results)),
       };
     }
-    const { uids, ...imported } = await changeRegistry(this.#registry, async (tx, moment) => {
+    const { uids, ...imported } = await changeRegistry(this.#registry, now, async (tx, moment) => {
       const existing = await existingByName(tx, input);
       const results = candidates.map((candidate) => decide(candidate, existing.get(candidate.name), input.onNameTaken));
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);

@@ -81,7 +81,7 @@ export class Clusters {
     const now = verify === 'CONNECT' ? await presently(caller) : caller;
     authorizeEverywhere(now, 'clusters.create');
 
-    return changeRegistry(this.#registry, async (tx, moment) => {
+    return changeRegistry(this.#registry, now, async (tx, moment) => {
       const { at, registryChange } = moment;
       const holder = isDefault ? await takeDefault(tx, now, moment) : undefined;
       const { id, uid } = await tx.cluster.create({
@@ -129,7 +129,7 @@ export class Clusters {
     const now = verify === 'CONNECT' ? await presently(caller) : caller;
     authorizeUpdate(now, input);
 
-    return changeRegistry(this.#registry, async (tx, moment) => {
+    return changeRegistry(this.#registry, now, async (tx, moment) => {
       const { at, registryChange } = moment;
       const current = await this.#current(tx, now, 'clusters.update', input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
@@ -184,7 +184,7 @@ export class Clusters {
     const issues: InputIssue[] = [];
     checkExpected(input.expectedRevision, issues);
     refuse(issues);
-    return changeRegistry(this.#registry, async (tx, { at, registryChange }) => {
+    return changeRegistry(this.#registry, caller, async (tx, { at, registryChange }) => {
       const current = await this.#current(tx, caller, 'clusters.delete', input, query);
       if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
       await tx.cluster.delete({ where: { id: current.id }, select: { id: true } });
@@ -207,7 +207,7 @@ export class Clusters {
     const issues: InputIssue[] = [];
     checkExpected(input.expectedRevision, issues);
     refuse(issues);
-    return changeRegistry(this.#registry, async (tx, { at, registryChange }) => {
+    return changeRegistry(this.#registry, caller, async (tx, { at, registryChange }) => {
       const current = await this.#current(tx, caller, 'clusters.update', input, query);
       const { id, identity, otherIdentity } = current;
       if (otherIdentity) {

@@ -2,6 +2,7 @@ import type { KubeconfigPolicy } from '../../kubernetes/kubeconfig.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
 import type { Seal, SealedPlace } from '../../storage/seal.ts';
 import { uniqueViolation } from '../../storage/violations.ts';
+import { admitStill } from '../access/change-access.ts';
 import type { Caller } from '../access/viewer.ts';
 import { record } from '../audit.ts';
 import { DomainError } from '../errors.ts';
@@ -25,20 +26,22 @@ export interface Moment {
   readonly registryChange: number;
 }
 
-/** Runs a change under the registry's lock; a name that stands already is NAME_TAKEN and nothing is stored. */
+/** Runs a caller's change under the registry's lock, if they may still ask for one by then; a name that stands already is NAME_TAKEN and nothing is stored. */
 export async function changeRegistry<T>(
   { database, now, own }: Registry,
+  caller: Caller,
   change: (tx: Transaction, moment: Moment) => Promise<T>,
 ): Promise<T> {
   let number = 0;
   try {
-    return await database.write('registry', (tx, { registry = 0 }) => {
+    return await database.write('registry', async (tx, { registry = 0 }) => {
       // That of an attempt that was rolled back goes to another change, perhaps of another replica.
       own.delete(number);
       // Before the commit, which others may hear of sooner than we do.
       number = registry;
       own.add(number);
       for (const oldest of own) if (own.size > MAX_OWN) own.delete(oldest);
+      await admitStill(tx, caller);
       return change(tx, { at: now(), registryChange: number });
     });
   } catch (error) {

@@ -1,5 +1,5 @@
 import { type Client, DatabaseError } from 'pg';
-import { type CounterName, type Counters, countersOf } from '../database.ts';
+import { AHEAD, type CounterName, type Counters, countersOf } from '../database.ts';
 
 const READ_ONLY = '25006';
 const NAMES: readonly CounterName[] = ['access', 'registry', 'status'];
@@ -12,7 +12,8 @@ export function wentBack(now: Counters, seen: Counters): boolean {
 /**
  * Lets the counters go on beyond what was seen of them. A database that lost commits comes by the same numbers again
  * with other rows, and what is kept here by number would pass for new: a key that was revoked, an answer that was
- * changed. Where the loss shows, every cluster counts as changed too. False while the database is read-only.
+ * changed. Where the loss shows they go so far that whoever follows them reads all of it again. False while the database
+ * is read-only.
  */
 export async function goBeyond(client: Client, seen: Counters): Promise<boolean> {
   try {
@@ -20,14 +21,11 @@ export async function goBeyond(client: Client, seen: Counters): Promise<boolean>
     const now = countersOf(
       (await client.query('SELECT "name", "value" FROM "Counter" ORDER BY "name" FOR UPDATE')).rows,
     );
+    const step = wentBack(now, seen) ? AHEAD : 1;
     for (const name of NAMES) {
-      const value = Math.max(now[name], seen[name]) + 1;
+      const value = Math.max(now[name], seen[name]) + step;
       await client.query('UPDATE "Counter" SET "value" = $1 WHERE "name" = $2', [value, name]);
     }
-    if (wentBack(now, seen))
-      await client.query(`UPDATE "Cluster" SET
-        "registryChange" = (SELECT "value" FROM "Counter" WHERE "name" = 'registry'),
-        "statusChange" = (SELECT "value" FROM "Counter" WHERE "name" = 'status')`);
     await client.query('COMMIT');
     return true;
   } catch (error) {

@@ -112,6 +112,8 @@ describe('transactions', () => {
   it('let readers in between writers, however many wait', async () => {
     const { database } = await place();
     const done: string[] = [];
+    // Connections to PostgreSQL are there: it is the order among them that counts.
+    await Promise.all(Array.from({ length: 8 }, () => database.prisma.cluster.count()));
     const writes = Array.from({ length: 50 }, () =>
       database.write('status', async () => {}).then(() => done.push('write')),
     );

@@ -1,7 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemCaller } from '../src/domain/access/system.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { rowsOf, whileReadOnly } from './support/database.ts';
+import { rowsOf, whileCountersFail, whileReadOnly } from './support/database.ts';
 import { follow } from './support/followed-changes.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { databaseOf, POSTGRES } from './support/place.ts';
@@ -59,6 +59,16 @@ describe.runIf(POSTGRES !== undefined)('a database that lost commits', () => {
     expect(counters.registry).toBeGreaterThan(seen.registry);
     expect((await app.rest('GET', CLUSTERS)).body).toEqual([expect.objectContaining({ description: 'put back' })]);
     await expect.poll(told, { timeout: 2_000 }).toEqual(['reset']);
+  });
+
+  it('is passed at the next look where that fails once', async () => {
+    const { app, id, headers } = await replica();
+    await revokePast(app, id);
+    await whileCountersFail(app.domain.database, async () => {
+      await cut(app);
+      await expect.poll(async () => (await ask(app, headers)).status).toBe(500);
+    });
+    expect((await ask(app, headers)).status).toBe(401);
   });
 
   it('is read while it takes no change, and passed as soon as it does', async () => {

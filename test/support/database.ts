@@ -99,6 +99,11 @@ export async function whileReadOnly<T>(database: Database, ask: () => Promise<T>
   }
 }
 
+/** Lets no counter be raised while `ask` runs, for a reason that is none of a database that is away. */
+export function whileCountersFail<T>(database: Database, ask: () => Promise<T>): Promise<T> {
+  return whileRefusing(database, { event: 'UPDATE ON "Counter"', when: '', code: 'P0001' }, ask);
+}
+
 interface Refused {
   readonly event: string;
   readonly when: string;

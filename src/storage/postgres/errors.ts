@@ -2,6 +2,8 @@ import { DriverAdapterError, isDriverAdapterError } from '@prisma/driver-adapter
 import { DatabaseError } from 'pg';
 import { isUnavailable } from '../violations.ts';
 
+/** PostgreSQL's code for a change that a database takes none of, as a standby. */
+export const READ_ONLY = '25006';
 /** What pg, its pool and we say of a connection, without a code. */
 const SAID =
   /^(?:Connection terminated|Client (?:has encountered a connection error|was closed)|timeout (?:expired|exceeded)|Query read timeout|Cannot use a pool after|the database was closed)/;

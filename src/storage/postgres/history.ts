@@ -1,7 +1,7 @@
 import { type Client, DatabaseError } from 'pg';
 import { AHEAD, type CounterName, type Counters, countersOf } from '../database.ts';
+import { READ_ONLY } from './errors.ts';
 
-const READ_ONLY = '25006';
 const NAMES: readonly CounterName[] = ['access', 'registry', 'status'];
 
 /** Whether the database has gone back behind what was seen of it: a backup was put back, or a failover lost commits. */
@@ -15,7 +15,7 @@ export function wentBack(now: Counters, seen: Counters): boolean {
  * changed. Where the loss shows they go so far that whoever follows them reads all of it again. False while the database
  * is read-only.
  */
-export async function goBeyond(client: Client, seen: Counters): Promise<boolean> {
+export async function passSeen(client: Client, seen: Counters): Promise<boolean> {
   try {
     await client.query('BEGIN');
     const now = countersOf(
@@ -29,8 +29,9 @@ export async function goBeyond(client: Client, seen: Counters): Promise<boolean>
     await client.query('COMMIT');
     return true;
   } catch (error) {
-    if (!(error instanceof DatabaseError) || error.code !== READ_ONLY) throw error;
-    await client.query('ROLLBACK');
-    return false;
+    // Whatever it is: else the connection would refuse all that is asked of it later.
+    if (error instanceof DatabaseError) await client.query('ROLLBACK');
+    if (error instanceof DatabaseError && error.code === READ_ONLY) return false;
+    throw error;
   }
 }

@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
 import { type Client, type ClientBase, escapeIdentifier, Pool } from 'pg';
+import { READ_ONLY } from './errors.ts';
 import type { PostgresPlace } from './url.ts';
 
 /** Milliseconds after which an answer is waited for no longer. */
 const ANSWER_MS = 10_000;
 /** Connections of a replica: changes take turns in one of them, the rest read. PostgreSQL allows 100 in all by default. */
 const CONNECTIONS = 8;
-const READ_ONLY = '25006';
 
 /** The connections that Prisma works with. */
 export function openPool(place: PostgresPlace): Pool {

@@ -1,7 +1,7 @@
 import { Client, escapeIdentifier, type Pool } from 'pg';
 import { type Counters, countersOf } from '../database.ts';
 import { toDriverError } from './errors.ts';
-import { goBeyond, wentBack } from './history.ts';
+import { passSeen, wentBack } from './history.ts';
 import { endWhenSilent, setUp } from './pool.ts';
 import type { PostgresPlace } from './url.ts';
 
@@ -82,7 +82,7 @@ export class Watch {
       const client = await this.#connected();
       let counters = await this.#ask(client);
       if (this.#seen && (this.#mayHaveLost || wentBack(counters, this.#seen))) {
-        this.#mayHaveLost = !(await goBeyond(client, this.#seen));
+        this.#mayHaveLost = !(await passSeen(client, this.#seen));
         counters = await this.#ask(client);
       }
       this.#seen = counters;

@@ -9,7 +9,7 @@ import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api
 import { changeAccess } from './change-access.ts';
 import { type KnownKey, KnownKeys, textsOf, viewerOf } from './known-keys.ts';
 import { ACTIONS, type Action, authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
-import { type Roles, unknownRoles } from './roles.ts';
+import type { Roles } from './roles.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
 export interface CreateApiKey {
@@ -97,8 +97,7 @@ export class ApiKeys {
     const issue = (field: string, message: string) => issues.push({ path: [field], message });
     if (input.roles.length > MAX_ROLES)
       throw invalidInput([{ path: ['roles'], message: `must be at most ${MAX_ROLES}` }]);
-    const unknown = await this.#roles.unknown(input.roles);
-    if (unknown.length > 0) issues.push(unknownRoles(unknown));
+    await this.#roles.check(input.roles, issues);
     if (input.name.trim() === '' || input.name.length > 253) issue('name', 'must be 1 to 253 characters');
     else if (!isStorable(input.name) || /\p{Cc}/u.test(input.name))
       issue('name', 'must not hold control characters or lone surrogates');

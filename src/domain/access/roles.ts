@@ -4,7 +4,7 @@ import { record } from '../audit.ts';
 import { check, refuse } from '../clusters/cluster.ts';
 import { isStorable } from '../clusters/cluster-list.ts';
 import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
-import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
 import { changeAccess } from './change-access.ts';
 import {
   ACTIONS,
@@ -113,10 +113,17 @@ export class Roles {
     return candidates.filter((name) => !found.some((role) => role.name === name));
   }
 
+  /** Adds an issue of input that names roles which nobody has defined. */
+  async check(names: readonly string[], issues: InputIssue[], client?: Pick<Transaction, 'role'>): Promise<void> {
+    const unknown = await this.unknown(names, client);
+    if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${unknown.join(', ')}` });
+  }
+
   /** Lets no role be given that was deleted since the input was checked; for the transaction that gives it. */
   async refuseUnknown(tx: Transaction, names: readonly string[]): Promise<void> {
-    const unknown = await this.unknown(names, tx);
-    if (unknown.length > 0) throw invalidInput([unknownRoles(unknown)]);
+    const issues: InputIssue[] = [];
+    await this.check(names, issues, tx);
+    refuse(issues);
   }
 
   async #defined(
@@ -173,11 +180,6 @@ export class Roles {
   async #loadNames(): Promise<readonly string[]> {
     return (await this.#database.prisma.cluster.findMany({ select: { name: true } })).map(({ name }) => name);
   }
-}
-
-/** The issue of input that names roles which nobody has defined. */
-export function unknownRoles(names: readonly string[]): InputIssue {
-  return { path: ['roles'], message: `no role is named ${names.join(', ')}` };
 }
 
 /** A read that fails is forgotten, so that the next request tries again. */

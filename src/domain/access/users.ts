@@ -9,7 +9,7 @@ import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { changeAccess } from './change-access.ts';
 import { hashPassword, passwordMatches } from './password.ts';
 import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
-import { type Roles, unknownRoles } from './roles.ts';
+import type { Roles } from './roles.ts';
 import type { SignInLimits } from './sign-in-limits.ts';
 import { isUsernameTaken } from './username.ts';
 import type { Caller } from './viewer.ts';
@@ -151,7 +151,7 @@ export class Users {
     const { username, ...rest } = input;
     const issues: InputIssue[] = [];
     const fields = check(updateSchema, rest, issues);
-    await this.#checkRoles(input.roles ?? [], issues);
+    await this.#roles.check(input.roles ?? [], issues);
     refuse(issues);
     const passwordHash = fields?.password === undefined ? undefined : await hashPassword(fields.password);
     return changeAccess(this.#database, caller, async (tx) => {
@@ -231,7 +231,7 @@ export class Users {
   async #create(caller: Caller, input: CreateUser, { onlyFirst }: { onlyFirst: boolean }): Promise<User> {
     const issues: InputIssue[] = [];
     const fields = check(createSchema, input, issues);
-    await this.#checkRoles(input.roles, issues);
+    await this.#roles.check(input.roles, issues);
     if (onlyFirst && !input.password) issues.push({ path: ['password'], message: 'is required' });
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
@@ -264,11 +264,6 @@ export class Users {
       if (uniqueViolation(error) === 'username') throw nameTaken();
       throw error;
     }
-  }
-
-  async #checkRoles(roles: readonly string[], issues: InputIssue[]): Promise<void> {
-    const unknown = await this.#roles.unknown(roles);
-    if (unknown.length > 0) issues.push(unknownRoles(unknown));
   }
 }
 

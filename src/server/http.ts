@@ -1,5 +1,4 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import type { Pending } from '../domain/access/open-id.ts';
 import { authorize } from '../domain/access/permissions.ts';
@@ -28,6 +27,7 @@ import { crossSiteRefusal, NOT_OUR_HOST, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
 import { clientsBehind } from './proxies.ts';
 import { questionOf } from './question.ts';
+import { readinessOf } from './readiness.ts';
 import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 
 export interface ServerOptions {
@@ -75,8 +75,6 @@ interface Asker {
   readonly counters: Counters;
 }
 
-/** How long /readyz waits for the database: kubelets give a probe a second or more. */
-const READY_MS = 3_000;
 const BROKEN = 'Something went wrong on our side; the log has it under this request id';
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
@@ -88,7 +86,7 @@ export function createHttpServer(options: ServerOptions): Server {
   const kept = new KeptAnswers();
   const isOurs = ourHosts(config);
   const { allowedOrigins, maxBody } = config;
-  let isReady = true;
+  const isReady = readinessOf(services.database, log);
 
   async function handle(exchange: Exchange): Promise<void> {
     const { request, path } = exchange;
@@ -237,18 +235,8 @@ export function createHttpServer(options: ServerOptions): Server {
   }
 
   async function answerReadiness(exchange: Exchange): Promise<void> {
-    try {
-      // A check waits for its turn among the writers; whoever asks wants to know within their own patience.
-      await Promise.race([services.database.check(), tooLate(READY_MS)]);
-      if (!isReady) log.info('the database is available again');
-      isReady = true;
-      sendJson(exchange.prepare(), 200, { status: 'ok' });
-    } catch (error) {
-      // Once, and not each second that a proxy asks.
-      if (isReady) log.error({ err: error }, 'the database is not available');
-      isReady = false;
-      sendJson(exchange.prepare(), 503, { status: 'unavailable' });
-    }
+    const [status, text] = (await isReady()) ? [200, 'ok'] : [503, 'unavailable'];
+    sendJson(exchange.prepare(), status, { status: text });
   }
 
   function answerFault(exchange: Exchange, error: unknown): void {
@@ -289,11 +277,6 @@ function excessOf({ url = '', rawHeaders }: IncomingMessage): { status: 400 | 41
     if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host') hosts++;
   if (hosts > 1) return { status: 400, message: 'more than one Host' };
   return undefined;
-}
-
-async function tooLate(ms: number): Promise<never> {
-  await sleep(ms, undefined, { ref: false });
-  throw new Error('the database did not answer in time');
 }
 
 /** Masks an error for the REST surface as GraphQL does for its own. */

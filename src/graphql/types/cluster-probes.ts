@@ -2,7 +2,7 @@ import type { Trial } from '../../domain/clusters/cluster-probes.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
 import { Cluster, ClusterStateEnum } from './cluster.ts';
-import { ClusterCredentialInput } from './cluster-mutations.ts';
+import { ClusterCredentialInput } from './cluster-inputs.ts';
 import { ClusterByInput, clusterBy, clusterQuery } from './cluster-queries.ts';
 import {
   ConnectionFailedError,

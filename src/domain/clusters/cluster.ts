@@ -116,6 +116,17 @@ function isNull(input: unknown, path: readonly PropertyKey[]): boolean {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | null)?.[key], input) === null;
 }
 
+/** A label as it is shown, without what is stored beside it. */
+export function plainLabel({ key, value }: Label): Label {
+  return { key, value };
+}
+
+/** Whether two sets of labels are the same, in whatever order; no key comes twice. */
+export function sameLabels(left: readonly Label[], right: readonly Label[]): boolean {
+  const values = new Map(right.map(({ key, value }) => [key, value]));
+  return left.length === right.length && left.every(({ key, value }) => values.get(key) === value);
+}
+
 /** A label as it is stored: with the number that `>` and `<` compare. */
 export function storedLabel({ key, value }: Label): Label & { number: bigint | null } {
   return { key, value, number: labelNumber(value) };
@@ -135,4 +146,10 @@ export function untried({ enabled, problem, at }: { enabled: boolean; problem: s
     ...{ stateSince: at, observedAt: null, latencyMs: null },
     credentialsVersion: { increment: 1 },
   };
+}
+
+/** Refuses null: from a variable that was never filled it would overwrite what the caller means to protect. */
+export function checkExpected(revision: number | null | undefined, issues: InputIssue[]): void {
+  if (revision === null)
+    issues.push({ path: ['expectedRevision'], message: 'cannot be null: leave it out to accept any revision' });
 }

@@ -6,15 +6,33 @@ import type { Caller } from '../access/viewer.ts';
 import { type Changes, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { REMEMBERED_CHANGES } from './changes.ts';
-import { check, clusterFields, type Label, refuse, storedLabel, untried, untriedState } from './cluster.ts';
+import {
+  check,
+  checkExpected,
+  clusterFields,
+  type Label,
+  plainLabel,
+  refuse,
+  sameLabels,
+  storedLabel,
+  untried,
+  untriedState,
+} from './cluster.ts';
 import type { ClusterBy, ClusterQuery } from './cluster-list.ts';
-import { type CredentialInput, IN_CLUSTER, MISSING, underNewCredential, type Verification } from './credential.ts';
+import {
+  type CredentialInput,
+  checkVerify,
+  IN_CLUSTER,
+  MISSING,
+  underNewCredential,
+  type Verification,
+} from './credential.ts';
 import { findAllowed } from './find-allowed.ts';
 import { type Fleet, targetOf } from './fleet.ts';
 import { changeCredential, type Given, readGiven, tryGiven } from './given-credential.ts';
 import { changeRegistry, openKubeconfig, type Registry, storeKubeconfig, takeDefault } from './registry.ts';
 import { searchText } from './search.ts';
-import { findDuplicates, type Warning } from './warnings.ts';
+import { credentialWarning, findDuplicates } from './warnings.ts';
 
 /** Absent keeps (or takes the default), null clears; null where nothing can be cleared is INVALID_INPUT. */
 interface ClusterInput {
@@ -273,33 +291,9 @@ function givenValues(values: Readonly<Record<string, string | boolean>>): Change
   return Object.fromEntries(Object.entries(values).flatMap(([field, to]) => (to ? [[field, { to }]] : [])));
 }
 
-function credentialWarning(problem: string): Warning {
-  return { kind: 'CREDENTIAL_UNUSABLE', message: `the credential is stored but cannot be used: ${problem}` };
-}
-
 function differentCluster(knownUid: string, otherUid: string): DomainError {
   const message = 'the credential leads to another cluster than before: check it, or set allowDifferentCluster';
   return new DomainError('DIFFERENT_CLUSTER', message, { knownUid, otherUid });
-}
-
-function checkVerify(verify: Verification | null | undefined, issues: InputIssue[]): Verification {
-  if (verify === null) issues.push({ path: ['verify'], message: 'cannot be null: leave it out for SYNTAX' });
-  return verify ?? 'SYNTAX';
-}
-
-// A null from a variable that was never filled would overwrite what the caller means to protect.
-function checkExpected(revision: number | null | undefined, issues: InputIssue[]): void {
-  if (revision === null)
-    issues.push({ path: ['expectedRevision'], message: 'cannot be null: leave it out to accept any revision' });
-}
-
-function plainLabel({ key, value }: Label): Label {
-  return { key, value };
-}
-
-function sameLabels(left: readonly Label[], right: readonly Label[]): boolean {
-  const values = new Map(right.map(({ key, value }) => [key, value]));
-  return left.length === right.length && left.every(({ key, value }) => values.get(key) === value);
 }
 
 function definedOf<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {

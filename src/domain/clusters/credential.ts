@@ -23,6 +23,12 @@ export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
 export const VERIFICATIONS = ['NONE', 'SYNTAX', 'CONNECT'] as const;
 export type Verification = (typeof VERIFICATIONS)[number];
 
+/** How much is to be looked at, SYNTAX when absent; null is an issue. */
+export function checkVerify(verify: Verification | null | undefined, issues: InputIssue[]): Verification {
+  if (verify === null) issues.push({ path: ['verify'], message: 'cannot be null: leave it out for SYNTAX' });
+  return verify ?? 'SYNTAX';
+}
+
 export interface KubeconfigInput {
   readonly text: string;
   /** The context to take; else the current one, else the only one. */

@@ -6,6 +6,11 @@ export interface Warning {
   readonly message: string;
 }
 
+/** Warns of a credential that was stored although it cannot be used. */
+export function credentialWarning(problem: string): Warning {
+  return { kind: 'CREDENTIAL_UNUSABLE', message: `the credential is stored but cannot be used: ${problem}` };
+}
+
 interface Registering {
   readonly name: string;
   readonly apiServer: string | null;

@@ -1,4 +1,4 @@
-import { Pool } from 'undici';
+import Pool from 'undici/lib/dispatcher/pool.js';
 import type { AddressPolicy } from './address.ts';
 import { type Connector, createConnector, type Lookup } from './connector.ts';
 import { type Circumstances, ClusterError, closed, clusterErrorOf, refusalOf } from './errors.ts';

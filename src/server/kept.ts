@@ -27,8 +27,8 @@ const MAX_QUESTION = 16 * 1024;
 
 /**
  * Answers that are kept for as long as the three counters stand. The question holds everything else that an answer
- * depends on: who asks, and every byte of what is asked. Equal questions that miss share one computation, once one of
- * them is known to be a read.
+ * depends on: who asks, and every byte of what is asked. Once a question is known to be a read, equal ones that miss
+ * share one computation, and its answer is kept: what is asked only once would push out what is asked again.
  */
 export class KeptAnswers {
   #counters: Counters = { registry: -1, status: -1, access: -1 };
@@ -36,7 +36,7 @@ export class KeptAnswers {
   #last = '';
   readonly #kept = new Map<string, Answer>();
   readonly #computing = new Map<string, Promise<Computed>>();
-  /** Questions whose answers were kept before, in the order of their last use. */
+  /** Hashes of questions whose answers may be kept, in the order of their last computation. */
   readonly #known = new Set<string>();
 
   /** The kept answer of this question under these counters. */
@@ -49,7 +49,7 @@ export class KeptAnswers {
 
   /** Computes the answer, or joins an equal computation that began under the same counters, and keeps what may be kept. */
   async compute(counters: Counters, question: string, compute: () => Promise<Computed>): Promise<Answer> {
-    if (!this.#turnTo(counters) || !this.#known.has(question))
+    if (!this.#turnTo(counters) || !this.#known.has(hashOf(question)))
       return (await this.#settle(counters, question, compute())).answer;
     let computing = this.#computing.get(question);
     if (!computing) {
@@ -66,9 +66,18 @@ export class KeptAnswers {
   async #settle(counters: Counters, question: string, computing: Promise<Computed>): Promise<Computed> {
     const computed = await computing;
     if (!computed.keep || question.length > MAX_QUESTION) return { ...computed, keep: false };
-    const answer = { ...computed.answer, etag: etagOf(computed.answer.bytes) };
-    if (this.#turnTo(counters)) this.#keep(question, answer);
+    const answer = { ...computed.answer, etag: `"${hashOf(computed.answer.bytes)}"` };
+    if (this.#isKnown(question) && this.#turnTo(counters)) this.#keep(question, answer);
     return { answer, keep: true };
+  }
+
+  /** Whether this question came before; from now on it did. */
+  #isKnown(question: string): boolean {
+    const known = hashOf(question);
+    const isKnown = this.#known.delete(known);
+    this.#known.add(known);
+    if (this.#known.size > MAX_KNOWN) this.#known.delete(first(this.#known));
+    return isKnown;
   }
 
   #touch(question: string, answer: Answer): void {
@@ -78,9 +87,6 @@ export class KeptAnswers {
   }
 
   #keep(question: string, answer: Answer): void {
-    this.#known.delete(question);
-    this.#known.add(question);
-    if (this.#known.size > MAX_KNOWN) this.#known.delete(first(this.#known));
     if (this.#kept.has(question)) return;
     this.#kept.set(question, answer);
     this.#bytes += sizeOf(question, answer);
@@ -113,6 +119,6 @@ function sizeOf(question: string, answer: Answer | undefined): number {
   return question.length * 2 + (answer?.bytes.length ?? 0);
 }
 
-function etagOf(bytes: Buffer): string {
-  return `"${hash('sha256', bytes, 'base64url')}"`;
+function hashOf(value: string | Buffer): string {
+  return hash('sha256', value, 'base64url');
 }

@@ -78,6 +78,19 @@ describe('a fault of the request', () => {
     ]);
   });
 
+  it('tells of the first five faults of the variables', async () => {
+    const { errors } = await post(
+      JSON.stringify({
+        query: create,
+        variables: { input: { name: 'x', labels: Array.from({ length: 20 }, () => 1) } },
+      }),
+    );
+    expect(errors.map(({ message }: { message: string }) => message)).toEqual([
+      ...[0, 1, 2, 3, 4].map((index) => expect.stringContaining(`at "input.labels[${index}]"`)),
+      expect.stringContaining('Too many errors'),
+    ]);
+  });
+
   it('suggests what the schema has, and no data', async () => {
     await app.graphql(create, { input: { name: 'canary-cluster', verify: 'NONE' } });
     const { errors } = await post(JSON.stringify({ query: '{ clusterz { id } }' }));

@@ -238,6 +238,17 @@ describe('a cluster that is registered already', () => {
     expect(await create(app, 'elsewhere', elsewhere, {})).toMatchObject({ warnings: [] });
   });
 
+  it('is warned of by name among fifty, and of all beyond in one sentence', async () => {
+    const app = await probingApp();
+    const text = kubeconfig({ cluster: { server: 'https://api.test.invalid' } });
+    for (let index = 1; index <= 51; index++) await register(app, `cluster-${index}`, text);
+    const { warnings } = await create(app, 'one more', text, {});
+    expect(warnings.map(({ message }: { message: string }) => message)).toEqual([
+      ...Array.from({ length: 50 }, (_, index) => expect.stringContaining(`"cluster-${index + 1}"`)),
+      'more clusters that are registered have the same API server, or are the same cluster',
+    ]);
+  });
+
   it('is warned of on create and import by what it is, when it was asked', async () => {
     const app = await probingApp();
     const [one, two] = [await cluster(), await cluster()];

@@ -16,7 +16,7 @@ export interface AuditEntry {
 
 /** Writes one audit record inside the transaction of the change it tells of. */
 export async function record(tx: Transaction, caller: Caller, entry: AuditEntry): Promise<void> {
-  await tx.auditRecord.create({ data: auditRow(caller, entry) });
+  await tx.auditRecord.create({ data: auditRow(caller, entry), select: { id: true } });
 }
 
 /** The row of an audit record. */

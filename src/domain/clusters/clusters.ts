@@ -109,7 +109,7 @@ export class Clusters {
           ...untriedState({ enabled, problem: facts.credentialProblem }),
           searchText: searchText({ name, description }),
           ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
-          labels: { create: labels.map(storedLabel) },
+          ...(labels.length > 0 ? { labels: { create: labels.map(storedLabel) } } : {}),
         },
         select: { id: true, uid: true },
       });
@@ -187,6 +187,7 @@ export class Clusters {
           updatedAt: at,
           registryChange,
         },
+        select: { id: true },
       });
       await record(tx, now, { action: 'cluster.update', at, cluster: current, changes });
       return this.#result(tx, { id: current.id, problem: facts?.credentialProblem ?? null, holder }, queries);

@@ -65,6 +65,7 @@ export async function takeDefault(
   await tx.cluster.update({
     where: { id: holder.id },
     data: { isDefault: false, revision: { increment: 1 }, updatedAt: at, registryChange },
+    select: { id: true },
   });
   await record(tx, caller, {
     action: 'cluster.update',
@@ -88,7 +89,10 @@ export async function storeKubeconfig(
   kubeconfig: string,
 ): Promise<void> {
   const row = { sealed: seal.seal(kubeconfig, kubeconfigPlace(uid)), keyId: seal.keyId };
-  await tx.clusterCredential.upsert({ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row });
+  await tx.clusterCredential.upsert({
+    ...{ where: { clusterId: id }, create: { clusterId: id, ...row }, update: row },
+    select: { clusterId: true },
+  });
 }
 
 /** The kubeconfig of a cluster; undefined when none is stored. */

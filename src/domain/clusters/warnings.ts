@@ -17,7 +17,13 @@ interface Registering {
   readonly identity?: string | null | undefined;
 }
 
-/** Warns of each cluster that has the API server, or the identity where it is known, of one that is being registered. */
+/** Registered clusters that a change warns of by name. */
+const MAX_NAMED = 50;
+
+/**
+ * Warns of clusters that have the API server, or the identity where it is known, of one that is being registered: of
+ * the first 50 by their names, and in one sentence of all beyond.
+ */
 export async function findDuplicates(tx: Transaction, registering: readonly Registering[]): Promise<Warning[]> {
   const apiServers = registering.flatMap(({ apiServer }) => (apiServer ? [apiServer] : []));
   const identities = registering.flatMap(({ identity }) => (identity ? [identity] : []));
@@ -29,10 +35,17 @@ export async function findDuplicates(tx: Transaction, registering: readonly Regi
     },
     select: { name: true, apiServer: true, identity: true },
     orderBy: { id: 'asc' },
+    take: MAX_NAMED + 1,
   });
-  return others.map(({ name, apiServer, identity }) => {
+  const named = others.slice(0, MAX_NAMED).map(({ name, apiServer, identity }) => {
     const same =
       identity && identities.includes(identity) ? 'is the same cluster' : `has the same API server, ${apiServer}`;
-    return { kind: 'DUPLICATE_CLUSTER', message: `the cluster ${JSON.stringify(name)}, which is registered, ${same}` };
+    return duplicate(`the cluster ${JSON.stringify(name)}, which is registered, ${same}`);
   });
+  if (others.length <= MAX_NAMED) return named;
+  return [...named, duplicate('more clusters that are registered have the same API server, or are the same cluster')];
+}
+
+function duplicate(message: string): Warning {
+  return { kind: 'DUPLICATE_CLUSTER', message };
 }

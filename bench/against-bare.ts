@@ -58,7 +58,7 @@ export async function compareWithBare(
     rows.push({ what: WHAT[operation], clusters, figures: compare(pairs) });
   }
   noteMemory(WHAT.memory);
-  // Last: each of its answers is kept until newer ones push it out.
+  // Last, since the heap keeps some of what computing took.
   await compareLoad(WHAT.fresh100, freshPage(100));
   noteMemory(WHAT.freshMemory);
   return withTimesFresh(rows);

@@ -214,7 +214,8 @@ describe('the log', () => {
     const own = await freshApp();
     const { headers } = await keyWith(own, []);
     const count = async () => (await log({ outcome: 'FORBIDDEN' }, {}, own)).totalCount;
-    expect(await count()).toBe(0);
+    // From the second time on that it comes, what may be kept is.
+    for (let time = 0; time < 3; time++) expect(await count()).toBe(0);
     await own.rest('POST', CLUSTERS, {}, headers);
     expect(await count()).toBe(1);
   });

@@ -76,6 +76,7 @@ describe('an answer is never older than an acknowledged change, and never somebo
   });
 
   it('a kept answer is sent with a hash, and 304 to one who has it, until something changes', async () => {
+    for (let time = 0; time < 2; time++) await first.rest('GET', CLUSTERS);
     const { headers } = await first.rest('GET', CLUSTERS);
     const etag = headers.get('etag') ?? '';
     expect(headers.get('cache-control')).toBe('private, no-cache');
@@ -89,8 +90,8 @@ describe('an answer is never older than an acknowledged change, and never somebo
     const caller = systemCaller('command line');
     const { id, text } = await second.domain.apiKeys.create(caller, { name: 'short-lived', roles: ['admin'] });
     const list = () => first.rest('GET', CLUSTERS, undefined, { Authorization: text });
-    expect(await list()).toMatchObject({ status: 200 });
-    expect(await list()).toMatchObject({ status: 200 });
+    // The third is answered with what the second kept.
+    for (let time = 0; time < 3; time++) expect(await list()).toMatchObject({ status: 200 });
     await second.domain.apiKeys.revoke(caller, id);
     expect(await list()).toMatchObject({ status: 401 });
   });

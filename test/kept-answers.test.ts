@@ -51,7 +51,7 @@ it('questions that come once push out nothing that comes again', async () => {
 it('of what comes again the least recently used goes first', async () => {
   const { ask, times } = counted({ bytes: 1024 * 1024 });
   for (const question of ['list', 'page']) for (let time = 0; time < 2; time++) await ask(question);
-  for (let other = 0; other < 14; other++) {
+  for (let other = 0; other < 40; other++) {
     for (let time = 0; time < 2; time++) await ask(`again ${other}`);
     await ask('list');
   }

@@ -249,6 +249,18 @@ describe('a cluster that is registered already', () => {
     ]);
   });
 
+  it('is warned of as the same cluster before those that have its address', async () => {
+    const app = await probingApp();
+    const server = await cluster();
+    for (let index = 1; index <= 51; index++)
+      await register(app, `alike-${index}`, kubeconfigOf(server.target()), { enabled: false });
+    const id = await register(app, 'same', kubeconfigOf(server.target()));
+    await untilState(app, id, 'READY');
+    const { warnings } = await create(app, 'again', kubeconfigOf(server.target()));
+    expect(warnings).toHaveLength(51);
+    expect(warnings[0].message).toBe('the cluster "same", which is registered, is the same cluster');
+  });
+
   it('is warned of on create and import by what it is, when it was asked', async () => {
     const app = await probingApp();
     const [one, two] = [await cluster(), await cluster()];

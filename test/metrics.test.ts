@@ -17,8 +17,8 @@ beforeAll(async () => {
   app = await startApp({ METRICS_PORT: String(port) });
   stop = await serveMetrics(app.config, pino({ level: 'silent' }), app.domain);
   await app.rest('POST', CLUSTERS, { name: 'demo-cluster' });
-  await app.rest('GET', CLUSTERS);
-  await app.rest('GET', CLUSTERS);
+  // The third is answered with what the second kept.
+  for (let time = 0; time < 3; time++) await app.rest('GET', CLUSTERS);
   await app.graphql('query AnyNameThatACallerMakesUp { clusters { totalCount } }');
 });
 afterAll(async () => {
@@ -31,7 +31,7 @@ const scrape = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).tex
 describe('the metrics', () => {
   it('count requests by REST route and GraphQL root field, kept answers too', async () => {
     const text = await scrape();
-    expect(text).toContain(`request_duration_seconds_count{operation="GET ${CLUSTERS}",status="200"} 2`);
+    expect(text).toContain(`request_duration_seconds_count{operation="GET ${CLUSTERS}",status="200"} 3`);
     expect(text).toContain(`request_duration_seconds_count{operation="POST ${CLUSTERS}",status="201"} 1`);
     expect(text).toContain('request_duration_seconds_count{operation="query clusters",status="200"} 1');
     expect(text).toContain('kitestring_nodejs_eventloop_lag_seconds');

@@ -34,8 +34,7 @@ export function withoutValue({ message, nodes }: GraphQLError): GraphQLError {
 export function sentenceOf(original: GraphQLError, outermost: unknown): string {
   const sentence = unquote(original.message);
   if (outermost === original || !(outermost instanceof GraphQLError)) return sentence;
-  const about = outermost.message.slice(0, -`: ${original.message}`.length);
-  const [, name, at] = /^Variable "\$(\w+)" has invalid value(?: at (.+))?$/.exec(about) ?? [];
+  const [, name, at] = /^Variable "\$(\w+)" has invalid value(?: at ([\w.[\]]+))?: /.exec(outermost.message) ?? [];
   if (name === undefined) return sentence;
   return `Variable "$${name}" is not valid${at === undefined ? '' : ` at "${name}${at}"`}: ${sentence}`;
 }

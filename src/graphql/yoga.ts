@@ -120,7 +120,7 @@ function faultLimit(): Plugin {
 
 const OPEN_TO_STRANGERS = new Set(['viewer', '__typename', '__schema', '__type']);
 
-/** A stranger is refused before their variables are looked at, which may cost seconds. */
+/** A stranger is refused before their variables are looked at, which costs more than to refuse them. */
 function strangerLimit(): Plugin<Context> {
   return {
     onExecute({ args: { contextValue, document, operationName }, setResultAndStopExecution }) {

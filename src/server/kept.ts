@@ -21,7 +21,8 @@ export interface Computed {
 }
 
 const MAX_BYTES = 16 * 1024 * 1024;
-const MAX_KNOWN = 1_000;
+/** Questions that are known to be reads; a hash each. */
+const MAX_KNOWN = 10_000;
 /** Characters of a question whose answer is kept: one with values in it does not come again. */
 const MAX_QUESTION = 16 * 1024;
 
@@ -33,10 +34,12 @@ const MAX_QUESTION = 16 * 1024;
 export class KeptAnswers {
   #counters: Counters = { registry: -1, status: -1, access: -1 };
   #bytes = 0;
-  #last = '';
+  /** By question, in the order of their last use. */
   readonly #kept = new Map<string, Answer>();
-  readonly #computing = new Map<string, Promise<Computed>>();
-  /** Hashes of questions whose answers may be kept, in the order of their last computation. */
+  /** The question that stands last in it. */
+  #last = '';
+  readonly #computing = new Map<string, Promise<Answer>>();
+  /** Hashes of the questions that were reads, in the order of their last computation. */
   readonly #known = new Set<string>();
 
   /** The kept answer of this question under these counters. */
@@ -49,33 +52,38 @@ export class KeptAnswers {
 
   /** Computes the answer, or joins an equal computation that began under the same counters, and keeps what may be kept. */
   async compute(counters: Counters, question: string, compute: () => Promise<Computed>): Promise<Answer> {
-    if (!this.#turnTo(counters) || !this.#known.has(hashOf(question)))
-      return (await this.#settle(counters, question, compute())).answer;
+    if (question.length > MAX_QUESTION) return (await compute()).answer;
+    const hashed = hashOf(question);
+    const isKnown = this.#known.has(hashed);
+    if (!isKnown || !this.#turnTo(counters)) return this.#settle(counters, { question, hashed }, compute());
     let computing = this.#computing.get(question);
     if (!computing) {
-      computing = this.#settle(counters, question, compute());
+      computing = this.#settle(counters, { question, hashed }, compute());
       this.#computing.set(question, computing);
       const forget = () => {
         if (this.#computing.get(question) === computing) this.#computing.delete(question);
       };
       computing.then(forget, forget);
     }
-    return (await computing).answer;
+    return computing;
   }
 
-  async #settle(counters: Counters, question: string, computing: Promise<Computed>): Promise<Computed> {
-    const computed = await computing;
-    if (!computed.keep || question.length > MAX_QUESTION) return { ...computed, keep: false };
-    const answer = { ...computed.answer, etag: `"${hashOf(computed.answer.bytes)}"` };
-    if (this.#isKnown(question) && this.#turnTo(counters)) this.#keep(question, answer);
-    return { answer, keep: true };
+  async #settle(
+    counters: Counters,
+    { question, hashed }: { question: string; hashed: string },
+    computing: Promise<Computed>,
+  ): Promise<Answer> {
+    const { answer, keep } = await computing;
+    if (!keep) return answer;
+    const computed = { ...answer, etag: `"${hashOf(answer.bytes)}"` };
+    if (this.#isKnown(hashed) && this.#turnTo(counters)) this.#keep(question, computed);
+    return computed;
   }
 
-  /** Whether this question came before; from now on it did. */
-  #isKnown(question: string): boolean {
-    const known = hashOf(question);
-    const isKnown = this.#known.delete(known);
-    this.#known.add(known);
+  /** Whether this question was a read before; from now on it was. */
+  #isKnown(hashed: string): boolean {
+    const isKnown = this.#known.delete(hashed);
+    this.#known.add(hashed);
     if (this.#known.size > MAX_KNOWN) this.#known.delete(first(this.#known));
     return isKnown;
   }
@@ -89,6 +97,7 @@ export class KeptAnswers {
   #keep(question: string, answer: Answer): void {
     if (this.#kept.has(question)) return;
     this.#kept.set(question, answer);
+    this.#last = question;
     this.#bytes += sizeOf(question, answer);
     while (this.#bytes > MAX_BYTES) {
       const oldest = first(this.#kept.keys());

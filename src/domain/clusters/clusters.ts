@@ -109,6 +109,7 @@ export class Clusters {
           ...untriedState({ enabled, problem: facts.credentialProblem }),
           searchText: searchText({ name, description }),
           ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
+          // None: Prisma would read the row again.
           ...(labels.length > 0 ? { labels: { create: labels.map(storedLabel) } } : {}),
         },
         select: { id: true, uid: true },

@@ -1,4 +1,5 @@
 import type { Transaction } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 
 /** Something the caller should know of a change that was made. */
 export interface Warning {
@@ -17,35 +18,35 @@ interface Registering {
   readonly identity?: string | null | undefined;
 }
 
-/** Registered clusters that a change warns of by name. */
+/** How many registered clusters a change warns of by name; all that an import registers share them. */
 const MAX_NAMED = 50;
 
 /**
- * Warns of clusters that have the API server, or the identity where it is known, of one that is being registered: of
- * the first 50 by their names, and in one sentence of all beyond.
+ * Warns of clusters that have the identity, where it is known, or the API server of one that is being registered: by
+ * name of `MAX_NAMED`, the same clusters first, and of all beyond in one sentence.
  */
 export async function findDuplicates(tx: Transaction, registering: readonly Registering[]): Promise<Warning[]> {
   const apiServers = registering.flatMap(({ apiServer }) => (apiServer ? [apiServer] : []));
   const identities = registering.flatMap(({ identity }) => (identity ? [identity] : []));
-  if (apiServers.length + identities.length === 0) return [];
-  const others = await tx.cluster.findMany({
-    where: {
-      name: { notIn: registering.map(({ name }) => name) },
-      OR: [{ apiServer: { in: apiServers } }, { identity: { in: identities } }],
-    },
-    select: { name: true, apiServer: true, identity: true },
-    orderBy: { id: 'asc' },
-    take: MAX_NAMED + 1,
-  });
-  const named = others.slice(0, MAX_NAMED).map(({ name, apiServer, identity }) => {
-    const same =
-      identity && identities.includes(identity) ? 'is the same cluster' : `has the same API server, ${apiServer}`;
-    return duplicate(`the cluster ${JSON.stringify(name)}, which is registered, ${same}`);
-  });
-  if (others.length <= MAX_NAMED) return named;
-  return [...named, duplicate('more clusters that are registered have the same API server, or are the same cluster')];
+  const name = { notIn: registering.map(({ name }) => name) };
+  const take = MAX_NAMED + 1;
+  const find = (where: Prisma.ClusterWhereInput, take: number) =>
+    tx.cluster.findMany({
+      ...{ where: { name, ...where }, take, orderBy: { id: 'asc' } },
+      select: { id: true, name: true, apiServer: true },
+    });
+  const same = identities.length > 0 ? await find({ identity: { in: identities } }, take) : [];
+  const id = { notIn: same.map(({ id }) => id) };
+  const alike = apiServers.length > 0 ? await find({ apiServer: { in: apiServers }, id }, take - same.length) : [];
+  const warnings = [
+    ...same.map(({ name }) => duplicate(name, 'is the same cluster')),
+    ...alike.map(({ name, apiServer }) => duplicate(name, `has the same API server, ${apiServer}`)),
+  ];
+  if (warnings.length < take) return warnings;
+  const message = 'more clusters that are registered have the same API server, or are the same cluster';
+  return [...warnings.slice(0, MAX_NAMED), { kind: 'DUPLICATE_CLUSTER', message }];
 }
 
-function duplicate(message: string): Warning {
-  return { kind: 'DUPLICATE_CLUSTER', message };
+function duplicate(name: string, what: string): Warning {
+  return { kind: 'DUPLICATE_CLUSTER', message: `the cluster ${JSON.stringify(name)}, which is registered, ${what}` };
 }

@@ -66,6 +66,7 @@ function answersOf({ name, version, failing, nodes = 3 }: DemoClusterOptions): M
     { name: 'pods', kind: 'Pod', namespaced: true, verbs: ['list'] },
     { name: 'nodes', kind: 'Node', namespaced: false, verbs: ['list'] },
   ];
+  const apps = [{ name: 'deployments', kind: 'Deployment', namespaced: true, verbs: ['list'] }];
   const prometheus = {
     metadata: { name: 'prometheus', namespace: 'monitoring' },
     spec: { ports: [{ name: 'web', port: 9090 }] },
@@ -89,5 +90,7 @@ function answersOf({ name, version, failing, nodes = 3 }: DemoClusterOptions): M
     ['/api/v1/services', [200, { kind: 'ServiceList', items: [prometheus] }]],
     ['/api/v1/pods', [200, named('Pod', ['web-1', 'web-2', 'worker-1'], () => ({ status: { phase: 'Running' } }))]],
     ['/api/v1', [200, { kind: 'APIResourceList', resources }]],
+    ['/apis/apps/v1/deployments', [200, named('Deployment', ['web', 'worker'], () => ({ spec: { replicas: 2 } }))]],
+    ['/apis/apps/v1', [200, { kind: 'APIResourceList', resources: apps }]],
   ]);
 }

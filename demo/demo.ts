@@ -35,13 +35,18 @@ const folder = await mkdtemp(join(tmpdir(), 'kitestring-demo-'));
 const clusters: DemoCluster[] = [];
 let app: App | undefined;
 
+let isEnding = false;
+
 async function end(): Promise<void> {
+  // A Ctrl-C comes twice: from the terminal, and from npm.
+  if (isEnding) return;
+  isEnding = true;
   for (const { close } of clusters) close();
   await app?.close();
   await rm(folder, { recursive: true, force: true });
   process.exit(0);
 }
-process.once('SIGINT', () => void end()).once('SIGTERM', () => void end());
+process.on('SIGINT', () => void end()).on('SIGTERM', () => void end());
 
 const secret = randomBytes(32).toString('base64url');
 const port = process.argv[2] ?? '0';

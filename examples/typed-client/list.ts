@@ -1,4 +1,4 @@
-// A typed query of a frontend: `node examples/typed-client/list.ts http://localhost:8080 <API key>`.
+// A typed query of a frontend, with Node 24: `node_modules/.bin/node examples/typed-client/list.ts http://localhost:8080 <API key>`.
 // A wrong field of operations.graphql fails codegen, a wrong use of the answer does not compile.
 import { FleetPageDocument } from './operations.generated.ts';
 import { request } from './request.ts';

@@ -1,4 +1,4 @@
-// Live updates of a frontend: `node examples/typed-client/watch.ts http://localhost:8080 <API key>`.
+// Live updates of a frontend, with Node 24: `node_modules/.bin/node examples/typed-client/watch.ts http://localhost:8080 <API key>`.
 // It lists once and follows the changes from there; a broken connection goes on after the last change it was told of.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print } from 'graphql';

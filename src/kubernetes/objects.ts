@@ -120,16 +120,15 @@ export async function readNamespaces(asker: Asker): Promise<NamespaceSummary[]> 
 /** One page of the objects of a kind. Its plural and its scope come from the API server's own discovery. */
 export async function readResources(asker: Asker, query: ResourceQuery): Promise<ResourcePage> {
   const place = placeOf(query);
-  const discovered = itemsOf(
-    await readObject(asker, place, MAX_DISCOVERY_BYTES),
-    MAX_KINDS,
-    'resources',
-  ) as unknown as V1APIResource[];
+  const missing = new ClusterError('NOT_FOUND', `the cluster has no ${query.apiVersion} ${query.kind}`);
+  const discovery = await readObject(asker, place, MAX_DISCOVERY_BYTES).catch((error: unknown) => {
+    throw error instanceof ClusterError && error.code === 'NOT_FOUND' ? missing : error;
+  });
+  const discovered = itemsOf(discovery, MAX_KINDS, 'resources') as unknown as V1APIResource[];
   const resource = discovered.find(
     ({ name, kind }) => kind === query.kind && typeof name === 'string' && !name.includes('/'),
   );
-  if (!resource || !/^[a-z0-9.-]+$/.test(resource.name))
-    throw new ClusterError('NOT_FOUND', `the cluster has no ${query.apiVersion} ${query.kind}`);
+  if (!resource || !/^[a-z0-9.-]+$/.test(resource.name)) throw missing;
   if (!resource.verbs?.includes('list'))
     throw new ClusterError('INVALID_QUERY', `${query.apiVersion} ${query.kind} is nothing that can be listed`);
   if (query.namespace && !resource.namespaced)

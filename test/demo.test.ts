@@ -1,0 +1,76 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { expect, it, onTestFinished } from 'vitest';
+import { temporaryDirectory } from './support/directory.ts';
+
+const DEMO = fileURLToPath(new URL('../demo/demo.ts', import.meta.url));
+
+type Live = { live: { faults: unknown[] } };
+interface Answered {
+  readonly clusters?: { nodes: { name: string; status: { state: string; error: { code: string } | null } }[] };
+  readonly cluster?: Live;
+  readonly defaultCluster?: Live;
+}
+
+/** Starts the demo in a place of its own for temporary files, and reads where it listens and the operations to try. */
+async function startDemo() {
+  const place = join(await temporaryDirectory(), 'tmp');
+  await mkdir(place);
+  const demo = spawn(process.execPath, [DEMO], {
+    env: { PATH: process.env.PATH, TMPDIR: place, PORT: '1', DATABASE_URL: 'not read' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void demo.kill('SIGKILL'));
+  const ended = once(demo, 'exit');
+  const lines: string[] = [];
+  for await (const line of createInterface({ input: demo.stdout })) {
+    lines.push(line.trim());
+    if (line.includes('Ctrl-C')) break;
+  }
+  const [url = ''] = /http\S+(?=\/graphql)/.exec(lines.join('\n')) ?? [];
+  const [key = ''] = /kite1-\S+/.exec(lines.join('\n')) ?? [];
+  const ask = async (query: string) => {
+    const response = await fetch(`${url}/graphql`, {
+      method: 'POST',
+      headers: { Authorization: key, 'Content-Type': 'application/json' },
+      body: JSON.stringify({ query }),
+    });
+    return (await response.json()) as { data: Answered; errors?: unknown };
+  };
+  return { demo, ended, place, ask, queries: lines.filter((line) => line.startsWith('{')) };
+}
+
+it('the demo shows a fleet in trouble, answers what it and the README say to try, and leaves nothing behind', async () => {
+  const { demo, ended, place, ask, queries } = await startDemo();
+  const states = async () => {
+    const { data } = await ask('{ clusters { nodes { name status { state error { code } } } } }');
+    return Object.fromEntries(
+      data.clusters?.nodes.map(({ name, status }) => [name, status.error?.code ?? status.state]) ?? [],
+    );
+  };
+  await expect.poll(states, { timeout: 15_000 }).toEqual({
+    ...{ 'production-eu': 'READY', 'production-us': 'READY', legacy: 'READY' },
+    ...{ staging: 'NOT_READY', 'edge-berlin': 'REFUSED', lab: 'WRONG_CA' },
+  });
+  expect(queries).toHaveLength(3);
+  const readme = `{ cluster(by: { name: "staging" }) { live { version nodes { name ready } faults { path message }
+    resources(apiVersion: "apps/v1", kind: "Deployment", first: 20) { objects { namespace name } } } } }`;
+  for (const query of [...queries, readme]) {
+    const { data, errors } = await ask(query);
+    expect(errors).toBeUndefined();
+    expect((data.cluster ?? data.defaultCluster)?.live.faults ?? []).toEqual([]);
+  }
+  expect(await readdir(place)).toHaveLength(1);
+  // A Ctrl-C comes twice: from the terminal, and from npm. One that follows the other at once would be the same to it.
+  while (demo.exitCode === null && demo.signalCode === null) {
+    demo.kill('SIGINT');
+    await nextTurn();
+  }
+  expect(await ended).toEqual([0, null]);
+  expect(await readdir(place)).toEqual([]);
+});

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { schema } from '../src/graphql/schema.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { resultsOf } from './support/wire.ts';
 
 let app: TestApp;
 let id: string;
@@ -54,6 +55,26 @@ it('every root field but viewer and revokeApiKey, which anybody may ask, is trie
 });
 
 describe('a stranger', () => {
+  it('is refused before their variables are looked at, in a subscription too', async () => {
+    const filter = { names: Array.from({ length: 3_000 }, () => 1) };
+    for (const document of [
+      'query ($filter: ClusterFilter) { clusters(filter: $filter) { totalCount } }',
+      'mutation ($filter: CreateClusterInput!) { createCluster(input: $filter) { __typename } }',
+    ])
+      expect((await app.graphql(document, { filter }, stranger)).errors).toMatchObject([
+        { extensions: { code: 'UNAUTHENTICATED' } },
+      ]);
+    const response = await fetch(`${app.url}/graphql`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream' },
+      body: JSON.stringify({
+        query: 'subscription ($filter: ClusterFilter) { clusterChanged(filter: $filter) { __typename } }',
+        variables: { filter },
+      }),
+    });
+    expect(await resultsOf(response)).toMatchObject([{ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }]);
+  });
+
   it('may ask for the schema, and is nobody', async () => {
     const { data, errors } = await app.graphql(getIntrospectionQuery(), {}, stranger);
     expect(errors).toBeUndefined();

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maskError } from '../src/graphql/errors.ts';
 import type { Logger } from '../src/log.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { subscribe } from './support/wire.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -37,6 +38,13 @@ describe('a fault of the request', () => {
     ['a required field is missing', withCredential({ kubeconfig: { context: canary } })],
     ['the whole input', JSON.stringify({ query: create, variables: { input: canary } })],
     ['a variable of another type', JSON.stringify({ query: create, variables: [canary] })],
+    ['an enum', JSON.stringify({ query: create, variables: { input: { name: 'x', verify: canary } } })],
+    [
+      'an enum that holds GraphQL’s own words',
+      JSON.stringify({ query: create, variables: { input: { name: 'x', verify: `${canary} # if not found: ask` } } }),
+    ],
+    ['a name that is none', withCredential({ [`token: ${canary}`]: 'x' })],
+    ['a parameter that is none', JSON.stringify({ query: create, [`token: ${canary}`]: 'x' })],
     ['a literal of another type', inline(`{ name: "x", credential: { kubeconfig: "${canary}" } }`)],
     ['a literal number', inline(`{ name: "x", credential: { kubeconfig: { text: 1, context: ["${canary}"] } } }`)],
     ['a literal enum', inline(`{ name: "x", verify: "${canary}" }`)],
@@ -91,6 +99,17 @@ describe('a fault of the request', () => {
     ]);
   });
 
+  it('that a variable has is 400 where GraphQL over HTTP has it so', async () => {
+    for (const variables of [{}, { input: 5 }])
+      for (const [Accept, status] of [
+        ['application/graphql-response+json', 400],
+        ['application/json', 200],
+      ] as const)
+        expect(await post(JSON.stringify({ query: create, variables }), { Accept })).toMatchObject({
+          ...{ status, errors: [{ extensions: { code: 'BAD_REQUEST' } }] },
+        });
+  });
+
   it('suggests what the schema has, and no data', async () => {
     await app.graphql(create, { input: { name: 'canary-cluster', verify: 'NONE' } });
     const { errors } = await post(JSON.stringify({ query: '{ clusterz { id } }' }));
@@ -118,6 +137,26 @@ describe('a fault of the server', () => {
         .filter((line) => line.includes('a request failed'));
       expect(lines).toHaveLength(1);
       expect(lines[0]).toContain(requestId);
+    } finally {
+      await prisma.$executeRawUnsafe('ALTER TABLE "Elsewhere" RENAME TO "ClusterLabel"');
+    }
+  });
+
+  it('is INTERNAL in a stream too, with the id of its request', async () => {
+    const { prisma } = app.domain.database;
+    const query = 'subscription { clusterChanged { ... on ClusterUpserted { cluster { labels { key } } } } }';
+    const stream = await subscribe(app, query, { Authorization: app.admin });
+    await app.graphql(create, { input: { name: 'before', verify: 'NONE' } });
+    await prisma.$executeRawUnsafe('ALTER TABLE "ClusterLabel" RENAME TO "Elsewhere"');
+    try {
+      await prisma.$executeRawUnsafe(`UPDATE "Counter" SET "value" = "value" + 1 WHERE "name" = 'registry'`);
+      const requestId = stream.headers.get('x-request-id');
+      let told = '';
+      for await (const chunk of stream.body ?? []) {
+        told += Buffer.from(chunk).toString();
+        if (told.includes('INTERNAL')) break;
+      }
+      expect(told).toContain(`"extensions":{"code":"INTERNAL","requestId":"${requestId}"}`);
     } finally {
       await prisma.$executeRawUnsafe('ALTER TABLE "Elsewhere" RENAME TO "ClusterLabel"');
     }

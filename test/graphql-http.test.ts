@@ -102,3 +102,23 @@ it.each(['application/json', 'text/event-stream'])(
     expect((await app.graphql('{ clusters { totalCount } }')).data.clusters.totalCount).toBe(0);
   },
 );
+
+it('a subscription is refused to one who does not ask for a stream, and holds nothing for them', async () => {
+  const query = 'subscription { clusterChanged { __typename } }';
+  const ask = (Accept: string) =>
+    fetch(`${app.url}/graphql`, {
+      method: 'POST',
+      headers: { Authorization: app.admin, 'Content-Type': 'application/json', Accept },
+      body: JSON.stringify({ query }),
+    });
+  // More than a caller may have open.
+  for (let time = 0; time < 60; time++)
+    for (const accept of ['*/*', 'text/*', 'application/json']) expect((await ask(accept)).status, accept).toBe(406);
+  const response = await ask('*/*');
+  expect((await response.json()).errors[0].message).toContain('text/event-stream');
+  for (const accept of ['text/event-stream', 'TEXT/EVENT-STREAM']) {
+    const stream = await ask(accept);
+    expect([stream.status, stream.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+    await stream.body?.cancel();
+  }
+});

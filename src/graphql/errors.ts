@@ -81,7 +81,7 @@ function mask(error: unknown, { log, requestId }: { log: Logger; requestId?: str
   }
   if (original instanceof GraphQLError && !original.originalError) {
     const code = original.extensions.code ?? 'BAD_REQUEST';
-    const message = sentenceOf(original, error);
+    const message = sentenceOf(original.message);
     // `spec` keeps 200 for application/json: right for a document that is wrong, not where there is none to speak of.
     const hasDocument = located.nodes !== undefined || located.source !== undefined;
     const http = original.extensions.http && { ...original.extensions.http, ...(hasDocument ? {} : { spec: false }) };

@@ -7,34 +7,42 @@ const QUOTED: readonly (readonly [RegExp, string])[] = [
   [/( cannot represent [^:]*): .*$/s, '$1'],
   [/^Value .* does not exist in/s, 'Value does not exist in'],
   [/((?:found|Unexpected) (?:String|BlockString|Name|Int|Float)) ".*"/s, '$1'],
+  // What is no name may be anything, a kubeconfig in the wrong place.
+  [/(unknown field|Unexpected parameter) "(?![_A-Za-z]\w{0,62}").*"/s, '$1'],
 ];
 
 // A name that nobody knows is echoed, and may be of any length.
 const MAX_SENTENCE = 300;
 
-function unquote(message: string): string {
-  const found = message.search(FOUND);
-  const before =
+/** GraphQL's sentence of a fault, without the value that was sent. */
+export function sentenceOf(message: string): string {
+  // First: the value that they take away may hold the words that the other looks for.
+  const short = QUOTED.reduce((text, [pattern, kept]) => text.replace(pattern, kept), message);
+  const found = short.search(FOUND);
+  const sentence =
     found < 0
-      ? message
-      : message
+      ? short
+      : short
           .slice(0, found)
           .trimEnd()
           .replace(/[^\w\s]$/, '');
-  const sentence = QUOTED.reduce((text, [pattern, kept]) => text.replace(pattern, kept), before);
   return sentence.length > MAX_SENTENCE ? `${sentence.slice(0, MAX_SENTENCE)}…` : sentence;
 }
 
 /** A fault that validation found, without the value that was sent. */
 export function withoutValue({ message, nodes }: GraphQLError): GraphQLError {
-  return new GraphQLError(unquote(message), { nodes });
+  return new GraphQLError(sentenceOf(message), { nodes });
 }
 
-/** The innermost message says what is wrong; the outermost, when it is another, which variable and where in it. */
-export function sentenceOf(original: GraphQLError, outermost: unknown): string {
-  const sentence = unquote(original.message);
-  if (outermost === original || !(outermost instanceof GraphQLError)) return sentence;
-  const [, name, at] = /^Variable "\$(\w+)" has invalid value(?: at ([\w.[\]]+))?: /.exec(outermost.message) ?? [];
-  if (name === undefined) return sentence;
-  return `Variable "$${name}" is not valid${at === undefined ? '' : ` at "${name}${at}"`}: ${sentence}`;
+/** A fault of a variable: which one, where in it, and what is wrong, without the value that was sent. */
+export function faultOfVariable({ message, originalError, nodes }: GraphQLError): GraphQLError {
+  // The path is made of names of the schema and of places in lists.
+  const [, name, at] = /^Variable "\$(\w+)" has invalid value(?: at ([\w.[\]]+))?: /.exec(message) ?? [];
+  const place = at === undefined ? '' : ` at "${name}${at}"`;
+  const sentence = sentenceOf(originalError?.message ?? message);
+  return new GraphQLError(name === undefined ? sentence : `Variable "$${name}" is not valid${place}: ${sentence}`, {
+    nodes,
+    // `spec` keeps 200 for application/json, as for any fault of a document.
+    extensions: { code: 'BAD_REQUEST', http: { status: 400, spec: true } },
+  });
 }

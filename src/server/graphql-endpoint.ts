@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { Context } from '../graphql/context.ts';
-import type { createGraphQL } from '../graphql/yoga.ts';
+import { type createGraphQL, takesStream } from '../graphql/yoga.ts';
 import type { Answer } from './kept.ts';
 
 type GraphQL = ReturnType<typeof createGraphQL>;
@@ -28,7 +28,7 @@ export function readRaw(request: IncomingMessage, maxBody: number): Promise<Buff
 
 /** Whether the one who asks would take an event stream. */
 export function wantsStream({ headers }: IncomingMessage): boolean {
-  return headers.accept?.includes('text/event-stream') ?? false;
+  return takesStream(headers.accept);
 }
 
 /** Hands a request to Yoga, which speaks fetch. Only an event stream ends with its reader: a read may be shared. */

@@ -1,35 +1,22 @@
-import {
-  type ExecutionArgs,
-  type ExecutionResult,
-  execute,
-  GraphQLError,
-  getOperationAST,
-  getVariableValues,
-  parse,
-  Source,
-  subscribe,
-  validate,
-} from 'graphql';
-import { createYoga, type Plugin, type YogaInitialContext } from 'graphql-yoga';
-import { STRANGER } from '../domain/access/permissions.ts';
+import { type ExecutionArgs, type ExecutionResult, execute, type GraphQLError, subscribe } from 'graphql';
+import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
 import { costBudget } from './cost.ts';
 import { KnownDocuments } from './documents.ts';
 import { maskError } from './errors.ts';
-import { faultOfVariable, withoutValue } from './fault.ts';
-import { limitIntrospection } from './introspection.ts';
+import { withoutValue } from './fault.ts';
+import {
+  documentLimit,
+  faultLimit,
+  introspectionLimit,
+  strangerLimit,
+  streamLimit,
+  tokenLimit,
+  variableLimit,
+} from './limits.ts';
 import { schema } from './schema.ts';
-import { readsStoredFields, rootFieldOf, rootFieldsOf } from './stored.ts';
-
-/** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
-const MAX_TOKENS = 2_000;
-/** Characters of a document: comments are no tokens, and each fault looks through the whole text for its line. */
-const MAX_DOCUMENT = 64 * 1024;
-/** Keys and list items in variables; an import names at most 5,000 contexts. */
-const MAX_VALUES = 20_000;
-/** Faults of one document, or of its variables, that are reported. */
-const MAX_FAULTS = 5;
+import { readsStoredFields, rootFieldOf } from './stored.ts';
 
 /** The GraphQL surface: takes a fetch Request with its context, answers with a Response. */
 export function createGraphQL({ log }: { log: Logger }) {
@@ -75,11 +62,6 @@ function referenceExecutor(): Plugin {
   };
 }
 
-/** Whether an `Accept` names the event stream, which alone subscriptions are answered as. */
-export function takesStream(accept: string | null | undefined): boolean {
-  return accept?.toLowerCase().includes('text/event-stream') ?? false;
-}
-
 function keepStored(): Plugin<Context> {
   return {
     onExecute({ args: { document, operationName, contextValue } }) {
@@ -93,100 +75,6 @@ function keepStored(): Plugin<Context> {
       };
     },
   };
-}
-
-function tooLarge(message: string): GraphQLError {
-  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
-}
-
-function documentLimit(): Plugin {
-  return {
-    onParams({ params: { query, variables } }) {
-      if ((query?.length ?? 0) > MAX_DOCUMENT)
-        throw tooLarge(`The document has more than ${MAX_DOCUMENT} characters: send values as variables`);
-      if (countValues(variables, MAX_VALUES) > MAX_VALUES)
-        throw tooLarge(`The variables hold more than ${MAX_VALUES} keys and items`);
-    },
-  };
-}
-
-/** Counts keys and items, and stops beyond `most`; without recursion, since nesting has no limit here. */
-function countValues(value: unknown, most: number): number {
-  let count = 0;
-  const left = [value];
-  while (left.length > 0 && count <= most) {
-    const next = left.pop();
-    if (typeof next !== 'object' || next === null) continue;
-    for (const item of Array.isArray(next) ? next : Object.values(next)) {
-      if (++count > most) break;
-      left.push(item);
-    }
-  }
-  return count;
-}
-
-function faultLimit(): Plugin {
-  return {
-    onValidate({ setValidationFn }) {
-      setValidationFn((schema, document, rules, options) =>
-        validate(schema, document, rules, { ...options, maxErrors: MAX_FAULTS }),
-      );
-    },
-  };
-}
-
-const OPEN_TO_STRANGERS = new Set(['viewer', '__typename', '__schema', '__type']);
-
-/** What keeps an operation from being run, before its cost is counted; undefined for nothing. */
-function refuseOperation(refuse: (args: ExecutionArgs) => GraphQLError[] | undefined): Plugin<Context> {
-  const check = ({
-    args,
-    setResultAndStopExecution: stop,
-  }: {
-    args: ExecutionArgs;
-    setResultAndStopExecution: Stop;
-  }) => {
-    const errors = refuse(args);
-    if (errors) stop({ errors });
-  };
-  return { onExecute: check, onSubscribe: check };
-}
-
-type Stop = (result: ExecutionResult) => void;
-
-/** A stranger is refused before their variables are looked at, which costs more than to refuse them. */
-function strangerLimit(): Plugin<Context> {
-  return refuseOperation(({ contextValue, document, operationName }) => {
-    if ((contextValue as Context).caller.viewer) return undefined;
-    const closed = rootFieldsOf(document, operationName).filter(({ name }) => !OPEN_TO_STRANGERS.has(name.value));
-    if (closed.length === 0) return undefined;
-    const keys = new Set(closed.map(({ name, alias }) => (alias ?? name).value));
-    const extensions = { code: 'UNAUTHENTICATED' };
-    return Array.from(keys, (key) => new GraphQLError(STRANGER, { path: [key], extensions }));
-  });
-}
-
-/** Yoga streams to whoever takes anything, but a caller who did not ask for a stream is one who waits for its end. */
-function streamLimit(): Plugin<Context> {
-  return refuseOperation(({ contextValue, document, operationName }) => {
-    if (getOperationAST(document, operationName)?.operation !== 'subscription') return undefined;
-    if (takesStream((contextValue as YogaInitialContext).request.headers.get('accept'))) return undefined;
-    const extensions = { code: 'BAD_REQUEST', http: { status: 406 } };
-    return [new GraphQLError('A subscription is an event stream: send Accept: text/event-stream', { extensions })];
-  });
-}
-
-/** Variables that do not fit are refused at their first few faults: whoever comes after would look for all of them. */
-function variableLimit(): Plugin<Context> {
-  return refuseOperation(({ schema, document, operationName, variableValues }) => {
-    const definitions = getOperationAST(document, operationName)?.variableDefinitions ?? [];
-    const { errors } = getVariableValues(schema, definitions, variableValues ?? {}, { maxErrors: MAX_FAULTS });
-    return errors?.map(faultOfVariable);
-  });
-}
-
-function introspectionLimit(): Plugin {
-  return { onValidate: ({ addValidationRule }) => addValidationRule(limitIntrospection) };
 }
 
 /** What validation finds does not go through Yoga's masking. */
@@ -208,7 +96,7 @@ function nameRequest(log: Logger): Plugin<Context> {
   };
   const maskWith =
     (mask: ReturnType<typeof maskFor>) =>
-    ({ result, setResult }: { result: object; setResult: Stop }) => {
+    ({ result, setResult }: { result: object; setResult: (result: ExecutionResult) => void }) => {
       const { errors } = result as ExecutionResult;
       if (!(Symbol.asyncIterator in result) && errors) setResult({ ...result, errors: errors.map(mask) });
     };
@@ -223,25 +111,6 @@ function nameRequest(log: Logger): Plugin<Context> {
         },
         onSubscribeError: ({ error, setError }) => setError(mask(error)),
       };
-    },
-  };
-}
-
-function tokenLimit(): Plugin {
-  return {
-    onParse({ setParseFn }) {
-      setParseFn((source, options) => {
-        try {
-          return parse(source as string, { ...options, maxTokens: MAX_TOKENS });
-        } catch (error) {
-          if (error instanceof GraphQLError) throw error;
-          // Nested so deep that the parser's own stack did not hold it.
-          throw new GraphQLError('The document cannot be parsed', {
-            source: new Source(String(source)),
-            positions: [0],
-          });
-        }
-      });
     },
   };
 }

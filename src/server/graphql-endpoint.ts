@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { Context } from '../graphql/context.ts';
-import { type createGraphQL, takesStream } from '../graphql/yoga.ts';
+import { takesStream } from '../graphql/limits.ts';
+import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Answer } from './kept.ts';
 
 type GraphQL = ReturnType<typeof createGraphQL>;

@@ -1,0 +1,145 @@
+import {
+  type ExecutionArgs,
+  type ExecutionResult,
+  GraphQLError,
+  getOperationAST,
+  getVariableValues,
+  parse,
+  Source,
+  validate,
+} from 'graphql';
+import type { Plugin, YogaInitialContext } from 'graphql-yoga';
+import { STRANGER } from '../domain/access/permissions.ts';
+import type { Context } from './context.ts';
+import { faultOfVariable } from './fault.ts';
+import { limitIntrospection } from './introspection.ts';
+import { rootFieldsOf } from './stored.ts';
+
+/** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
+const MAX_TOKENS = 2_000;
+/** Characters of a document: comments are no tokens, and each fault looks through the whole text for its line. */
+const MAX_DOCUMENT = 64 * 1024;
+/** Keys and list items in variables; an import names at most 5,000 contexts. */
+const MAX_VALUES = 20_000;
+/** Faults of one document, or of its variables, that are reported. */
+const MAX_FAULTS = 5;
+
+function tooLarge(message: string): GraphQLError {
+  return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
+}
+
+/** Documents and variables that are too large are refused before they are parsed. */
+export function documentLimit(): Plugin {
+  return {
+    onParams({ params: { query, variables } }) {
+      if ((query?.length ?? 0) > MAX_DOCUMENT)
+        throw tooLarge(`The document has more than ${MAX_DOCUMENT} characters: send values as variables`);
+      if (countValues(variables, MAX_VALUES) > MAX_VALUES)
+        throw tooLarge(`The variables hold more than ${MAX_VALUES} keys and items`);
+    },
+  };
+}
+
+/** Counts keys and items, and stops beyond `most`; without recursion, since nesting has no limit here. */
+function countValues(value: unknown, most: number): number {
+  let count = 0;
+  const left = [value];
+  while (left.length > 0 && count <= most) {
+    const next = left.pop();
+    if (typeof next !== 'object' || next === null) continue;
+    for (const item of Array.isArray(next) ? next : Object.values(next)) {
+      if (++count > most) break;
+      left.push(item);
+    }
+  }
+  return count;
+}
+
+/** Parsing stops at the first token too many. */
+export function tokenLimit(): Plugin {
+  return {
+    onParse({ setParseFn }) {
+      setParseFn((source, options) => {
+        try {
+          return parse(source as string, { ...options, maxTokens: MAX_TOKENS });
+        } catch (error) {
+          if (error instanceof GraphQLError) throw error;
+          // Nested so deep that the parser's own stack did not hold it.
+          throw new GraphQLError('The document cannot be parsed', {
+            source: new Source(String(source)),
+            positions: [0],
+          });
+        }
+      });
+    },
+  };
+}
+
+/** Validation stops at its first few faults. */
+export function faultLimit(): Plugin {
+  return {
+    onValidate({ setValidationFn }) {
+      setValidationFn((schema, document, rules, options) =>
+        validate(schema, document, rules, { ...options, maxErrors: MAX_FAULTS }),
+      );
+    },
+  };
+}
+
+const OPEN_TO_STRANGERS = new Set(['viewer', '__typename', '__schema', '__type']);
+
+interface Operation {
+  readonly args: ExecutionArgs;
+  readonly setResultAndStopExecution: (result: ExecutionResult) => void;
+}
+
+/** Answers an operation before its cost is counted, and keeps it from being run; undefined lets it pass. */
+function beforehand(answer: (args: ExecutionArgs) => ExecutionResult | undefined): Plugin<Context> {
+  const check = ({ args, setResultAndStopExecution }: Operation) => {
+    const result = answer(args);
+    if (result) setResultAndStopExecution(result);
+  };
+  return { onExecute: check, onSubscribe: check };
+}
+
+/** A stranger is refused before their variables are looked at, which costs more than to refuse them. */
+export function strangerLimit(): Plugin<Context> {
+  return beforehand(({ contextValue, document, operationName }) => {
+    if ((contextValue as Context).caller.viewer) return undefined;
+    const closed = rootFieldsOf(document, operationName).filter(({ name }) => !OPEN_TO_STRANGERS.has(name.value));
+    if (closed.length === 0) return undefined;
+    const keys = new Set(closed.map(({ name, alias }) => (alias ?? name).value));
+    const extensions = { code: 'UNAUTHENTICATED' };
+    return { data: null, errors: Array.from(keys, (key) => new GraphQLError(STRANGER, { path: [key], extensions })) };
+  });
+}
+
+/** Whether an `Accept` names the event stream, which alone subscriptions are answered as. */
+export function takesStream(accept: string | null | undefined): boolean {
+  return accept?.toLowerCase().includes('text/event-stream') ?? false;
+}
+
+/** Yoga streams to whoever takes anything, but a caller who did not ask for a stream is one who waits for its end. */
+export function streamLimit(): Plugin<Context> {
+  return beforehand(({ contextValue, document, operationName }) => {
+    if (getOperationAST(document, operationName)?.operation !== 'subscription') return undefined;
+    if (takesStream((contextValue as YogaInitialContext).request.headers.get('accept'))) return undefined;
+    const extensions = { code: 'BAD_REQUEST', http: { status: 406 } };
+    const message = 'A subscription is an event stream: send Accept: text/event-stream';
+    return { errors: [new GraphQLError(message, { extensions })] };
+  });
+}
+
+/** Variables that do not fit are refused at their first few faults: whoever comes after would look for all of them. */
+export function variableLimit(): Plugin<Context> {
+  return beforehand(({ schema, document, operationName, variableValues }) => {
+    const definitions = getOperationAST(document, operationName)?.variableDefinitions ?? [];
+    const { errors } = getVariableValues(schema, definitions, variableValues ?? {}, { maxErrors: MAX_FAULTS });
+    return errors && { errors: errors.map(faultOfVariable) };
+  });
+}
+
+/** Documents that ask for the schema over and over are refused. */
+export function introspectionLimit(): Plugin {
+  return { onValidate: ({ addValidationRule }) => addValidationRule(limitIntrospection) };
+}

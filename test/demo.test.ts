@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,6 +10,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { temporaryDirectory } from './support/directory.ts';
 
 const DEMO = fileURLToPath(new URL('../demo/demo.ts', import.meta.url));
+const README = new URL('../README.md', import.meta.url);
 
 type Live = { live: { faults: unknown[] } };
 interface Answered {
@@ -58,9 +60,10 @@ it('the demo shows a fleet in trouble, answers what it and the README say to try
     ...{ staging: 'NOT_READY', 'edge-berlin': 'REFUSED', lab: 'WRONG_CA' },
   });
   expect(queries).toHaveLength(3);
-  const readme = `{ cluster(by: { name: "staging" }) { live { version nodes { name ready } faults { path message }
-    resources(apiVersion: "apps/v1", kind: "Deployment", first: 20) { objects { namespace name } } } } }`;
-  for (const query of [...queries, readme]) {
+  // Those that stand alone; curl's are in quotes.
+  const readme = readFileSync(README, 'utf8').match(/^ {4}\{ .*(?:\n {8}.*)*/gm) ?? [];
+  expect(readme.map((query) => /\w+/.exec(query)?.[0])).toEqual(['cluster', 'auditLog']);
+  for (const query of [...queries, ...readme]) {
     const { data, errors } = await ask(query);
     expect(errors).toBeUndefined();
     expect((data.cluster ?? data.defaultCluster)?.live.faults ?? []).toEqual([]);

@@ -50,6 +50,8 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     await untilTakenOver(asked, ofThird, third.name, 15_000);
     await untilEven(dataDir, 2);
 
+    // What has changed hands just now would be left alone at first.
+    await untilCalm(dataDir);
     const ofSecond = askedLastBy(asked, second.name);
     const stopping = second.stop();
     await untilTakenOver(asked, ofSecond, second.name, 2_000);

@@ -1,9 +1,11 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { SLOTS } from '../src/domain/clusters/probe-slots.ts';
-import { startApp, type TestApp } from './support/app.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfigOf, register, untilState } from './support/live.ts';
 import { POSTGRES } from './support/place.ts';
 import { kubernetes, standIn } from './support/stand-in.ts';
+
+const HOUR_MS = 3_600_000;
 
 /** Two replicas: the first holds every slot, the second has come too late for any and knows every cluster. */
 async function replicas(): Promise<[TestApp, TestApp]> {
@@ -17,6 +19,36 @@ async function replicas(): Promise<[TestApp, TestApp]> {
 }
 
 describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
+  it('is left alone where two others have asked it just now, until somebody asks for it', async () => {
+    const [first, second] = await replicas();
+    const { prisma } = second.domain.database;
+    const stood = async (name: string) => {
+      const server = await standIn(kubernetes());
+      const id = await register(first, name, kubeconfigOf(server.target()));
+      await untilState(second, id, 'READY');
+      const asks = () => server.requests.filter((line) => line.includes('/readyz')).length;
+      return { id, slot: id % SLOTS, server, asks };
+    };
+    const [resting, changed, other] = [await stood('resting'), await stood('changed'), await stood('other')];
+    // As if a third had asked until now, and long after.
+    await prisma.probeLease.updateMany({
+      where: { slot: { in: [resting.slot, changed.slot] } },
+      data: { askedUntil: new Date(Date.now() + HOUR_MS) },
+    });
+    await first.domain.fleet.retire();
+    await expect.poll(other.asks, { timeout: 5_000 }).toBe(2);
+
+    const { data } = await second.graphql(
+      'mutation { probeCluster(input: { by: { name: "resting" } }) { __typename } }',
+    );
+    expect(data.probeCluster).toEqual({ __typename: 'ProbeClusterSuccess' });
+    expect(resting.asks()).toBe(2);
+
+    const config = kubeconfigOf(changed.server.target(), 'another');
+    expect((await second.rest('PUT', `${CLUSTERS}${changed.id}`, { config })).status).toBe(200);
+    await expect.poll(changed.asks, { timeout: 5_000 }).toBe(2);
+  });
+
   it('is tried again before its failure counts, as one that was READY here', async () => {
     const [first, second] = await replicas();
     const answer = kubernetes();

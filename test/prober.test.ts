@@ -183,6 +183,14 @@ describe('when', () => {
     expect(Math.max(...gaps) - Math.min(...gaps)).toBeGreaterThan(6_000);
   });
 
+  test('a first attempt waits where it is to, and then goes on in rounds', async () => {
+    const fleet = fleetOf({ a: { state: 'READY', ms: 0 } });
+    fleet.targets = [{ uid: 'a', credentialsVersion: 1, firstInMs: 7_000 }];
+    fleet.prober.start();
+    await fleet.clock.advance(40_000);
+    expect(fleet.tries('a')).toEqual([7_000, 37_000]);
+  });
+
   test('a cluster that fails is left alone for 1 to 60 s, longer each time', async () => {
     const gapsWith = async (random: () => number) => {
       const fleet = fleetOf({ a: { state: 'UNAUTHORIZED', ms: 0 } }, random);

@@ -11,8 +11,8 @@ export interface ProbeTarget extends ClusterKey {
   readonly state?: string;
   /** What it is probed under: each result carries it, and another begins anew. */
   readonly lease?: ProbeLease | undefined;
-  /** Another replica makes the first attempt. */
-  readonly firstElsewhere?: boolean;
+  /** Milliseconds for which it is left alone at first, unless somebody asks for it: another makes the first attempt, or has made its last just now. */
+  readonly firstInMs?: number;
   /** It is tried until there is a result that counts, and then no more unless somebody asks for it. */
   readonly once?: boolean;
 }

@@ -16,8 +16,6 @@ const CONFIRM_MS = 1_000;
 /** Milliseconds that a cluster which fails is left alone, at least and at most, with full jitter between (docs/architecture.md). */
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
-/** Milliseconds that another replica has for a first attempt before this one makes it (docs/architecture.md). */
-const ELSEWHERE_MS = 5_000;
 /** Milliseconds between two looks at what is to be probed: how soon another replica's change is met. */
 const REFRESH_MS = 1_000;
 
@@ -166,7 +164,7 @@ export class Prober {
         this.#drop(entry);
       }
       this.#entries.set(target.uid, next);
-      if (target.firstElsewhere && !next.isWanted) this.#later(next, ELSEWHERE_MS, 'FIRST');
+      if (target.firstInMs && !next.isWanted) this.#later(next, target.firstInMs, 'FIRST');
       else begun.push([next, next.isWanted ? 'NOW' : 'FIRST']);
     }
     // In no order: those that are silent, and hold a slot for long, often stand together in a kubeconfig.

@@ -2,6 +2,8 @@ import type { Transaction } from './database.ts';
 
 /** Milliseconds that a lease lasts without a heartbeat, by the database's clock (docs/architecture.md). */
 export const LEASE_MS = 10_000;
+/** Milliseconds within which no third replica asks a slot's clusters: the 10 s that are promised, and what an ask is under way. */
+export const REST_MS = 12_000;
 
 /** A slot as it stands: who holds it, unless nobody does or the lease has run out. */
 export interface Lease {
@@ -9,6 +11,13 @@ export interface Lease {
   readonly holder: string | undefined;
   readonly fence: number;
   readonly loadMs: number;
+}
+
+/** A slot that was taken. */
+export interface TakenLease {
+  readonly fence: number;
+  /** Milliseconds for which nothing of it is asked: two others have done so just now. */
+  readonly restMs: number;
 }
 
 /** What a heartbeat shows: the replicas that are there, and every slot. */
@@ -21,8 +30,8 @@ export interface LeaseView {
 export interface Leases {
   /** Shows that a replica is there, renews what it holds with the load of each, and gives what stands afterwards. */
   heartbeat(replica: string, loads: ReadonlyMap<number, number>): Promise<LeaseView>;
-  /** Takes slots that nobody holds; gives the fencing numbers of those it got. */
-  take(replica: string, slots: readonly number[]): Promise<ReadonlyMap<number, number>>;
+  /** Takes slots that nobody holds; gives those it got. */
+  take(replica: string, slots: readonly number[]): Promise<ReadonlyMap<number, TakenLease>>;
   /** Gives slots up, and tells the others. */
   give(replica: string, slots: readonly number[]): Promise<void>;
   /** Gives everything up: the replica is there no more. */

@@ -14,14 +14,9 @@ export interface Plan {
 
 /**
  * What one replica takes and gives, from what all of them see: slots that nobody holds go to whoever has least, and the
- * busiest give to the idlest until they are even. Each comes to the same plan, and acts on its own part of it; `mayGive`
- * keeps slots from going on at once.
+ * busiest give to the idlest until they are even. Each comes to the same plan, and acts on its own part of it.
  */
-export function planFor(
-  me: string,
-  { replicas, leases }: LeaseView,
-  { mayGive = () => true }: { mayGive?: (slot: number) => boolean } = {},
-): Plan {
+export function planFor(me: string, { replicas, leases }: LeaseView): Plan {
   const held = new Map<string, { load: number; slots: Map<number, number> }>();
   for (const replica of [...new Set(replicas)].sort()) held.set(replica, { load: 0, slots: new Map() });
   const put = (replica: string, slot: number, weight: number) => {
@@ -58,7 +53,7 @@ export function planFor(
     from.slots.delete(slot);
     from.load -= weight;
     put(idlest, slot, weight);
-    if (busiest === me && !take.includes(slot) && mayGive(slot)) give.push(slot);
+    if (busiest === me && !take.includes(slot)) give.push(slot);
   }
   return { take, give };
 }

@@ -8,8 +8,6 @@ import { planFor } from './probe-plan.ts';
 export const SLOTS = 256;
 /** Milliseconds between two heartbeats. */
 const HEARTBEAT_MS = 3_000;
-/** Milliseconds that a slot stays where it was taken to: so no cluster is asked by three within a take-over's 10 s. */
-const STAY_MS = 12_000;
 /** Heartbeats for which a share has to be uneven before anything moves, and how much of a new load counts at once. */
 const LASTING = 3;
 const SMOOTHING = 0.3;
@@ -25,13 +23,18 @@ export interface SlotsFollower {
   readonly onError: (error: unknown) => void;
 }
 
+/** A slot that is held, and from when on its clusters are asked, by the monotonic clock. */
+interface Held {
+  readonly fence: number;
+  readonly askFrom: number;
+}
+
 /** The slots whose clusters this replica probes: all of them, where no other process shares the work. */
 export class ProbeSlots {
   /** This process, among all that ever share the database. */
   readonly replica: string;
   readonly #leases: Leases | undefined;
-  readonly #held = new Map<number, number>();
-  readonly #takenAt = new Map<number, number>();
+  readonly #held = new Map<number, Held>();
   readonly #loads = new Map<number, number>();
   /** Heartbeats in a row after which something was to be given. */
   #uneven = 0;
@@ -67,15 +70,22 @@ export class ProbeSlots {
   /** The lease under which a cluster may be asked now; undefined where that is another's. */
   leaseOf(clusterId: number): ProbeLease | undefined {
     const slot = this.slotOf(clusterId);
-    const fence = this.#leases ? this.#held.get(slot) : 0;
-    return fence === undefined || (this.#leases && !this.#isValid()) ? undefined : { slot, fence };
+    if (!this.#leases) return { slot, fence: 0 };
+    const held = this.#isValid() ? this.#held.get(slot) : undefined;
+    return held && { slot, fence: held.fence };
+  }
+
+  /** Milliseconds for which a cluster is left alone, where two others have asked it just now. */
+  restOf(clusterId: number): number {
+    const { askFrom } = this.#held.get(this.slotOf(clusterId)) ?? {};
+    return askFrom === undefined ? 0 : Math.max(askFrom - performance.now(), 0);
   }
 
   /** Whether what was to be asked under a lease may be asked still. */
   holds({ slot, fence }: ProbeLease): boolean {
     if (!this.#leases) return true;
     this.#expire();
-    return this.#held.get(slot) === fence;
+    return this.#held.get(slot)?.fence === fence;
   }
 
   slotOf(clusterId: number): number {
@@ -130,12 +140,10 @@ export class ProbeSlots {
     if (!this.#follower) return;
     const before = new Map(this.#held);
     for (const { slot, holder, fence } of view.leases)
-      if (holder !== this.replica || this.#held.get(slot) !== fence) this.#held.delete(slot);
+      if (holder !== this.replica || this.#held.get(slot)?.fence !== fence) this.#held.delete(slot);
     this.#validUntil = sentAt + VALID_MS;
 
-    const { take, give: perhaps } = planFor(this.replica, view, {
-      mayGive: (slot) => sentAt - (this.#takenAt.get(slot) ?? 0) > STAY_MS,
-    });
+    const { take, give: perhaps } = planFor(this.replica, view);
     this.#uneven = perhaps.length > 0 ? this.#uneven + 1 : 0;
     const give = this.#uneven >= LASTING ? perhaps : [];
     for (const slot of give) this.#held.delete(slot);
@@ -143,10 +151,8 @@ export class ProbeSlots {
     if (give.length > 0 || before.size !== this.#held.size) this.#tellChange();
     if (give.length > 0) await leases.give(this.replica, give);
     if (take.length === 0) return;
-    for (const [slot, fence] of await leases.take(this.replica, take)) {
-      this.#held.set(slot, fence);
-      this.#takenAt.set(slot, performance.now());
-    }
+    for (const [slot, { fence, restMs }] of await leases.take(this.replica, take))
+      this.#held.set(slot, { fence, askFrom: performance.now() + restMs });
     this.#tellChange();
   }
 

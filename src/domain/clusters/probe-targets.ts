@@ -15,6 +15,9 @@ const SELECT = {
   ...{ enabled: true, credentialProblem: true },
 } as const;
 
+/** Milliseconds that another replica has for a first attempt before this one makes it (docs/architecture.md). */
+const ELSEWHERE_MS = 5_000;
+
 /** What this replica probes: the clusters of its slots, and those whose first attempt is its own. */
 export class ProbeTargets {
   readonly #registry: Registry;
@@ -42,11 +45,11 @@ export class ProbeTargets {
     const given: ProbeTarget[] = [];
     for (const { id, ...target } of this.#rows.values()) {
       const lease = this.#slots.leaseOf(id);
-      if (lease) given.push({ ...target, lease, firstElsewhere: this.#elsewhere.has(target.uid) });
+      if (lease) given.push({ ...target, lease, firstInMs: this.#firstIn(id, target) });
       else if (this.#once.has(target.uid)) given.push({ ...target, once: true });
     }
     const targets = await this.#withStates(given);
-    // Told once: what is taken over later begins at once.
+    // Told once: what is taken over later does not wait for it.
     this.#elsewhere.clear();
     this.#known = { version, targets };
     return targets;
@@ -119,6 +122,12 @@ export class ProbeTargets {
       const state = states.get(target.uid);
       return state === undefined ? target : { ...target, state };
     });
+  }
+
+  /** What somebody here has changed is tried at once, whoever has asked it. */
+  #firstIn(id: number, { uid }: { uid: string }): number {
+    if (this.#once.has(uid)) return 0;
+    return Math.max(this.#slots.restOf(id), this.#elsewhere.has(uid) ? ELSEWHERE_MS : 0);
   }
 
   #first({ uid }: Row, number: number): void {

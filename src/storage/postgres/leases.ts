@@ -1,9 +1,10 @@
 import type { Pool } from 'pg';
-import { LEASE_MS, type Leases, type LeaseView } from '../leases.ts';
+import { LEASE_MS, type Leases, type LeaseView, REST_MS } from '../leases.ts';
 import type { Watch } from './watch.ts';
 
 /** A replica's presence lasts as long. */
 const LEASE = `interval '${LEASE_MS} milliseconds'`;
+const REST = `interval '${REST_MS} milliseconds'`;
 /** The database's clock, as the columns keep it. */
 const NOW = `(clock_timestamp() AT TIME ZONE 'UTC')`;
 
@@ -32,20 +33,24 @@ AND NOT EXISTS (SELECT 1 FROM "ProbeLease" WHERE "holder" = "Replica"."id")`;
 /**
  * Behind the results that are being stored under the numbers of before: none of them comes after what its taker reads.
  * Until the taker has tried all that it holds, its last round is no later than the last of those it takes from.
+ * The taker rests until the one before the last has been gone for long enough. Where the last one was resting still, its rest
+ * goes on and is not begun anew: so a slot that moves again and again is asked all the same.
  */
 const TAKE = `
 WITH stored AS MATERIALIZED (SELECT 1 FROM "Counter" WHERE "name" = 'status' FOR SHARE),
 taken AS (
-  UPDATE "ProbeLease" SET "holder" = $1, "fence" = "fence" + 1, "expiresAt" = ${NOW} + ${LEASE}
+  UPDATE "ProbeLease" SET "holder" = $1, "fence" = "fence" + 1, "expiresAt" = ${NOW} + ${LEASE},
+    "askFrom" = greatest(${NOW}, CASE WHEN "askFrom" < "expiresAt" THEN "askedUntil" + ${REST} ELSE "askFrom" END),
+    "askedUntil" = "expiresAt"
   WHERE EXISTS (SELECT 1 FROM stored) AND "slot" = ANY($2::int[]) AND ("holder" IS NULL OR "expiresAt" IS NULL OR "expiresAt" <= ${NOW})
-  RETURNING "slot", "fence"
+  RETURNING "slot", "fence", "askFrom"
 ), round AS (
   UPDATE "Replica" SET "roundFinishedAt" = least("roundFinishedAt", (
     SELECT min(before."roundFinishedAt") FROM taken
     JOIN "ProbeLease" AS lease ON lease."slot" = taken."slot" JOIN "Replica" AS before ON before."id" = lease."holder"
   )) WHERE "id" = $1
 )
-SELECT "slot", "fence" FROM taken`;
+SELECT "slot", "fence", greatest(extract(epoch FROM "askFrom" - ${NOW}) * 1000, 0)::float8 AS "restMs" FROM taken`;
 
 /** Whoever held a slot is named until another does: its last round tells how old a state is. */
 const GIVE = `UPDATE "ProbeLease" SET "expiresAt" = ${NOW} WHERE "holder" = $1 AND "slot" = ANY($2::int[])`;
@@ -72,7 +77,7 @@ export function leasesOver(pool: Pool, watch: Watch): Leases {
       // By whoever comes after: one that is killed clears nothing away.
       await pool.query(FORGET);
       const { rows } = await pool.query(TAKE, [replica, slots]);
-      return new Map(rows.map(({ slot, fence }) => [slot, fence]));
+      return new Map(rows.map(({ slot, fence, restMs }) => [slot, { fence, restMs }]));
     },
     async give(replica, slots) {
       await pool.query(GIVE, [replica, slots]);

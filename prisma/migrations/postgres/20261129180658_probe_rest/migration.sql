@@ -1,0 +1,3 @@
+-- AlterTable
+ALTER TABLE "ProbeLease" ADD COLUMN     "askFrom" TIMESTAMP(3),
+ADD COLUMN     "askedUntil" TIMESTAMP(3);

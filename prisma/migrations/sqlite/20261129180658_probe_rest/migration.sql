@@ -1,0 +1,3 @@
+-- AlterTable
+ALTER TABLE "ProbeLease" ADD COLUMN "askFrom" DATETIME;
+ALTER TABLE "ProbeLease" ADD COLUMN "askedUntil" DATETIME;

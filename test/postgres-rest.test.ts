@@ -1,0 +1,89 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { LEASE_MS, REST_MS } from '../src/storage/leases.ts';
+import { POSTGRES } from './support/place.ts';
+import { freshApp } from './support/wire.ts';
+
+/** What is promised: within so many milliseconds no third replica asks a cluster. */
+const WITHIN_MS = 10_000;
+/** What the statements of one step take at most. */
+const STATEMENTS_MS = 1_000;
+const SLOT = 7;
+
+/** Replicas that hold the slot one after another, and what becomes of them. */
+const histories = fc.array(
+  fc.record({
+    name: fc.constantFrom('a', 'b', 'c', 'd'),
+    holdsMs: fc.oneof(fc.integer({ min: 0, max: 15_000 }), fc.constant(40_000)),
+    end: fc.constantFrom('gives', 'leaves', 'is killed'),
+    untilTakenMs: fc.integer({ min: 0, max: 3_000 }),
+  }),
+  { minLength: 3, maxLength: 8 },
+);
+
+/** The slot, held by nobody yet, in a database that time goes by in when it is told to. */
+async function makeSlot() {
+  const { domain } = await freshApp();
+  const { leases, prisma } = domain.database;
+  if (!leases) throw new Error('nothing is shared here');
+  /** All that the database knows of is so much longer ago. */
+  const elapse = async (ms: number) => {
+    const { askFrom, askedUntil, expiresAt } = await prisma.probeLease.findUniqueOrThrow({ where: { slot: SLOT } });
+    const ago = (time: Date | null) => time && new Date(time.getTime() - ms);
+    const data = { askFrom: ago(askFrom), askedUntil: ago(askedUntil), expiresAt: ago(expiresAt) };
+    await prisma.probeLease.update({ where: { slot: SLOT }, data });
+  };
+  return {
+    clear: () =>
+      prisma.probeLease.updateMany({ data: { holder: null, expiresAt: null, askFrom: null, askedUntil: null } }),
+    take: async (name: string) => (await leases.take(name, [SLOT])).get(SLOT)?.restMs ?? Number.NaN,
+    hold: async (name: string, ms: number) => {
+      for (let left = ms; left > 0; left -= LEASE_MS / 2) {
+        await elapse(Math.min(left, LEASE_MS / 2));
+        await leases.heartbeat(name, new Map([[SLOT, 0]]));
+      }
+    },
+    end: async (name: string, how: string) => {
+      if (how === 'gives') await leases.give(name, [SLOT]);
+      if (how === 'leaves') await leases.leave(name);
+      if (how === 'is killed') await elapse(LEASE_MS);
+      return how === 'is killed' ? LEASE_MS : 0;
+    },
+    elapse,
+  };
+}
+
+it.runIf(POSTGRES !== undefined)(
+  'the clusters of a slot are asked by no three replicas within ten seconds, and never left alone for long',
+  { timeout: 120_000 },
+  async () => {
+    const slot = await makeSlot();
+    await fc.assert(
+      fc.asyncProperty(histories, async (history) => {
+        await slot.clear();
+        const asks: { name: string; from: number; until: number }[] = [];
+        let now = 0;
+        let before = { taken: Number.NEGATIVE_INFINITY, from: Number.NEGATIVE_INFINITY, asked: true };
+        for (const { name, holdsMs, end, untilTakenMs } of history) {
+          const taken = now;
+          const from = taken + (await slot.take(name));
+          // Also who is killed while it rests leaves nothing behind that holds the next one up.
+          const latest = before.asked ? before.taken + REST_MS : before.from;
+          expect(from).toBeLessThanOrEqual(Math.max(taken, latest) + STATEMENTS_MS);
+          await slot.hold(name, holdsMs);
+          const until = taken + holdsMs;
+          if (from < until) asks.push({ name, from, until });
+          before = { taken, from, asked: from < until + STATEMENTS_MS };
+          now = until + (await slot.end(name, end));
+          await slot.elapse(untilTakenMs);
+          now += untilTakenMs;
+        }
+        for (const { from } of asks) {
+          const within = asks.filter((other) => other.from <= from && other.until > from - WITHIN_MS);
+          expect(new Set(within.map(({ name }) => name)).size).toBeLessThanOrEqual(2);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  },
+);

@@ -49,6 +49,38 @@ describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
     await expect.poll(changed.asks, { timeout: 5_000 }).toBe(2);
   });
 
+  it('weighs what it did before, until it is known what it costs here', async () => {
+    const app = await startApp({}, { probing: true });
+    onTestFinished(() => app.close());
+    const { probeLease } = app.domain.database.prisma;
+    await expect.poll(() => probeLease.count({ where: { holder: { not: null } } })).toBe(SLOTS);
+    const server = await standIn(kubernetes());
+    const id = await register(app, 'a', kubeconfigOf(server.target()));
+    await untilState(app, id, 'READY');
+    const slot = id % SLOTS;
+    const lease = () => probeLease.findUniqueOrThrow({ where: { slot } });
+    const { holder, fence } = await lease();
+    // As if another held it for a while, and a third before.
+    const now = Date.now();
+    await probeLease.update({
+      where: { slot },
+      data: {
+        ...{ holder: 'another', fence: fence + 1, loadMs: 700 },
+        ...{ askFrom: new Date(now - 1), expiresAt: new Date(now + 5_000), askedUntil: new Date(now + HOUR_MS) },
+      },
+    });
+    const renewals = new Set<number>();
+    const renewed = async () => {
+      const { expiresAt, ...now } = await lease();
+      if (now.holder === holder) renewals.add(expiresAt?.getTime() ?? 0);
+      return renewals.size;
+    };
+    await expect.poll(renewed, { timeout: 20_000 }).toBe(3);
+    expect(await lease()).toMatchObject({ fence: fence + 2, loadMs: 700 });
+    await app.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
+    await expect.poll(async () => (await lease()).loadMs, { timeout: 10_000 }).toBeLessThan(700);
+  });
+
   it('is tried again before its failure counts, as one that was READY here', async () => {
     const [first, second] = await replicas();
     const answer = kubernetes();

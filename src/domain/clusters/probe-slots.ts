@@ -18,7 +18,7 @@ const VALID_MS = LEASE_MS - 500;
 export interface SlotsFollower {
   /** Told when this replica holds others than before. */
   readonly onChange: () => void;
-  /** What the last round of each of these slots took, in milliseconds. */
+  /** What the last round took of each of these slots, in milliseconds; none for a slot that was not tried whole yet. */
   readonly loads: (slots: Iterable<number>) => ReadonlyMap<number, number>;
   readonly onError: (error: unknown) => void;
 }
@@ -151,16 +151,19 @@ export class ProbeSlots {
     if (give.length > 0 || before.size !== this.#held.size) this.#tellChange();
     if (give.length > 0) await leases.give(this.replica, give);
     if (take.length === 0) return;
-    for (const [slot, { fence, restMs }] of await leases.take(this.replica, take))
+    const loads = new Map(view.leases.map(({ slot, loadMs }) => [slot, loadMs]));
+    for (const [slot, { fence, restMs }] of await leases.take(this.replica, take)) {
       this.#held.set(slot, { fence, askFrom: performance.now() + restMs });
+      this.#loads.set(slot, loads.get(slot) ?? 0);
+    }
     this.#tellChange();
   }
 
-  /** One round may take longer than those around it by chance. */
+  /** One round may take longer than those around it by chance; what was just taken weighs what it did before. */
   #smoothed(loads: ReadonlyMap<number, number>): ReadonlyMap<number, number> {
-    for (const slot of this.#loads.keys()) if (!loads.has(slot)) this.#loads.delete(slot);
+    for (const slot of this.#loads.keys()) if (!this.#held.has(slot)) this.#loads.delete(slot);
     for (const [slot, load] of loads) {
-      const before = this.#loads.get(slot) ?? load;
+      const before = this.#loads.get(slot) || load;
       this.#loads.set(slot, before + SMOOTHING * (load - before));
     }
     return this.#loads;

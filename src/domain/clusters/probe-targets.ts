@@ -72,13 +72,18 @@ export class ProbeTargets {
     for (const uid of uids) if (this.#once.delete(uid)) this.#version++;
   }
 
-  /** What the last round of each of these slots took: `latencyOf` tells a cluster's, which costs some itself. */
+  /**
+   * What the last round took of each of these slots; none for a slot with a cluster that was not tried yet. `latencyOf` tells
+   * a cluster's, which costs some itself.
+   */
   loads(slots: Iterable<number>, latencyOf: (uid: string) => number | undefined): ReadonlyMap<number, number> {
     const loads = new Map(Array.from(slots, (slot) => [slot, 0]));
     for (const { id, uid } of this.#rows.values()) {
       const slot = this.#slots.slotOf(id);
       const load = loads.get(slot);
-      if (load !== undefined) loads.set(slot, load + Math.max(latencyOf(uid) ?? 0, LEAST_MS));
+      const latency = latencyOf(uid);
+      if (latency === undefined) loads.delete(slot);
+      else if (load !== undefined) loads.set(slot, load + Math.max(latency, LEAST_MS));
     }
     return loads;
   }

@@ -104,13 +104,18 @@ export interface App {
   readonly close: () => Promise<void>;
 }
 
+/** One that can listen no more, let open requests end and hand over what it probes before it closes. */
+export interface Served extends App {
+  readonly retire: () => Promise<void>;
+}
+
 /** Serves the domain over HTTP. */
 export async function serve(
   config: Config,
   log: Logger,
   domain: Domain,
   { limits }: { limits?: Partial<HttpLimits> } = {},
-): Promise<App> {
+): Promise<Served> {
   const ending = new AbortController();
   const server: Server = createHttpServer({
     ending: ending.signal,
@@ -126,12 +131,18 @@ export async function serve(
   });
   const stop = await listen(server, config);
   const { address, family, port } = server.address() as AddressInfo;
+  let retiring: Promise<unknown> | undefined;
+  const retire = async () => {
+    ending.abort();
+    // Others probe on at once, however long the last requests take.
+    retiring ??= Promise.all([stop(), domain.fleet.retire()]);
+    await retiring;
+  };
   return {
     url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    retire,
     close: async () => {
-      ending.abort();
-      // Others probe on at once, however long the last requests take.
-      await Promise.all([stop(), domain.fleet.retire()]);
+      await retire();
       await domain.close();
     },
   };

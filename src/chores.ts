@@ -19,14 +19,16 @@ export function startChores(
     }
   };
   const storeUse = () => attempt(() => apiKeys.storeUse(), 'the last use of API keys cannot be stored now');
+  const ending = new AbortController();
   const prune = async () => {
-    await attempt(() => auditLog.prune({ days }), 'the audit log cannot be pruned now');
+    await attempt(() => auditLog.prune({ days, signal: ending.signal }), 'the audit log cannot be pruned now');
     await attempt(() => sessions.prune(), 'sessions that are over cannot be forgotten now');
   };
   const timers = [setInterval(storeUse, USE_MS).unref(), setInterval(prune, PRUNE_MS).unref()];
   const pruned = prune();
   return async () => {
     for (const timer of timers) clearInterval(timer);
+    ending.abort();
     await pruned;
     await storeUse();
   };

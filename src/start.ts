@@ -32,8 +32,10 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
     return {
       url: app.url,
       close: async () => {
+        await Promise.all([stopMetrics(), app.retire()]);
+        // With the use of keys by the last requests; a database that stands still keeps nothing else from ending.
         await stopChores();
-        await Promise.all([stopMetrics(), app.close()]);
+        await app.close();
       },
     };
   } catch (error) {

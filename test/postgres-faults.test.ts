@@ -270,6 +270,34 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     expect(rows.filter(({ name, count }) => count !== 1 || name === 'held')).toEqual([]);
   });
 
+  it('one of which is told to end while a chore waits for a table: it listens no more and hands over at once', async () => {
+    const lock = new Client({ connectionString: url });
+    await lock.connect();
+    onTestFinished(() => lock.end());
+    await lock.query('BEGIN; LOCK TABLE "AuditRecord" IN ACCESS EXCLUSIVE MODE');
+    const ending = await startProcess({
+      dataDir: await temporaryDirectory(),
+      environment: { DATABASE_URL: url, SEAL_KEY },
+    });
+    const countOf = async (statement: string) => (await sql(statement)).rowCount;
+    const waiting = () =>
+      countOf(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%AuditRecord%'`);
+    await expect.poll(waiting, { timeout: SILENCE_MS }).toBe(1);
+    const present = () => countOf(`SELECT 1 FROM "Replica" WHERE "expiresAt" > (now() AT TIME ZONE 'UTC')`);
+    await expect.poll(present).toBe(3);
+
+    const stopped = ending.stop();
+    const refuses = () =>
+      fetch(`${ending.url}/readyz`).then(
+        () => false,
+        () => true,
+      );
+    // Twice the time that is promised.
+    await expect.poll(async () => [await refuses(), await present()], { timeout: 4_000 }).toEqual([true, 2]);
+    await lock.query('COMMIT');
+    expect((await stopped).code).toBe(0);
+  });
+
   it('one of which is killed in the middle of changes: the other has all that was acknowledged', async () => {
     const stop = writeOn();
     await expect.poll(() => names).toBeGreaterThan(40);

@@ -1,19 +1,26 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { ProbeSlots } from '../src/domain/clusters/probe-slots.ts';
 import { ProbeTargets } from '../src/domain/clusters/probe-targets.ts';
+import type { Leases } from '../src/storage/leases.ts';
 import { startApp } from './support/app.ts';
 import { clusterRow } from './support/rows.ts';
 
-it('what is probed is read anew as a whole when the registry went back', async () => {
+/** What is probed of a registry that one writes to; `leases` where it is shared. */
+async function targetsOver(leases?: Leases) {
   const app = await startApp();
   onTestFinished(() => app.close());
   const { database, seal } = app.domain;
   const registry = { database, seal, policy: app.config.policy, now: () => new Date(), own: new Set<number>() };
-  const targets = new ProbeTargets({ registry, slots: new ProbeSlots({ leases: undefined }) });
-  const add = (name: string) =>
+  const targets = new ProbeTargets({ registry, slots: new ProbeSlots({ leases }) });
+  const add = (name: string, fields: object = {}) =>
     database.write('registry', (tx, { registry: registryChange = 0 }) =>
-      tx.cluster.create({ data: { ...clusterRow(name), registryChange } }),
+      tx.cluster.create({ data: { ...clusterRow(name), registryChange, ...fields } }),
     );
+  return { database, targets, add };
+}
+
+it('what is probed is read anew as a whole when the registry went back', async () => {
+  const { database, targets, add } = await targetsOver();
   const kept = await add('kept');
   const before = await database.counters();
   await add('lost');
@@ -24,4 +31,18 @@ it('what is probed is read anew as a whole when the registry went back', async (
     await tx.counter.update({ where: { name: 'registry' }, data: { value: before.registry } });
   });
   expect((await targets.read()).map(({ uid }) => uid)).toEqual([kept.uid]);
+});
+
+it('what somebody has asked for while it could not be tried is not tried once it can be', async () => {
+  // Another holds every slot.
+  const { database, targets, add } = await targetsOver({ onGiven: () => () => {} } as unknown as Leases);
+  const { id, uid } = await add('a', { enabled: false });
+  targets.tryHere(uid);
+  expect(await targets.read()).toEqual([]);
+  await database.write('registry', (tx, { registry: registryChange = 0 }) =>
+    tx.cluster.update({ where: { id }, data: { enabled: true, registryChange } }),
+  );
+  expect(await targets.read()).toEqual([]);
+  targets.tryHere(uid);
+  expect(await targets.read()).toMatchObject([{ uid, once: true }]);
 });

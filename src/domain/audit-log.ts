@@ -121,9 +121,12 @@ export class AuditLog {
     }
   }
 
-  /** Forgets records older than so many days, and the oldest refused attempts beyond what is kept of them. */
-  async prune({ days }: { days: number }): Promise<void> {
-    await this.#forget({ at: { lt: new Date(this.#now().getTime() - days * DAY_MS) } });
+  /**
+   * Forgets records older than so many days, and the oldest refused attempts beyond what is kept of them; the rest another
+   * time once `signal` is aborted.
+   */
+  async prune({ days, signal }: { days: number; signal?: AbortSignal }): Promise<void> {
+    await this.#forget({ at: { lt: new Date(this.#now().getTime() - days * DAY_MS) } }, signal);
     const refused = { outcome: { not: 'DONE' } };
     const [last] = await this.#database.prisma.auditRecord.findMany({
       where: refused,
@@ -132,12 +135,12 @@ export class AuditLog {
       skip: MAX_REFUSED,
       take: 1,
     });
-    if (last) await this.#forget({ ...refused, id: { lte: last.id } });
+    if (last) await this.#forget({ ...refused, id: { lte: last.id } }, signal);
   }
 
-  async #forget(where: Prisma.AuditRecordWhereInput): Promise<void> {
+  async #forget(where: Prisma.AuditRecordWhereInput, signal: AbortSignal | undefined): Promise<void> {
     const { auditRecord } = this.#database.prisma;
-    for (;;) {
+    while (!signal?.aborted) {
       const rows = await auditRecord.findMany({ where, select: { id: true }, orderBy: { id: 'asc' }, take: BATCH });
       if (rows.length > 0) await auditRecord.deleteMany({ where: { id: { in: rows.map(({ id }) => id) } } });
       if (rows.length < BATCH) return;

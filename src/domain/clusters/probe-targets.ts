@@ -40,6 +40,7 @@ export class ProbeTargets {
   /** The targets; the same array for as long as nothing has changed. */
   async read(): Promise<readonly ProbeTarget[]> {
     await this.#follow();
+    this.#forgetUnusable();
     const version = `${this.#version}.${this.#slots.version}`;
     if (this.#known?.version === version) return this.#known.targets;
     const given: ProbeTarget[] = [];
@@ -111,6 +112,13 @@ export class ProbeTargets {
     }
     this.#at = registry;
     this.#version++;
+  }
+
+  /** Whoever asked for what cannot be tried has had the answer. */
+  #forgetUnusable(): void {
+    if (this.#once.size === 0) return;
+    const usable = this.usable();
+    for (const uid of this.#once) if (!usable.has(uid)) this.#once.delete(uid);
   }
 
   /** What begins here was asked by another until now: its row tells of no state since the registry changed it. */

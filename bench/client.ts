@@ -34,9 +34,10 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
   return { status: response.statusCode ?? 0, headers: response.rawHeaders, body: Buffer.concat(chunks) };
 }
 
-/** Asks, and fails unless the answer is a success; for what a bench relies on. */
+/** Asks, and fails unless the answer is a success, with no error in it; for what a bench relies on. */
 export async function askWell(url: string, asked: Ask): Promise<Answer> {
   const answer = await ask(url, asked);
-  if (answer.status >= 200 && answer.status < 300) return answer;
+  // GraphQL tells of errors with status 200; nothing that is stored here holds the word.
+  if (answer.status >= 200 && answer.status < 300 && !answer.body.includes('"errors":')) return answer;
   throw new Error(`${asked.method} ${asked.path} answered ${answer.status}: ${answer.body.toString()}`);
 }

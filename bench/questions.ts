@@ -1,4 +1,4 @@
-import type { Ask } from './client.ts';
+import { type Ask, askWell } from './client.ts';
 import { COUNTED } from './load.ts';
 import { API_KEY } from './product.ts';
 
@@ -49,6 +49,12 @@ export function graphql(query: string, variables: object): Ask {
     headers: { ...HEADERS, ...JSON_TYPE },
     body: JSON.stringify({ query, variables }),
   };
+}
+
+/** The data that a document gives. */
+export async function query<Data>(url: string, document: string, variables: object = {}): Promise<Data> {
+  const { body } = await askWell(url, graphql(document, variables));
+  return (JSON.parse(body.toString()) as { data: Data }).data;
 }
 
 export const page = (first: number, after: string | null = null): Ask => graphql(PAGE, { first, after });

@@ -1,11 +1,11 @@
 import { askWell } from './client.ts';
 import { cpuOf } from './process.ts';
 import { API_KEY, type Product } from './product.ts';
-import { CLUSTERS, graphql, rest } from './questions.ts';
-import { startStandIns } from './stand-in-process.ts';
+import { CLUSTERS, query, rest } from './questions.ts';
+import { kubeconfigOf, startStandIns } from './stand-in-process.ts';
+import { until } from './until.ts';
 
 const HEADERS = { Authorization: API_KEY, 'Content-Type': 'application/json' };
-const PATIENCE_MS = 120_000;
 
 /** Milliseconds from a change that one replica takes until a subscriber of another hears of it. */
 export async function heardAfter(writer: Product, reader: Product, changes: number): Promise<number[]> {
@@ -45,26 +45,19 @@ export async function probeFirst(
   const { standIns, stop } = await startStandIns(clusters, 0);
   try {
     const [first] = replicas as [Product];
-    const data = Buffer.from(standIns.ca).toString('base64');
-    const named = standIns.answering.map((port) => ({ name: `probed-${port}`, port }));
-    const kubeconfig = JSON.stringify({
-      ...{ apiVersion: 'v1', kind: 'Config' },
-      clusters: named.map(({ name, port }) => ({
-        name,
-        cluster: { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': data },
-      })),
-      users: named.map(({ name }) => ({ name, user: { token: `token-of-${name}` } })),
-      contexts: named.map(({ name }) => ({ name, context: { cluster: name, user: name } })),
-    });
+    const config = kubeconfigOf(standIns.answering, { ca: standIns.ca, prefix: 'probed' });
     const cpu = () => replicas.reduce((sum, { pid }) => sum + cpuOf(pid), 0);
     const [began, cpuBefore] = [performance.now(), cpu()];
     const document = 'mutation ($text: String!) { importClusters(input: { kubeconfig: $text }) { __typename } }';
-    await askWell(first.url, graphql(document, { text: kubeconfig }));
-    const count = graphql('{ clusters(first: 1, filter: { states: [READY], search: "probed" }) { totalCount } }', {});
-    while (performance.now() - began < PATIENCE_MS) {
-      const { body } = await askWell(first.url, count);
-      if (JSON.parse(body.toString()).data.clusters.totalCount === clusters) break;
-    }
+    const { importClusters } = await query<{ importClusters: { __typename: string } }>(first.url, document, {
+      text: config,
+    });
+    if (importClusters.__typename !== 'ImportClustersSuccess') throw new Error(importClusters.__typename);
+    const count = '{ clusters(first: 1, filter: { states: [READY], search: "probed" }) { totalCount } }';
+    await until('all clusters are READY', async () => {
+      const data = await query<{ clusters: { totalCount: number } }>(first.url, count);
+      return data.clusters.totalCount === clusters;
+    });
     return { seconds: (performance.now() - began) / 1_000, cpuMs: (cpu() - cpuBefore) / 1_000 / clusters };
   } finally {
     await stop();

@@ -149,7 +149,7 @@ function print(figures: readonly Figure[], sizes: readonly number[]): void {
   const setUps = [...new Set(figures.map(({ setUp }) => setUp))];
   const whats = [...new Set(figures.map(({ what }) => what))];
   const cells = [...sizes.map(String), 'exponent', 'of SQLite, 1'].map((cell) => cell.padStart(13)).join('');
-  console.log(`${'what'.padEnd(32)}${'database, replicas'.padEnd(20)}${cells}`);
+  console.log(`${'what'.padEnd(34)}${'database, replicas'.padEnd(20)}${cells}`);
   for (const what of whats) {
     for (const setUp of setUps) {
       const points = figures.filter((figure) => figure.what === what && figure.setUp === setUp);
@@ -159,7 +159,7 @@ function print(figures: readonly Figure[], sizes: readonly number[]): void {
       const ratio = last && base ? `${(last.value / base.value).toFixed(2)} ×` : '';
       const values = [...sizes.map(at), points.length > 1 ? exponentOf(points).toFixed(2) : '', ratio];
       console.log(
-        `${`${what} (${last?.unit})`.padEnd(32)}${setUp.padEnd(20)}${values.map((value) => value.padStart(13)).join('')}`,
+        `${`${what} (${last?.unit})`.padEnd(34)}${setUp.padEnd(20)}${values.map((value) => value.padStart(13)).join('')}`,
       );
     }
   }

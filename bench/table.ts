@@ -28,6 +28,7 @@ const OTHER: readonly Column[] = [
   ['what', ({ what }) => what],
   ['ms', figure('ms', 1)],
   ['MB', figure('MB')],
+  ['%', figure('percent', 1)],
   ['target', verdicts],
 ];
 
@@ -46,6 +47,7 @@ export function printTables(rows: readonly Row[]): void {
 }
 
 function printTable(columns: readonly Column[], rows: readonly Row[]): void {
+  if (rows.length === 0) return;
   const lines = [columns.map(([heading]) => heading), ...rows.map((row) => columns.map(([, cell]) => cell(row)))];
   const widths = columns.map((_column, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
   const isText = (at: number) => at === 1 || at === columns.length - 1;

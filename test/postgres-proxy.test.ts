@@ -1,13 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { openChanges } from './support/changes.ts';
 import { temporaryDirectory } from './support/directory.ts';
+import { freePort } from './support/free-port.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { databaseOf, POSTGRES } from './support/place.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
@@ -28,14 +27,6 @@ function configurationFor(port: number, replicas: readonly Running[]): string {
       ),
     shown.replace(/^ {4}/gm, '').replace(/bind :443 ssl crt \S+/, `bind 127.0.0.1:${port}`),
   );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 describe.runIf(isThere)('three replicas behind HAProxy', () => {

@@ -3,10 +3,10 @@ import type { Prisma } from '../storage/generated/sqlite/client.ts';
 import { allowedClusters, authorizeEverywhere, mayEverywhere, signedIn } from './access/permissions.ts';
 import type { Caller } from './access/viewer.ts';
 import { auditRow, type Changes } from './audit.ts';
-import { type ClusterBy, isStorable } from './clusters/cluster-list.ts';
-import { cutPage, DEFAULT_PAGE, MAX_PAGE, type PageArguments } from './clusters/page.ts';
+import type { ClusterBy } from './clusters/cluster-list.ts';
+import { cutPage, NO_CURSOR, type PageArguments, readBounds } from './clusters/page.ts';
 import { type InputIssue, invalidInput } from './errors.ts';
-import { isStorableId } from './storable.ts';
+import { isStorable, isStorableId, UNSTORABLE } from './storable.ts';
 
 export interface AuditFilter {
   /** The id of an actor (`user:3`, `api-key:1`), which holds what a person's keys did too, or a name. */
@@ -51,7 +51,7 @@ export class AuditLog {
   /** One page, the newest first. Whoever may read it for some clusters sees the records of those alone. */
   async page(caller: Caller, args: AuditPage) {
     signedIn(caller);
-    const { size, backward, after, before } = readPage(args);
+    const { size, backward, after, before } = readBounds(args, (text) => readAuditCursor(text) ?? NO_CURSOR);
     const matching: Prisma.AuditRecordWhereInput = {
       AND: [await this.#visible(caller), whereAudit(args.filter ?? {})],
     };
@@ -180,9 +180,7 @@ export class AuditLog {
 function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilter): Prisma.AuditRecordWhereInput {
   const texts = { actor, action, outcome, cluster: cluster ? String(Object.values(cluster)[0]) : null };
   const issues: InputIssue[] = Object.entries(texts).flatMap(([field, text]) =>
-    text == null || isStorable(text)
-      ? []
-      : [{ path: ['filter', field], message: 'must not hold NUL characters or lone surrogates' }],
+    text == null || isStorable(text) ? [] : [{ path: ['filter', field], message: UNSTORABLE }],
   );
   if (issues.length > 0) throw invalidInput(issues);
   const person = Number(/^user:([1-9][0-9]{0,9})$/.exec(actor ?? '')?.[1]);
@@ -201,22 +199,6 @@ function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilt
 function whereCluster(by: ClusterBy): Prisma.AuditRecordWhereInput {
   if ('uid' in by) return { clusterUid: by.uid };
   return 'databaseId' in by ? { clusterId: by.databaseId } : { clusterName: by.name };
-}
-
-function readPage({ first, last, after, before }: PageArguments) {
-  const issues: InputIssue[] = [];
-  if (first != null && last != null) issues.push({ path: ['last'], message: 'cannot be given together with first' });
-  for (const [path, value] of Object.entries({ first, last }))
-    if (value != null && (value < 1 || value > MAX_PAGE))
-      issues.push({ path: [path], message: `must be 1 to ${MAX_PAGE}` });
-  const read = (path: string, text: string | null | undefined) => {
-    const id = text == null ? undefined : readAuditCursor(text);
-    if (text != null && id === undefined) issues.push({ path: [path], message: 'is no cursor of this connection' });
-    return id;
-  };
-  const page = { after: read('after', after), before: read('before', before) };
-  if (issues.length > 0) throw invalidInput(issues);
-  return { ...page, size: first ?? last ?? DEFAULT_PAGE, backward: last != null };
 }
 
 function writeAuditCursor(id: number): string {

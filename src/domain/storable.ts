@@ -1,6 +1,14 @@
 /** The times that are text of one length in ISO 8601, which every database reads and sorts: the years 1 to 9999. */
 const [FIRST, LAST] = [Date.parse('0001-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59.999Z')];
 
+/** What is said of a text that no database holds. */
+export const UNSTORABLE = 'must not hold NUL characters or lone surrogates';
+
+/** Whether every database can hold the text: what none can hold, no row has. */
+export function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
+}
+
 /** Whether a row can have this id: a positive integer of 32 bits. */
 export function isStorableId(id: unknown): id is number {
   return typeof id === 'number' && Number.isInteger(id) && id > 0 && id < 2 ** 31;

@@ -5,7 +5,7 @@ import { ClusterError, refusalOf } from './errors.ts';
 import { isRecord, redact } from './redact.ts';
 
 /** Objects of one page, by the API server's own `limit`. */
-export const MAX_PAGE = 250;
+export const MAX_OBJECTS = 250;
 /** Kinds of one group and version; the core group has some sixty, subresources among them. */
 const MAX_KINDS = 1_000;
 const MAX_DISCOVERY_BYTES = 2 * 1024 * 1024;
@@ -90,7 +90,7 @@ export async function readReadiness(asker: Asker): Promise<ReadinessCheck[]> {
 
 /** The nodes, at most a page of them. */
 export async function readNodes(asker: Asker): Promise<NodeSummary[]> {
-  const nodes = itemsOf(await readObject(asker, `/api/v1/nodes?limit=${MAX_PAGE}`), MAX_PAGE) as V1Node[];
+  const nodes = itemsOf(await readObject(asker, `/api/v1/nodes?limit=${MAX_OBJECTS}`), MAX_OBJECTS) as V1Node[];
   return nodes.map(({ metadata, status }) => {
     const conditions = listOf<V1NodeCondition>(status?.conditions).map(({ type, status, reason, message }) => ({
       ...{ type: text(type) ?? '', status: text(status) ?? '' },
@@ -111,8 +111,8 @@ export async function readNodes(asker: Asker): Promise<NodeSummary[]> {
 /** The namespaces, at most a page of them. */
 export async function readNamespaces(asker: Asker): Promise<NamespaceSummary[]> {
   const namespaces = itemsOf(
-    await readObject(asker, `/api/v1/namespaces?limit=${MAX_PAGE}`),
-    MAX_PAGE,
+    await readObject(asker, `/api/v1/namespaces?limit=${MAX_OBJECTS}`),
+    MAX_OBJECTS,
   ) as V1Namespace[];
   return namespaces.map(({ metadata, status }) => ({ name: text(metadata?.name) ?? '', phase: text(status?.phase) }));
 }

@@ -1,16 +1,13 @@
 import { z } from 'zod';
 import { ACTIONS, actionName } from '../domain/access/permissions.ts';
-import { isStorableTime } from '../domain/storable.ts';
+import { isStorable, isStorableTime, UNSTORABLE } from '../domain/storable.ts';
 import type { Action } from './operations.generated.ts';
 
 /** Bytes that anyone may send without being known: an introspection has some 2 KiB, a sign-in less. */
 export const MAX_STRANGER_BODY = 16 * 1024;
 
 const string = z.string({ error: 'must be a string' });
-const kubeconfig = string.refine(
-  (text) => text.isWellFormed() && !text.includes('\0'),
-  'must not hold NUL characters or lone surrogates',
-);
+const kubeconfig = string.refine(isStorable, UNSTORABLE);
 const flag = z.boolean({ error: 'must be true or false' });
 
 // What the domain refuses, as the OpenAPI document tells it.

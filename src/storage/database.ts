@@ -1,7 +1,8 @@
 import { Prisma, type PrismaClient } from './generated/sqlite/client.ts';
 import type { Leases } from './leases.ts';
 
-export type CounterName = 'registry' | 'status' | 'access';
+export const COUNTERS = ['access', 'registry', 'status'] as const;
+export type CounterName = (typeof COUNTERS)[number];
 export type Counters = Readonly<Record<CounterName, number>>;
 /** NULL in a column of JSON, which else would hold JSON's own null. */
 export const NO_JSON = Prisma.DbNull;
@@ -20,7 +21,8 @@ export interface Database {
    * same one. In SQLite it orders all writers; in PostgreSQL another counter's may change a row between its read and its
    * write, which has to name what it relies on. Use `tx` alone inside: a query of the client would wait for the
    * transaction, and the transaction for it. A change that met another in a deadlock is run again: it must do nothing
-   * beside its transaction.
+   * beside its transaction. With no counter it raises none and tells nobody, and waits for every other writer all the same.
+   * Rejects when the times of TRANSACTION are over.
    */
   write<T>(
     counters: CounterName | readonly CounterName[],
@@ -70,6 +72,9 @@ export async function raise(tx: Transaction, counters: CounterName | readonly Co
  * were given, here or on a machine that is lost; and every cursor of a stream is too old, so that its reader lists again.
  */
 export const AHEAD = 1_000_000;
+
+/** The tables whose ids are given out one after another, and never again. */
+export const NUMBERED = ['Cluster', 'User', 'ApiKey', 'AuditRecord'] as const;
 
 /** The counters in their rows. */
 export function countersOf(rows: readonly { readonly name?: unknown; readonly value?: unknown }[]): Counters {

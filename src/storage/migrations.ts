@@ -15,8 +15,27 @@ export type Migrated = {
   factory: SqlMigrationAwareDriverAdapterFactory;
 };
 
-/** The row of a migration in `_prisma_migrations`. */
+/** A migration as `_prisma_migrations` has it. */
 export type AppliedMigration = { name: string; checksum: string; finished: boolean; rolledBack: boolean };
+
+/** Reads the rows that `appliedOf` takes. */
+export const APPLIED = `SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at`;
+
+export function appliedOf(rows: readonly Readonly<Record<string, unknown>>[]): AppliedMigration[] {
+  return rows.map((row) => ({
+    name: String(row.migration_name),
+    checksum: String(row.checksum),
+    finished: row.finished_at !== null,
+    rolledBack: row.rolled_back_at !== null,
+  }));
+}
+
+/** Milliseconds that one process waits for the migrations of another. */
+export const PATIENCE_MS = 60_000;
+
+export function migratingElsewhere(): StartupError {
+  return new StartupError('Another process has been migrating the database for a minute: end it, then start again.');
+}
 
 type Migration = { name: string; script: string; checksum: string };
 

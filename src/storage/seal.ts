@@ -81,6 +81,7 @@ export class Seal {
     };
   }
 
+  /** The text that was sealed for this place; a SealError MALFORMED, UNKNOWN_KEY or TAMPERED. */
   open(sealed: string, place: SealedPlace): string {
     const [, id = '', body = ''] = FORMAT.exec(sealed) ?? [];
     const bytes = Buffer.from(body, 'base64url');

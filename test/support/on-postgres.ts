@@ -22,17 +22,20 @@ const ask = async (statement: string) => {
   await client.connect();
   await client.query(statement).finally(() => client.end());
 };
-await ask(`CREATE DATABASE ${escapeIdentifier(name)}`);
 const own = new URL(url);
 own.pathname = `/${name}`;
 
 const vitest = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', import.meta.url));
-console.log("left out: on PostgreSQL, the tests of SQLite's own files.");
-const child = spawn(process.execPath, [vitest, 'run', ...words], {
-  env: { ...process.env, TEST_DATABASE_URL: own.href },
-  stdio: 'inherit',
-});
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
-process.exitCode = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? 1)));
-await ask(`DROP DATABASE ${escapeIdentifier(name)} WITH (FORCE)`);
-await server?.remove();
+try {
+  await ask(`CREATE DATABASE ${escapeIdentifier(name)}`);
+  console.log("left out: on PostgreSQL, the tests of SQLite's own files.");
+  const child = spawn(process.execPath, [vitest, 'run', ...words], {
+    env: { ...process.env, TEST_DATABASE_URL: own.href },
+    stdio: 'inherit',
+  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  process.exitCode = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? 1)));
+  await ask(`DROP DATABASE ${escapeIdentifier(name)} WITH (FORCE)`);
+} finally {
+  await server?.remove();
+}

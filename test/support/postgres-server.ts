@@ -1,11 +1,11 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { chown, glob, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { freePort } from './free-port.ts';
 
 const START_MS = 30_000;
 
@@ -59,15 +59,20 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     child.kill(signal);
     await ended;
   };
-  await start();
+  const remove = async () => {
+    await end();
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    await start();
+  } catch (error) {
+    await remove();
+    throw error;
+  }
   return {
-    ...{ url, port, start, end },
+    ...{ url, port, start, end, remove },
     get pid() {
       return child.pid ?? 0;
-    },
-    remove: async () => {
-      await end();
-      await rm(directory, { recursive: true, force: true });
     },
   };
 }
@@ -96,14 +101,4 @@ async function untilItAnswers(url: string): Promise<void> {
     }
     await sleep(50);
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }

@@ -68,14 +68,8 @@ export function rawStandIn(onSocket: (socket: Socket) => void): Promise<StandIn>
   );
 }
 
-/** A port of loopback that refuses connections. */
-export async function refusingPort(): Promise<number> {
-  const server = createTcp();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+/** Nobody listens there: connections are refused. */
+export { freePort as refusingPort } from './free-port.ts';
 
 /** An HTTP proxy; it resolves every name to loopback. `tunnels` names what it was asked for. */
 export async function standInProxy(status = 200): Promise<{ url: string; tunnels: string[] }> {

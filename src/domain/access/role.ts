@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { isStorable } from '../clusters/cluster-list.ts';
 import { LabelSyntaxError, parseLabelSelector } from '../clusters/label-selector.ts';
+import { isStorable, UNSTORABLE } from '../storable.ts';
 import { BUILT_IN_ROLES, GRANTABLE } from './permissions.ts';
 
 /** The clusters a role holds for: either part lets a cluster in. */
@@ -31,7 +31,7 @@ export const roleSchema = z.object({
   description: z
     .string()
     .max(1_000, 'must be at most 1,000 characters')
-    .refine(isStorable, 'must not hold NUL characters or lone surrogates')
+    .refine(isStorable, UNSTORABLE)
     .nullish()
     .transform((text) => text ?? ''),
   actions: z
@@ -40,7 +40,7 @@ export const roleSchema = z.object({
   clusters: z
     .object({
       names: z
-        .array(z.string().min(1).max(253).refine(isStorable, 'must not hold NUL characters or lone surrogates'))
+        .array(z.string().min(1).max(253).refine(isStorable, UNSTORABLE))
         .max(100, 'must be at most 100 names')
         .nullish()
         .transform((names) => names ?? []),

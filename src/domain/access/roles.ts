@@ -2,9 +2,9 @@ import { type Counters, type Database, NO_JSON, type Transaction } from '../../s
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { record } from '../audit.ts';
 import { check, refuse } from '../clusters/cluster.ts';
-import { isStorable } from '../clusters/cluster-list.ts';
 import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
+import { isStorable } from '../storable.ts';
 import { changeAccess } from './change-access.ts';
 import {
   ACTIONS,

@@ -11,14 +11,8 @@ import type { ClusterQuery } from './cluster-list.ts';
 import { tryOut } from './cluster-probes.ts';
 import { credentialOf, IN_CLUSTER, type ReadCredential, underNewCredential, type Verification } from './credential.ts';
 import { type Fleet, targetOf } from './fleet.ts';
-import {
-  changeRegistry,
-  kubeconfigPlace,
-  type Moment,
-  openKubeconfig,
-  type Registry,
-  storeKubeconfig,
-} from './registry.ts';
+import { changeCredential } from './given-credential.ts';
+import { changeRegistry, kubeconfigPlace, type Moment, type Registry } from './registry.ts';
 import { searchText } from './search.ts';
 import { findDuplicates } from './warnings.ts';
 
@@ -74,6 +68,10 @@ export class ClusterImport {
     this.#fleet = fleet;
   }
 
+  /**
+   * Gives what became of each context, and of a dry run what would; clusters that were made are waited for until they have
+   * been tried, a second at most. FORBIDDEN; INVALID_INPUT by path; REGISTRY_NOT_EMPTY; NAME_TAKEN with FAIL.
+   */
   async run(caller: Caller, input: ImportClusters, query: ClusterQuery) {
     const began = performance.now();
     authorizeEverywhere(caller, 'clusters.import');
@@ -211,14 +209,12 @@ export class ClusterImport {
   async #update(tx: Transaction, caller: Caller, { at, registryChange }: Moment, { name, read }: Candidate) {
     const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
     const { id, uid, enabled } = current;
-    const facts = read?.facts ?? IN_CLUSTER;
-    const isSame = read
-      ? !current.inCluster &&
-        current.credentialProblem === facts.credentialProblem &&
-        (await openKubeconfig(tx, this.#registry, current)) === read.kubeconfig
-      : current.inCluster;
-    if (isSame) return { uid };
-    if (read) await storeKubeconfig(tx, this.#registry, current, read.kubeconfig);
+    const facts = await changeCredential(tx, this.#registry, current, {
+      inCluster: read === undefined,
+      leavesCluster: false,
+      read,
+    });
+    if (!facts) return { uid };
     const revision = { revision: { increment: 1 }, updatedAt: at, registryChange };
     await tx.cluster.update({ where: { id }, data: { ...underNewCredential(facts, { enabled, at }), ...revision } });
     await record(tx, caller, { action: 'cluster.import', at, cluster: current, changes: { credential: 'changed' } });

@@ -3,6 +3,7 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { mayReadClusters, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { invalidInput } from '../errors.ts';
+import { isStorable, UNSTORABLE } from '../storable.ts';
 import type { ClusterState } from './cluster.ts';
 import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from './label-selector.ts';
 import {
@@ -123,11 +124,6 @@ export class ClusterList {
   }
 }
 
-/** Whether a database can hold the text: what it cannot hold, no row has. */
-export function isStorable(text: string): boolean {
-  return text.isWellFormed() && !text.includes('\0');
-}
-
 /** The filter of the database for what a caller wants to see; INVALID_INPUT when it cannot be read. */
 export function whereFilter({
   search,
@@ -138,9 +134,8 @@ export function whereFilter({
   credentialExpiresWithinDays: days,
 }: ClusterFilter): Prisma.ClusterWhereInput {
   const issue = (field: string, message: string) => invalidInput([{ path: ['filter', field], message }]);
-  const unstorable = 'must not hold NUL characters or lone surrogates';
-  if (search != null && !isStorable(search)) throw issue('search', unstorable);
-  if (names && !names.every(isStorable)) throw issue('names', unstorable);
+  if (search != null && !isStorable(search)) throw issue('search', UNSTORABLE);
+  if (names && !names.every(isStorable)) throw issue('names', UNSTORABLE);
   if ((search?.length ?? 0) > MAX_SEARCH) throw issue('search', `must be at most ${MAX_SEARCH} characters`);
   if ((names?.length ?? 0) > MAX_NAMES) throw issue('names', `must be at most ${MAX_NAMES} names`);
   if ((labelSelector?.length ?? 0) > MAX_SELECTOR)

@@ -58,7 +58,8 @@ export interface UpdateCluster extends ClusterInput {
   readonly allowDifferentCluster?: boolean | null | undefined;
 }
 
-export interface DeleteCluster {
+/** Which cluster, and the revision that the caller has seen; without one any will do. */
+export interface ChangeCluster {
   readonly by: ClusterBy;
   readonly expectedRevision?: number | null | undefined;
 }
@@ -81,6 +82,10 @@ export class Clusters {
     this.#fields = clusterFields(registry.policy);
   }
 
+  /**
+   * Registers a cluster; `previousDefault` is the one that it takes the default from. FORBIDDEN; INVALID_INPUT by path;
+   * NAME_TAKEN; with CONNECT also CONNECTION_FAILED.
+   */
   async create(caller: Caller, input: CreateCluster, queries: ChangeQueries) {
     authorizeEverywhere(caller, 'clusters.create');
     if (input.credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
@@ -133,6 +138,10 @@ export class Clusters {
     });
   }
 
+  /**
+   * Changes what is given; what is so already raises no revision. NOT_FOUND; FORBIDDEN; INVALID_INPUT by path;
+   * REVISION_CONFLICT with the cluster as it is; NAME_TAKEN; with CONNECT also CONNECTION_FAILED and DIFFERENT_CLUSTER.
+   */
   async update(caller: Caller, input: UpdateCluster, queries: ChangeQueries) {
     authorizeUpdate(caller, input);
     const issues: InputIssue[] = [];
@@ -195,9 +204,10 @@ export class Clusters {
     });
   }
 
+  /** Forgets a cluster and its credential. NOT_FOUND, FORBIDDEN, REVISION_CONFLICT, DEFAULT_CLUSTER. */
   async delete(
     caller: Caller,
-    input: DeleteCluster,
+    input: ChangeCluster,
     query: ClusterQuery,
   ): Promise<{ uid: string; databaseId: number }> {
     authorize(caller, 'clusters.delete');
@@ -221,8 +231,8 @@ export class Clusters {
     });
   }
 
-  /** Takes the other identity that a contact met as the cluster's own. */
-  async confirmIdentity(caller: Caller, input: DeleteCluster, query: ClusterQuery) {
+  /** Takes the other identity that a contact met as the cluster's own. NOT_FOUND, FORBIDDEN, REVISION_CONFLICT. */
+  async confirmIdentity(caller: Caller, input: ChangeCluster, query: ClusterQuery) {
     authorize(caller, 'clusters.update');
     const issues: InputIssue[] = [];
     checkExpected(input.expectedRevision, issues);
@@ -255,7 +265,7 @@ export class Clusters {
     tx: Transaction,
     caller: Caller,
     action: Action,
-    { by, expectedRevision }: { by: ClusterBy; expectedRevision?: number | null | undefined },
+    { by, expectedRevision }: ChangeCluster,
     query: ClusterQuery,
   ) {
     const current = await findAllowed(tx, caller, action, by);

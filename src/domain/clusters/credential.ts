@@ -6,7 +6,7 @@ import {
   readKubeconfig,
 } from '../../kubernetes/kubeconfig.ts';
 import type { InputIssue } from '../errors.ts';
-import { storableTime } from '../storable.ts';
+import { isStorable, storableTime, UNSTORABLE } from '../storable.ts';
 import { untried } from './cluster.ts';
 
 export const CREDENTIAL_KINDS = [
@@ -84,8 +84,8 @@ export function readCredential(
     issues,
   }: { verify: Verification; policy: KubeconfigPolicy; path: string[]; issues: InputIssue[] },
 ): ReadCredential | undefined {
-  if (!text.isWellFormed() || text.includes('\0')) {
-    issues.push({ path: [...path, 'text'], message: 'must not hold NUL characters or lone surrogates' });
+  if (!isStorable(text)) {
+    issues.push({ path: [...path, 'text'], message: UNSTORABLE });
     return undefined;
   }
   const reading = readKubeconfig(text, policy);

@@ -2,7 +2,7 @@ import { type Asker, shareOf } from '../../kubernetes/call-slots.ts';
 import type { Connection } from '../../kubernetes/connection.ts';
 import { ClusterError, faultOf } from '../../kubernetes/errors.ts';
 import {
-  MAX_PAGE,
+  MAX_OBJECTS,
   type NamespaceSummary,
   type NodeSummary,
   type ReadinessCheck,
@@ -98,8 +98,8 @@ export class Live {
   }
 
   resources(path: string, query: ResourceQuery): Promise<ResourcePage | null> {
-    if (query.first < 1 || query.first > MAX_PAGE)
-      throw invalidInput([{ path: ['first'], message: `must be 1 to ${MAX_PAGE}` }]);
+    if (query.first < 1 || query.first > MAX_OBJECTS)
+      throw invalidInput([{ path: ['first'], message: `must be 1 to ${MAX_OBJECTS}` }]);
     return this.#part(path, (asker) => readResources(asker, query));
   }
 

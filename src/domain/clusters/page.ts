@@ -1,6 +1,6 @@
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { type InputIssue, invalidInput } from '../errors.ts';
-import { isStorableId, isStorableTime } from '../storable.ts';
+import { isStorable, isStorableId, isStorableTime } from '../storable.ts';
 
 export type ClusterOrderField = 'NAME' | 'CREATED_AT' | 'DATABASE_ID';
 export type Direction = 'ASC' | 'DESC';
@@ -34,37 +34,51 @@ export const DEFAULT_PAGE = 50;
 export const MAX_PAGE = 100;
 
 /** Where a page begins and ends, which way it is read, and how many rows it wants; `size` is Infinity without a limit. */
-export interface Page {
-  readonly order: ClusterOrder;
+interface Bounds<Place> {
   readonly size: number;
   readonly backward: boolean;
-  readonly after: Cursor | undefined;
-  readonly before: Cursor | undefined;
+  readonly after: Place | undefined;
+  readonly before: Place | undefined;
 }
 
-/** Checks the arguments of a connection; `unlimited` lifts the page limit (the REST list is the whole registry). */
-export function readPage(
+export interface Page extends Bounds<Cursor> {
+  readonly order: ClusterOrder;
+}
+
+/** Checks the arguments of the clusters' connection; `unlimited` lifts the page limit (the REST list is the whole registry). */
+export function readPage(given: PageArguments, order: ClusterOrder, { unlimited }: { unlimited: boolean }): Page {
+  const read = (text: string): Cursor | string => {
+    const cursor = readCursor(text);
+    if (!cursor) return NO_CURSOR;
+    return cursor.field === order.field ? cursor : `is a cursor of another order (${cursor.field})`;
+  };
+  return { order, ...readBounds(given, read, unlimited ? Number.POSITIVE_INFINITY : DEFAULT_PAGE) };
+}
+
+/** What is said of a cursor that cannot be read. */
+export const NO_CURSOR = 'is no cursor of this connection';
+
+/** Checks the arguments of a connection; `readPlace` gives what a cursor stands for, or what is wrong with it. */
+export function readBounds<Place extends object | number>(
   { first, after, last, before }: PageArguments,
-  order: ClusterOrder,
-  { unlimited }: { unlimited: boolean },
-): Page {
+  readPlace: (cursor: string) => Place | string,
+  size = DEFAULT_PAGE,
+): Bounds<Place> {
   const issues: InputIssue[] = [];
-  const size = first ?? last ?? (unlimited ? Number.POSITIVE_INFINITY : DEFAULT_PAGE);
   if (first != null && last != null) issues.push({ path: ['last'], message: 'cannot be given together with first' });
   for (const [path, value] of Object.entries({ first, last }))
     if (value != null && (value < 1 || value > MAX_PAGE))
       issues.push({ path: [path], message: `must be 1 to ${MAX_PAGE}` });
   const read = (path: string, text: string | null | undefined) => {
     if (text == null) return undefined;
-    const cursor = readCursor(text);
-    if (!cursor) issues.push({ path: [path], message: 'is no cursor of this connection' });
-    else if (cursor.field !== order.field)
-      issues.push({ path: [path], message: `is a cursor of another order (${cursor.field})` });
-    return cursor;
+    const place = readPlace(text);
+    if (typeof place !== 'string') return place;
+    issues.push({ path: [path], message: place });
+    return undefined;
   };
-  const page = { order, size, backward: last != null, after: read('after', after), before: read('before', before) };
+  const places = { after: read('after', after), before: read('before', before) };
   if (issues.length > 0) throw invalidInput(issues);
-  return page;
+  return { size: first ?? last ?? size, backward: last != null, ...places };
 }
 
 /** The cursor of a row: where it stands in this order, also when the row itself is gone. */
@@ -90,7 +104,7 @@ export function readCursor(text: string): Cursor | undefined {
 
 /** Whether a row can stand there: past what a column holds, PostgreSQL refuses the question. */
 function isPlace(field: unknown, value: unknown, id: number): boolean {
-  if (field === 'NAME') return typeof value === 'string' && value.isWellFormed() && !value.includes('\0');
+  if (field === 'NAME') return typeof value === 'string' && isStorable(value);
   if (field === 'CREATED_AT') return Number.isInteger(value) && isStorableTime(new Date(Number(value)));
   return field === 'DATABASE_ID' && value === id;
 }

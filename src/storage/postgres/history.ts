@@ -1,12 +1,10 @@
 import { type Client, DatabaseError } from 'pg';
-import { AHEAD, type CounterName, type Counters, countersOf } from '../database.ts';
+import { AHEAD, COUNTERS, type Counters, countersOf } from '../database.ts';
 import { READ_ONLY } from './errors.ts';
-
-const NAMES: readonly CounterName[] = ['access', 'registry', 'status'];
 
 /** Whether the database has gone back behind what was seen of it: a backup was put back, or a failover lost commits. */
 export function wentBack(now: Counters, seen: Counters): boolean {
-  return NAMES.some((name) => now[name] < seen[name]);
+  return COUNTERS.some((name) => now[name] < seen[name]);
 }
 
 /**
@@ -22,7 +20,7 @@ export async function passSeen(client: Client, seen: Counters): Promise<boolean>
       (await client.query('SELECT "name", "value" FROM "Counter" ORDER BY "name" FOR UPDATE')).rows,
     );
     const step = wentBack(now, seen) ? AHEAD : 1;
-    for (const name of NAMES) {
+    for (const name of COUNTERS) {
       const value = Math.max(now[name], seen[name]) + step;
       await client.query('UPDATE "Counter" SET "value" = $1 WHERE "name" = $2', [value, name]);
     }

@@ -40,7 +40,9 @@ const TAKE = `
 WITH stored AS MATERIALIZED (SELECT 1 FROM "Counter" WHERE "name" = 'status' FOR SHARE),
 taken AS (
   UPDATE "ProbeLease" SET "holder" = $1, "fence" = "fence" + 1, "expiresAt" = ${NOW} + ${LEASE},
-    "askFrom" = greatest(${NOW}, CASE WHEN "askFrom" < "expiresAt" THEN "askedUntil" + ${REST} ELSE "askFrom" END),
+    -- No longer, whatever a clock that was set back has left there.
+    "askFrom" = least(${NOW} + ${REST},
+      greatest(${NOW}, CASE WHEN "askFrom" < "expiresAt" THEN "askedUntil" + ${REST} ELSE "askFrom" END)),
     "askedUntil" = "expiresAt"
   WHERE EXISTS (SELECT 1 FROM stored) AND "slot" = ANY($2::int[]) AND ("holder" IS NULL OR "expiresAt" IS NULL OR "expiresAt" <= ${NOW})
   RETURNING "slot", "fence", "askFrom"

@@ -2,12 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PrismaPg } from '@prisma/adapter-pg';
 import type { SqlDriverAdapter, SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import { Client, type ClientBase, DatabaseError, escapeIdentifier, Pool, type QueryResult } from 'pg';
-import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from '../migrations.ts';
+import {
+  APPLIED,
+  type AppliedMigration,
+  appliedOf,
+  applyMigrations,
+  migratedBy,
+  migratingElsewhere,
+  PATIENCE_MS,
+  pendingMigrations,
+} from '../migrations.ts';
 import { StartupError } from '../startup-error.ts';
 import { setUp } from './pool.ts';
 import type { PostgresPlace } from './url.ts';
 
-const PATIENCE_MS = 60_000;
 /** How long a migration waits for a table at once. Whoever else asks for the table waits behind it, with their callers. */
 const LOCK_WAIT = '2s';
 const LOCK_PAUSE_MS = 1_000;
@@ -88,8 +96,7 @@ async function takeLock(client: Client, { schema }: PostgresPlace): Promise<void
       pg_try_advisory_xact_lock(${RUNS}, hashtext($1)) AS alone`;
     const [row] = (await client.query(text, [schema])).rows;
     if (row?.taken && row.alone) return;
-    if (performance.now() > deadline)
-      throw new StartupError('Another process has been migrating the database for a minute: end it, then start again.');
+    if (performance.now() > deadline) throw migratingElsewhere();
     await sleep(50);
   }
 }
@@ -104,15 +111,7 @@ async function appliedMigrations(client: Client): Promise<AppliedMigration[]> {
   const names = tables.rows.map(({ name }) => String(name));
   if (names.length === 0) return [];
   if (!names.includes('_prisma_migrations') || (names.length > 1 && !names.includes('Counter'))) throw foreign();
-  const { rows } = await client.query(
-    'SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at',
-  );
-  return rows.map((row) => ({
-    name: String(row.migration_name),
-    checksum: String(row.checksum),
-    finished: row.finished_at !== null,
-    rolledBack: row.rolled_back_at !== null,
-  }));
+  return appliedOf((await client.query(APPLIED)).rows);
 }
 
 function foreign(): StartupError {

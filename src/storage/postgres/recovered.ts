@@ -1,6 +1,4 @@
-import { AHEAD, countersOf, type Transaction } from '../database.ts';
-
-const NUMBERED = ['Cluster', 'User', 'ApiKey', 'AuditRecord'];
+import { AHEAD, countersOf, NUMBERED, type Transaction } from '../database.ts';
 
 /**
  * Lets what only ever grows go on beyond anything that was given out before the database went back to an older state:

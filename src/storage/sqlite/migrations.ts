@@ -2,12 +2,18 @@ import { rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
-import { type AppliedMigration, applyMigrations, migratedBy, pendingMigrations } from '../migrations.ts';
-import { StartupError } from '../startup-error.ts';
+import {
+  APPLIED,
+  type AppliedMigration,
+  appliedOf,
+  applyMigrations,
+  migratedBy,
+  migratingElsewhere,
+  PATIENCE_MS,
+  pendingMigrations,
+} from '../migrations.ts';
 import { SqliteConnection } from './connection.ts';
 import { isBusy, isRemoved } from './errors.ts';
-
-const PATIENCE_MS = 60_000;
 
 /** Brings the file to this version's models. Processes that start at once take turns. */
 export async function migrate(file: string, database: DatabaseSync, folder?: string): Promise<void> {
@@ -37,10 +43,7 @@ async function takeLock(file: string): Promise<DatabaseSync> {
     } catch (error) {
       lock.close();
       if (!isBusy(error) && !isRemoved(error)) throw error;
-      if (performance.now() > deadline)
-        throw new StartupError(
-          'Another process has been migrating the database for a minute: end it, then start again.',
-        );
+      if (performance.now() > deadline) throw migratingElsewhere();
     }
     await sleep(20);
   }
@@ -49,15 +52,7 @@ async function takeLock(file: string): Promise<DatabaseSync> {
 function appliedMigrations(database: DatabaseSync): AppliedMigration[] {
   const table = database.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_prisma_migrations'");
   if (!table.get()) return [];
-  const rows = database
-    .prepare('SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at')
-    .all();
-  return rows.map((row) => ({
-    name: String(row.migration_name),
-    checksum: String(row.checksum),
-    finished: row.finished_at !== null,
-    rolledBack: row.rolled_back_at !== null,
-  }));
+  return appliedOf(database.prepare(APPLIED).all());
 }
 
 // The schema engine asks for names in double quotes, which SQLite otherwise takes for columns.

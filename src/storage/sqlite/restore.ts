@@ -1,15 +1,12 @@
-import { AHEAD, type CounterName, type Database, type Transaction } from '../database.ts';
+import { AHEAD, COUNTERS, type Database, NUMBERED, type Transaction } from '../database.ts';
 import { StartupError } from '../startup-error.ts';
 import { MAX_ID } from './backup-file.ts';
 
-const COUNTERS: readonly CounterName[] = ['access', 'registry', 'status'];
 /** These do not simply become what they were. The first two tell of the file and of those who run on it. */
 const APART = ['_prisma_migrations', 'Replica', 'ProbeLease', 'Counter', 'ApiKey', 'AuditRecord'];
 
 const REGISTRY = `(SELECT "value" FROM main."Counter" WHERE "name" = 'registry')`;
 const STATUS = `(SELECT "value" FROM main."Counter" WHERE "name" = 'status')`;
-
-const NUMBERED = ['Cluster', 'User', 'ApiKey', 'AuditRecord'];
 
 type Run = (sql: string) => Promise<number>;
 

@@ -1,4 +1,5 @@
-import { open, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts';
 import { startChores } from './chores.ts';
@@ -26,7 +27,10 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
     await offerSetUp(config, log, domain, terminal);
     const stopChores = startChores(config, log, domain);
     log.info(
-      { url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
+      {
+        ...{ url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
+        database: domain.database.kind,
+      },
       'Kitestring listens',
     );
     return {
@@ -91,7 +95,7 @@ async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, termin
 async function keepSecret(path: string, secret: string): Promise<string> {
   try {
     makeDirectory(dirname(path));
-    await rm(path, { force: true });
+    await setAside(path);
     await using file = await open(path, 'wx', 0o600);
     await file.writeFile(`${secret}\n`);
     await file.sync();
@@ -100,6 +104,14 @@ async function keepSecret(path: string, secret: string): Promise<string> {
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown';
     throw new StartupError(`${path} cannot be written (${code}): make its directory writable, or set DATA_DIR.`);
   }
+}
+
+/** What is there may be the only copy of another registry's secret: this start may have been given the wrong database. */
+async function setAside(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  let copy = 1;
+  while (existsSync(`${path}.${copy}`)) copy++;
+  await rename(path, `${path}.${copy}`);
 }
 
 async function importKubeconfig(path: string, log: Logger, { clusterImport, database }: Domain): Promise<void> {

@@ -10,7 +10,7 @@ import { follow } from './support/followed-changes.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { POSTGRES } from './support/place.ts';
 import { postgresPrograms, startPostgres } from './support/postgres-server.ts';
-import { runCommand } from './support/process.ts';
+import { runCommand, startProcess } from './support/process.ts';
 
 const programs = POSTGRES === undefined ? undefined : await postgresPrograms();
 const run = promisify(execFile);
@@ -75,6 +75,23 @@ describe.runIf(programs !== undefined)('recovered', () => {
     const audited = await client.query(`SELECT 1 FROM "AuditRecord" WHERE "action" = 'database.recover'`);
     await client.end();
     expect([Number(rows[0].fence) >= 1_000_000, audited.rowCount]).toEqual([true, 1]);
+  });
+
+  it('is refused while a server uses the database', async () => {
+    const server = await startPostgres();
+    onTestFinished(() => server.remove());
+    const dataDir = await temporaryDirectory();
+    const environment = { DATABASE_URL: server.url, SEAL_KEY };
+    const app = await startProcess({ dataDir, environment });
+    const client = new Client({ connectionString: server.url });
+    await client.connect();
+    onTestFinished(() => client.end());
+    const present = async () => (await client.query('SELECT 1 FROM "Replica" WHERE "expiresAt" IS NOT NULL')).rowCount;
+    await expect.poll(present).toBe(1);
+    const refused = await runCommand(['recovered'], { dataDir, environment });
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/^A server uses the database: stop /)]);
+    await app.stop();
+    expect((await runCommand(['recovered'], { dataDir, environment })).code).toBe(0);
   });
 
   it('is refused where the registry is a file', async () => {

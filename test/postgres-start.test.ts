@@ -124,6 +124,15 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect(await contentOf(ours)).toEqual(before);
   });
 
+  it('in which not every text can be stored: refused, and nothing is changed', async () => {
+    const name = 'latin';
+    await run(server.url, `CREATE DATABASE ${name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`);
+    const url = new URL(server.url);
+    url.pathname = `/${name}`;
+    expect(await refusalOf(url.href)).toMatch(/in the encoding LATIN1: create one with ENCODING 'UTF8'/);
+    expect(await contentOf(url)).toEqual([]);
+  });
+
   it('into a schema of its own, by a user who may do no more, beside tables of others', async () => {
     const url = await database(
       'CREATE TABLE orders (id int)',

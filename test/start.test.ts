@@ -49,6 +49,16 @@ describe('a first start', () => {
     expect(again.output()).not.toContain('admin-api-key');
   });
 
+  it('keeps the admin key of another registry, which may be its only copy', async () => {
+    const dataDir = await temporaryDirectory();
+    await writeFile(join(dataDir, 'admin-api-key'), 'of before');
+    await writeFile(join(dataDir, 'admin-api-key.1'), 'of long before');
+    const app = await startProcess({ dataDir });
+    expect(await statusOf(app, await firstKey(dataDir))).toBe(200);
+    expect(await readFile(join(dataDir, 'admin-api-key.2'), 'utf8')).toBe('of before');
+    expect(await readFile(join(dataDir, 'admin-api-key.1'), 'utf8')).toBe('of long before');
+  });
+
   it('shows the key on a terminal alone', async () => {
     const dataDir = await temporaryDirectory();
     const main = fileURLToPath(new URL('../src/main.js', import.meta.url));

@@ -31,7 +31,7 @@ export async function migrate(place: PostgresPlace, folder?: string): Promise<vo
   const shipped = migratedBy('postgres', postgresForSchemaEngine(place));
   const postgres = { ...shipped, folder: folder ?? shipped.folder };
   await withClient(place, async (client) => {
-    await refuseOtherSchema(client, place);
+    await refuseUnfit(client, place);
     if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
     await takeLock(client, place);
     await makeSchema(client, place);
@@ -43,7 +43,7 @@ export async function migrate(place: PostgresPlace, folder?: string): Promise<vo
 /** Refuses a database in which something was changed, of whichever version; every change raises a counter. */
 export async function refuseUsed(place: PostgresPlace): Promise<void> {
   await withClient(place, async (client) => {
-    await refuseOtherSchema(client, place);
+    await refuseUnfit(client, place);
     if ((await appliedMigrations(client)).length === 0) return;
     const { rows } = await client.query('SELECT 1 FROM "Counter" WHERE "value" > 0');
     if (rows.length > 0) throw new StartupError('The database is not empty: name one that no server has used yet.');
@@ -63,11 +63,17 @@ async function withClient(place: PostgresPlace, use: (client: Client) => Promise
   }
 }
 
-/** Without `?schema=` PostgreSQL looks into a schema that is called as the user first. */
-async function refuseOtherSchema(client: Client, { schema }: PostgresPlace): Promise<void> {
-  const { rows } = await client.query('SELECT current_schema() AS name');
-  const name = rows[0]?.name ?? schema;
-  if (name !== schema)
+/** Without `?schema=` PostgreSQL looks into a schema that is called as the user first; any text is stored, in one encoding alone. */
+async function refuseUnfit(client: Client, { schema }: PostgresPlace): Promise<void> {
+  const { rows } = await client.query(
+    `SELECT current_schema() AS name, current_setting('server_encoding') AS encoding`,
+  );
+  const [{ name = null, encoding = '' } = {}] = rows;
+  if (encoding !== 'UTF8')
+    throw new StartupError(
+      `DATABASE_URL names a database in the encoding ${encoding}: create one with ENCODING 'UTF8' TEMPLATE template0.`,
+    );
+  if (name !== null && name !== schema)
     throw new StartupError(`DATABASE_URL leads to the schema ${name} of its user: add ?schema=${name} to it.`);
 }
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { POSTGRES } from './support/place.ts';
-import { CLUSTERS_MADE, makeFleet, names, type Replica, register } from './support/replicas.ts';
+import { type Asked, CLUSTERS_MADE, makeFleet, names, type Replica, register } from './support/replicas.ts';
 
 /** How long the replicas are killed and started for; longer by this variable. */
 const CHAOS_MS = Number(process.env.CHAOS_SECONDS ?? 90) * 1_000;
@@ -28,12 +28,9 @@ it.runIf(POSTGRES !== undefined)(
       const next = asked.length + 1 + Math.random() * 24;
       await expect.poll(() => asked.length, { timeout: 60_000 }).toBeGreaterThan(next);
     }
-    const over = Date.now();
+    expect(longestGap(asked, registered, Date.now())).toBeLessThan(GAP_MS);
     for (const name of names) {
       const asks = asked.filter(({ cluster }) => cluster === name);
-      // Who was registered early may have been asked before the last one was.
-      const times = [registered, ...asks.map(({ at }) => Math.max(at, registered)), over];
-      for (const [index, at] of times.entries()) expect(at - (times[index - 1] ?? at)).toBeLessThan(GAP_MS);
       for (const { at } of asks) {
         const within = asks.filter((other) => other.at >= at && other.at < at + 10_000);
         expect(new Set(within.map(({ by }) => by)).size).toBeLessThanOrEqual(2);
@@ -42,3 +39,30 @@ it.runIf(POSTGRES !== undefined)(
     for (const replica of running) expect(replica.output()).not.toMatch(/"level":[56]0/);
   },
 );
+
+it.runIf(POSTGRES !== undefined)(
+  'a replica that is killed as soon as it has started, again and again, keeps no cluster waiting that another probes',
+  { timeout: 300_000 },
+  async () => {
+    const { asked, server, first, start, key } = await makeFleet();
+    await register(first, key, server, CLUSTERS_MADE);
+    const registered = Date.now();
+    while (Date.now() < registered + 1.25 * GAP_MS) {
+      const doomed = await start();
+      doomed.kill('SIGKILL');
+      await doomed.ended;
+    }
+    expect(longestGap(asked, registered, Date.now())).toBeLessThan(GAP_MS);
+    expect(first.output()).not.toMatch(/"level":[56]0/);
+  },
+);
+
+/** The longest that any cluster was not asked for, in milliseconds. */
+function longestGap(asked: readonly Asked[], from: number, until: number): number {
+  const gaps = names.flatMap((name) => {
+    // Who was registered early may have been asked before the last one was.
+    const asks = asked.flatMap(({ cluster, at }) => (cluster === name ? Math.max(at, from) : []));
+    return [...asks, until].map((at, index) => at - (asks[index - 1] ?? from));
+  });
+  return Math.max(...gaps);
+}

@@ -20,7 +20,14 @@ export interface TakenLease {
   readonly restMs: number;
 }
 
-/** What a heartbeat shows: the replicas that are there, and every slot. */
+/**
+ * Milliseconds after its last heartbeat for which a replica is counted on, and after its first one until when it is not yet:
+ * one that is killed and started again and again would have slots left to it that it never takes.
+ */
+export const COUNTED_MS = 4_500;
+export const PROVEN_MS = 2_000;
+
+/** What a heartbeat shows: the replicas that are counted on, the one that asks among them, and every slot. */
 export interface LeaseView {
   readonly replicas: readonly string[];
   readonly leases: readonly Lease[];

@@ -12,7 +12,7 @@ import { kubernetes, type StandIn, standIn } from './stand-in.ts';
 export const CLUSTERS_MADE = 36;
 
 /** Who asked which cluster, and when. */
-interface Asked {
+export interface Asked {
   readonly cluster: string;
   readonly by: string;
   readonly at: number;

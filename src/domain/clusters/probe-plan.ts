@@ -14,7 +14,8 @@ export interface Plan {
 
 /**
  * What one replica takes and gives, from what all of them see: slots that nobody holds go to whoever has least, and the
- * busiest give to the idlest until they are even. Each comes to the same plan, and acts on its own part of it.
+ * busiest give to the idlest until they are even; one whose slots are too heavy to even anything keeps them, and the next
+ * busiest gives. Each comes to the same plan, and acts on its own part of it.
  */
 export function planFor(me: string, { replicas, leases }: LeaseView): Plan {
   const held = new Map<string, { load: number; slots: Map<number, number> }>();
@@ -27,8 +28,8 @@ export function planFor(me: string, { replicas, leases }: LeaseView): Plan {
   const free: [slot: number, weight: number][] = [];
   for (const { slot, holder, loadMs } of leases) {
     const weight = Math.max(loadMs, 0) + EMPTY_MS;
-    if (holder !== undefined && held.has(holder)) put(holder, slot, weight);
-    else free.push([slot, weight]);
+    if (holder === undefined) free.push([slot, weight]);
+    else put(holder, slot, weight);
   }
 
   const take: number[] = [];
@@ -40,15 +41,20 @@ export function planFor(me: string, { replicas, leases }: LeaseView): Plan {
   }
 
   const give: number[] = [];
+  const stuck = new Set<string>();
   let limit = UNEVEN;
-  for (let moves = 0; moves < leases.length; moves++) {
+  for (let moves = 0; moves < leases.length; ) {
     const order = byLoad(held);
-    const [idlest = '', busiest = ''] = [order[0], order.at(-1)];
+    const [idlest = '', busiest = ''] = [order[0], order.findLast((replica) => !stuck.has(replica))];
     const [from, to] = [held.get(busiest), held.get(idlest)];
     if (!from || !to || from.load <= to.load * limit) break;
-    limit = EVEN;
     const slot = whatEvens(from.slots, from.load - to.load);
-    if (slot === undefined) break;
+    if (slot === undefined) {
+      stuck.add(busiest);
+      continue;
+    }
+    limit = EVEN;
+    moves++;
     const weight = from.slots.get(slot) ?? 0;
     from.slots.delete(slot);
     from.load -= weight;

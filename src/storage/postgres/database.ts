@@ -54,7 +54,9 @@ export class PostgresDatabase implements Database {
     }) as unknown as PrismaClient;
     // PostgreSQL writes a row anew whatever its values are: on a full disk or a standby this fails. While a change holds
     // the row nothing is written: waiting for a replica that stands still in its middle would tell that of every other.
+    // And every request reads the counters first, on a connection apart.
     this.check = recently(async () => {
+      await this.counters();
       await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value"
         WHERE "name" = (SELECT "name" FROM "Counter" WHERE "name" = 'status' FOR UPDATE SKIP LOCKED)`;
     });

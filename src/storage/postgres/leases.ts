@@ -1,16 +1,18 @@
 import type { Pool } from 'pg';
-import { LEASE_MS, type Leases, type LeaseView, REST_MS } from '../leases.ts';
+import { COUNTED_MS, LEASE_MS, type Leases, type LeaseView, PROVEN_MS, REST_MS } from '../leases.ts';
 import type { Watch } from './watch.ts';
 
 /** A replica's presence lasts as long. */
 const LEASE = `interval '${LEASE_MS} milliseconds'`;
+const GONE = `interval '${LEASE_MS - COUNTED_MS} milliseconds'`;
+const PROVEN = `interval '${PROVEN_MS} milliseconds'`;
 const REST = `interval '${REST_MS} milliseconds'`;
 /** The database's clock, as the columns keep it. */
 const NOW = `(clock_timestamp() AT TIME ZONE 'UTC')`;
 
 const HEARTBEAT = `
 WITH present AS (
-  INSERT INTO "Replica" ("id", "expiresAt") VALUES ($1, ${NOW} + ${LEASE})
+  INSERT INTO "Replica" ("id", "since", "expiresAt") VALUES ($1, ${NOW}, ${NOW} + ${LEASE})
   ON CONFLICT ("id") DO UPDATE SET "expiresAt" = excluded."expiresAt"
 ), renewed AS (
   UPDATE "ProbeLease" AS lease SET "expiresAt" = ${NOW} + ${LEASE}, "loadMs" = given."load"
@@ -22,7 +24,8 @@ WITH present AS (
 SELECT lease."slot"::int, lease."fence"::int, lease."loadMs"::float8,
   CASE WHEN lease."expiresAt" > ${NOW} THEN lease."holder" END AS holder,
   EXISTS (SELECT 1 FROM renewed WHERE renewed."slot" = lease."slot") AS renewed,
-  (SELECT json_agg("id") FROM "Replica" WHERE "expiresAt" > ${NOW}) AS replicas
+  (SELECT json_agg("id") FROM "Replica" WHERE "expiresAt" > ${NOW} + ${GONE}
+    AND ("since" IS NULL OR "expiresAt" - ${LEASE} >= "since" + ${PROVEN})) AS replicas
 FROM "ProbeLease" AS lease ORDER BY lease."slot"`;
 
 /** A replica that is gone leaves the time of its last round behind, as long as its clusters may show it. */

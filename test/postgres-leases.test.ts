@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { LEASE_MS, REST_MS } from '../src/storage/leases.ts';
+import { COUNTED_MS, LEASE_MS, PROVEN_MS, REST_MS } from '../src/storage/leases.ts';
 import { POSTGRES } from './support/place.ts';
 import { freshApp } from './support/wire.ts';
 
@@ -85,5 +85,35 @@ it.runIf(POSTGRES !== undefined)(
       }),
       { numRuns: 60 },
     );
+  },
+);
+
+it.runIf(POSTGRES !== undefined)(
+  'a replica is counted on by others from its second heartbeat on, and not once it is silent',
+  async () => {
+    const { domain } = await freshApp();
+    const { leases, prisma } = domain.database;
+    if (!leases) throw new Error('nothing is shared here');
+    /** Whom others count on, when the heartbeats of `it` are so much longer ago. */
+    const countedAfter = async (ms: number) => {
+      const row = await prisma.replica.findUniqueOrThrow({ where: { id: 'it' } });
+      const ago = (time: Date | null) => time && new Date(time.getTime() - ms);
+      await prisma.replica.update({
+        where: { id: 'it' },
+        data: { since: ago(row.since), expiresAt: ago(row.expiresAt) },
+      });
+      const { replicas } = await leases.heartbeat('other', new Map());
+      return replicas.includes('it');
+    };
+    expect((await leases.heartbeat('it', new Map())).replicas).toEqual(['it']);
+    expect(await countedAfter(0)).toBe(false);
+    expect(await countedAfter(PROVEN_MS)).toBe(false);
+    await leases.heartbeat('it', new Map());
+    expect(await countedAfter(0)).toBe(true);
+    expect(await countedAfter(COUNTED_MS)).toBe(false);
+    await leases.heartbeat('it', new Map());
+    expect(await countedAfter(0)).toBe(true);
+    await leases.leave('it');
+    expect(await countedAfter(0)).toBe(false);
   },
 );

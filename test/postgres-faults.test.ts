@@ -202,6 +202,18 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await expectRecovered(['first']);
   });
 
+  it('whose connections that hear of changes stand still: /readyz tells, since every request waits for them', async () => {
+    const { rows } = await sql(`SELECT pid FROM pg_stat_activity
+      WHERE datname = current_database() AND query LIKE 'SELECT "name", "value"::float8 FROM "Counter"%'`);
+    expect(rows).toHaveLength(2);
+    onTestFinished(() => rows.forEach(({ pid }) => void process.kill(pid, 'SIGCONT')));
+    for (const { pid } of rows) process.kill(pid, 'SIGSTOP');
+    for (const app of replicas)
+      await expect.poll(async () => (await ready(app)).status, { timeout: SILENCE_MS }).toBe(503);
+    for (const { pid } of rows) process.kill(pid, 'SIGCONT');
+    await expectRecovered(['first']);
+  });
+
   it('whose counters somebody holds: every replica is ready and reads, and changes wait', async () => {
     const holding = new Client({ connectionString: url });
     await holding.connect();

@@ -1,7 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startApp } from './support/app.ts';
 import { rowsOf } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
@@ -15,6 +14,7 @@ import {
   untilTakenOver,
 } from './support/replicas.ts';
 import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
+import { replicaOf } from './support/wire.ts';
 
 /** The way of one replica to PostgreSQL, which a test can cut: what is sent then is neither refused nor answered. */
 async function wayToPostgres(dataDir: string) {
@@ -91,8 +91,7 @@ describe.runIf(POSTGRES !== undefined)('a replica among others', { timeout: 180_
     const server = await standIn(handler);
     await register(holder, 'a', kubeconfigOf(server.target()));
     await untilEven(DATA_DIR, 1);
-    const other = await startApp({ DATA_DIR }, { probing: true });
-    onTestFinished(() => other.close());
+    const other = await replicaOf(holder, { probing: true });
     const reading = other.graphql('{ cluster(by: { name: "a" }) { live { namespaces { name } faults { code } } } }');
     await expect.poll(() => held).toBe(1);
     const id = await register(other, 'b', kubeconfigOf(server.target()));

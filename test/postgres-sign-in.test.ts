@@ -2,20 +2,12 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
 import { systemCaller } from '../src/domain/access/system.ts';
 import type { DomainError } from '../src/domain/errors.ts';
-import { startApp, type TestApp } from './support/app.ts';
 import { whileAuditWaits } from './support/database.ts';
 import { makePerson, signIn } from './support/people.ts';
 import { POSTGRES } from './support/place.ts';
-import { freshApp } from './support/wire.ts';
+import { freshApp, replicaOf } from './support/wire.ts';
 
 const caller = systemCaller('command line');
-
-/** Another replica over the database of the first. */
-async function replicaOf({ dataDir }: TestApp): Promise<TestApp> {
-  const app = await startApp({ DATA_DIR: dataDir });
-  onTestFinished(() => app.close());
-  return app;
-}
 
 describe.runIf(POSTGRES !== undefined)('a session that begins on one replica', () => {
   it.each([{ password: 'another password' }, { disabled: true }])(

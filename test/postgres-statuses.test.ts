@@ -1,19 +1,17 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Observation } from '../src/domain/clusters/statuses.ts';
 import type { Transaction } from '../src/storage/database.ts';
-import { startApp, type TestApp } from './support/app.ts';
+import type { TestApp } from './support/app.ts';
 import { kubeconfigOf, register } from './support/live.ts';
 import { POSTGRES } from './support/place.ts';
-import { freshApp } from './support/wire.ts';
+import { freshApp, replicaOf } from './support/wire.ts';
 
 const NOWHERE = kubeconfigOf({ server: 'https://127.0.0.1:9', insecureSkipTlsVerify: false, token: 't' });
 
 /** Two replicas over one registry, neither of which asks a cluster. */
 async function replicas(): Promise<[TestApp, TestApp]> {
   const first = await freshApp();
-  const second = await startApp({ DATA_DIR: first.dataDir });
-  onTestFinished(() => second.close());
-  return [first, second];
+  return [first, await replicaOf(first)];
 }
 
 /** What an attempt found of a cluster that is registered for it. */

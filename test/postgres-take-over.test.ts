@@ -1,21 +1,19 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { SLOTS } from '../src/domain/clusters/probe-slots.ts';
-import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { kubeconfigOf, register, untilState } from './support/live.ts';
+import { CLUSTERS, type TestApp } from './support/app.ts';
+import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { POSTGRES } from './support/place.ts';
 import { kubernetes, standIn } from './support/stand-in.ts';
+import { replicaOf } from './support/wire.ts';
 
 const HOUR_MS = 3_600_000;
 
 /** Two replicas: the first holds every slot, the second has come too late for any and knows every cluster. */
 async function replicas(): Promise<[TestApp, TestApp]> {
-  const first = await startApp({}, { probing: true });
-  onTestFinished(() => first.close());
+  const first = await probingApp();
   const { probeLease } = first.domain.database.prisma;
   await expect.poll(() => probeLease.count({ where: { holder: { not: null } } })).toBe(SLOTS);
-  const second = await startApp({ DATA_DIR: first.dataDir }, { probing: true });
-  onTestFinished(() => second.close());
-  return [first, second];
+  return [first, await replicaOf(first, { probing: true })];
 }
 
 describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
@@ -50,8 +48,7 @@ describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
   });
 
   it('weighs what it did before, until it is known what it costs here', async () => {
-    const app = await startApp({}, { probing: true });
-    onTestFinished(() => app.close());
+    const app = await probingApp();
     const { probeLease } = app.domain.database.prisma;
     await expect.poll(() => probeLease.count({ where: { holder: { not: null } } })).toBe(SLOTS);
     const server = await standIn(kubernetes());

@@ -11,6 +11,16 @@ export async function freshApp(environment: Record<string, string> = {}): Promis
   return app;
 }
 
+/** Another replica over the registry of the first, closed with the test. */
+export async function replicaOf(
+  { dataDir }: Pick<TestApp, 'dataDir'>,
+  options: Parameters<typeof startApp>[1] = {},
+): Promise<TestApp> {
+  const app = await startApp({ DATA_DIR: dataDir }, options);
+  onTestFinished(() => app.close());
+  return app;
+}
+
 export interface WireRequest {
   readonly method?: string;
   readonly path: string;

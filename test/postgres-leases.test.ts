@@ -117,3 +117,21 @@ it.runIf(POSTGRES !== undefined)(
     expect(await countedAfter(0)).toBe(false);
   },
 );
+
+it.runIf(POSTGRES !== undefined)(
+  'a lease that ends later than any can, since a clock was set back, ends with the next heartbeats',
+  async () => {
+    const { domain } = await freshApp();
+    const { leases, prisma } = domain.database;
+    if (!leases) throw new Error('nothing is shared here');
+    await leases.heartbeat('it', new Map());
+    await leases.take('it', [SLOT]);
+    const late = new Date(Date.now() + 3_600_000);
+    await prisma.probeLease.update({ where: { slot: SLOT }, data: { expiresAt: late } });
+    await prisma.replica.update({ where: { id: 'it' }, data: { expiresAt: late, since: new Date(0) } });
+    const { replicas } = await leases.heartbeat('other', new Map());
+    expect(replicas).toEqual(['other']);
+    const { expiresAt } = await prisma.probeLease.findUniqueOrThrow({ where: { slot: SLOT } });
+    expect(Math.abs((expiresAt?.getTime() ?? 0) - Date.now() - LEASE_MS)).toBeLessThan(STATEMENTS_MS);
+  },
+);

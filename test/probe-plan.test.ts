@@ -68,7 +68,7 @@ describe('a plan', () => {
       fc.property(views, (start) => {
         let view = start;
         for (let round = 0; round < 20; round++) view = afterRound(view);
-        for (const replica of view.replicas) expect(planFor(replica, view)).toEqual({ take: [], give: [] });
+        for (const replica of view.replicas) expect(planFor(replica, view)).toEqual({ take: [], leave: [], give: [] });
         const loads = loadsOf(view);
         const least = Math.min(...loads);
         for (const [index, load] of loads.entries()) {
@@ -100,6 +100,6 @@ describe('a plan', () => {
     const given = ['a', 'b', 'c'].flatMap((replica) => planFor(replica, view).give);
     expect(given.length).toBeGreaterThan(48);
     expect(given.length).toBeLessThanOrEqual(64);
-    expect(planFor('d', view)).toEqual({ take: [], give: [] });
+    expect(planFor('d', view)).toEqual({ take: [], leave: [], give: [] });
   });
 });

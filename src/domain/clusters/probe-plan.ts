@@ -9,6 +9,8 @@ const EMPTY_MS = 0.1;
 /** What a replica does next. */
 export interface Plan {
   readonly take: readonly number[];
+  /** Slots that nobody holds, for others to take. */
+  readonly leave: readonly number[];
   readonly give: readonly number[];
 }
 
@@ -32,12 +34,12 @@ export function planFor(me: string, { replicas, leases }: LeaseView): Plan {
     else put(holder, slot, weight);
   }
 
-  const take: number[] = [];
+  const [take, leave]: [number[], number[]] = [[], []];
   for (const [slot, weight] of free.sort((left, right) => right[1] - left[1] || left[0] - right[0])) {
     const [idlest] = byLoad(held);
     if (idlest === undefined) break;
     put(idlest, slot, weight);
-    if (idlest === me) take.push(slot);
+    (idlest === me ? take : leave).push(slot);
   }
 
   const give: number[] = [];
@@ -61,7 +63,7 @@ export function planFor(me: string, { replicas, leases }: LeaseView): Plan {
     put(idlest, slot, weight);
     if (busiest === me && !take.includes(slot)) give.push(slot);
   }
-  return { take, give };
+  return { take, leave, give };
 }
 
 /** The slot whose move brings two replicas that far apart closest together; none where every move would only swap them. */

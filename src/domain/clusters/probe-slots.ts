@@ -8,9 +8,13 @@ import { planFor } from './probe-plan.ts';
 export const SLOTS = 256;
 /** Milliseconds between two heartbeats. */
 const HEARTBEAT_MS = 3_000;
-/** Heartbeats for which a share has to be uneven before anything moves, and how much of a new load counts at once. */
-const LASTING = 3;
+/** Milliseconds after which a slot that was left to another is taken all the same: views differ, and replicas die. */
+const LEFT_MS = 400;
+/** Milliseconds for which a share has to be uneven before anything moves, and how much of a new load counts at once. */
+const LASTING_MS = 2 * HEARTBEAT_MS;
 const SMOOTHING = 0.3;
+/** What a timer may be early or late by. */
+const SLACK_MS = 500;
 /** A lease begins when the heartbeat comes to the database: counted from before it was sent, less is safe. */
 const VALID_MS = LEASE_MS - 500;
 
@@ -36,8 +40,10 @@ export class ProbeSlots {
   readonly #leases: Leases | undefined;
   readonly #held = new Map<number, Held>();
   readonly #loads = new Map<number, number>();
-  /** Heartbeats in a row after which something was to be given. */
-  #uneven = 0;
+  /** Since when something was to be given at each heartbeat. */
+  #unevenSince: number | undefined;
+  /** Slots that nobody holds and that are left to others, and since when. */
+  #left: ReadonlyMap<number, number> = new Map();
   #validUntil = 0;
   #follower: SlotsFollower | undefined;
   #beating: Promise<void> | undefined;
@@ -143,9 +149,13 @@ export class ProbeSlots {
       if (holder !== this.replica || this.#held.get(slot)?.fence !== fence) this.#held.delete(slot);
     this.#validUntil = sentAt + VALID_MS;
 
-    const { take, give: perhaps } = planFor(this.replica, view);
-    this.#uneven = perhaps.length > 0 ? this.#uneven + 1 : 0;
-    const give = this.#uneven >= LASTING ? perhaps : [];
+    const { give: perhaps, ...plan } = planFor(this.replica, view);
+    this.#left = new Map(plan.leave.map((slot) => [slot, this.#left.get(slot) ?? sentAt]));
+    const orphaned = plan.leave.filter((slot) => sentAt - (this.#left.get(slot) ?? sentAt) >= LEFT_MS);
+    const take = [...plan.take, ...orphaned];
+    if (orphaned.length < plan.leave.length) setTimeout(() => void this.#beat(), LEFT_MS + 1).unref();
+    this.#unevenSince = perhaps.length > 0 ? (this.#unevenSince ?? sentAt) : undefined;
+    const give = sentAt - (this.#unevenSince ?? sentAt) >= LASTING_MS - SLACK_MS ? perhaps : [];
     for (const slot of give) this.#held.delete(slot);
     // Others may ask its clusters as soon as it is given: this one stops before.
     if (give.length > 0 || before.size !== this.#held.size) this.#tellChange();

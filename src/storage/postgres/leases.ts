@@ -13,7 +13,10 @@ const NOW = `(clock_timestamp() AT TIME ZONE 'UTC')`;
 const HEARTBEAT = `
 WITH present AS (
   INSERT INTO "Replica" ("id", "since", "expiresAt") VALUES ($1, ${NOW}, ${NOW} + ${LEASE})
-  ON CONFLICT ("id") DO UPDATE SET "expiresAt" = excluded."expiresAt"
+  ON CONFLICT ("id") DO UPDATE SET "since" = least("Replica"."since", excluded."since"), "expiresAt" = excluded."expiresAt"
+), capped AS (
+  -- Whatever a clock that was set back has left there: none of them ends so late.
+  UPDATE "ProbeLease" SET "expiresAt" = ${NOW} + ${LEASE} WHERE "expiresAt" > ${NOW} + 2 * ${LEASE} AND "holder" <> $1
 ), renewed AS (
   UPDATE "ProbeLease" AS lease SET "expiresAt" = ${NOW} + ${LEASE}, "loadMs" = given."load"
   FROM unnest($2::int[], $3::float8[]) AS given("slot", "load")
@@ -24,7 +27,7 @@ WITH present AS (
 SELECT lease."slot"::int, lease."fence"::int, lease."loadMs"::float8,
   CASE WHEN lease."expiresAt" > ${NOW} THEN lease."holder" END AS holder,
   EXISTS (SELECT 1 FROM renewed WHERE renewed."slot" = lease."slot") AS renewed,
-  (SELECT json_agg("id") FROM "Replica" WHERE "expiresAt" > ${NOW} + ${GONE}
+  (SELECT json_agg("id") FROM "Replica" WHERE "expiresAt" BETWEEN ${NOW} + ${GONE} AND ${NOW} + 2 * ${LEASE}
     AND ("since" IS NULL OR "expiresAt" - ${LEASE} >= "since" + ${PROVEN})) AS replicas
 FROM "ProbeLease" AS lease ORDER BY lease."slot"`;
 

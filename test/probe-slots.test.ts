@@ -1,0 +1,34 @@
+import { expect, it, onTestFinished } from 'vitest';
+import { ProbeSlots, SLOTS } from '../src/domain/clusters/probe-slots.ts';
+import type { Leases } from '../src/storage/leases.ts';
+
+/** Leases of which nobody else ever takes any, though another is counted on. */
+function leasesLeft(): { leases: Leases; taken: Set<number> } {
+  const taken = new Set<number>();
+  const leases: Leases = {
+    heartbeat: async (replica) => ({
+      replicas: [replica, 'dead since a moment'],
+      leases: Array.from({ length: SLOTS }, (_, slot) => ({
+        ...{ slot, fence: 1, loadMs: 0 },
+        holder: taken.has(slot) ? replica : undefined,
+      })),
+    }),
+    take: async (_replica, slots) => {
+      for (const slot of slots) taken.add(slot);
+      return new Map(slots.map((slot) => [slot, { fence: 1, restMs: 0 }]));
+    },
+    give: async () => {},
+    leave: async () => {},
+    onGiven: () => () => {},
+  };
+  return { leases, taken };
+}
+
+it('what is left to another who does not take it is taken all the same, before the next heartbeat', async () => {
+  const { leases, taken } = leasesLeft();
+  const slots = new ProbeSlots({ leases });
+  onTestFinished(() => slots.close());
+  slots.start({ onChange: () => {}, loads: () => new Map(), onError: (error) => expect.unreachable(String(error)) });
+  await expect.poll(() => taken.size).toBe(SLOTS / 2);
+  await expect.poll(() => slots.size, { timeout: 1_500 }).toBe(SLOTS);
+});

@@ -149,7 +149,15 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     const [{ holder: holderOfFirst } = { holder: '' }] = await sharesOf(dataDir);
     const second = await start();
     await untilEven(dataDir, 2);
-    const ofSecond = (await rowsOf(dataDir, LEASES)).filter(({ holder }) => holder !== holderOfFirst);
+    const heldBySecond = async () => (await rowsOf(dataDir, LEASES)).filter(({ holder }) => holder !== holderOfFirst);
+    // None of its attempts is under way: a connection that was begun before would go on as it wakes.
+    const untried = async () => {
+      const slots = new Set((await heldBySecond()).map(({ slot }) => slot));
+      const tried = askedLastBy(asked, second.name);
+      return names.slice(0, 12).filter((name, index) => slots.has(index + 1) && !tried.includes(name));
+    };
+    await expect.poll(untried, { timeout: 30_000 }).toEqual([]);
+    const ofSecond = await heldBySecond();
     expect(ofSecond.length).toBeGreaterThan(0);
     second.kill('SIGSTOP');
     onTestFinished(() => second.kill('SIGCONT'));

@@ -75,9 +75,7 @@ async function benchSize(clusters: number, steadyMs: number): Promise<Row[]> {
     add(WHAT.startProbing, { ms: product.startMs });
     await until(
       'all that answer were asked anew',
-      async () => {
-        return (await countSeen(product, before)) >= clusters - silent + SPARE;
-      },
+      async () => (await countSeen(product, before)) >= clusters - silent + SPARE,
       200,
     );
     add(WHAT.firstRound, { ms: Date.now() - before });

@@ -24,12 +24,15 @@ export function startChores(
     await attempt(() => auditLog.prune({ days, signal: ending.signal }), 'the audit log cannot be pruned now');
     await attempt(() => sessions.prune(), 'sessions that are over cannot be forgotten now');
   };
-  const timers = [setInterval(storeUse, USE_MS).unref(), setInterval(prune, PRUNE_MS).unref()];
-  const pruned = prune();
+  let pruning = prune();
+  const pruneAgain = () => {
+    pruning = prune();
+  };
+  const timers = [setInterval(storeUse, USE_MS).unref(), setInterval(pruneAgain, PRUNE_MS).unref()];
   return async () => {
     for (const timer of timers) clearInterval(timer);
     ending.abort();
-    await pruned;
+    await pruning;
     await storeUse();
   };
 }

@@ -226,6 +226,9 @@ describe('the log', () => {
     const old = { actor: 'a', action: 'old', changes: {}, at: new Date(Date.now() - 31 * 24 * 60 * 60 * 1000) };
     await prisma.auditRecord.createMany({ data: Array(1_200).fill(old) });
     const { totalCount } = await log({}, {}, own);
+    // Another time, where the server is about to end.
+    await own.domain.auditLog.prune({ days: 30, signal: AbortSignal.abort() });
+    expect(await log({}, {}, own)).toMatchObject({ totalCount });
     await own.domain.auditLog.prune({ days: 30 });
     expect(await log({}, {}, own)).toMatchObject({ totalCount: totalCount - 1_200 });
     expect((await log({ action: 'old' }, {}, own)).totalCount).toBe(0);

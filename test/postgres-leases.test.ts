@@ -131,6 +131,11 @@ it.runIf(POSTGRES !== undefined)(
     await prisma.replica.update({ where: { id: 'it' }, data: { expiresAt: late, since: new Date(0) } });
     const { replicas } = await leases.heartbeat('other', new Map());
     expect(replicas).toEqual(['other']);
+    // Nor does it pass for one that began later than it did.
+    await prisma.replica.update({ where: { id: 'it' }, data: { since: late } });
+    await leases.heartbeat('it', new Map());
+    const { since } = await prisma.replica.findUniqueOrThrow({ where: { id: 'it' } });
+    expect(since?.getTime()).toBeLessThan(Date.now() + STATEMENTS_MS);
     const { expiresAt } = await prisma.probeLease.findUniqueOrThrow({ where: { slot: SLOT } });
     expect(Math.abs((expiresAt?.getTime() ?? 0) - Date.now() - LEASE_MS)).toBeLessThan(STATEMENTS_MS);
   },

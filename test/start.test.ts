@@ -39,6 +39,7 @@ describe('a first start', () => {
     const files = POSTGRES ? ['admin-api-key'] : ['admin-api-key', 'seal-keys', 'kitestring.db'];
     for (const file of files) expect(await modeOf(dataDir, file)).toBe(0o600);
     expect(app.output()).toContain(join(dataDir, 'admin-api-key'));
+    expect(app.output()).toContain(`"database":"${POSTGRES ? 'postgres' : 'sqlite'}"`);
     expect(app.output()).not.toContain(key);
     expect(app.output()).not.toContain(key.slice(6));
     await app.stop();

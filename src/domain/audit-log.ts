@@ -4,8 +4,8 @@ import { allowedClusters, authorizeEverywhere, mayEverywhere, signedIn } from '.
 import type { Caller } from './access/viewer.ts';
 import { auditRow, type Changes } from './audit.ts';
 import type { ClusterBy } from './clusters/cluster-list.ts';
-import { cutPage, NO_CURSOR, type PageArguments, readBounds } from './clusters/page.ts';
 import { type InputIssue, invalidInput } from './errors.ts';
+import { cutPage, NO_CURSOR, type PageArguments, readBounds } from './page.ts';
 import { isStorable, isStorableId, UNSTORABLE } from './storable.ts';
 
 export interface AuditFilter {

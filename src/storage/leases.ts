@@ -20,11 +20,9 @@ export interface TakenLease {
   readonly restMs: number;
 }
 
-/**
- * Milliseconds after its last heartbeat for which a replica is counted on, and after its first one until when it is not yet:
- * one that is killed and started again and again would have slots left to it that it never takes.
- */
+/** Milliseconds after its last heartbeat for which a replica is counted on: a heartbeat, and half of one. */
 export const COUNTED_MS = 4_500;
+/** Milliseconds that lie between its first heartbeat and its last by then: one that keeps dying would have slots left to it. */
 export const PROVEN_MS = 2_000;
 
 /** What a heartbeat shows: the replicas that are counted on, the one that asks among them, and every slot. */

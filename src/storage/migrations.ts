@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isDriverAdapterError, type SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import type { MigrationList } from '@prisma/schema-engine-wasm';
@@ -30,11 +31,19 @@ export function appliedOf(rows: readonly Readonly<Record<string, unknown>>[]): A
   }));
 }
 
-/** Milliseconds that one process waits for the migrations of another. */
+/** Milliseconds that a migration waits for others. */
 export const PATIENCE_MS = 60_000;
 
-export function migratingElsewhere(): StartupError {
-  return new StartupError('Another process has been migrating the database for a minute: end it, then start again.');
+/** Tries to take the turn until it is given something; a StartupError where another process has it for a minute. */
+export async function waitForTurn<T>(take: () => T | undefined | Promise<T | undefined>, pauseMs: number): Promise<T> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const taken = await take();
+    if (taken !== undefined) return taken;
+    if (performance.now() > deadline)
+      throw new StartupError('Another process has been migrating the database for a minute: end it, then start again.');
+    await sleep(pauseMs);
+  }
 }
 
 type Migration = { name: string; script: string; checksum: string };

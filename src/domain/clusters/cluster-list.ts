@@ -3,20 +3,11 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { mayReadClusters, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { invalidInput } from '../errors.ts';
+import { cutPage, type PageArguments } from '../page.ts';
 import { isStorable, UNSTORABLE } from '../storable.ts';
 import type { ClusterState } from './cluster.ts';
 import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from './label-selector.ts';
-import {
-  type ClusterOrder,
-  type CursorRow,
-  cutPage,
-  orderPage,
-  type PageArguments,
-  readPage,
-  whereBehind,
-  wherePage,
-  writeCursor,
-} from './page.ts';
+import { type ClusterOrder, type CursorRow, orderPage, readPage, whereBehind, wherePage, writeCursor } from './page.ts';
 import { fold } from './search.ts';
 import { readVisible } from './visible.ts';
 

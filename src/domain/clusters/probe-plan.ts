@@ -17,7 +17,7 @@ export interface Plan {
 /**
  * What one replica takes and gives, from what all of them see: slots that nobody holds go to whoever has least, and the
  * busiest give to the idlest until they are even; one whose slots are too heavy to even anything keeps them, and the next
- * busiest gives. Each comes to the same plan, and acts on its own part of it.
+ * busiest gives. From the same view each comes to the same plan, and acts on its own part of it.
  */
 export function planFor(me: string, { replicas, leases }: LeaseView): Plan {
   const held = new Map<string, { load: number; slots: Map<number, number> }>();
@@ -31,6 +31,7 @@ export function planFor(me: string, { replicas, leases }: LeaseView): Plan {
   for (const { slot, holder, loadMs } of leases) {
     const weight = Math.max(loadMs, 0) + EMPTY_MS;
     if (holder === undefined) free.push([slot, weight]);
+    // Who is not counted on keeps what it holds, and weighs nothing.
     else put(holder, slot, weight);
   }
 

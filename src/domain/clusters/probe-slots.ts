@@ -10,11 +10,10 @@ export const SLOTS = 256;
 const HEARTBEAT_MS = 3_000;
 /** Milliseconds after which a slot that was left to another is taken all the same: views differ, and replicas die. */
 const LEFT_MS = 400;
-/** Milliseconds for which a share has to be uneven before anything moves, and how much of a new load counts at once. */
-const LASTING_MS = 2 * HEARTBEAT_MS;
+/** Milliseconds for which a share has to be uneven before anything moves: at three heartbeats, of which a timer may be early. */
+const LASTING_MS = 2 * HEARTBEAT_MS - 500;
+/** How much of a new load counts at once. */
 const SMOOTHING = 0.3;
-/** What a timer may be early or late by. */
-const SLACK_MS = 500;
 /** A lease begins when the heartbeat comes to the database: counted from before it was sent, less is safe. */
 const VALID_MS = LEASE_MS - 500;
 
@@ -149,13 +148,10 @@ export class ProbeSlots {
       if (holder !== this.replica || this.#held.get(slot)?.fence !== fence) this.#held.delete(slot);
     this.#validUntil = sentAt + VALID_MS;
 
-    const { give: perhaps, ...plan } = planFor(this.replica, view);
-    this.#left = new Map(plan.leave.map((slot) => [slot, this.#left.get(slot) ?? sentAt]));
-    const orphaned = plan.leave.filter((slot) => sentAt - (this.#left.get(slot) ?? sentAt) >= LEFT_MS);
-    const take = [...plan.take, ...orphaned];
-    if (orphaned.length < plan.leave.length) setTimeout(() => void this.#beat(), LEFT_MS + 1).unref();
-    this.#unevenSince = perhaps.length > 0 ? (this.#unevenSince ?? sentAt) : undefined;
-    const give = sentAt - (this.#unevenSince ?? sentAt) >= LASTING_MS - SLACK_MS ? perhaps : [];
+    const plan = planFor(this.replica, view);
+    const take = [...plan.take, ...this.#orphaned(plan.leave, sentAt)];
+    this.#unevenSince = plan.give.length > 0 ? (this.#unevenSince ?? sentAt) : undefined;
+    const give = sentAt - (this.#unevenSince ?? sentAt) >= LASTING_MS ? plan.give : [];
     for (const slot of give) this.#held.delete(slot);
     // Others may ask its clusters as soon as it is given: this one stops before.
     if (give.length > 0 || before.size !== this.#held.size) this.#tellChange();
@@ -167,6 +163,15 @@ export class ProbeSlots {
       this.#loads.set(slot, loads.get(slot) ?? 0);
     }
     this.#tellChange();
+  }
+
+  /** Of the slots that are left to others, those that were for long enough; what is left just now is looked at again then. */
+  #orphaned(leave: readonly number[], now: number): number[] {
+    const since = new Map(leave.map((slot) => [slot, this.#left.get(slot) ?? now]));
+    const orphaned = [...since].flatMap(([slot, left]) => (now - left >= LEFT_MS ? slot : []));
+    this.#left = since;
+    if (orphaned.length < leave.length) setTimeout(() => void this.#beat(), LEFT_MS + 1).unref();
+    return orphaned;
   }
 
   /** One round may take longer than those around it by chance; what was just taken weighs what it did before. */

@@ -1,5 +1,5 @@
 import type { AuditRow } from '../../domain/audit-log.ts';
-import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/clusters/page.ts';
+import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
 import { encodeGlobalId } from '../global-id.ts';
 import { ClusterByInput, clusterBy } from './cluster-queries.ts';

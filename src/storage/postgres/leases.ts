@@ -4,11 +4,11 @@ import type { Watch } from './watch.ts';
 
 /** A replica's presence lasts as long. */
 const LEASE = `interval '${LEASE_MS} milliseconds'`;
-const GONE = `interval '${LEASE_MS - COUNTED_MS} milliseconds'`;
+const COUNTED = `interval '${COUNTED_MS} milliseconds'`;
 const PROVEN = `interval '${PROVEN_MS} milliseconds'`;
 const REST = `interval '${REST_MS} milliseconds'`;
 /** The database's clock, as the columns keep it. */
-const NOW = `(clock_timestamp() AT TIME ZONE 'UTC')`;
+export const NOW = `(clock_timestamp() AT TIME ZONE 'UTC')`;
 
 const HEARTBEAT = `
 WITH present AS (
@@ -27,8 +27,9 @@ WITH present AS (
 SELECT lease."slot"::int, lease."fence"::int, lease."loadMs"::float8,
   CASE WHEN lease."expiresAt" > ${NOW} THEN lease."holder" END AS holder,
   EXISTS (SELECT 1 FROM renewed WHERE renewed."slot" = lease."slot") AS renewed,
-  (SELECT json_agg("id") FROM "Replica" WHERE "expiresAt" BETWEEN ${NOW} + ${GONE} AND ${NOW} + 2 * ${LEASE}
-    AND ("since" IS NULL OR "expiresAt" - ${LEASE} >= "since" + ${PROVEN})) AS replicas
+  (SELECT json_agg("id") FROM (SELECT "id", "since", "expiresAt" - ${LEASE} AS "last" FROM "Replica") AS replica
+    WHERE "last" BETWEEN ${NOW} - ${COUNTED} AND ${NOW} + ${LEASE} AND ("since" IS NULL OR "last" >= "since" + ${PROVEN})
+  ) AS replicas
 FROM "ProbeLease" AS lease ORDER BY lease."slot"`;
 
 /** A replica that is gone leaves the time of its last round behind, as long as its clusters may show it. */

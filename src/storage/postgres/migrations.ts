@@ -8,9 +8,9 @@ import {
   appliedOf,
   applyMigrations,
   migratedBy,
-  migratingElsewhere,
   PATIENCE_MS,
   pendingMigrations,
+  waitForTurn,
 } from '../migrations.ts';
 import { StartupError } from '../startup-error.ts';
 import { setUp } from './pool.ts';
@@ -33,7 +33,7 @@ export async function migrate(place: PostgresPlace, folder?: string): Promise<vo
   await withClient(place, async (client) => {
     await refuseUnfit(client, place);
     if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
-    await takeLock(client, place);
+    await waitForTurn(() => takeLock(client, place), 50);
     await makeSchema(client, place);
     const applied = await appliedMigrations(client);
     if ((await pendingMigrations(postgres.folder, applied)).length > 0) await applyMigrations(postgres, applied);
@@ -93,18 +93,13 @@ async function makeSchema(client: Client, { schema }: PostgresPlace): Promise<vo
 
 /**
  * An advisory lock of this schema: it ends with the process, however that ends. The script of a process that was killed
- * may still run in the server: it has ended once the other lock is free.
+ * may still run in the server: it has ended once the other lock is free. Undefined while another has either.
  */
-async function takeLock(client: Client, { schema }: PostgresPlace): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken,
-      pg_try_advisory_xact_lock(${RUNS}, hashtext($1)) AS alone`;
-    const [row] = (await client.query(text, [schema])).rows;
-    if (row?.taken && row.alone) return;
-    if (performance.now() > deadline) throw migratingElsewhere();
-    await sleep(50);
-  }
+async function takeLock(client: Client, { schema }: PostgresPlace): Promise<true | undefined> {
+  const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken,
+    pg_try_advisory_xact_lock(${RUNS}, hashtext($1)) AS alone`;
+  const [row] = (await client.query(text, [schema])).rows;
+  return (row?.taken && row.alone) || undefined;
 }
 
 async function appliedMigrations(client: Client): Promise<AppliedMigration[]> {

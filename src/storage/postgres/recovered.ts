@@ -1,14 +1,14 @@
 import { AHEAD, countersOf, NUMBERED, type Transaction } from '../database.ts';
 import { StartupError } from '../startup-error.ts';
+import { NOW } from './leases.ts';
 
 /**
  * Lets what only ever grows go on beyond anything that was given out before the database went back to an older state:
  * counters, revisions, ids, fencing numbers. The sessions end, and nobody probes as yet. Refused while a replica runs.
  */
 export async function goBeyond(tx: Transaction): Promise<void> {
-  const [{ running = 0 } = {}] = await tx.$queryRaw<{ running: number }[]>`
-    SELECT count(*)::int AS running FROM "Replica" WHERE "expiresAt" > (clock_timestamp() AT TIME ZONE 'UTC')`;
-  if (running > 0)
+  const running = await tx.$queryRawUnsafe<unknown[]>(`SELECT 1 FROM "Replica" WHERE "expiresAt" > ${NOW}`);
+  if (running.length > 0)
     throw new StartupError('A server uses the database: stop every one, and wait 10 seconds for one that was killed.');
   const run = (sql: string) => tx.$executeRawUnsafe(sql);
   await run(`UPDATE "Counter" SET "value" = "value" + ${AHEAD}`);

@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import {
   APPLIED,
@@ -8,9 +7,8 @@ import {
   appliedOf,
   applyMigrations,
   migratedBy,
-  migratingElsewhere,
-  PATIENCE_MS,
   pendingMigrations,
+  waitForTurn,
 } from '../migrations.ts';
 import { SqliteConnection } from './connection.ts';
 import { isBusy, isRemoved } from './errors.ts';
@@ -21,7 +19,7 @@ export async function migrate(file: string, database: DatabaseSync, folder?: str
   const sqlite = { ...shipped, folder: folder ?? shipped.folder };
   if ((await pendingMigrations(sqlite.folder, appliedMigrations(database))).length === 0) return;
   const lockFile = `${file}-migrating`;
-  const lock = await takeLock(lockFile);
+  const lock = await waitForTurn(() => takeLock(lockFile), 20);
   try {
     const applied = appliedMigrations(database);
     if ((await pendingMigrations(sqlite.folder, applied)).length > 0) await applyMigrations(sqlite, applied);
@@ -32,20 +30,16 @@ export async function migrate(file: string, database: DatabaseSync, folder?: str
   }
 }
 
-/** SQLite's lock of a file of its own: it ends with the process, however that ends. */
-async function takeLock(file: string): Promise<DatabaseSync> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const lock = new DatabaseSync(file);
-    try {
-      lock.exec('BEGIN EXCLUSIVE');
-      return lock;
-    } catch (error) {
-      lock.close();
-      if (!isBusy(error) && !isRemoved(error)) throw error;
-      if (performance.now() > deadline) throw migratingElsewhere();
-    }
-    await sleep(20);
+/** SQLite's lock of a file of its own: it ends with the process, however that ends. Undefined while another has it. */
+function takeLock(file: string): DatabaseSync | undefined {
+  const lock = new DatabaseSync(file);
+  try {
+    lock.exec('BEGIN EXCLUSIVE');
+    return lock;
+  } catch (error) {
+    lock.close();
+    if (!isBusy(error) && !isRemoved(error)) throw error;
+    return undefined;
   }
 }
 

@@ -175,9 +175,19 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     url.search = 'schema=own';
     const opened = await openDatabase({ url: url.href });
     const set = () => opened.prisma.$queryRaw`
-      SELECT current_schema(), current_setting('idle_in_transaction_session_timeout') AS patience, pg_sleep(0.1)::text`;
-    // Each over a connection of its own.
-    const all = await Promise.all(Array.from({ length: 5 }, set));
+      SELECT current_schema(), current_setting('idle_in_transaction_session_timeout') AS patience,
+        pg_advisory_lock_shared(7)::text`;
+    // Each over a connection of its own, since all of them wait at once.
+    const lock = new Client({ connectionString: new URL(url.pathname, server.url).href });
+    await lock.connect();
+    onTestFinished(() => lock.end());
+    await lock.query('SELECT pg_advisory_lock(7)');
+    const setting = Promise.all(Array.from({ length: 5 }, set));
+    const waiting = async () =>
+      (await lock.query(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)).rowCount;
+    await expect.poll(waiting).toBe(5);
+    await lock.query('SELECT pg_advisory_unlock(7)');
+    const all = await setting;
     expect(all).toEqual(all.map(() => [expect.objectContaining({ current_schema: 'own', patience: '8s' })]));
     expect(await opened.counters()).toEqual({ registry: 0, status: 0, access: 0 });
     await opened.close();

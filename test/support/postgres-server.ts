@@ -1,10 +1,10 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { on } from 'node:events';
 import { chown, glob, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { Client } from 'pg';
 import { freePort } from './free-port.ts';
 
 const START_MS = 30_000;
@@ -50,8 +50,8 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     if (as) await writeFile(signal, '');
     else await rm(signal, { force: true });
     const words = ['-D', data, ...options.flatMap((option) => ['-c', option])];
-    child = spawn(join(programs, 'postgres'), words, { ...owner, stdio: 'ignore' });
-    await untilItAnswers(url);
+    child = spawn(join(programs, 'postgres'), words, { ...owner, stdio: ['ignore', 'ignore', 'pipe'] });
+    await untilItListens(child);
   };
   const end = async (signal: NodeJS.Signals = 'SIGINT') => {
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -86,19 +86,16 @@ async function ownerOf(directory: string): Promise<{ uid?: number; gid?: number 
   return owner;
 }
 
-async function untilItAnswers(url: string): Promise<void> {
-  const deadline = performance.now() + START_MS;
-  for (;;) {
-    const client = new Client({ connectionString: url });
-    client.on('error', () => {});
-    try {
-      await client.connect();
-      return;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-    } finally {
-      await client.end().catch(() => {});
-    }
-    await sleep(50);
+/** Waits until a server says that it lets connections in; what it says later is passed over. */
+async function untilItListens({ stderr }: ChildProcess): Promise<void> {
+  if (!stderr) throw new Error('what PostgreSQL says cannot be read');
+  let said = '';
+  for await (const [line] of on(createInterface({ input: stderr }), 'line', {
+    close: ['close'],
+    signal: AbortSignal.timeout(START_MS),
+  })) {
+    if (/ready to accept/.test(line)) return;
+    said += `\n${line}`;
   }
+  throw new Error(`PostgreSQL did not start:${said}`);
 }

@@ -66,7 +66,7 @@ export type CreateClusterInput = {
   description?: string | null | undefined;
   /** Whether anything is asked of it. true when absent. */
   enabled?: boolean | null | undefined;
-  /** true takes the default from the cluster that has it. false when absent. */
+  /** true takes the default from the cluster that has it, which needs the right to update that cluster. false when absent. */
   isDefault?: boolean | null | undefined;
   /** Up to 64 labels. */
   labels?: Array<LabelInput> | null | undefined;
@@ -161,7 +161,7 @@ export type NameTaken =
   | 'FAIL'
   /** Leaves that cluster as it is. */
   | 'SKIP'
-  /** Gives that cluster the context’s credential. */
+  /** Gives that cluster the context’s credential; the context is REFUSED where the viewer may not update that cluster. */
   | 'UPDATE';
 
 /** A key to forget. */

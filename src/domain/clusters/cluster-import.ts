@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { type ContextReading, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
 import { FAST_MS, FAST_SLOTS } from '../../kubernetes/lanes.ts';
 import type { Transaction } from '../../storage/database.ts';
-import { authorizeEverywhere, presently } from '../access/permissions.ts';
+import { authorizeEverywhere, presently, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { auditRow, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
@@ -12,6 +12,13 @@ import { tryOut } from './cluster-probes.ts';
 import { credentialOf, IN_CLUSTER, type ReadCredential, underNewCredential, type Verification } from './credential.ts';
 import { type Fleet, targetOf } from './fleet.ts';
 import { changeCredential } from './given-credential.ts';
+import {
+  decideAll,
+  existingByName,
+  type ImportedContext,
+  type ImportOutcome,
+  type OnNameTaken,
+} from './import-decisions.ts';
 import { changeRegistry, kubeconfigPlace, type Moment, type Registry } from './registry.ts';
 import { searchText } from './search.ts';
 import { findDuplicates } from './warnings.ts';
@@ -21,12 +28,6 @@ const TRIALS_MS = 60_000;
 
 /** Rows of one statement: planning a thousand at once takes longer, and keeps everybody else waiting. */
 const ROWS_AT_ONCE = 100;
-
-export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
-export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
-
-export const IMPORT_OUTCOMES = ['CREATED', 'UPDATED', 'SKIPPED', 'REFUSED'] as const;
-export type ImportOutcome = (typeof IMPORT_OUTCOMES)[number];
 
 export interface ImportClusters {
   readonly kubeconfig?: string | null | undefined;
@@ -40,13 +41,6 @@ export interface ImportClusters {
   readonly onlyIfEmpty: boolean;
   /** NONE stores contexts that cannot be used as well; SYNTAX answers REFUSED for them. */
   readonly verify: Verification;
-}
-
-/** What became of one context; in a dry run, what would. */
-export interface ImportedContext {
-  readonly context: string;
-  readonly outcome: ImportOutcome;
-  readonly problem: string | null;
 }
 
 interface Candidate {
@@ -86,19 +80,17 @@ export class ClusterImport {
     authorizeEverywhere(now, 'clusters.import');
     const { database } = this.#registry;
     if (input.dryRun) {
-      const existing = await existingByName(database.prisma, input);
-      const results = candidates.map((candidate) => decide(candidate, existing.get(candidate.name), input.onNameTaken));
+      const { results } = await decideAll(database.prisma, now, candidates, input);
       return {
         contexts: results.map((result) => ({ ...result, cluster: null })),
-        warnings: await findDuplicates(database.prisma, registering(candidates, results)),
+        warnings: await findDuplicates(database.prisma, now, registering(candidates, results)),
       };
     }
     const { uids, ...imported } = await changeRegistry(this.#registry, now, async (tx, moment) => {
-      const existing = await existingByName(tx, input);
-      const results = candidates.map((candidate) => decide(candidate, existing.get(candidate.name), input.onNameTaken));
+      const { results, isEmpty } = await decideAll(tx, now, candidates, input);
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
       const creating = decided('CREATED');
-      const target = existing.size === 0 ? firstDefault(creating, current) : undefined;
+      const target = isEmpty ? firstDefault(creating, current) : undefined;
       const changed: { uid: string }[] = [];
       for (const candidate of decided('UPDATED')) changed.push(await this.#update(tx, now, moment, candidate));
       for (let begin = 0; begin < creating.length; begin += ROWS_AT_ONCE) {
@@ -107,8 +99,8 @@ export class ClusterImport {
         await nextTurn();
       }
       return {
-        contexts: await withClusters(tx, results, query),
-        warnings: await findDuplicates(tx, registering(candidates, results)),
+        contexts: await withClusters(tx, now, results, query),
+        warnings: await findDuplicates(tx, now, registering(candidates, results)),
         uids: changed.map(({ uid }) => uid),
       };
     });
@@ -230,27 +222,6 @@ function candidateOf(context: ContextReading, verify: Verification): Candidate {
   return { name, description: '', read: credentialOf(context, context.kubeconfig) };
 }
 
-function decide(
-  { name, refusal, identity }: Candidate,
-  existing: Existing | undefined,
-  onNameTaken: OnNameTaken,
-): ImportedContext {
-  const result = { context: name, problem: null };
-  if (refusal !== undefined) return { ...result, outcome: 'REFUSED', problem: refusal };
-  if (!existing) return { ...result, outcome: 'CREATED' };
-  switch (onNameTaken) {
-    case 'SKIP':
-      return { ...result, outcome: 'SKIPPED', problem: 'a cluster of this name exists already' };
-    case 'UPDATE':
-      // Only CONNECT knows whom a context leads to; updateCluster takes another cluster when it is told to.
-      if (identity && existing.identity && identity !== existing.identity)
-        return { ...result, outcome: 'REFUSED', problem: 'it leads to another cluster than the one of this name' };
-      return { ...result, outcome: 'UPDATED' };
-    case 'FAIL':
-      throw new DomainError('NAME_TAKEN', 'cluster already exists', { name });
-  }
-}
-
 /** What is, or would be, registered or given another credential. */
 function registering(candidates: readonly Candidate[], results: readonly ImportedContext[]) {
   return candidates
@@ -263,25 +234,13 @@ function firstDefault(created: readonly Candidate[], current: string | undefined
   return created.some(({ name }) => name === current) ? current : created[0]?.name;
 }
 
-/** What an import has to know of a cluster that is there. */
-interface Existing {
-  readonly name: string;
-  readonly identity: string | null;
-}
-
-async function existingByName(
-  client: Pick<Transaction, 'cluster'>,
-  { onlyIfEmpty }: ImportClusters,
-): Promise<Map<string, Existing>> {
-  const rows = await client.cluster.findMany({ select: { name: true, identity: true } });
-  if (onlyIfEmpty && rows.length > 0)
-    throw new DomainError('REGISTRY_NOT_EMPTY', 'import not allowed when clusters exist');
-  return new Map(rows.map((row) => [row.name, row]));
-}
-
-async function withClusters(tx: Transaction, results: readonly ImportedContext[], query: ClusterQuery) {
-  const names = results.filter(({ outcome }) => outcome !== 'REFUSED').map(({ context }) => context);
-  const rows = await tx.cluster.findMany({ select: { ...query.select, name: true }, where: { name: { in: names } } });
+/** Adds the cluster to each result: what was created just now to its creator, any other to callers who may read it. */
+async function withClusters(tx: Transaction, caller: Caller, results: readonly ImportedContext[], query: ClusterQuery) {
+  const namesOf = (...outcomes: ImportOutcome[]) =>
+    results.flatMap(({ context, outcome }) => (outcomes.includes(outcome) ? [context] : []));
+  const readable = { AND: [{ name: { in: namesOf('UPDATED', 'SKIPPED') } }, readableClusters(caller)] };
+  const where = { OR: [{ name: { in: namesOf('CREATED') } }, readable] };
+  const rows = await tx.cluster.findMany({ select: { ...query.select, name: true }, where });
   const clusters = new Map(rows.map((cluster) => [cluster.name, cluster]));
   return results.map((result) => ({ ...result, cluster: clusters.get(result.context) ?? null }));
 }

@@ -18,7 +18,7 @@ import {
   untried,
   untriedState,
 } from './cluster.ts';
-import type { ClusterBy, ClusterQuery } from './cluster-list.ts';
+import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
 import {
   type CredentialInput,
   checkVerify,
@@ -83,8 +83,9 @@ export class Clusters {
   }
 
   /**
-   * Registers a cluster; `previousDefault` is the one that it takes the default from. FORBIDDEN; INVALID_INPUT by path;
-   * NAME_TAKEN; with CONNECT also CONNECTION_FAILED.
+   * Registers a cluster; `previousDefault` is the one that it takes the default from, null where the caller may not read
+   * that. The caller is given the cluster as it was created, also where they may not read it: it holds only their own
+   * input. FORBIDDEN; INVALID_INPUT by path; NAME_TAKEN; with CONNECT also CONNECTION_FAILED.
    */
   async create(caller: Caller, input: CreateCluster, queries: ChangeQueries) {
     authorizeEverywhere(caller, 'clusters.create');
@@ -132,8 +133,9 @@ export class Clusters {
           ...(given.read ? { credential: 'changed' } : {}),
         },
       });
-      const duplicates = await findDuplicates(tx, [{ name, apiServer: facts.apiServer, identity: trial?.identity }]);
-      const result = await this.#result(tx, { id, problem: facts.credentialProblem, holder }, queries);
+      const registering = { name, apiServer: facts.apiServer, identity: trial?.identity };
+      const duplicates = await findDuplicates(tx, now, [registering]);
+      const result = await this.#result(tx, now, { id, problem: facts.credentialProblem, holder }, queries);
       return { ...result, warnings: [...result.warnings, ...duplicates] };
     });
   }
@@ -180,7 +182,7 @@ export class Clusters {
       }
       const facts = await changeCredential(tx, this.#registry, current, given);
       if (facts) changes.credential = 'changed';
-      if (Object.keys(changes).length === 0) return this.#result(tx, { id: current.id, problem: null }, queries);
+      if (Object.keys(changes).length === 0) return this.#result(tx, now, { id: current.id, problem: null }, queries);
 
       const holder = data.isDefault === true ? await takeDefault(tx, now, moment) : undefined;
       const { name, description, enabled } = { ...current, ...definedOf(fields) };
@@ -200,7 +202,7 @@ export class Clusters {
         select: { id: true },
       });
       await record(tx, now, { action: 'cluster.update', at, cluster: current, changes });
-      return this.#result(tx, { id: current.id, problem: facts?.credentialProblem ?? null, holder }, queries);
+      return this.#result(tx, now, { id: current.id, problem: facts?.credentialProblem ?? null, holder }, queries);
     });
   }
 
@@ -246,7 +248,7 @@ export class Clusters {
         const changes = { identity: { from: identity, to: otherIdentity } };
         await record(tx, caller, { action: 'cluster.confirm-identity', at, cluster: current, changes });
       }
-      return (await this.#result(tx, { id, problem: null }, { cluster: query })).cluster;
+      return (await this.#result(tx, caller, { id, problem: null }, { cluster: query })).cluster;
     });
   }
 
@@ -279,13 +281,17 @@ export class Clusters {
 
   async #result(
     tx: Transaction,
+    caller: Caller,
     { id, problem, holder }: { id: number; problem: string | null; holder?: { id: number } | undefined },
     queries: ChangeQueries,
   ) {
     const cluster = await tx.cluster.findUniqueOrThrow({ ...queries.cluster, where: { id } });
     const previousDefault =
       holder && queries.previousDefault
-        ? await tx.cluster.findUnique({ ...queries.previousDefault, where: { id: holder.id } })
+        ? await tx.cluster.findFirst({
+            ...queries.previousDefault,
+            where: whereReadable(caller, { databaseId: holder.id }),
+          })
         : null;
     return { cluster, previousDefault, warnings: problem ? [credentialWarning(problem)] : [] };
   }

@@ -3,6 +3,7 @@ import type { Database, Transaction } from '../../storage/database.ts';
 import type { Seal, SealedPlace } from '../../storage/seal.ts';
 import { uniqueViolation } from '../../storage/violations.ts';
 import { admitStill } from '../access/change-access.ts';
+import { allowedClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { record } from '../audit.ts';
 import { DomainError } from '../errors.ts';
@@ -51,7 +52,10 @@ export async function changeRegistry<T>(
   }
 }
 
-/** Takes the default from the cluster that has it, and tells which one that was. */
+/**
+ * Takes the default from the cluster that has it, and gives that cluster; undefined where no cluster has it. FORBIDDEN where
+ * the caller may not update that cluster.
+ */
 export async function takeDefault(
   tx: Transaction,
   caller: Caller,
@@ -62,6 +66,12 @@ export async function takeDefault(
     select: { id: true, uid: true, name: true },
   });
   if (!holder) return undefined;
+  const updatable = { AND: [{ id: holder.id }, allowedClusters(caller, 'clusters.update')] };
+  if ((await tx.cluster.count({ where: updatable })) === 0)
+    throw new DomainError(
+      'FORBIDDEN',
+      'isDefault: another cluster is the default and you may not update it: omit isDefault, or ask an admin to move the default',
+    );
   await tx.cluster.update({
     where: { id: holder.id },
     data: { isDefault: false, revision: { increment: 1 }, updatedAt: at, registryChange },

@@ -1,5 +1,5 @@
-import { NAME_TAKEN_CHOICES } from '../../domain/clusters/cluster-import.ts';
 import { VERIFICATIONS } from '../../domain/clusters/credential.ts';
+import { NAME_TAKEN_CHOICES } from '../../domain/clusters/import-decisions.ts';
 import { builder } from '../builder.ts';
 import { ClusterByInput } from './cluster-queries.ts';
 import { describedEnum } from './enums.ts';
@@ -55,7 +55,10 @@ export const CreateClusterInput = builder.inputType('CreateClusterInput', {
       description: 'How Kitestring reaches it; needed unless `verify` is NONE.',
     }),
     prometheusURL: t.string({ description: 'Where its Prometheus answers: http or https, up to 2,048 characters.' }),
-    isDefault: t.boolean({ description: 'true takes the default from the cluster that has it. false when absent.' }),
+    isDefault: t.boolean({
+      description:
+        'true takes the default from the cluster that has it, which needs the right to update that cluster. false when absent.',
+    }),
     enabled: t.boolean({ description: 'Whether anything is asked of it. true when absent.' }),
     verify: t.field({
       type: Verification,
@@ -100,7 +103,8 @@ const NameTaken = builder.enumType('NameTaken', {
   description: 'What an import does where a cluster has the context’s name already.',
   values: describedEnum(NAME_TAKEN_CHOICES, {
     SKIP: 'Leaves that cluster as it is.',
-    UPDATE: 'Gives that cluster the context’s credential.',
+    UPDATE:
+      'Gives that cluster the context’s credential; the context is REFUSED where the viewer may not update that cluster.',
     FAIL: 'Imports nothing at all.',
   }),
 });

@@ -1,4 +1,4 @@
-import { IMPORT_OUTCOMES, type ImportedContext as ImportedContextRow } from '../../domain/clusters/cluster-import.ts';
+import { IMPORT_OUTCOMES, type ImportedContext as ImportedContextRow } from '../../domain/clusters/import-decisions.ts';
 import type { Warning as DomainWarning } from '../../domain/clusters/warnings.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
@@ -35,7 +35,8 @@ builder.objectRef<DomainWarning>('CredentialWarning').implement({
 });
 
 builder.objectRef<DomainWarning>('DuplicateClusterWarning').implement({
-  description: 'A cluster that is registered already has the same API server, or is the same cluster.',
+  description:
+    'A cluster that is registered already has the same API server, or is the same cluster; one that the viewer may not read is not named.',
   interfaces: [Warning],
 });
 
@@ -53,7 +54,8 @@ const changeSuccess = (name: string, description: string) =>
       previousDefault: t.expose('previousDefault', {
         type: Cluster,
         nullable: true,
-        description: 'The cluster that had the default before, when this change took it.',
+        description:
+          'The cluster that had the default before, when this change took it; null where the viewer may not read it.',
       }),
       warnings: t.expose('warnings', { type: [Warning], description: 'What one should know of this change.' }),
     }),
@@ -91,7 +93,8 @@ const ImportedContext = builder
       cluster: t.expose('cluster', {
         type: Cluster,
         nullable: true,
-        description: 'The cluster of its name; null when refused, and in a dry run.',
+        description:
+          'The cluster of its name; null when refused, when the viewer may not read it and did not create it here, and in a dry run.',
       }),
     }),
   });

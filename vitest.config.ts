@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import './src/installation.js';
 
 export default defineConfig({
   // vitest would load graphql twice (its `development` condition for our files alone), and `instanceof` would fail.

@@ -30,7 +30,9 @@ it('the parts know only those below them', () => {
     return from !== to && (ORDER.indexOf(from) >= ORDER.indexOf(to) || from === 'kubernetes');
   });
   expect(upward.map(show)).toEqual([]);
-  expect(files.map(partOf).filter((part) => ![...ORDER, 'config', 'log'].includes(part))).toEqual([]);
+  expect(
+    files.map(partOf).filter((part) => ![...ORDER, 'config', 'log', 'installation', 'node-version'].includes(part)),
+  ).toEqual([]);
 });
 
 it('configuration and log are handed down as values', () => {

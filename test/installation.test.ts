@@ -1,0 +1,104 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, realpathSync } from 'node:fs';
+import { appendFile, cp, symlink } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from './support/directory.ts';
+
+interface LockedPackage {
+  readonly version: string;
+  readonly integrity?: string;
+  readonly resolved?: string;
+  readonly hasInstallScript?: boolean;
+  readonly bin?: Record<string, string>;
+  readonly os?: string;
+  readonly cpu?: string;
+}
+
+const manifest = JSON.parse(readFileSync('package.json', 'utf8'));
+const { '': root, ...locked }: Record<string, LockedPackage> = JSON.parse(
+  readFileSync('package-lock.json', 'utf8'),
+).packages;
+const packages = Object.entries(locked).map(([path, entry]) => ({ path, ...entry }));
+const runtimes = packages.filter(({ bin }) => bin?.node !== undefined);
+
+describe('the lock file', () => {
+  it('holds the integrity of every package, and the address of none', () => {
+    expect(root).toBeDefined();
+    expect(packages.filter(({ integrity }) => !integrity?.startsWith('sha512-'))).toEqual([]);
+    expect(packages.filter(({ resolved }) => resolved !== undefined)).toEqual([]);
+  });
+
+  it('names two packages with an install script, and npm runs neither', () => {
+    const scripted = packages.filter(({ hasInstallScript }) => hasInstallScript).map(({ path }) => path);
+    expect(scripted).toEqual(['node_modules/@prisma/engines', 'node_modules/prisma']);
+    // `allowScripts` alone would not do: npm knows it only from 11.16 on.
+    expect(readFileSync('.npmrc', 'utf8').split('\n')).toContain('ignore-scripts=true');
+    expect(manifest.allowScripts).toEqual({ prisma: false, '@prisma/engines': false });
+  });
+
+  it('holds the Node of each platform as an exact optional dependency', () => {
+    const platforms = runtimes.map(({ os, cpu }) => `${os} ${cpu}`);
+    expect(platforms.toSorted()).toEqual(['darwin arm64', 'darwin x64', 'linux arm64', 'linux x64']);
+    const versions = runtimes.map(({ path, version }) => [path.replace('node_modules/', ''), version]);
+    expect(manifest.optionalDependencies).toEqual(Object.fromEntries(versions));
+  });
+
+  it('names the Node that the scripts of package.json run on', () => {
+    const runtime = runtimes.find(({ os, cpu }) => os === process.platform && cpu === process.arch);
+    const node = join(runtime?.path ?? '', 'bin/node');
+    expect(realpathSync('node_modules/.bin/node')).toBe(realpathSync(node));
+    const { stdout } = spawnSync(node, ['--version'], { encoding: 'utf8' });
+    expect(stdout.trim()).toBe(`v${runtime?.version}`);
+    expect(process.version).toBe(stdout.trim());
+  });
+});
+
+describe('an installation without the database clients', () => {
+  /** A copy of the programs as a clone has them, without anything generated; `node_modules` is where it says. */
+  async function cloned(modules: string): Promise<string> {
+    const directory = await temporaryDirectory();
+    const filter = (path: string) => !/generated/.test(path);
+    for (const part of ['src', 'prisma', 'package.json'])
+      await cp(part, join(directory, part), { recursive: true, filter });
+    await symlink(resolve(modules), join(directory, 'node_modules'));
+    return directory;
+  }
+
+  async function runIn(directory: string, ...words: string[]) {
+    const child = spawn(process.execPath, words, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [[code], stdout, stderr] = await Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)]);
+    return { code, stdout, stderr };
+  }
+
+  it('generates them once, however many programs start at once', async () => {
+    const directory = await cloned('node_modules');
+    const help = ['--import', './src/installation.js', 'src/cli/kitestring.ts', '--help'];
+    const ended = await Promise.all([runIn(directory, ...help), runIn(directory, ...help)]);
+    for (const { code, stdout } of ended) expect([code, stdout]).toEqual([0, expect.stringContaining('restore FILE')]);
+    const generated = ended.map(({ stderr }) => stderr.match(/Prisma schema loaded/g)?.length ?? 0);
+    expect(generated.toSorted()).toEqual([0, 2]);
+    expect(await runIn(directory, ...help)).toMatchObject({ code: 0, stderr: '' });
+
+    // As a pull of newer sources leaves it.
+    await appendFile(join(directory, 'prisma/models.prisma'), '\n');
+    expect((await runIn(directory, ...help)).stderr).toMatch(/Prisma schema loaded/);
+  });
+
+  it('says what to run where they cannot be generated', async () => {
+    const directory = await cloned('nowhere');
+    const { code, stdout, stderr } = await runIn(directory, 'src/main.js');
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/\nKitestring cannot generate .* here: run npm ci && npm run prepare where [^\n]*\n$/);
+  });
+
+  it('is noticed by every script of package.json that imports them', () => {
+    const programs = Object.entries<string>(manifest.scripts).filter(([, script]) => /\bnode\b.*\.ts/.test(script));
+    const checked = programs.filter(([, script]) => script.includes('--import ./src/installation.js'));
+    const others = programs.filter((program) => !checked.includes(program)).map(([name]) => name);
+    // `prepare` generates them; `test:postgres` starts vitest, whose configuration checks.
+    expect(others).toEqual(['prepare', 'test:postgres']);
+  });
+});

@@ -5,7 +5,7 @@ export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' |
 import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
 /** What a role allows. More may be added. */
 export type Action =
-  /** Manage people, roles and keys. */
+  /** Manage users, roles and keys that allow no more than the viewer holds. */
   | 'ACCESS_MANAGE'
   /** Read the audit log. */
   | 'AUDIT_READ'

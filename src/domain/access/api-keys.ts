@@ -7,6 +7,7 @@ import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { isStorable } from '../storable.ts';
 import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api-key.ts';
 import { changeAccess } from './change-access.ts';
+import { type Holding, refuseToOutlive, requireCoverage } from './coverage.ts';
 import { type KnownKey, KnownKeys, textsOf, viewerOf } from './known-keys.ts';
 import { ACTIONS, type Action, authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
 import type { Roles } from './roles.ts';
@@ -109,6 +110,7 @@ export class ApiKeys {
     const key = { ...input, roles, scopes, ownerId, secret: makeSecret() };
     return changeAccess(this.#database, caller, async (tx) => {
       await this.#roles.refuseUnknown(tx, roles);
+      if (ownerId === null) await requireCoverage(tx, caller, [{ roles, scopes }]);
       return this.#insert(tx, caller, key);
     });
   }
@@ -140,10 +142,11 @@ export class ApiKeys {
   }
 
   /** Whose the key will be: the caller's own, or with `access.manage` nobody's. */
-  #ownerOf(caller: Caller, { personal, roles }: CreateApiKey): number | null {
+  #ownerOf(caller: Caller, { personal, roles, expiresAt }: CreateApiKey): number | null {
     const viewer = signedIn(caller);
     if (!personal) {
       authorizeEverywhere(caller, 'access.manage');
+      refuseToOutlive(viewer, expiresAt);
       return null;
     }
     if (viewer.kind !== 'USER' || viewer.userId === undefined)
@@ -159,10 +162,15 @@ export class ApiKeys {
   /** Forgets a key; it is refused from the next request on. */
   async revoke(caller: Caller, id: number): Promise<void> {
     const viewer = signedIn(caller);
-    const own = mayEverywhere(viewer, 'access.manage') ? {} : ownedBy(viewer);
+    const managesAll = mayEverywhere(viewer, 'access.manage');
+    const own = managesAll ? {} : ownedBy(viewer);
     await changeAccess(this.#database, caller, async (tx) => {
-      const key = await tx.apiKey.findFirst({ where: { id, ...own }, select: { name: true, roles: true } });
+      const key = await tx.apiKey.findFirst({
+        where: { id, ...own },
+        select: { name: true, roles: true, scopes: true },
+      });
       if (!key) throw new DomainError('NOT_FOUND', 'API key not found');
+      if (managesAll) await requireCoverage(tx, caller, [holdingOf(key)]);
       await tx.apiKey.delete({ where: { id } });
       const changes = { apiKey: { from: id }, name: { from: key.name }, roles: { from: key.roles } };
       await record(tx, caller, { action: 'api-key.revoke', at: this.#now(), changes });
@@ -266,6 +274,10 @@ function shownKey({ owner, ownerId: _, roles, scopes, ...row }: Prisma.ApiKeyGet
 /** The keys of a person who is signed in; a key manages no keys of its owner. */
 function ownedBy({ kind, userId }: Viewer) {
   return { ownerId: kind === 'USER' && userId !== undefined ? userId : -1 };
+}
+
+function holdingOf({ roles, scopes }: { roles: unknown; scopes: unknown }): Holding {
+  return { roles: textsOf(roles), scopes: scopes === null ? null : textsOf(scopes) };
 }
 
 function distinct<T>(values: readonly T[]): T[] {

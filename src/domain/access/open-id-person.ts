@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Claims, OpenIdProvider } from './open-id-client.ts';
-import { username } from './users.ts';
+import { username } from './user.ts';
 
 /** A person as a provider knows them. */
 export interface OpenIdPerson {

@@ -6,6 +6,7 @@ import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { isStorable } from '../storable.ts';
 import { changeAccess } from './change-access.ts';
+import { requireActions, requireCoverage } from './coverage.ts';
 import {
   ACTIONS,
   type Action,
@@ -72,6 +73,8 @@ export class Roles {
     const data = { description, actions: [...new Set(actions)], clusters: clusters ? { ...clusters } : NO_JSON };
     await changeAccess(this.#database, caller, async (tx) => {
       const at = this.#now();
+      requireActions(caller, actions);
+      await requireCoverage(tx, caller, [{ roles: [name] }]);
       const before = await tx.role.findUnique({ where: { name } });
       await tx.role.upsert({ where: { name }, create: { name, ...data, createdAt: at }, update: data });
       const from = before && { actions: before.actions, clusters: before.clusters };
@@ -84,8 +87,10 @@ export class Roles {
   /** Deletes a role; whoever held it holds it no more. */
   async delete(caller: Caller, name: string): Promise<void> {
     authorizeEverywhere(caller, 'access.manage');
+    const where = { name: isStorable(name) ? name : '' };
     await changeAccess(this.#database, caller, async (tx) => {
-      const { count } = await tx.role.deleteMany({ where: { name: isStorable(name) ? name : '' } });
+      await requireCoverage(tx, caller, [{ roles: [where.name] }]);
+      const { count } = await tx.role.deleteMany({ where });
       if (count === 0) throw new DomainError('NOT_FOUND', 'role not found');
       // A later role of the same name is nobody's until it is given.
       await tx.session.deleteMany({ where: { user: { roles: { some: { role: name } } } } });

@@ -4,7 +4,7 @@ import { identityOf } from '../../storage/identity.ts';
 import type { Seal } from '../../storage/seal.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
-import { may } from './permissions.ts';
+import { holdsEverything } from './coverage.ts';
 import type { CreateUser, User, Users } from './users.ts';
 import type { Caller } from './viewer.ts';
 
@@ -45,8 +45,8 @@ export class SetUp {
   }
 
   /**
-   * Makes the first person. Whoever asks must be on this machine beyond doubt (`local`), hold the admin's role by a key,
-   * or know the set-up code; else FORBIDDEN. ALREADY_SET_UP once somebody exists.
+   * Makes the first person. Whoever asks must be on this machine beyond doubt (`local`), hold all that an admin holds by a
+   * key, or know the set-up code; else FORBIDDEN. ALREADY_SET_UP once somebody exists.
    */
   async createFirst(
     caller: Caller,
@@ -54,7 +54,7 @@ export class SetUp {
     { local }: { local: boolean },
   ): Promise<User> {
     const { code, ...person } = input;
-    const isAdmin = caller.viewer !== null && may(caller.viewer, 'access.manage');
+    const isAdmin = caller.viewer !== null && holdsEverything(caller.viewer);
     if (!local && !isAdmin && !this.#isCode(code)) {
       await this.#audit.refused(caller, { action: 'user.create', outcome: 'FORBIDDEN' });
       throw new DomainError(

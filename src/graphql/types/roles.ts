@@ -20,7 +20,7 @@ const DESCRIPTIONS: Readonly<Record<Action, string>> = {
   'clusters.delete': 'Delete clusters.',
   'clusters.import': 'Import a kubeconfig.',
   'clusters.in-cluster': 'Lend a cluster the service account of Kitestring’s own pod.',
-  'access.manage': 'Manage people, roles and keys.',
+  'access.manage': 'Manage users, roles and keys that allow no more than the viewer holds.',
   'audit.read': 'Read the audit log.',
   'metrics.read': 'Read the metrics.',
   'rest.use': 'Use the REST routes of the registry.',

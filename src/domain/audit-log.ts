@@ -3,6 +3,7 @@ import type { Prisma } from '../storage/generated/sqlite/client.ts';
 import { allowedClusters, authorizeEverywhere, mayEverywhere, signedIn } from './access/permissions.ts';
 import type { Caller } from './access/viewer.ts';
 import { auditRow, type Changes } from './audit.ts';
+import { CautiousClock } from './cautious-clock.ts';
 import type { ClusterBy } from './clusters/cluster-list.ts';
 import { type InputIssue, invalidInput } from './errors.ts';
 import { cutPage, NO_CURSOR, type PageArguments, readBounds } from './page.ts';
@@ -41,11 +42,14 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export class AuditLog {
   readonly #database: Database;
   readonly #now: () => Date;
-  #refused = { since: 0, strangers: 0, others: 0, unrecorded: 0, byActor: new Map<string, number>() };
+  readonly #cautious: CautiousClock;
+  /** What was recorded in this window, which begins at a time that no correction of the clock moves. */
+  #refused = { ...newWindow(0), unrecorded: 0 };
 
   constructor({ database, now }: { database: Database; now: () => Date }) {
     this.#database = database;
     this.#now = now;
+    this.#cautious = new CautiousClock(now);
   }
 
   /** One page, the newest first. Whoever may read it for some clusters sees the records of those alone. */
@@ -93,7 +97,10 @@ export class AuditLog {
     }
   }
 
-  /** Records an attempt that was refused. It changes nothing, and never makes the refusal itself fail. */
+  /**
+   * Records an attempt that was refused. It changes nothing, and never makes the refusal itself fail. Where an earlier attempt
+   * of the window gave one of the same texts as `once`, it is only counted.
+   */
   async refused(
     caller: Caller,
     {
@@ -101,9 +108,16 @@ export class AuditLog {
       outcome,
       by,
       changes = {},
-    }: { action: string; outcome: string; by?: ClusterBy | undefined; changes?: Changes },
+      once = [],
+    }: {
+      action: string;
+      outcome: string;
+      by?: ClusterBy | undefined;
+      changes?: Changes | (() => Promise<Changes>);
+      once?: readonly string[];
+    },
   ): Promise<void> {
-    const unrecorded = this.#take(caller);
+    const unrecorded = this.#take(caller, once);
     if (unrecorded === undefined) return;
     const { prisma } = this.#database;
     try {
@@ -112,8 +126,9 @@ export class AuditLog {
       const cluster = where
         ? await prisma.cluster.findFirst({ where, select: { uid: true, id: true, name: true } })
         : null;
+      const given = typeof changes === 'function' ? await changes() : changes;
       const more: Changes = unrecorded > 0 ? { unrecorded: { to: unrecorded } } : {};
-      const entry = { action, outcome, cluster, at: this.#now(), changes: { ...changes, ...more } };
+      const entry = { action, outcome, cluster, at: this.#now(), changes: { ...given, ...more } };
       // A turn as changes have it: where one of another replica is waited for, that leaves the connections to readers.
       await prisma.$transaction([prisma.auditRecord.create({ data: auditRow(caller, entry) })]);
     } catch {
@@ -126,7 +141,7 @@ export class AuditLog {
    * time once `signal` is aborted.
    */
   async prune({ days, signal }: { days: number; signal?: AbortSignal }): Promise<void> {
-    await this.#forget({ at: { lt: new Date(this.#now().getTime() - days * DAY_MS) } }, signal);
+    await this.#forget({ at: { lt: new Date(this.#cautious.look().getTime() - days * DAY_MS) } }, signal);
     const refused = { outcome: { not: 'DONE' } };
     const [last] = await this.#database.prisma.auditRecord.findMany({
       where: refused,
@@ -148,21 +163,23 @@ export class AuditLog {
   }
 
   /** Takes one refused attempt of what may be recorded now: how many before it were not; undefined when it is not either. */
-  #take({ viewer, address }: Caller): number | undefined {
-    const now = this.#now().getTime();
+  #take({ viewer, address }: Caller, once: readonly string[]): number | undefined {
+    const now = performance.now();
     if (now - this.#refused.since > REFUSED_MS)
-      this.#refused = { ...this.#refused, since: now, strangers: 0, others: 0, byActor: new Map() };
+      this.#refused = { ...newWindow(now), unrecorded: this.#refused.unrecorded };
     const refused = this.#refused;
     // A person is one, with all of their keys.
     const actor = viewer?.userId === undefined ? (viewer?.id ?? address ?? '') : `user:${viewer.userId}`;
     const kind = viewer ? 'others' : 'strangers';
     const times = refused.byActor.get(actor) ?? 0;
-    if (times >= REFUSED_BY_ONE || refused[kind] >= REFUSED_BY_ALL) {
+    const isRepeated = once.some((text) => refused.once.has(text));
+    if (isRepeated || times >= REFUSED_BY_ONE || refused[kind] >= REFUSED_BY_ALL) {
       refused.unrecorded++;
       return undefined;
     }
     refused.byActor.set(actor, times + 1);
     refused[kind]++;
+    for (const text of once) refused.once.add(text);
     const { unrecorded } = refused;
     refused.unrecorded = 0;
     return unrecorded;
@@ -175,6 +192,10 @@ export class AuditLog {
     const clusters = await this.#database.prisma.cluster.findMany({ where, select: { uid: true } });
     return { clusterUid: { in: clusters.map(({ uid }) => uid) } };
   }
+}
+
+function newWindow(since: number) {
+  return { since, strangers: 0, others: 0, byActor: new Map<string, number>(), once: new Set<string>() };
 }
 
 function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilter): Prisma.AuditRecordWhereInput {

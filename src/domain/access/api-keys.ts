@@ -132,7 +132,9 @@ export class ApiKeys {
     const used = [...this.#used];
     if (used.length === 0) return;
     await this.#database.prisma.$transaction(async (tx) => {
-      for (const [id, lastUsedAt] of used) {
+      for (const [id, at] of used) {
+        // The clock may have been corrected since.
+        const lastUsedAt = new Date(Math.min(at.getTime(), this.#now().getTime()));
         // Another replica may have stored a later use.
         const earlier = { OR: [{ lastUsedAt: null }, { lastUsedAt: { lt: lastUsedAt } }] };
         await tx.apiKey.updateMany({ where: { id, ...earlier }, data: { lastUsedAt } });

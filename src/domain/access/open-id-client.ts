@@ -40,14 +40,12 @@ const SUBJECT = /^[\x20-\x7e]{1,255}$/;
 /** A client of one provider. Nothing is loaded and nobody is asked before the first sign-in. */
 export class OpenIdClient {
   readonly #provider: OpenIdProvider;
-  readonly #now: () => Date;
   #known:
     | { readonly until: number; readonly ready: Promise<{ library: Library; configuration: Configuration }> }
     | undefined;
 
-  constructor(provider: OpenIdProvider, now: () => Date) {
+  constructor(provider: OpenIdProvider) {
     this.#provider = provider;
-    this.#now = now;
   }
 
   /** Where the browser signs in, and what it must bring back from there. */
@@ -91,7 +89,7 @@ export class OpenIdClient {
 
   /** The provider's metadata. Those who ask at once share one question; a failure is forgotten. */
   #ready() {
-    const now = this.#now().getTime();
+    const now = performance.now();
     if (!this.#known || this.#known.until <= now) {
       const ready = this.#discover();
       const known = { until: now + METADATA_MS, ready };

@@ -46,11 +46,11 @@ export class OpenId {
   readonly #people: OpenIdPeople;
 
   constructor(options: OpenIdOptions) {
-    const { providers, now } = options;
+    const { providers } = options;
     this.#options = options;
     this.#people = new OpenIdPeople(options);
     this.#providers = new Map(
-      providers.map((provider) => [provider.name, { provider, client: new OpenIdClient(provider, now) }]),
+      providers.map((provider) => [provider.name, { provider, client: new OpenIdClient(provider) }]),
     );
     this.names = [...this.#providers.keys()];
   }
@@ -106,7 +106,9 @@ export class OpenId {
     const { seal, now } = this.#options;
     try {
       const begun: Begun = JSON.parse(seal.open(pending, PLACE));
-      return begun.expiresAt > now().getTime() ? begun : undefined;
+      const left = begun.expiresAt - now().getTime();
+      // Longer than any may last, also where another replica's clock is ahead: it began under a clock that ran ahead.
+      return left > 0 && left <= 2 * PENDING_MS ? begun : undefined;
     } catch (error) {
       if (error instanceof SealError) return undefined;
       throw error;

@@ -1,18 +1,22 @@
 import { hash, randomBytes } from 'node:crypto';
 import type { Counters, Database, Transaction } from '../../storage/database.ts';
-import { record } from '../audit.ts';
+import { type Changes, record } from '../audit.ts';
 import type { AuditLog } from '../audit-log.ts';
+import { CautiousClock } from '../cautious-clock.ts';
 import { DomainError } from '../errors.ts';
 import { isStorable } from '../storable.ts';
+import { networkOf } from './network.ts';
 import { passwordMatches } from './password.ts';
 import type { Roles } from './roles.ts';
-import type { SignInLimits } from './sign-in-limits.ts';
+import type { Attempt, SignInLimits } from './sign-in-limits.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
 /** A session lasts so long without a refresh, and at most so long in all. */
 const SESSION_MS = 24 * 60 * 60 * 1000;
 const SESSION_END_MS = 30 * 24 * 60 * 60 * 1000;
 const MAX_KNOWN = 10_000;
+/** How much longer than its rule allows a session may seem to last before a clock that ran ahead is at fault: replicas' clocks differ. */
+const SKEW_MS = 60 * 60_000;
 
 /** What signs a browser in: the token for its cookie, and when that ends. */
 export interface SignedIn {
@@ -34,6 +38,7 @@ export class Sessions {
   readonly #limits: SignInLimits;
   readonly #audit: AuditLog;
   readonly #now: () => Date;
+  readonly #cautious: CautiousClock;
   #known: { access: number; sessions: Map<string, KnownSession> } = { access: -1, sessions: new Map() };
 
   constructor(options: {
@@ -48,11 +53,12 @@ export class Sessions {
     this.#limits = options.limits;
     this.#audit = options.audit;
     this.#now = options.now;
+    this.#cautious = new CautiousClock(options.now);
   }
 
   /** Signs a person in by password. Wrong name and wrong password take as long and answer alike: CREDENTIALS_WRONG. */
   async signIn(caller: Caller, { username, password }: { username: string; password: string }): Promise<SignedIn> {
-    const attempt = await this.#limits.begin({ username, address: caller.address });
+    const attempt = await this.#begin(caller, username);
     const where = { username: isStorable(username) ? username : '' };
     const user = await this.#database.prisma.user.findUnique({ where });
     const matches = await passwordMatches(password, user?.passwordHash);
@@ -64,6 +70,22 @@ export class Sessions {
     }
     await this.#limits.succeed(attempt);
     return this.begin(caller, user.id, { passwordHash: user.passwordHash });
+  }
+
+  /** Counts an attempt. One that is throttled leaves a record: one a minute for its name and for its address. */
+  async #begin(caller: Caller, username: string): Promise<Attempt> {
+    try {
+      return await this.#limits.begin({ username, address: caller.address });
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      const changes = async (): Promise<Changes> => {
+        const where = { username: isStorable(username) ? username : '' };
+        return (await this.#database.prisma.user.count({ where })) > 0 ? { user: { to: username } } : {};
+      };
+      const once = [`name:${username}`, `address:${networkOf(caller.address ?? '')}`];
+      await this.#audit.refused(caller, { action: 'session.begin', outcome: error.code, changes, once });
+      throw error;
+    }
   }
 
   /** Begins a session of a person who has shown who they are. */
@@ -121,9 +143,19 @@ export class Sessions {
     });
   }
 
-  /** Forgets sessions that are over, of people who have not signed in since. */
+  /** Deletes sessions that are over, of users who have not signed in since, and cuts those that began under a clock that ran ahead. */
   async prune(): Promise<void> {
-    await this.#database.prisma.session.deleteMany({ where: { expiresAt: { lt: this.#now() } } });
+    const { prisma } = this.#database;
+    await prisma.session.deleteMany({ where: { expiresAt: { lt: this.#cautious.look() } } });
+    const now = this.#now().getTime();
+    const [expiresAt, endsAt] = [new Date(now + SESSION_MS), new Date(now + SESSION_END_MS)];
+    const later = (time: Date) => ({ gt: new Date(time.getTime() + SKEW_MS) });
+    const where = { OR: [{ expiresAt: later(expiresAt) }, { endsAt: later(endsAt) }] };
+    if ((await prisma.session.count({ where })) === 0) return;
+    await this.#database.write('access', async (tx) => {
+      await tx.session.updateMany({ where: { expiresAt: later(expiresAt) }, data: { expiresAt } });
+      await tx.session.updateMany({ where: { endsAt: later(endsAt) }, data: { endsAt } });
+    });
   }
 
   async #find(sessionHash: string, access: number): Promise<KnownSession | undefined> {

@@ -65,7 +65,9 @@ export class SignInLimits {
     // Alone with the writers, on every replica: else many at a time would each see the others not counted yet.
     await this.#database.write([], async (tx) => {
       const now = await this.#refuse(tx, counted);
-      await tx.signInFailure.deleteMany({ where: { lastAt: { lt: new Date(now.getTime() - FORGET_MS) } } });
+      const [oldest, newest] = [new Date(now.getTime() - FORGET_MS), new Date(now.getTime() + FORGET_MS)];
+      // Later than now by as much: a clock that ran ahead stored it.
+      await tx.signInFailure.deleteMany({ where: { OR: [{ lastAt: { lt: oldest } }, { lastAt: { gt: newest } }] } });
       for (const { key } of counted)
         await tx.signInFailure.upsert({
           where: { key },
@@ -80,12 +82,16 @@ export class SignInLimits {
     // Replicas' own clocks may differ by more than a name has to wait.
     const now = await sharedTime(this.#database, client);
     const rows = await client.signInFailure.findMany({ where: { key: { in: counted.map(({ key }) => key) } } });
+    // A clock that ran ahead stored them, and has been corrected: their waits begin now.
+    const later = rows.filter(({ lastAt }) => lastAt > now).map(({ key }) => key);
+    if (later.length > 0)
+      await client.signInFailure.updateMany({ where: { key: { in: later } }, data: { lastAt: now } });
     for (const { key, most } of counted) {
       const row = rows.find((found) => found.key === key);
-      if (!row) continue;
-      const wait =
-        row.failures >= FREE_FAILURES ? Math.min(FIRST_WAIT_MS * 2 ** (row.failures - FREE_FAILURES), most) : 0;
-      const left = row.lastAt.getTime() + wait - now.getTime();
+      if (!row || row.failures < FREE_FAILURES) continue;
+      const since = Math.min(row.lastAt.getTime(), now.getTime());
+      const wait = Math.min(FIRST_WAIT_MS * 2 ** (row.failures - FREE_FAILURES), most);
+      const left = since + wait - now.getTime();
       if (left > 0) throw tooMany(Math.ceil(left / 1000));
     }
     return now;

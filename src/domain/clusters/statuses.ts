@@ -32,6 +32,8 @@ interface Seen {
 type RoundOf = (clusterId: number) => Date | null | undefined;
 
 const ROUND_REUSE_MS = 1_000;
+/** By how much the clocks of replicas may differ at most. */
+const SKEW_MS = 60_000;
 
 /**
  * Keeps what is observed of clusters. A state is stored when it changes, and only for the credential and the cluster it
@@ -91,8 +93,12 @@ export class Statuses {
     // Exact where it is probed; elsewhere as of the last round there.
     if (seen && this.#slots.leaseOf(row.id)) return seen;
     if (!row.observedAt) return seen ?? { observedAt: null, latencyMs: null };
-    const times = [row.observedAt, seen?.observedAt, await this.#lastRound(row.id)];
-    const observedAt = new Date(Math.max(...times.map((time) => time?.getTime() ?? 0)));
+    const times = [row.observedAt, seen?.observedAt, await this.#lastRound(row.id)].map((time) => time?.getTime() ?? 0);
+    const now = Date.now();
+    // Later than clocks of replicas differ: stored by a clock that ran ahead.
+    const credible = times.filter((time) => time <= now + SKEW_MS);
+    const latest = Math.min(Math.max(...credible, 0), now);
+    const observedAt = latest === 0 ? null : new Date(latest);
     return { observedAt, latencyMs: seen?.latencyMs ?? row.latencyMs };
   }
 

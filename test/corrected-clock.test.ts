@@ -1,0 +1,170 @@
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
+import { CautiousClock } from '../src/domain/cautious-clock.ts';
+import type { DomainError } from '../src/domain/errors.ts';
+import type { TestApp } from './support/app.ts';
+import { keyWith, LOGIN, makePerson, signIn } from './support/people.ts';
+import { POSTGRES } from './support/place.ts';
+import { freshApp } from './support/wire.ts';
+
+const HOUR = 60 * 60_000;
+const DAY = 24 * HOUR;
+let app: TestApp;
+beforeEach(async () => {
+  app = await freshApp();
+});
+afterEach(() => void vi.useRealTimers());
+
+/** Runs under a clock that is ahead by so much, and corrects it. */
+async function whileAhead<T>(ms: number, run: () => Promise<T>): Promise<T> {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + ms });
+  onTestFinished(() => void vi.useRealTimers());
+  try {
+    return await run();
+  } finally {
+    vi.useRealTimers();
+  }
+}
+const login = (username: string, password: string) => app.rest('POST', LOGIN, { username, password }, {});
+const failures = () => app.domain.database.prisma.signInFailure.findMany();
+
+describe('a sign-in failure that is stored with a time in the future', () => {
+  const store = async (failures: number, ms: number) => {
+    const lastAt = new Date(Date.now() + ms);
+    for (const key of (await app.domain.database.prisma.signInFailure.findMany()).map(({ key }) => key))
+      await app.domain.database.prisma.signInFailure.update({ where: { key }, data: { failures, lastAt } });
+  };
+  const waitOf = (username = 'ann') =>
+    new SignInLimits({ database: app.domain.database }).begin({ username, address: '192.0.2.1' }).then(
+      () => 0,
+      ({ details }: DomainError) => Number(details.retryAfterSeconds),
+    );
+
+  it.each([HOUR - 1_000, 2 * HOUR, 365 * DAY])(
+    '%d ms ahead keeps out nobody who has failed less than five times',
+    async (ms) => {
+      for (const failures of [0, 1, 4]) {
+        await waitOf();
+        await store(failures, ms);
+        expect(await waitOf()).toBe(0);
+        await app.domain.database.prisma.signInFailure.deleteMany();
+      }
+    },
+  );
+
+  it.each([
+    [5, 1],
+    [7, 4],
+    [100, 900],
+  ])('after %d failures keeps out for %d s at most, counted from the correction', async (failed, most) => {
+    await waitOf();
+    await store(failed, 365 * DAY);
+    expect(await waitOf()).toBeLessThanOrEqual(most);
+    // The wait ends, rather than begin anew with each attempt.
+    const { signInFailure } = app.domain.database.prisma;
+    for (const { key, lastAt } of await failures())
+      await signInFailure.update({ where: { key }, data: { lastAt: new Date(lastAt.getTime() - most * 1_000) } });
+    expect(await waitOf()).toBe(0);
+  });
+
+  it.runIf(POSTGRES === undefined)('by a sign-in that succeeded keeps out nobody of the same address', async () => {
+    for (const username of ['ann', 'bob']) await makePerson(app, username);
+    await whileAhead(HOUR, () => signIn(app, 'ann'));
+    await signIn(app, 'ann');
+    await signIn(app, 'bob');
+  });
+});
+
+describe('an attempt that is throttled', () => {
+  it('leaves one record a minute for its name and for its address, which counts the others', async () => {
+    await makePerson(app, 'ann');
+    await app.domain.database.prisma.signInFailure.create({
+      data: { key: 'address:127.0.0.1', failures: 1_000, lastAt: new Date() },
+    });
+    for (let asked = 0; asked < 30; asked++)
+      expect((await login(asked === 0 ? 'ann' : `name ${asked}`, 'x')).status).toBe(429);
+    const { auditRecord } = app.domain.database.prisma;
+    const throttled = () => auditRecord.findMany({ where: { outcome: 'TOO_MANY_ATTEMPTS' } });
+    expect(await throttled()).toMatchObject([
+      { action: 'session.begin', actorId: 'stranger', address: '127.0.0.1', changes: { user: { to: 'ann' } } },
+    ]);
+    const { headers } = await keyWith(app, []);
+    await app.rest('POST', '/api/v1/admin/clusters/', {}, headers);
+    const [last] = await auditRecord.findMany({ orderBy: { id: 'desc' }, take: 1 });
+    expect(last?.changes).toEqual({ unrecorded: { to: 29 } });
+  });
+
+  it('tells no name that no user has', async () => {
+    await app.domain.database.prisma.signInFailure.create({
+      data: { key: 'address:127.0.0.1', failures: 1_000, lastAt: new Date() },
+    });
+    await login('a password, typed as a name', 'x');
+    const [record] = await app.domain.database.prisma.auditRecord.findMany({ where: { outcome: 'TOO_MANY_ATTEMPTS' } });
+    expect(record?.changes).toEqual({});
+  });
+});
+
+describe('after the clock was corrected', () => {
+  it('refused attempts are recorded again after a minute, not after the jump', async () => {
+    const { headers, id } = await keyWith(app, []);
+    const attempt = () => app.rest('POST', '/api/v1/admin/clusters/', {}, headers);
+    const recorded = () => app.domain.database.prisma.auditRecord.count({ where: { apiKeyId: id } });
+    const now = Date.now();
+    vi.useFakeTimers({ toFake: ['Date', 'performance'], now: now + HOUR });
+    for (let asked = 0; asked < 25; asked++) await attempt();
+    expect(await recorded()).toBe(20);
+    vi.advanceTimersByTime(61_000);
+    vi.setSystemTime(now);
+    await attempt();
+    expect(await recorded()).toBe(21);
+  });
+
+  it('a session lasts for a day from now, and for thirty at most', async () => {
+    await makePerson(app, 'ann');
+    const headers = await whileAhead(365 * DAY, () => signIn(app, 'ann'));
+    await app.domain.sessions.prune();
+    const [session] = await app.domain.database.prisma.session.findMany();
+    expect(session?.expiresAt.getTime()).toBeLessThanOrEqual(Date.now() + DAY);
+    expect(session?.endsAt.getTime()).toBeLessThanOrEqual(Date.now() + 30 * DAY);
+    expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(200);
+  });
+
+  it('the audit log and the sessions are whole, where it was pruned in between', async () => {
+    await makePerson(app, 'ann');
+    const headers = await signIn(app, 'ann');
+    const count = () => app.domain.database.prisma.auditRecord.count();
+    const before = await count();
+    await whileAhead(3 * 365 * DAY, async () => {
+      await app.domain.auditLog.prune({ days: 365 });
+      await app.domain.sessions.prune();
+    });
+    expect(await count()).toBe(before);
+    expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(200);
+  });
+
+  it('a cluster was observed at a time that has been', async () => {
+    await app.rest('POST', '/api/v1/admin/clusters/', { name: 'a' });
+    const observedAt = new Date(Date.now() + DAY);
+    const { prisma } = app.domain.database;
+    await prisma.cluster.updateMany({ data: { observedAt } });
+    const seen = async () =>
+      (await app.graphql('{ cluster(by: { name: "a" }) { status { observedAt } } }')).data.cluster.status.observedAt;
+    expect(await seen()).toBeNull();
+    const roundFinishedAt = new Date(Date.now() - 10_000);
+    await app.domain.statuses.finishRound(roundFinishedAt);
+    await expect.poll(seen, { timeout: 3_000 }).toBe(roundFinishedAt.toISOString());
+  });
+});
+
+describe('a clock for work that deletes by age', () => {
+  it('follows a forward jump at the second look, and a step back at once', () => {
+    let ahead = 0;
+    const clock = new CautiousClock(() => new Date(Date.now() + ahead));
+    const offset = () => Math.round((clock.look().getTime() - Date.now()) / HOUR);
+    expect(offset()).toBe(0);
+    ahead = 5 * HOUR;
+    expect([offset(), offset()]).toEqual([0, 5]);
+    ahead = -HOUR;
+    expect(offset()).toBe(-1);
+  });
+});

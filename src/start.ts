@@ -8,12 +8,15 @@ import { systemCaller } from './domain/access/system.ts';
 import { DomainError } from './domain/errors.ts';
 import type { Logger } from './log.ts';
 import { makeDirectory } from './storage/directory.ts';
+import { removeAbandonedDrafts } from './storage/key-file.ts';
+import { removeAbandonedRestores } from './storage/sqlite/restore-directory.ts';
 import { StartupError } from './storage/startup-error.ts';
 
 /** Starts Kitestring: the domain, the keys and the import that the configuration declares, the server, and what to tell. */
 export async function start(config: Config, log: Logger, { terminal }: { terminal: boolean }): Promise<App> {
   const domain = await openDomain(config, log);
   try {
+    removeLeftovers(config, log);
     await declareKey(config, log, domain);
     if (config.importKubeconfig) await importKubeconfig(config.importKubeconfig, log, domain);
     const stopMetrics = await startMetrics(config, log, domain);
@@ -57,6 +60,18 @@ async function startMetrics(config: Config, log: Logger, domain: Domain): Promis
     if (config.metrics.asked || !(error instanceof StartupError)) throw error;
     log.warn({ reason: error.message }, 'the metrics are on the main port alone');
     return async () => {};
+  }
+}
+
+/** Removes what killed commands have left in the data directory: copies of the database and of the key file. */
+function removeLeftovers({ dataDir }: Config, log: Logger): void {
+  for (const remove of [removeAbandonedRestores, () => removeAbandonedDrafts(join(dataDir, 'seal-keys'))]) {
+    try {
+      const removed = remove(dataDir);
+      if (removed.length > 0) log.info({ dataDir, removed }, 'removed what a killed command has left');
+    } catch (error) {
+      log.warn({ err: error, dataDir }, 'what a killed command has left cannot be removed');
+    }
   }
 }
 

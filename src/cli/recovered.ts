@@ -25,14 +25,17 @@ export const recovered: Command = {
             ...{ stateSince: at, observedAt: null, latencyMs: null, version: null },
           },
         });
-        const [clusters, keys, people] = [await tx.cluster.count(), await tx.apiKey.count(), await tx.user.count()];
+        const [clusters, keys, people, roles] = [
+          ...[await tx.cluster.count(), await tx.apiKey.count()],
+          ...[await tx.user.count(), await tx.role.count()],
+        ];
         const changes = { clusters: { to: clusters }, apiKeys: { to: keys } };
         await record(tx, systemCaller('command line'), { action: 'database.recover', at, changes });
-        return { clusters, keys, people };
+        return { clusters, keys, people, roles };
       }),
     );
     process.stdout.write(
-      `${counts.clusters} clusters go on from here. ${counts.keys} API keys and ${counts.people} people are as they were then: see keys list and users list, and take away again what was taken away since.\n`,
+      `${counts.clusters} clusters go on from here. ${counts.keys} API keys, ${counts.people} people and ${counts.roles} defined roles are as they were then: see keys list, users list and the query roles, and take away again what was taken away since.\n`,
     );
     return 0;
   },

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import { systemCaller } from '../domain/access/system.ts';
@@ -11,6 +11,7 @@ import { loadKeyRing } from '../storage/key-file.ts';
 import { checkBackup } from '../storage/sqlite/backup-file.ts';
 import { createFile } from '../storage/sqlite/file.ts';
 import { restoreInto } from '../storage/sqlite/restore.ts';
+import { withRestoreDirectory } from '../storage/sqlite/restore-directory.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
 import { databaseFile, keyFile, withDatabase } from './database.ts';
@@ -23,38 +24,44 @@ export const restore: Command = {
     const database = databaseFile(config, 'pg_restore');
     const file = resolve(name);
     createFile(database);
-    const directory = await mkdtemp(join(config.dataDir, 'restore-'));
-    try {
+    return withRestoreDirectory(config.dataDir, async (directory) => {
       const copy = join(directory, 'backup.db');
       await takeCopy(database, file, copy);
       await prepare(config, copy);
       const at = new Date();
       const counts = await withDatabase(config, (database) =>
-        restoreInto(database, copy, async (tx, disabled) => {
+        restoreInto(database, copy, async (tx, { disabled, revoked }) => {
           // Those that ended since would be back.
           await tx.session.deleteMany();
           const [clusters, keys] = [await tx.cluster.count(), await tx.apiKey.count()];
-          const changes = { clusters: { to: clusters }, apiKeys: { to: keys }, disabled: { to: disabled } };
+          const changes = {
+            ...{ clusters: { to: clusters }, apiKeys: { to: keys } },
+            ...{ disabled: { to: disabled }, revoked: { to: revoked } },
+          };
           await record(tx, systemCaller('command line'), { action: 'database.restore', at, changes });
-          return { clusters, keys, disabled };
+          return { clusters, keys, disabled, revoked };
         }),
       );
       process.stdout.write(
         `Restored ${file}: ${counts.clusters} clusters; ${counts.keys} API keys, without those revoked since.\n`,
       );
       if (counts.disabled.length > 0) process.stdout.write(disabledNote(counts.disabled));
+      if (counts.revoked.length > 0) process.stdout.write(revokedNote(counts.revoked));
       return 0;
-    } finally {
-      await rm(directory, { recursive: true, force: true });
-    }
+    });
   },
 };
 
 function disabledNote(usernames: readonly string[]): string {
-  // Whoever made the file may have made the names for a terminal.
-  const names = usernames.map((name) => name.replace(/[^\p{L}\p{N}._@+-]/gu, '?'));
-  return `Disabled, since they were disabled, deleted or given another password after the backup: ${names.join(', ')}. Let one sign in again by users password NAME and users enable NAME.\n`;
+  return `Disabled, since they were disabled, deleted or given another password after the backup: ${usernames.map(printable).join(', ')}. Let one sign in again by users password NAME and users enable NAME.\n`;
 }
+
+function revokedNote(revoked: readonly string[]): string {
+  return `Not restored, since it was taken away after the backup: ${revoked.map(printable).join('; ')}. An admin can grant it again.\n`;
+}
+
+/** Whoever made the backup may have written the names for a terminal. */
+const printable = (text: string) => text.replace(/[^\p{L}\p{N}._@+:,() -]/gu, '?');
 
 /** Everything happens to a copy of the backup: opening a database writes to it. */
 async function takeCopy(database: string, file: string, copy: string): Promise<void> {

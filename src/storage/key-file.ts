@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readFileSync, type Stats, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, type Stats, statSync } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type SealKey, sealKey } from './seal.ts';
 import { StartupError } from './startup-error.ts';
 
@@ -137,6 +137,27 @@ async function makeKeyFile(file: string): Promise<void> {
     await rm(draft, { force: true });
   }
 }
+
+/**
+ * Removes the drafts that a process left which was killed while it wrote the key file; gives their names. A draft that a
+ * running process writes is milliseconds old.
+ */
+export function removeAbandonedDrafts(file: string): string[] {
+  const [folder, own] = [
+    dirname(file),
+    new RegExp(`^${basename(file)}\\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`),
+  ];
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => own.test(name)) : [];
+  const abandoned = names.filter((name) => {
+    const draft = statSync(join(folder, name), { throwIfNoEntry: false });
+    return draft?.isFile() && Date.now() - draft.mtimeMs > DRAFT_MS;
+  });
+  for (const name of abandoned) rmSync(join(folder, name), { force: true });
+  return abandoned;
+}
+
+/** After which no process writes a draft any more: writing and syncing one takes milliseconds. */
+const DRAFT_MS = 10 * 60_000;
 
 const NOTE = `# Seals the kubeconfigs in the database. Keep a copy apart from it: without this file they cannot be read.
 # One key a line; the first seals, all open.`;

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import {
   APPLIED,
@@ -11,7 +11,7 @@ import {
   waitForTurn,
 } from '../migrations.ts';
 import { SqliteConnection } from './connection.ts';
-import { isBusy, isRemoved } from './errors.ts';
+import { takeFileLock } from './file-lock.ts';
 
 /** Brings the file to this version's models. Processes that start at once take turns. */
 export async function migrate(file: string, database: DatabaseSync, folder?: string): Promise<void> {
@@ -19,7 +19,7 @@ export async function migrate(file: string, database: DatabaseSync, folder?: str
   const sqlite = { ...shipped, folder: folder ?? shipped.folder };
   if ((await pendingMigrations(sqlite.folder, appliedMigrations(database))).length === 0) return;
   const lockFile = `${file}-migrating`;
-  const lock = await waitForTurn(() => takeLock(lockFile), 20);
+  const lock = await waitForTurn(() => takeFileLock(lockFile), 20);
   try {
     const applied = appliedMigrations(database);
     if ((await pendingMigrations(sqlite.folder, applied)).length > 0) await applyMigrations(sqlite, applied);
@@ -27,19 +27,6 @@ export async function migrate(file: string, database: DatabaseSync, folder?: str
     rmSync(lockFile, { force: true });
   } finally {
     lock.close();
-  }
-}
-
-/** SQLite's lock of a file of its own: it ends with the process, however that ends. Undefined while another has it. */
-function takeLock(file: string): DatabaseSync | undefined {
-  const lock = new DatabaseSync(file);
-  try {
-    lock.exec('BEGIN EXCLUSIVE');
-    return lock;
-  } catch (error) {
-    lock.close();
-    if (!isBusy(error) && !isRemoved(error)) throw error;
-    return undefined;
   }
 }
 

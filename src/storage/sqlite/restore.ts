@@ -1,6 +1,7 @@
 import { AHEAD, COUNTERS, type Database, NUMBERED, type Transaction } from '../database.ts';
 import { StartupError } from '../startup-error.ts';
 import { MAX_ID } from './backup-file.ts';
+import { readAccess, type TakenAway, takeAwayAgain } from './restore-access.ts';
 
 /** These do not simply become what they were. The first two tell of the file and of those who run on it. */
 const APART = ['_prisma_migrations', 'Replica', 'ProbeLease', 'Counter', 'ApiKey', 'AuditRecord'];
@@ -14,13 +15,12 @@ type Run = (sql: string) => Promise<number>;
  * Puts the content of another database of the same models in the place of this one's, in one transaction that other
  * processes see whole. What only ever grows goes on from here, so that nothing kept or connected anywhere passes for
  * fresh: counters, revisions and ids. Keys that were revoked or disabled since stay so, declared ones stay as they are,
- * and no audit record is lost. `finish` runs inside the transaction, and is told who the backup would have let in that
- * was disabled, deleted or given another password since: they are disabled.
+ * and no audit record is lost. `finish` runs inside the transaction, and is told what the backup would have given back.
  */
 export async function restoreInto<T>(
   database: Database,
   file: string,
-  finish: (tx: Transaction, disabled: readonly string[]) => Promise<T>,
+  finish: (tx: Transaction, takenAway: TakenAway) => Promise<T>,
 ): Promise<T> {
   const { prisma } = database;
   await prisma.$executeRaw`ATTACH DATABASE ${file} AS "backup"`;
@@ -30,16 +30,16 @@ export async function restoreInto<T>(
       const run: Run = (sql) => tx.$executeRawUnsafe(sql);
       await run('PRAGMA defer_foreign_keys = ON');
       await raiseCounters(run);
+      const access = await readAccess(tx);
       // The people go for a moment; their keys must not go with them.
       await run('UPDATE main."ApiKey" SET "ownerId" = NULL');
-      const people = await knownPeople(tx);
       await restoreRows(tx, run);
-      const disabled = await disablePeople(tx, people);
       await markChanged(run);
       await restoreApiKeys(tx, run);
+      const takenAway = await takeAwayAgain(tx, access);
       await addAuditRecords(tx, run);
       await raiseIds(run);
-      return finish(tx, disabled);
+      return finish(tx, takenAway);
     });
   } finally {
     await prisma.$executeRaw`DETACH DATABASE "backup"`;
@@ -57,29 +57,6 @@ async function refuseStrangeContent({ prisma }: Database): Promise<void> {
     if ((await prisma.$queryRawUnsafe<unknown[]>(beyond)).length > 0)
       throw new StartupError('The backup has ids that Kitestring never gives: name another.');
   }
-}
-
-interface KnownPeople {
-  readonly lastId: number;
-  readonly byUid: ReadonlyMap<string, { readonly disabled: boolean; readonly passwordHash: string | null }>;
-}
-
-async function knownPeople(tx: Transaction): Promise<KnownPeople> {
-  const people = await tx.user.findMany({ select: { uid: true, disabled: true, passwordHash: true } });
-  const [last] = await tx.$queryRaw<{ seq: number | bigint }[]>`
-    SELECT "seq" FROM main.sqlite_sequence WHERE "name" = 'User'`;
-  return { lastId: Number(last?.seq ?? 0), byUid: new Map(people.map(({ uid, ...person }) => [uid, person])) };
-}
-
-/** A person who is in the backup and whose id was given out here, but who no longer stands, was deleted since. */
-async function disablePeople(tx: Transaction, { lastId, byUid }: KnownPeople): Promise<string[]> {
-  const restored = await tx.user.findMany({ where: { disabled: false }, orderBy: { username: 'asc' } });
-  const ended = restored.filter(({ id, uid, passwordHash }) => {
-    const before = byUid.get(uid);
-    return before ? before.disabled || before.passwordHash !== passwordHash : id <= lastId;
-  });
-  for (const { id } of ended) await tx.user.update({ where: { id }, data: { disabled: true } });
-  return ended.map(({ username }) => username);
 }
 
 async function raiseCounters(run: Run): Promise<void> {

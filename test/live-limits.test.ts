@@ -136,7 +136,7 @@ it('a Secret is bare wherever it stands: in templates, lists, other groups, unde
         kind: 'List',
         items: [secret, { kind: 'SecretList', items: [{ data: { canary }, metadata: { annotations } }] }],
       },
-      { kind: 'ConfigMap', data: { shown: 'shown' }, spec: { template: { metadata: { annotations } } } },
+      { kind: 'ConfigMap', data: { key: 'shown' }, spec: { template: { metadata: { annotations } } } },
       JSON.parse(`{"__proto__":{"kind":"Secret","data":{"x":"${canary}"}},"metadata":"${'kept'}"}`),
     ),
   );
@@ -154,7 +154,8 @@ it('a Secret is bare wherever it stands: in templates, lists, other groups, unde
     expect(answer.resources.objects).toHaveLength(4);
     const said = JSON.stringify(answer);
     expect(said).not.toContain(canary);
-    expect(said.match(/"kept"/g)?.length).toBeGreaterThan(3);
+    // Of a Secret no annotation is shown.
+    expect(said.includes('"kept"')).toBe(kind === 'Template');
     expect(said.includes('shown')).toBe(kind === 'Template');
   }
 });

@@ -225,7 +225,7 @@ describe.skipIf(!binary)('live', () => {
       ],
     });
     const at = '/api/v1/namespaces/default';
-    const data = { password: Buffer.from(canary).toString('base64'), [canary]: '' };
+    const data = { password: Buffer.from(canary).toString('base64'), empty: '' };
     await write(`${at}/secrets`, { metadata: metadata('holds-canary'), data, stringData: { other: canary } });
     await write(`${at}/pods`, { metadata: metadata('pod-canary'), spec: { containers: [] } });
     await write(`${at}/events`, { ...eventOf('event-canary', 'nothing'), metadata: metadata('event-canary') });
@@ -252,8 +252,9 @@ describe.skipIf(!binary)('live', () => {
     const { manifest } = find('Secret', 'holds-canary');
     expect(manifest).not.toHaveProperty('data');
     expect(manifest).not.toHaveProperty('stringData');
+    expect(manifest.keys).toEqual(['empty', 'other', 'password']);
+    expect(Object.keys(manifest.metadata).sort()).toEqual(['creationTimestamp', 'name', 'namespace', 'uid']);
     for (const [kind, name] of [
-      ['Secret', 'holds-canary'],
       ['Pod', 'pod-canary'],
       ['Event', 'event-canary'],
       ['Deployment', 'deployment-canary'],

@@ -1,42 +1,90 @@
+import { carriesObject, isAppliedCopy } from './applied-copies.ts';
 import { ClusterError } from './errors.ts';
 
-// What tools keep of the object that was applied, Secret data too: kubectl, Rancher's objectset, Banzai's operators.
-const APPLIED = /(?:last-applied|\/applied)/;
 /** Levels of an object: a CustomResourceDefinition of nested schemas has about 60. */
 const MAX_DEPTH = 200;
+/** Metadata of a Secret that may be shown beside its labels. Annotations are omitted: tools copy the data into them. */
+const SECRET_METADATA = ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp'];
 
 type KubernetesObject = Record<string, unknown>;
 
 /**
- * What may be shown of an object: never the data of a Secret, the configuration that `kubectl apply` keeps (which holds a
- * Secret's data too), or managed fields; nor those of an object that stands inside of it, as in templates and lists.
- * Objects of a list carry no kind of their own, so it comes along.
+ * Returns the part of an object that may be shown. A Secret keeps its name, namespace, uid, labels, times, type and the
+ * names of its `keys`. Any other object loses managed fields, annotations that carry an object, and `data` and
+ * `stringData` if its kind contains "secret". The same rules hold for the objects inside it, as in templates and lists.
+ * `kind` is the kind of the object: items of a list do not name theirs. The work is linear in the size of the object.
  */
 export function redact(object: KubernetesObject, kind: string): KubernetesObject {
   return clean(object, kind, 0);
 }
 
-function clean(object: KubernetesObject, kind: unknown, depth: number): KubernetesObject {
+function clean(object: KubernetesObject, given: string | undefined, depth: number): KubernetesObject {
   if (depth > MAX_DEPTH) throw new ClusterError('NOT_KUBERNETES', 'the cluster answers with an object nested too deep');
-  const isSecret = [kind, object.kind].some((name) => typeof name === 'string' && /^secret(?:list)?$/i.test(name));
-  const shown = Object.entries(object).filter(([field, value]) => {
-    if (field === 'data' || field === 'stringData') return !isSecret;
-    if (field === 'managedFields') return false;
-    return !(APPLIED.test(field) && typeof value === 'string');
-  });
-  const itemKind = typeof object.kind === 'string' ? object.kind.replace(/List$/, '') : undefined;
-  return Object.fromEntries(
-    shown.map(([field, value]) => [field, cleanValue(value, field === 'items' ? itemKind : undefined, depth + 1)]),
-  );
+  const own = typeof object.kind === 'string' ? object.kind : undefined;
+  if (isSecret(given) || (isSecret(own) && isWhole(object))) return bareSecret(object, depth);
+  const holdsSecrets = [given, own].some((kind) => kind !== undefined && /secret/i.test(kind));
+  const itemKind = own?.replace(/List$/i, '');
+  const shown: [field: string, value: unknown][] = [];
+  for (const [field, value] of Object.entries(object)) {
+    if (field === 'managedFields') continue;
+    if (holdsSecrets && (field === 'data' || field === 'stringData')) continue;
+    if (typeof value === 'string' && isAppliedCopy(field)) continue;
+    const inner = isRecord(value) && /annotations$/i.test(field) ? withoutObjects(value) : value;
+    shown.push([field, cleanValue(inner, field === 'items' ? itemKind : undefined, depth + 1)]);
+  }
+  return Object.fromEntries(shown);
 }
 
-function cleanValue(value: unknown, kind: unknown, depth: number): unknown {
+function cleanValue(value: unknown, kind: string | undefined, depth: number): unknown {
   if (isRecord(value)) return clean(value, kind, depth);
   if (!Array.isArray(value)) return value;
   if (depth > MAX_DEPTH) throw new ClusterError('NOT_KUBERNETES', 'the cluster answers with a list nested too deep');
   return value.map((item) => cleanValue(item, kind, depth + 1));
 }
 
+/** Omits the annotations that carry an object; those that do by their name are omitted like any such field. */
+function withoutObjects(annotations: KubernetesObject): KubernetesObject {
+  const shown = Object.entries(annotations).filter(([, value]) => typeof value !== 'string' || !carriesObject(value));
+  return Object.fromEntries(shown);
+}
+
+function isSecret(kind: string | undefined): boolean {
+  return kind !== undefined && /^secret$/i.test(kind);
+}
+
+/** Tells a Secret from a reference to one, such as `involvedObject` of an Event. */
+function isWhole(object: KubernetesObject): boolean {
+  return ['metadata', 'data', 'stringData'].some((field) => Object.hasOwn(object, field));
+}
+
+function bareSecret(object: KubernetesObject, depth: number): KubernetesObject {
+  const { apiVersion, data, stringData } = object;
+  const metadata = isRecord(object.metadata) ? object.metadata : {};
+  const keys = [data, stringData].flatMap((values) => (isRecord(values) ? Object.keys(values) : []));
+  return {
+    ...textsOf(object, ['apiVersion', 'kind', 'type']),
+    metadata: {
+      ...textsOf(metadata, SECRET_METADATA),
+      ...(isRecord(metadata.labels) && { labels: textsOf(metadata.labels, Object.keys(metadata.labels)) }),
+    },
+    ...(keys.length > 0 && { keys: [...new Set(keys)].sort() }),
+    // A kind of this name in another group describes a Secret by its `spec`, as those of cloud providers do.
+    ...(typeof apiVersion === 'string' &&
+      apiVersion !== 'v1' &&
+      isRecord(object.spec) && { spec: clean(object.spec, undefined, depth + 1) }),
+  };
+}
+
+function textsOf(object: KubernetesObject, fields: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    fields.flatMap((field) => {
+      const value = Object.hasOwn(object, field) ? object[field] : undefined;
+      return typeof value === 'string' ? [[field, value]] : [];
+    }),
+  );
+}
+
+/** Tells an object from lists, null and scalars. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

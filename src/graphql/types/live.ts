@@ -69,7 +69,7 @@ builder.scalarType('JSON', {
 
 const KubernetesObject = builder.objectRef<KubernetesRow>('KubernetesObject').implement({
   description:
-    'An object of a cluster. The data of Secrets, last-applied configurations and managed fields are never in it.',
+    'An object of a cluster, without the data of Secrets, annotations that carry an object, and managed fields.',
   fields: (t) => ({
     apiVersion: t.string({ description: 'Its group and version.', resolve: ({ apiVersion }) => String(apiVersion) }),
     kind: t.string({ description: 'Its kind.', resolve: ({ kind }) => String(kind) }),
@@ -85,7 +85,12 @@ const KubernetesObject = builder.objectRef<KubernetesRow>('KubernetesObject').im
       description: 'When it was created, as the cluster tells it.',
       resolve: ({ metadata }) => text(metadata?.creationTimestamp),
     }),
-    manifest: t.field({ type: 'JSON', description: 'The whole object.', resolve: (object) => object }),
+    manifest: t.field({
+      type: 'JSON',
+      description:
+        'The whole object. Of a Secret: its name, namespace, uid, labels, times, type and the names of its `keys`.',
+      resolve: (object) => object,
+    }),
   }),
 });
 

@@ -133,6 +133,11 @@ export const VARIABLES = {
     schema: flag,
     about: 'Whether clusters may be on loopback; true when Kitestring itself listens on loopback.',
   },
+  DENIED_TARGETS: {
+    schema: ranges,
+    about:
+      'IP addresses or ranges such as 10.0.0.0/8, separated by commas, that clusters may not be on; link-local addresses and the metadata addresses of public clouds are always refused.',
+  },
   ALLOW_HTTP_TARGETS: { default: 'false', schema: flag, about: 'Whether an API server may be plain http.' },
   ALLOW_INSECURE_TLS: {
     default: 'false',
@@ -260,6 +265,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     inCluster: { host: environment.KUBERNETES_SERVICE_HOST, port: environment.KUBERNETES_SERVICE_PORT },
     policy: Object.freeze({
       allowLoopback: read('ALLOW_LOOPBACK_TARGETS') ?? loopback,
+      deniedTargets: read('DENIED_TARGETS'),
       allowHttp: read('ALLOW_HTTP_TARGETS'),
       allowInsecureTls: read('ALLOW_INSECURE_TLS'),
       allowProxy: read('ALLOW_TARGET_PROXY'),

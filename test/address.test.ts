@@ -11,6 +11,21 @@ const never = [
   '168.63.129.16',
   '100.100.100.200',
   '192.0.0.192',
+  '100.80.80.80',
+  '100.96.0.96',
+  '169.254.42.42',
+  '169.254.170.2',
+  'fd00:42::42',
+  'fd00:c1::a9fe:a9fe',
+  'fd00:a9fe:a9fe::1',
+  'fd00:100::100:200',
+  'fe80::a9fe:a9fe',
+  '::ffff:100.96.0.96',
+  '64:ff9b::6460:60',
+  '64:ff9b::6450:5050',
+  '2002:6450:5050::1',
+  '2002:6464:64c8::1',
+  '2001:0:4136:e378:8000:63bf:9b9f:ff9f',
   '0.0.0.0',
   '0.1.2.3',
   '224.0.0.1',
@@ -69,6 +84,11 @@ const allowed = [
   'fd00::1',
   'fc00::1',
   'fd00:ec3::254',
+  'fd00:42::43',
+  'fd00:c1::a9fe:a9ff',
+  'fd00:a9fe:a9fe::2',
+  '100.80.80.81',
+  '100.96.0.97',
   '2606:4700::1111',
   '::ffff:10.0.0.1',
   '64:ff9b::10.0.0.1',
@@ -127,6 +147,36 @@ describe('an address', () => {
   test('is judged without a throw whatever the text', () => {
     const ip = fc.oneof(fc.ipV6(), fc.ipV4(), fc.string());
     fc.assert(fc.property(ip, (text) => ['string', 'undefined'].includes(typeof judgeAddress(text, closed))));
+  });
+});
+
+describe('an address in DENIED_TARGETS', () => {
+  const policy = { allowLoopback: true, deniedTargets: ['10.1.0.0/16', '192.0.2.7', 'fd12::/16', '127.0.0.2'] };
+
+  test.each([
+    '10.1.2.3',
+    '192.0.2.7',
+    'fd12:1::1',
+    '127.0.0.2',
+    '::ffff:10.1.2.3',
+    '::10.1.2.3',
+    '64:ff9b::10.1.2.3',
+    '64:ff9b:1::10.1.2.3',
+    '2002:a01:203::1',
+    '2001:0:4136:e378:8000:63bf:f5fe:fdfc',
+    'fd00::5efe:10.1.2.3',
+  ])('%s is never dialled', (ip) => {
+    expect(judgeAddress(ip, policy)).toMatch(/ is an address in DENIED_TARGETS, which is never dialled$/);
+    expect(judgeHost(ip.includes(':') ? `[${ip}]` : ip, policy)).toContain('DENIED_TARGETS');
+  });
+
+  test.each(['10.2.0.1', '192.0.2.8', 'fd13::1', '127.0.0.1', '64:ff9b::10.2.0.1'])('does not cover %s', (ip) => {
+    expect(judgeAddress(ip, policy)).toBeUndefined();
+  });
+
+  test('is refused beside what is refused to everybody', () => {
+    expect(judgeAddress('169.254.169.254', policy)).toContain('a link-local address');
+    expect(judgeAddress('127.0.0.1', { ...policy, allowLoopback: false })).toContain('ALLOW_LOOPBACK_TARGETS');
   });
 });
 

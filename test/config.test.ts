@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '../src/config.ts';
+import { judgeAddress } from '../src/kubernetes/address.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
 import { temporaryDirectory } from './support/directory.ts';
 
@@ -55,6 +56,8 @@ describe('a wrong variable', () => {
     ['TRUSTED_PROXIES', '10.0.0.1,10.0.0.0/33'],
     ['TRUSTED_PROXIES', '10.0.0.0/8/8'],
     ['TRUSTED_PROXIES', '::1/129'],
+    ['DENIED_TARGETS', 'metadata.internal'],
+    ['DENIED_TARGETS', '10.0.0.0/8,10.0.0.0/33'],
     ['GRAPHQL_COST_PER_MINUTE', '-1'],
     ['ALLOWED_ORIGINS', 'https://console.example.com/'],
     ['ALLOWED_ORIGINS', '*'],
@@ -70,6 +73,14 @@ describe('a wrong variable', () => {
     const url = 'postgresql://kitestring:canary-password@db/kitestring';
     expect(refusalOf({ DATABASE_URL: url })).toMatch(/^DATABASE_URL is given, [^\n]+set SEAL_KEY [^\n]+\.$/);
     expect(refusalOf({ DATABASE_URL: url })).not.toContain('canary');
+  });
+});
+
+describe('DENIED_TARGETS', () => {
+  it('becomes part of the policy by which every address is judged', () => {
+    const { policy } = readConfig({ DENIED_TARGETS: '10.0.0.0/8, fd12::/16' });
+    expect(policy.deniedTargets).toEqual(['10.0.0.0/8', 'fd12::/16']);
+    expect(judgeAddress('::ffff:10.1.2.3', policy)).toContain('DENIED_TARGETS');
   });
 });
 

@@ -1,21 +1,34 @@
 import { isIP } from 'node:net';
 
-/** Whether loopback addresses may be dialled: when Kitestring itself listens on loopback, or its operator says so. */
+/** What an operator allows and denies of the addresses that Kitestring dials. */
 export interface AddressPolicy {
+  /** Whether loopback addresses may be dialled: when Kitestring itself listens on loopback, or its operator says so. */
   allowLoopback: boolean;
+  /** Addresses and ranges such as `10.0.0.0/8` that are never dialled, beside those that are refused to everybody. */
+  deniedTargets?: readonly string[] | undefined;
 }
 
+const LOOPBACK = 'a loopback address';
+
+// Metadata addresses: those of the clouds' own documentation and of cloud-init's data sources. Most clouds, such as Tencent
+// Cloud, Huawei Cloud, IBM Cloud and DigitalOcean, keep theirs in the link-local ranges.
 // An IPv4 row also holds its IPv4-mapped spellings: both are the same sixteen bytes here.
 const ranges: [cidr: string, name: string][] = [
-  ['168.63.129.16/32', 'a metadata address'], // Azure
-  ['100.100.100.200/32', 'a metadata address'], // Alibaba Cloud
-  ['192.0.0.192/32', 'a metadata address'], // Oracle Cloud
+  ['168.63.129.16', 'a metadata address'], // Azure
+  ['100.100.100.200', 'a metadata address'], // Alibaba Cloud
+  ['fd00:100::100:200', 'a metadata address'], // Alibaba Cloud
+  ['192.0.0.192', 'a metadata address'], // Oracle Cloud Classic
+  ['fd00:c1::a9fe:a9fe', 'a metadata address'], // Oracle Cloud
   ['fd00:ec2::/32', 'a metadata address'], // AWS: metadata at ::254, pod identity at ::23
-  ['fd20:ce::254/128', 'a metadata address'], // Google Cloud
+  ['fd20:ce::254', 'a metadata address'], // Google Cloud
+  ['fd00:42::42', 'a metadata address'], // Scaleway
+  ['fd00:a9fe:a9fe::1', 'a metadata address'], // Akamai (Linode)
+  ['100.80.80.80', 'a metadata address'], // UCloud
+  ['100.96.0.96', 'a metadata address'], // Volcengine, BytePlus
   ['169.254.0.0/16', 'a link-local address'],
   ['fe80::/10', 'a link-local address'],
-  ['127.0.0.0/8', 'a loopback address'],
-  ['::1/128', 'a loopback address'],
+  ['127.0.0.0/8', LOOPBACK],
+  ['::1/128', LOOPBACK],
   ['0.0.0.0/8', 'an unspecified address'],
   ['::/128', 'an unspecified address'],
   ['224.0.0.0/4', 'a multicast address'],
@@ -50,10 +63,10 @@ export function judgeAddress(ip: string, policy: AddressPolicy): string | undefi
   const bare = ip.replace(/%.*$/s, '');
   if (isIP(bare) === 0) return `${JSON.stringify(ip.slice(0, 64))} is not an IP address`;
   const address = bytesOf(bare);
-  const direct = classify(address);
+  const direct = classify(address, policy);
   if (direct !== undefined) return sentence(bare, direct, policy);
   for (const inner of embeddedIn(address)) {
-    const name = classify(bytesOf(inner));
+    const name = classify(bytesOf(inner), policy);
     const reason = name && sentence(`${inner} in ${bare}`, name, policy);
     if (reason) return reason;
   }
@@ -67,12 +80,12 @@ export function judgeHost(hostname: string, policy: AddressPolicy): string | und
     .replace(/\.+$/, '')
     .toLowerCase();
   if (isIP(host.replace(/%.*$/s, '')) !== 0) return judgeAddress(host, policy);
-  if (host === 'localhost' || host.endsWith('.localhost')) return sentence('localhost', 'a loopback address', policy);
+  if (host === 'localhost' || host.endsWith('.localhost')) return sentence('localhost', LOOPBACK, policy);
   return undefined;
 }
 
 function sentence(subject: string, name: string, policy: AddressPolicy): string | undefined {
-  if (name !== 'a loopback address') return `${subject} is ${name}, which is never dialled`;
+  if (name !== LOOPBACK) return `${subject} is ${name}, which is never dialled`;
   if (policy.allowLoopback) return undefined;
   return `${subject} is ${name}, which is dialled only with ALLOW_LOOPBACK_TARGETS=true`;
 }
@@ -98,8 +111,20 @@ function* embeddedIn(address: number[]): Generator<string> {
   if (isatap.some((range) => inside(address.slice(8), range))) yield end.join('.');
 }
 
-function classify(address: number[]): string | undefined {
-  return judged.find((range) => inside(address, range))?.name;
+function classify(address: number[], { deniedTargets }: AddressPolicy): string | undefined {
+  const name = judged.find((range) => inside(address, range))?.name;
+  // Loopback may be allowed, and denied all the same.
+  const isJudged = name !== undefined && name !== LOOPBACK;
+  if (isJudged || !rangesOf(deniedTargets).some((range) => inside(address, range))) return name;
+  return 'an address in DENIED_TARGETS';
+}
+
+const parsed = new WeakMap<readonly string[], Range[]>();
+
+function rangesOf(deniedTargets: readonly string[] = []): Range[] {
+  const ranges = parsed.get(deniedTargets) ?? deniedTargets.map(readRange);
+  parsed.set(deniedTargets, ranges);
+  return ranges;
 }
 
 function inside(address: number[], { network, bits }: Range): boolean {
@@ -109,9 +134,11 @@ function inside(address: number[], { network, bits }: Range): boolean {
   });
 }
 
+/** Reads an address or a range in CIDR notation. */
 function readRange(cidr: string): Range {
   const [ip = '', bits] = cidr.split('/');
-  return { network: bytesOf(ip), bits: Number(bits) + (isIP(ip) === 4 ? 96 : 0) };
+  const bare = ip.replace(/%.*$/s, '');
+  return { network: bytesOf(bare), bits: bits === undefined ? 128 : Number(bits) + (isIP(bare) === 4 ? 96 : 0) };
 }
 
 /** The sixteen bytes of a valid address, an IPv4 address as its IPv4-mapped one. */

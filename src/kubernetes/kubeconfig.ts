@@ -1,3 +1,4 @@
+import type { AddressPolicy } from './address.ts';
 import { allowOnly, type Cache, type Part, readTarget, showServer, textOf } from './kubeconfig-target.ts';
 import {
   type Data,
@@ -12,11 +13,10 @@ import {
 import { readCertificates } from './pem.ts';
 
 /** What an operator may allow beyond https to addresses that are not loopback. */
-export interface KubeconfigPolicy {
+export interface KubeconfigPolicy extends AddressPolicy {
   allowHttp: boolean;
   allowInsecureTls: boolean;
   allowProxy: boolean;
-  allowLoopback: boolean;
 }
 
 /** All that is needed to reach one cluster, built field by field out of a kubeconfig and checked. */

@@ -21,6 +21,7 @@ import { sealedKeyIds } from './domain/clusters/sealed.ts';
 import { Statuses } from './domain/clusters/statuses.ts';
 import type { Services } from './graphql/context.ts';
 import { createGraphQL } from './graphql/yoga.ts';
+import { type DescriptorShares, shareDescriptors } from './kubernetes/descriptors.ts';
 import type { Logger } from './log.ts';
 import { createRest } from './rest/router.ts';
 import { createHttpServer, type HttpLimits, maskFor } from './server/http.ts';
@@ -37,6 +38,7 @@ import { Seal } from './storage/seal.ts';
 export interface Domain extends Services {
   readonly seal: Seal;
   readonly metrics: Metrics;
+  readonly descriptors: DescriptorShares;
   readonly close: () => Promise<void>;
 }
 
@@ -62,8 +64,10 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const slots = new ProbeSlots({ leases: database.leases });
     const statuses = new Statuses({ database, slots });
     const metrics = new Metrics();
+    const descriptors = shareDescriptors();
     const onProbe = (state: string, latencyMs: number) => metrics.probe(state, latencyMs);
-    const fleet = new Fleet({ registry, statuses, slots, news, inCluster: config.inCluster, log, onProbe });
+    const { inCluster } = config;
+    const fleet = new Fleet({ registry, statuses, slots, news, inCluster, log, descriptors, onProbe });
     metrics.follow({
       clusters: () => statuses.sample(),
       connections: () => fleet.connections,
@@ -73,6 +77,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       database,
       seal,
       metrics,
+      descriptors,
       apiKeys: new ApiKeys({ database, roles, now }),
       roles,
       users,
@@ -123,7 +128,7 @@ export async function serve(
     log,
     metrics: domain.metrics,
     ui: config.kiteUiDir === undefined ? undefined : await openKiteUi(config.kiteUiDir),
-    limits,
+    limits: { connections: domain.descriptors.callers, ...limits },
     authenticators: { apiKeys: domain.apiKeys, sessions: domain.sessions, loopback: config.loopback },
     services: domain,
     graphql: createGraphQL({ log }),

@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type Attempted, attemptOver, type ProbeOutcome } from '../src/kubernetes/attempt.ts';
 import { Connections } from '../src/kubernetes/connections.ts';
-import { ClusterError } from '../src/kubernetes/errors.ts';
+import { ClusterError, ResourceError } from '../src/kubernetes/errors.ts';
 import type { Target } from '../src/kubernetes/kubeconfig.ts';
 import type { ProbeState } from '../src/kubernetes/probe.ts';
 import type { ProbeTarget } from '../src/kubernetes/probe-target.ts';
@@ -538,6 +538,29 @@ test('what keeps us from asking says nothing of a cluster, and it is asked again
   expect(stored).toEqual([]);
   isAway = false;
   await clock.advance(2_000);
+  expect(stored).toMatchObject([{ uid: 'one', state: 'READY' }]);
+});
+
+test('a lack of resources on our side changes no status, and is tried again at longer and longer intervals', async () => {
+  const [errors, stored]: [unknown[], ProbeOutcome[]] = [[], []];
+  const clock = new StillClock();
+  const prober = new Prober({
+    clock,
+    targets: async () => TARGETS,
+    attempt: async ({ credentialsVersion }) => {
+      if (errors.length < 6) throw new ResourceError('the limit of open files is reached (EMFILE)');
+      return { state: 'READY', latencyMs: 1, credentialsVersion };
+    },
+    store: async (outcomes) => void stored.push(...outcomes),
+    onError: (error) => errors.push(error),
+  });
+  onTestFinished(() => prober.stop());
+  prober.start();
+  // 2 + 4 + 8 + 16 + 16 s lie between the first attempt and the sixth.
+  await clock.advance(45_000);
+  expect([errors.length, stored]).toEqual([5, []]);
+  await clock.advance(20_000);
+  expect(errors).toHaveLength(6);
   expect(stored).toMatchObject([{ uid: 'one', state: 'READY' }]);
 });
 

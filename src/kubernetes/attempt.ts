@@ -19,7 +19,7 @@ export interface AttemptOptions {
   budgetMs: number;
 }
 
-/** Makes one attempt; a ClusterError is a result too, any other error says nothing of the cluster. */
+/** Makes one attempt; a ClusterError is a result too; a ResourceError and any other error say nothing of the cluster. */
 export type Attempt = (target: ProbeTarget, options: AttemptOptions) => Promise<Attempted>;
 
 /** Attempts over live connections. */

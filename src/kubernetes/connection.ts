@@ -4,6 +4,7 @@ import { type Connector, createConnector, type Lookup } from './connector.ts';
 import { type Circumstances, ClusterError, closed, clusterErrorOf, refusalOf } from './errors.ts';
 import { type Answer, Exchange } from './exchange.ts';
 import type { Target } from './kubeconfig.ts';
+import type { IdleConnection, SocketBudget } from './socket-budget.ts';
 
 /** Sockets a cluster may have: as many calls as docs/architecture.md lets run at once for one cluster, and one for its probe. */
 export const MAX_SOCKETS = 5;
@@ -39,10 +40,12 @@ export interface ConnectionOptions {
   /** Takes the place of the target's token. */
   token?: TokenSource | undefined;
   lookup?: Lookup | undefined;
+  /** The sockets that it shares with other connections. */
+  sockets?: SocketBudget | undefined;
 }
 
 /** One live cluster: its sockets, its deadlines, its end. Calls fail with a ClusterError and nothing else. */
-export class Connection {
+export class Connection implements IdleConnection {
   readonly server: string;
   /** Whether it shows the API server who it is. */
   readonly hasCredential: boolean;
@@ -51,11 +54,12 @@ export class Connection {
   readonly #prefix: string;
   readonly #token: TokenSource | undefined;
   readonly #circumstances: Circumstances;
+  readonly #sockets: SocketBudget | undefined;
   readonly #running = new Set<Exchange>();
   #isClosed = false;
   #lastUsed = performance.now();
 
-  constructor({ target, policy, token = tokenOf(target), lookup }: ConnectionOptions) {
+  constructor({ target, policy, token = tokenOf(target), lookup, sockets }: ConnectionOptions) {
     const { origin, pathname } = new URL(target.server);
     this.server = target.server;
     this.hasCredential = token !== undefined || target.clientCertificate !== undefined;
@@ -66,7 +70,8 @@ export class Connection {
       ownAuthority: target.caData !== undefined,
       tlsServerName: target.tlsServerName,
     };
-    this.#connector = createConnector({ target, policy, lookup, timeoutMs: CONNECT_TIMEOUT_MS });
+    this.#sockets = sockets;
+    this.#connector = createConnector({ target, policy, lookup, sockets, timeoutMs: CONNECT_TIMEOUT_MS });
     this.#pool = new Pool(origin, {
       connect: this.#connector.connect,
       connections: MAX_SOCKETS,
@@ -85,6 +90,7 @@ export class Connection {
     const { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes = MAX_RESPONSE_BYTES } = call;
     const exchange = new Exchange({ server: this.server, maxBytes });
     this.#running.add(exchange);
+    this.#sockets?.setIdle(this, false);
     const timer = setTimeout(() => exchange.stop(this.#lateness(timeoutMs)), timeoutMs);
     const cancel = () => exchange.stop(cancellationOf(signal, this.server));
     signal?.addEventListener('abort', cancel);
@@ -98,6 +104,7 @@ export class Connection {
     } finally {
       this.#running.delete(exchange);
       this.#lastUsed = performance.now();
+      this.#sockets?.setIdle(this, this.#running.size === 0 && !this.#isClosed);
       clearTimeout(timer);
       signal?.removeEventListener('abort', cancel);
     }
@@ -117,9 +124,14 @@ export class Connection {
     return this.#running.size > 0 ? Number.POSITIVE_INFINITY : this.#lastUsed;
   }
 
+  closeSockets(): boolean {
+    return this.#connector.close();
+  }
+
   /** Ends it and the calls that run on it; again does nothing. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#sockets?.setIdle(this, false);
     for (const exchange of this.#running) exchange.stop(closed(this.server));
     this.#connector.close();
     await this.#pool.destroy();

@@ -3,6 +3,7 @@ import { Connection, type TokenSource } from './connection.ts';
 import type { Lookup } from './connector.ts';
 import { closed } from './errors.ts';
 import type { Target } from './kubeconfig.ts';
+import type { SocketBudget } from './socket-budget.ts';
 
 /** Milliseconds without a call after which a connection is closed; one that is probed is never that long without. */
 const IDLE_MS = 5 * 60_000;
@@ -33,6 +34,7 @@ export interface ConnectionsOptions {
   /** Reads the credential of a cluster as it is stored now; rejects when there is none. */
   openCredential: (uid: string) => Promise<Credential>;
   lookup?: Lookup | undefined;
+  sockets?: SocketBudget | undefined;
   idleMs?: number;
 }
 
@@ -92,7 +94,7 @@ export class Connections {
   }
 
   async #open(uid: string, previous: Promise<LiveCluster> | undefined): Promise<LiveCluster> {
-    const { policy, lookup, openCredential } = this.#options;
+    const { policy, lookup, sockets, openCredential } = this.#options;
     let keep = false;
     const before = await previous?.catch(() => undefined);
     try {
@@ -100,7 +102,7 @@ export class Connections {
       // Whoever asked had read an older row, or a newer one than the connection was asked for with.
       keep = before?.credentialsVersion === credentialsVersion;
       if (before && keep) return before;
-      return { connection: new Connection({ target, token, policy, lookup }), credentialsVersion };
+      return { connection: new Connection({ target, token, policy, lookup, sockets }), credentialsVersion };
     } finally {
       if (!keep) await before?.connection.close();
     }

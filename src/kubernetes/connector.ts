@@ -5,8 +5,9 @@ import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'n
 import { checkServerIdentity, connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import type { buildConnector } from 'undici';
 import { type AddressPolicy, judgeAddress, judgeHost } from './address.ts';
-import { ClusterError } from './errors.ts';
+import { ClusterError, resourceErrorOf } from './errors.ts';
 import type { Target } from './kubeconfig.ts';
+import type { SocketBudget } from './socket-budget.ts';
 
 /** Resolves a name to all of its addresses, as `dns.lookup` does. */
 export type Lookup = (
@@ -15,10 +16,10 @@ export type Lookup = (
   callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
 ) => void;
 
-/** Dials a target for undici, TLS handshake included; `close` cuts what it has open. */
+/** Dials a target for undici, TLS handshake included; `close` cuts what it has open and tells whether that was anything. */
 export interface Connector {
   readonly connect: buildConnector.connector;
-  readonly close: () => void;
+  readonly close: () => boolean;
 }
 
 interface Ways {
@@ -27,13 +28,15 @@ interface Ways {
   /** Milliseconds from the look-up of the name to the end of the TLS handshake. */
   timeoutMs: number;
   lookup?: Lookup | undefined;
+  /** Each dial takes one socket of it, until it is closed. */
+  sockets?: SocketBudget | undefined;
 }
 
 /**
  * Makes the connector of a target. Every address is judged when it is dialled, out of the same answer that is dialled: a
  * name that resolves to something else the second time gains nothing. What a proxy resolves, nobody here can judge.
  */
-export function createConnector({ target, policy, timeoutMs, lookup = lookupName }: Ways): Connector {
+export function createConnector({ target, policy, timeoutMs, lookup = lookupName, sockets }: Ways): Connector {
   const open = new Set<Socket>();
   const context = secureContextOf(target);
   const guarded = guard(lookup, policy);
@@ -58,6 +61,17 @@ export function createConnector({ target, policy, timeoutMs, lookup = lookupName
     });
   };
   const dial = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
+    const giveBack = sockets?.take();
+    try {
+      const socket = await reach(host, port, isTls, signal);
+      if (giveBack) socket.once('close', giveBack);
+      return socket;
+    } catch (error) {
+      giveBack?.();
+      throw error;
+    }
+  };
+  const reach = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
     refuse(judgeHost(host, policy), target.server);
     if (proxy) refuse(judgeHost(proxy.hostname, policy), target.proxyURL ?? '');
     const tunnel = proxy && (await openTunnel(proxy, { host, port, lookup: guarded, signal, track }));
@@ -86,7 +100,9 @@ export function createConnector({ target, policy, timeoutMs, lookup = lookupName
         );
     },
     close: () => {
+      const hadAny = open.size > 0;
       for (const socket of open) socket.destroy();
+      return hadAny;
     },
   };
 }
@@ -174,7 +190,9 @@ function openTunnel(proxy: URL, { host, port, lookup, signal, track }: Tunnel): 
       reject(failed('does not open tunnels'));
     });
     request.on('error', (error) =>
-      reject(error instanceof ClusterError ? error : failed(`cannot be used${codeIn(error)}`)),
+      reject(
+        error instanceof ClusterError || resourceErrorOf(error) ? error : failed(`cannot be used${codeIn(error)}`),
+      ),
     );
     request.end();
   });

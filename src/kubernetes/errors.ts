@@ -1,3 +1,7 @@
+import { closeSync, openSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { devNull, type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+
 /** Every reason why a cluster did not answer as asked; callers tell them apart by these. */
 const FAULT_CODES = [
   'ADDRESS_REFUSED',
@@ -23,6 +27,7 @@ const FAULT_CODES = [
   'SERVER_ERROR',
   'NOT_KUBERNETES',
   'TOO_MANY_CALLS',
+  'OUT_OF_RESOURCES',
   'DISABLED',
   'RESPONSE_TOO_LARGE',
   'CLOSED',
@@ -45,6 +50,13 @@ export class ClusterError extends Error implements Fault {
   constructor(code: FaultCode, message: string) {
     super(message);
     this.code = code;
+  }
+}
+
+/** A call that failed because Kitestring itself lacks something: it says nothing of the cluster, whose status stays. */
+export class ResourceError extends ClusterError {
+  constructor(what: string) {
+    super('OUT_OF_RESOURCES', `Kitestring could not call the cluster: ${what}; try again later`);
   }
 }
 
@@ -79,6 +91,7 @@ const known: Record<string, [FaultCode, Sentence]> = {
   ENETUNREACH: ['NO_ROUTE', noRoute],
   EHOSTDOWN: ['NO_ROUTE', noRoute],
   ENETDOWN: ['NO_ROUTE', noRoute],
+  // Of IPv4 it is a lack of ports on our side; see resourceErrorOf.
   EADDRNOTAVAIL: ['NO_ROUTE', noRoute],
   EACCES: ['NO_ROUTE', noRoute],
   EPERM: ['NO_ROUTE', noRoute],
@@ -124,6 +137,8 @@ const known: Record<string, [FaultCode, Sentence]> = {
 export function clusterErrorOf(error: unknown, circumstances: Circumstances): ClusterError {
   if (error instanceof ClusterError) return error;
   const { server } = circumstances;
+  const lack = resourceErrorOf(error);
+  if (lack) return lack;
   // One error per address that was dialled (happy eyeballs): the first is of the address that the resolver prefers.
   if (error instanceof AggregateError && error.errors.length > 0) return clusterErrorOf(error.errors[0], circumstances);
   const code = codeOf(error);
@@ -134,6 +149,45 @@ export function clusterErrorOf(error: unknown, circumstances: Circumstances): Cl
   if (/^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|EPROTO$|INVALID_PURPOSE$|PATH_LENGTH_EXCEEDED$)|CERT|CRL/.test(code))
     return new ClusterError('TLS', `the TLS handshake with ${server} failed (${code})`);
   return new ClusterError('UNKNOWN', `asking ${server} failed${code === '' ? '' : ` (${code})`}`);
+}
+
+const lacks: Record<string, string> = {
+  EMFILE: 'the limit of open files is reached, raise it with `ulimit -n`',
+  ENFILE: 'this machine has no file descriptor left',
+  ENOMEM: 'this machine has no memory left',
+  ENOBUFS: 'this machine has no memory for sockets left',
+  EAI_MEMORY: 'this machine has no memory left',
+  EADDRNOTAVAIL: 'this machine has no local port left',
+};
+
+/** The ResourceError that an error of the transport stands for; undefined when it may tell something of the cluster. */
+export function resourceErrorOf(error: unknown): ResourceError | undefined {
+  if (error instanceof ResourceError) return error;
+  if (error instanceof AggregateError) return error.errors.map(resourceErrorOf).find((lack) => lack !== undefined);
+  const code = codeOf(error);
+  // What getaddrinfo says when it could not open a socket to its name server.
+  if (code === 'EAI_AGAIN' && !hasDescriptor()) return new ResourceError(`${lacks.EMFILE} (${code})`);
+  if (!Object.hasOwn(lacks, code) || isWithoutIPv6(error, code)) return undefined;
+  return new ResourceError(`${lacks[code]} (${code})`);
+}
+
+/** On a machine without IPv6 every IPv6 address is one that cannot be had. */
+function isWithoutIPv6(error: unknown, code: string): boolean {
+  if (code !== 'EADDRNOTAVAIL' || !(error instanceof Error) || !('address' in error)) return false;
+  return isIPv6(String(error.address)) && !Object.values(networkInterfaces()).flat().some(isOutward);
+}
+
+function isOutward(network: NetworkInterfaceInfo | undefined): boolean {
+  return network?.family === 'IPv6' && !network.internal;
+}
+
+function hasDescriptor(): boolean {
+  try {
+    closeSync(openSync(devNull, 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The code and sentence of any error, for where there is no server to name. */

@@ -1,5 +1,5 @@
 import { type Call, type Connection, objectOf } from './connection.ts';
-import { ClusterError, clusterErrorOf, type Fault, refusalOf } from './errors.ts';
+import { ClusterError, clusterErrorOf, type Fault, ResourceError, refusalOf } from './errors.ts';
 import type { Answer } from './exchange.ts';
 
 /** Milliseconds that one attempt may use up in all (docs/architecture.md). */
@@ -32,7 +32,7 @@ export interface ProbeOptions {
   budgetMs?: number;
 }
 
-/** Tries a cluster once and tells its state as docs/architecture.md has it; does not throw. */
+/** Tries a cluster once and tells its state as docs/architecture.md has it; throws a ResourceError and nothing else. */
 export async function probe(connection: Connection, options: ProbeOptions): Promise<ProbeResult> {
   const { details, signal, budgetMs = PROBE_BUDGET_MS } = options;
   const { server } = connection;
@@ -60,6 +60,7 @@ export async function probe(connection: Connection, options: ProbeOptions): Prom
     return end('DEGRADED', { ...found, fault });
   } catch (error) {
     const fault = clusterErrorOf(error, { server });
+    if (fault instanceof ResourceError) throw fault;
     return end(fault.code === 'UNAUTHORIZED' ? 'UNAUTHORIZED' : 'UNREACHABLE', { fault: faultFrom(fault) });
   }
 }

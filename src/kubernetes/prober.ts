@@ -1,7 +1,7 @@
 import type { Attempt, Attempted, ProbeOutcome } from './attempt.ts';
 import { Batch } from './batch.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { ClusterError, faultOf } from './errors.ts';
+import { ClusterError, faultOf, ResourceError } from './errors.ts';
 import { type Job, Lanes, type Urgency } from './lanes.ts';
 import { isSameTarget, type ProbeLease, type ProbeTarget } from './probe-target.ts';
 import { shuffled } from './shuffled.ts';
@@ -16,6 +16,8 @@ const CONFIRM_MS = 1_000;
 /** Milliseconds that a cluster which fails is left alone, at least and at most, with full jitter between (docs/architecture.md). */
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
+/** Doublings of the wait for what this machine lacks: up to 16 s, so that thousands of clusters do not use it up again. */
+const MAX_LACK_DOUBLINGS = 4;
 /** Milliseconds between two looks at what is to be probed: how soon another replica's change is met. */
 const REFRESH_MS = 1_000;
 
@@ -40,6 +42,8 @@ interface Entry extends Job<Attempted | undefined> {
   last: ProbeOutcome | undefined;
   /** Of attempts that failed one after another. */
   failures: number;
+  /** ResourceErrors one after another. */
+  lacks: number;
   isDoubted: boolean;
   isWanted: boolean;
   detailsAt: number;
@@ -188,6 +192,7 @@ export class Prober {
       state: target.state,
       last: undefined,
       failures: 0,
+      lacks: 0,
       isDoubted: false,
       isWanted: false,
       detailsAt: Number.NEGATIVE_INFINITY,
@@ -222,8 +227,9 @@ export class Prober {
     try {
       return await Promise.race([this.#options.attempt(target, { details, signal, budgetMs }), ended]);
     } catch (error) {
-      // What keeps us from asking says nothing of the cluster.
-      if (!(error instanceof ClusterError)) return void this.#options.onError(error);
+      // Errors on our side, such as an unavailable database, do not change a cluster's status.
+      entry.lacks = error instanceof ResourceError ? entry.lacks + 1 : 0;
+      if (!(error instanceof ClusterError) || error instanceof ResourceError) return void this.#options.onError(error);
       const { credentialsVersion } = target;
       return {
         state: 'UNREACHABLE',
@@ -239,7 +245,7 @@ export class Prober {
     if (!result) {
       entry.isWanted = false;
       for (const resolve of entry.waiters.splice(0)) resolve(undefined);
-      this.#later(entry, CONFIRM_MS, 'ROUND');
+      this.#later(entry, CONFIRM_MS * 2 ** Math.min(entry.lacks, MAX_LACK_DOUBLINGS), 'ROUND');
       return;
     }
     if (entry.state === 'READY' && result.state !== 'READY' && !entry.isDoubted) {
@@ -247,6 +253,7 @@ export class Prober {
       this.#later(entry, CONFIRM_MS, 'NOW');
       return;
     }
+    entry.lacks = 0;
     const { lease } = entry.target;
     const outcome: ProbeOutcome = { ...result, uid, lease, observedAt: new Date(this.#clock.now()) };
     entry.isDoubted = false;

@@ -20,6 +20,8 @@ export async function tryTarget(options: ConnectionOptions, signal?: AbortSignal
     const namespace = options.target.namespace ?? 'default';
     const rules = await readRules(connection, namespace, { signal, timeoutMs: PROBE_BUDGET_MS });
     return rules ? { ...result, rules } : result;
+  } catch (error) {
+    return { state: 'UNREACHABLE', latencyMs: 0, fault: faultOf(error) };
   } finally {
     await connection.close();
   }

@@ -14,6 +14,8 @@ export interface Start {
   readonly environment?: Record<string, string>;
   /** JavaScript that runs before the product does. */
   readonly before?: string;
+  /** Its limit of open files, by `ulimit -n`. */
+  readonly openFiles?: number;
   /** All that stands on its stdin. */
   readonly input?: string;
 }
@@ -87,9 +89,16 @@ export async function firstKey(dataDir: string): Promise<string> {
   return (await readFile(join(dataDir, 'admin-api-key'), 'utf8')).trim();
 }
 
-function launch(program: string, words: readonly string[], { dataDir, environment = {}, before, input }: Start) {
+function launch(
+  program: string,
+  words: readonly string[],
+  { dataDir, environment = {}, before, openFiles, input }: Start,
+) {
   const imports = before === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(before)}`];
-  const child = spawn(process.execPath, [...imports, program, ...words], {
+  const whole = [process.execPath, ...imports, program, ...words];
+  const limited =
+    openFiles === undefined ? whole : ['sh', '-c', 'ulimit -n "$0" && exec "$@"', `${openFiles}`, ...whole];
+  const child = spawn(limited[0] ?? '', limited.slice(1), {
     env: {
       ...{ PATH: process.env.PATH ?? '', PORT: '0', METRICS_PORT: '0', DATA_DIR: dataDir },
       ...databaseOf(dataDir),

@@ -1,11 +1,13 @@
 import { attemptOver, type ProbeOutcome } from '../../kubernetes/attempt.ts';
 import type { Connection, ConnectionOptions } from '../../kubernetes/connection.ts';
 import { Connections, type Credential } from '../../kubernetes/connections.ts';
-import { ClusterError } from '../../kubernetes/errors.ts';
+import { type DescriptorShares, limitForClusters } from '../../kubernetes/descriptors.ts';
+import { ClusterError, ResourceError } from '../../kubernetes/errors.ts';
 import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cluster.ts';
 import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
 import type { ProbeTarget } from '../../kubernetes/probe-target.ts';
 import { Prober } from '../../kubernetes/prober.ts';
+import { SocketBudget } from '../../kubernetes/socket-budget.ts';
 import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';
@@ -37,6 +39,8 @@ export interface FleetOptions {
   readonly news: News;
   readonly inCluster: InClusterEnvironment;
   readonly log: Logger;
+  /** How many sockets clusters may have open. */
+  readonly descriptors: DescriptorShares;
   /** Told of every probe that ended. */
   readonly onProbe: (state: string, latencyMs: number) => void;
 }
@@ -46,9 +50,13 @@ const SETTLE_MS = 1_000;
 /** How often the age of the oldest status is stored: what a restart and other replicas show. */
 const ROUND_MARK_MS = 10_000;
 
+/** Milliseconds between two log lines that say what this machine lacks. */
+const LACK_LOG_MS = 60_000;
+
 /** The clusters as they live: reached by what the registry keeps, probed in the background, asked on demand. */
 export class Fleet {
   readonly #options: FleetOptions;
+  readonly #sockets: SocketBudget;
   readonly #connections: Connections;
   readonly #prober: Prober;
   readonly #ending = new AbortController();
@@ -57,11 +65,15 @@ export class Fleet {
   #kept: readonly ProbeTarget[] = [];
   #marking: NodeJS.Timeout | undefined;
   #retiring: Promise<void> | undefined;
+  #isLimitTold = false;
+  #lackToldAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: FleetOptions) {
     this.#options = options;
     const { policy } = options.registry;
-    this.#connections = new Connections({ policy, openCredential: (uid) => this.#openCredential(uid) });
+    const sockets = new SocketBudget(options.descriptors.clusters);
+    this.#sockets = sockets;
+    this.#connections = new Connections({ policy, sockets, openCredential: (uid) => this.#openCredential(uid) });
     this.#offers = new PrometheusOffers({ ...options, connections: this.#connections });
     this.#targets = new ProbeTargets(options);
     this.#prober = new Prober({
@@ -69,7 +81,7 @@ export class Fleet {
       attempt: attemptOver(this.#connections),
       holds: (lease) => options.slots.holds(lease),
       store: (outcomes) => this.#store(outcomes),
-      onError: (error) => options.log.warn({ err: error }, 'probing: the registry cannot be used, trying again'),
+      onError: (error) => this.#logError(error),
     });
   }
 
@@ -116,13 +128,16 @@ export class Fleet {
       const where = { AND: [{ uid: cluster.uid }, allowedClusters(caller, 'clusters.live')] };
       if ((await this.#options.registry.database.prisma.cluster.count({ where })) === 0) return null;
     }
-    const onUnexpected = (error: unknown) => this.#options.log.error({ err: error }, 'a live read failed');
+    const onUnexpected = (error: unknown) => {
+      if (error instanceof ResourceError) this.#logLack(error);
+      else this.#options.log.error({ err: error }, 'a live read failed');
+    };
     return new Live({ connect: () => this.#connect(cluster), budget, onUnexpected });
   }
 
   /** Tries a credential that is not stored. */
   async try(way: Way): Promise<Trial> {
-    return tryTarget({ ...way, policy: this.#options.registry.policy }, this.#ending.signal);
+    return tryTarget({ ...way, policy: this.#options.registry.policy, sockets: this.#sockets }, this.#ending.signal);
   }
 
   /** How the cluster that Kitestring runs in is reached; a ClusterError where it runs in none. */
@@ -186,7 +201,31 @@ export class Fleet {
     // What another replica probes is read live here too.
     await this.#connections.keepOnly(this.#targets.usable());
     this.#options.statuses.keepOnly(new Set(targets.map(({ uid }) => uid)));
+    this.#checkLimit(targets.length);
     return targets;
+  }
+
+  /** One warning, as soon as there are more clusters than sockets for them. */
+  #checkLimit(clusters: number): void {
+    const { descriptors, log } = this.#options;
+    if (this.#isLimitTold || clusters <= descriptors.clusters) return;
+    this.#isLimitTold = true;
+    log.warn(
+      { limit: descriptors.limit, clusters, connections: descriptors.clusters, needed: limitForClusters(clusters) },
+      'the limit of open files is too low to keep a connection to each cluster: raise it (ulimit -n), or each probe connects anew',
+    );
+  }
+
+  #logError(error: unknown): void {
+    if (error instanceof ResourceError) this.#logLack(error);
+    else this.#options.log.warn({ err: error }, 'probing: the registry cannot be used, trying again');
+  }
+
+  /** One line for all calls that fail alike. */
+  #logLack({ message }: ResourceError): void {
+    if (performance.now() - this.#lackToldAt < LACK_LOG_MS) return;
+    this.#lackToldAt = performance.now();
+    this.#options.log.warn({ reason: message }, 'clusters cannot be called; their statuses stay as they are');
   }
 
   async #store(outcomes: readonly ProbeOutcome[]): Promise<void> {

@@ -1,6 +1,6 @@
 import { type Asker, shareOf } from '../../kubernetes/call-slots.ts';
 import type { Connection } from '../../kubernetes/connection.ts';
-import { ClusterError, faultOf } from '../../kubernetes/errors.ts';
+import { ClusterError, faultOf, ResourceError } from '../../kubernetes/errors.ts';
 import {
   MAX_OBJECTS,
   type NamespaceSummary,
@@ -63,7 +63,7 @@ export interface LiveFault {
 interface LiveOptions {
   readonly connect: () => Promise<Connection>;
   readonly budget: LiveBudget;
-  /** Told of a failure that is no word of the cluster's. */
+  /** Called with a failure that says nothing of the cluster. */
   readonly onUnexpected: (error: unknown) => void;
 }
 
@@ -113,7 +113,7 @@ export class Live {
 
   #part<T>(path: string, ask: (asker: Asker) => Promise<T>): Promise<T | null> {
     const part = this.#ask(ask).catch((error: unknown) => {
-      if (!(error instanceof ClusterError)) this.#onUnexpected(error);
+      if (!(error instanceof ClusterError) || error instanceof ResourceError) this.#onUnexpected(error);
       this.#faults.push({ path: [path], ...faultOf(error) });
       return null;
     });

@@ -1,12 +1,16 @@
 import type { Call, Connection } from './connection.ts';
 import { ClusterError } from './errors.ts';
 import type { Answer } from './exchange.ts';
+import type { MemoryHold } from './live-memory.ts';
 
 /** Calls that may run at once for one cluster (docs/architecture.md); those of the prober go beside them. */
 const MAX_CALLS_AT_ONCE = 4;
 
 /** What asks a cluster: a connection, or a share of one. */
-export type Asker = Pick<Connection, 'server' | 'call'>;
+export type Asker = Pick<Connection, 'server' | 'call'> & {
+  /** Takes what is read, where that is limited. */
+  readonly memory?: MemoryHold | undefined;
+};
 
 interface Slots {
   free: number;
@@ -21,16 +25,21 @@ const slots = new WeakMap<Connection, Slots>();
  * A share of a connection: its calls wait for one of the cluster's slots, so that whoever reads much keeps no probe
  * waiting. `callOf` is asked for each call and may refuse it.
  */
-export function shareOf(connection: Connection, callOf: () => Call & { signal: AbortSignal }): Asker {
+export function shareOf(
+  connection: Connection,
+  callOf: () => Call & { signal: AbortSignal },
+  memory?: MemoryHold,
+): Asker {
   const own = slots.get(connection) ?? { free: MAX_CALLS_AT_ONCE, waiting: new Set() };
   slots.set(connection, own);
   return {
     server: connection.server,
+    memory,
     call: async (path: string, more?: Call): Promise<Answer> => {
       const call = callOf();
       await take(own, call.signal);
       try {
-        return await connection.call(path, { ...call, ...more });
+        return await connection.call(path, { memory, ...call, ...more });
       } finally {
         release(own);
       }

@@ -1,9 +1,11 @@
 import Pool from 'undici/lib/dispatcher/pool.js';
+import { findJsonExcess } from '../json-size.ts';
 import type { AddressPolicy } from './address.ts';
 import { type Connector, createConnector, type Lookup } from './connector.ts';
 import { type Circumstances, ClusterError, closed, clusterErrorOf, refusalOf } from './errors.ts';
 import { type Answer, Exchange } from './exchange.ts';
 import type { Target } from './kubeconfig.ts';
+import type { MemoryHold } from './live-memory.ts';
 import type { IdleConnection, SocketBudget } from './socket-budget.ts';
 
 /** Sockets a cluster may have: as many calls as docs/architecture.md lets run at once for one cluster, and one for its probe. */
@@ -32,6 +34,8 @@ export interface Call {
   timeoutMs?: number;
   /** Bytes of the largest body that is read. */
   maxBytes?: number;
+  /** Takes what is received, until the answer is discarded. */
+  memory?: MemoryHold | undefined;
 }
 
 export interface ConnectionOptions {
@@ -87,8 +91,8 @@ export class Connection implements IdleConnection {
 
   /** Sends a call to a path under the server's own and gives the answer whole. */
   async call(path: string, call: Call = {}): Promise<Answer> {
-    const { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes = MAX_RESPONSE_BYTES } = call;
-    const exchange = new Exchange({ server: this.server, maxBytes });
+    const { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes = MAX_RESPONSE_BYTES, memory } = call;
+    const exchange = new Exchange({ server: this.server, maxBytes, memory });
     this.#running.add(exchange);
     this.#sockets?.setIdle(this, false);
     const timer = setTimeout(() => exchange.stop(this.#lateness(timeoutMs)), timeoutMs);
@@ -162,8 +166,17 @@ export class Connection implements IdleConnection {
   }
 }
 
-/** The JSON object that an answer holds, if it holds one. */
-export function objectOf({ body }: Answer): Record<string, unknown> | undefined {
+/** Values and levels of an answer that is parsed in one piece, in some 20 ms. */
+const JSON_LIMITS = { maxValues: 100_000, maxDepth: 200 };
+
+/** The JSON object that an answer holds, if it holds one; RESPONSE_TOO_LARGE beyond 100,000 values. */
+export function objectOf({ body }: Pick<Answer, 'body'>): Record<string, unknown> | undefined {
+  const excess = findJsonExcess(body, JSON_LIMITS);
+  if (excess?.what === 'depth') return undefined;
+  if (excess) {
+    const why = `the cluster answers with more than ${excess.limit.toLocaleString('en')} values`;
+    throw new ClusterError('RESPONSE_TOO_LARGE', why);
+  }
   try {
     const value: unknown = JSON.parse(body.toString());
     return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -196,6 +196,11 @@ export function faultOf(error: unknown): Fault {
   return { code, message };
 }
 
+/** The error of an answer that no Kubernetes API server gives. */
+export function notKubernetes(what: string): ClusterError {
+  return new ClusterError('NOT_KUBERNETES', `the cluster does not answer as a Kubernetes API server does: ${what}`);
+}
+
 /** The error of a call to a connection that has ended. */
 export function closed(server: string): ClusterError {
   return new ClusterError('CLOSED', `the connection to ${server} was closed`);

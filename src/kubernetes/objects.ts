@@ -1,13 +1,17 @@
 import type { V1APIResource, V1Namespace, V1Node, V1NodeCondition } from '@kubernetes/client-node';
 import type { Asker } from './call-slots.ts';
-import { objectOf } from './connection.ts';
-import { ClusterError, refusalOf } from './errors.ts';
+import { type Call, objectOf } from './connection.ts';
+import { ClusterError, notKubernetes, refusalOf } from './errors.ts';
+import type { Answer } from './exchange.ts';
+import { type JsonList, type JsonListOptions, readJsonList } from './json-list.ts';
 import { isRecord, redact } from './redact.ts';
 
 /** Objects of one page, by the API server's own `limit`. */
 export const MAX_OBJECTS = 250;
 /** Kinds of one group and version; the core group has some sixty, subresources among them. */
 const MAX_KINDS = 1_000;
+/** Bytes of the answer to /version, which is below a kilobyte. */
+const MAX_VERSION_BYTES = 64 * 1024;
 const MAX_DISCOVERY_BYTES = 2 * 1024 * 1024;
 /** Readiness checks, conditions of a node: a dozen or two in real life. */
 const MAX_CHECKS = 200;
@@ -62,18 +66,40 @@ export interface ReadinessCheck {
 }
 
 /** The object that an API server answers with. What it says of a refusal is not passed on: it may quote anything. */
-export async function readObject(asker: Asker, path: string, maxBytes?: number): Promise<Record<string, unknown>> {
-  const answer = await asker.call(path, maxBytes === undefined ? {} : { maxBytes });
-  if (answer.status < 200 || answer.status > 299) throw refusalOf(answer.status, asker.server);
-  const object = objectOf(answer);
-  if (!object) throw strange('it is no JSON object');
+export async function readObject(asker: Asker, path: string, maxBytes: number): Promise<Record<string, unknown>> {
+  const object = objectOf(await readAnswer(asker, path, { maxBytes }));
+  if (!object) throw notKubernetes('it is no JSON object');
   return object;
+}
+
+type ListOptions<Item> = Omit<JsonListOptions<Item>, 'memory'> & Pick<Call, 'maxBytes'>;
+
+/** The items of the list that an API server answers with, read one by one; those that are no objects are omitted. */
+async function readList<Item>(
+  asker: Asker,
+  path: string,
+  { maxBytes, ...options }: ListOptions<Item>,
+): Promise<JsonList<Item>> {
+  const answer = await readAnswer(asker, path, maxBytes === undefined ? {} : { maxBytes });
+  try {
+    return await readJsonList(answer.body, { ...options, memory: asker.memory });
+  } finally {
+    answer.discard();
+  }
+}
+
+async function readAnswer(asker: Asker, path: string, call: Call): Promise<Answer> {
+  const answer = await asker.call(path, call);
+  if (answer.status >= 200 && answer.status <= 299) return answer;
+  answer.discard();
+  throw refusalOf(answer.status, asker.server);
 }
 
 /** The version of the API server, such as `v1.31.0`. */
 export async function readVersion(asker: Asker): Promise<string> {
-  const { gitVersion } = await readObject(asker, '/version');
-  if (typeof gitVersion !== 'string' || !/^[\x21-\x7e]{1,64}$/.test(gitVersion)) throw strange('it tells no version');
+  const { gitVersion } = await readObject(asker, '/version', MAX_VERSION_BYTES);
+  if (typeof gitVersion !== 'string' || !/^[\x21-\x7e]{1,64}$/.test(gitVersion))
+    throw notKubernetes('it tells no version');
   return gitVersion;
 }
 
@@ -90,42 +116,53 @@ export async function readReadiness(asker: Asker): Promise<ReadinessCheck[]> {
 
 /** The nodes, at most a page of them. */
 export async function readNodes(asker: Asker): Promise<NodeSummary[]> {
-  const nodes = itemsOf(await readObject(asker, `/api/v1/nodes?limit=${MAX_OBJECTS}`), MAX_OBJECTS) as V1Node[];
-  return nodes.map(({ metadata, status }) => {
-    const conditions = listOf<V1NodeCondition>(status?.conditions).map(({ type, status, reason, message }) => ({
-      ...{ type: text(type) ?? '', status: text(status) ?? '' },
-      ...{ reason: text(reason), message: text(message) },
-    }));
-    return {
-      name: text(metadata?.name) ?? '',
-      ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
-      cpu: text(status?.capacity?.cpu),
-      memory: text(status?.capacity?.memory),
-      pods: text(status?.capacity?.pods),
-      kubeletVersion: text(status?.nodeInfo?.kubeletVersion),
-      conditions,
-    };
-  });
+  const { items } = await readList(asker, `/api/v1/nodes?limit=${MAX_OBJECTS}`, { ...SUMMARIES, pick: nodeOf });
+  return items;
+}
+
+/** Only a part of each item is kept: its text is as much as that can take. */
+const SUMMARIES = { field: 'items', maxItems: MAX_OBJECTS, valueBytes: 0 };
+
+function nodeOf(node: Record<string, unknown>): NodeSummary {
+  const { metadata, status } = node as Partial<V1Node>;
+  const conditions = listOf<V1NodeCondition>(status?.conditions).map(({ type, status, reason, message }) => ({
+    ...{ type: text(type) ?? '', status: text(status) ?? '' },
+    ...{ reason: text(reason), message: text(message) },
+  }));
+  return {
+    name: text(metadata?.name) ?? '',
+    ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
+    cpu: text(status?.capacity?.cpu),
+    memory: text(status?.capacity?.memory),
+    pods: text(status?.capacity?.pods),
+    kubeletVersion: text(status?.nodeInfo?.kubeletVersion),
+    conditions,
+  };
 }
 
 /** The namespaces, at most a page of them. */
 export async function readNamespaces(asker: Asker): Promise<NamespaceSummary[]> {
-  const namespaces = itemsOf(
-    await readObject(asker, `/api/v1/namespaces?limit=${MAX_OBJECTS}`),
-    MAX_OBJECTS,
-  ) as V1Namespace[];
-  return namespaces.map(({ metadata, status }) => ({ name: text(metadata?.name) ?? '', phase: text(status?.phase) }));
+  const { items } = await readList(asker, `/api/v1/namespaces?limit=${MAX_OBJECTS}`, {
+    ...SUMMARIES,
+    pick: (namespace): NamespaceSummary => {
+      const { metadata, status } = namespace as Partial<V1Namespace>;
+      return { name: text(metadata?.name) ?? '', phase: text(status?.phase) };
+    },
+  });
+  return items;
 }
 
 /** One page of the objects of a kind. Its plural and its scope come from the API server's own discovery. */
 export async function readResources(asker: Asker, query: ResourceQuery): Promise<ResourcePage> {
   const place = placeOf(query);
   const missing = new ClusterError('NOT_FOUND', `the cluster has no ${query.apiVersion} ${query.kind}`);
-  const discovery = await readObject(asker, place, MAX_DISCOVERY_BYTES).catch((error: unknown) => {
+  const discovery = await readList(asker, place, {
+    ...{ field: 'resources', maxItems: MAX_KINDS, maxBytes: MAX_DISCOVERY_BYTES, valueBytes: 0 },
+    pick: (item) => item as unknown as V1APIResource,
+  }).catch((error: unknown) => {
     throw error instanceof ClusterError && error.code === 'NOT_FOUND' ? missing : error;
   });
-  const discovered = itemsOf(discovery, MAX_KINDS, 'resources') as unknown as V1APIResource[];
-  const resource = discovered.find(
+  const resource = discovery.items.find(
     ({ name, kind }) => kind === query.kind && typeof name === 'string' && !name.includes('/'),
   );
   if (!resource || !/^[a-z0-9.-]+$/.test(resource.name)) throw missing;
@@ -141,16 +178,19 @@ export async function readResources(asker: Asker, query: ResourceQuery): Promise
     continue: query.after,
   }))
     if (value) parameters.set(name, value);
-  const list = await readObject(asker, `${place}${within}/${resource.name}?${parameters}`).catch((error: unknown) => {
+  const { head, items } = await readList(asker, `${place}${within}/${resource.name}?${parameters}`, {
+    ...{ field: 'items', maxItems: query.first },
+    pick: (object) => ({
+      ...redact(object, query.kind),
+      ...{ apiVersion: query.apiVersion, kind: query.kind },
+    }),
+  }).catch((error: unknown) => {
     if (!(error instanceof ClusterError) || error.code !== 'INVALID_QUERY') throw error;
     throw new ClusterError('INVALID_QUERY', `${asker.server} does not take this labelSelector, fieldSelector or after`);
   });
-  const metadata = isRecord(list.metadata) ? list.metadata : {};
+  const metadata = isRecord(head.metadata) ? head.metadata : {};
   return {
-    objects: itemsOf(list, query.first).map((object) => ({
-      ...redact(object, query.kind),
-      ...{ apiVersion: query.apiVersion, kind: query.kind },
-    })),
+    objects: items,
     next: typeof metadata.continue === 'string' && metadata.continue !== '' ? metadata.continue : null,
     remaining: isCount(metadata.remainingItemCount) ? metadata.remainingItemCount : null,
   };
@@ -168,14 +208,6 @@ function placeOf({ apiVersion, kind, namespace }: ResourceQuery): string {
   return apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
 }
 
-/** The items of a list; more than were asked for is no answer of a Kubernetes API server, and is not gone through. */
-function itemsOf(list: Record<string, unknown>, most: number, field = 'items'): Record<string, unknown>[] {
-  const items = list[field];
-  if (!Array.isArray(items)) throw strange(`its answer has no ${field}`);
-  if (items.length > most) throw strange(`it was asked for ${most} ${field} and sends ${items.length}`);
-  return items.filter(isRecord);
-}
-
 /** What a server calls a list may be anything, and of any length. */
 function listOf<Item>(value: unknown): Item[] {
   return Array.isArray(value) ? (value.slice(0, MAX_LIST).filter(isRecord) as Item[]) : [];
@@ -183,10 +215,6 @@ function listOf<Item>(value: unknown): Item[] {
 
 function isCount(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31;
-}
-
-function strange(what: string): ClusterError {
-  return new ClusterError('NOT_KUBERNETES', `the cluster does not answer as a Kubernetes API server does: ${what}`);
 }
 
 /** What a server calls a text may be anything. */

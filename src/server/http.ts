@@ -201,12 +201,20 @@ export function createHttpServer(options: ServerOptions): Server {
     const asker = isSame ? first : { viewer: who.viewer ?? null, counters };
     if (wantsStream(request)) {
       const context = contextOf(exchange, asker, { unlimited: false });
-      const answer = await askGraphQL(graphql, { request, body, context });
-      return isStream(answer) ? passStream(answer, exchange.prepare()) : exchange.send(await wholeAnswer(answer));
+      try {
+        const answer = await askGraphQL(graphql, { request, body, context });
+        return isStream(answer)
+          ? await passStream(answer, exchange.prepare())
+          : exchange.send(await wholeAnswer(answer));
+      } finally {
+        context.liveBudget.release();
+      }
     }
     return answerKept(exchange, asker, body.toString('latin1'), async () => {
       const context = contextOf(exchange, asker, { unlimited: false });
-      const answer = await wholeAnswer(await askGraphQL(graphql, { request, body, context }));
+      const answer = await askGraphQL(graphql, { request, body, context })
+        .then(wholeAnswer)
+        .finally(() => context.liveBudget.release());
       const { mayBeKept, operation, cost } = context.answer;
       return { answer: { ...answer, operation, cost }, keep: answer.status === 200 && mayBeKept };
     });

@@ -5,6 +5,7 @@ import { type DescriptorShares, limitForClusters } from '../../kubernetes/descri
 import { ClusterError, ResourceError } from '../../kubernetes/errors.ts';
 import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cluster.ts';
 import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
+import { LiveMemory } from '../../kubernetes/live-memory.ts';
 import type { ProbeTarget } from '../../kubernetes/probe-target.ts';
 import { Prober } from '../../kubernetes/prober.ts';
 import { SocketBudget } from '../../kubernetes/socket-budget.ts';
@@ -60,6 +61,7 @@ export class Fleet {
   readonly #connections: Connections;
   readonly #prober: Prober;
   readonly #ending = new AbortController();
+  readonly #liveMemory = new LiveMemory();
   readonly #offers: PrometheusOffers;
   readonly #targets: ProbeTargets;
   #kept: readonly ProbeTarget[] = [];
@@ -132,7 +134,7 @@ export class Fleet {
       if (error instanceof ResourceError) this.#logLack(error);
       else this.#options.log.error({ err: error }, 'a live read failed');
     };
-    return new Live({ connect: () => this.#connect(cluster), budget, onUnexpected });
+    return new Live({ connect: () => this.#connect(cluster), budget, memory: this.#liveMemory, onUnexpected });
   }
 
   /** Tries a credential that is not stored. */

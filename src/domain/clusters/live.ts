@@ -1,6 +1,7 @@
 import { type Asker, shareOf } from '../../kubernetes/call-slots.ts';
 import type { Connection } from '../../kubernetes/connection.ts';
 import { ClusterError, faultOf, ResourceError } from '../../kubernetes/errors.ts';
+import type { LiveMemory, MemoryHold } from '../../kubernetes/live-memory.ts';
 import {
   MAX_OBJECTS,
   type NamespaceSummary,
@@ -26,6 +27,7 @@ export class LiveBudget {
   readonly #outer: AbortSignal;
   #signal: AbortSignal | undefined;
   #calls = 0;
+  #memory: MemoryHold | undefined;
 
   constructor(outer: AbortSignal) {
     this.#outer = outer;
@@ -39,8 +41,21 @@ export class LiveBudget {
     return this.#signal;
   }
 
+  /** What the document holds of the memory for live reads. */
+  memoryOf(account: LiveMemory): MemoryHold {
+    this.#memory ??= account.hold();
+    return this.#memory;
+  }
+
+  /** Gives back the memory: call it when the answer is computed. */
+  release(): void {
+    this.#memory?.release();
+    this.#memory = undefined;
+  }
+
   /** Begins anew: each event of a stream is a document of its own. */
   renew(): void {
+    this.release();
     this.#calls = 0;
     this.#signal = undefined;
   }
@@ -63,6 +78,7 @@ export interface LiveFault {
 interface LiveOptions {
   readonly connect: () => Promise<Connection>;
   readonly budget: LiveBudget;
+  readonly memory: LiveMemory;
   /** Called with a failure that says nothing of the cluster. */
   readonly onUnexpected: (error: unknown) => void;
 }
@@ -71,13 +87,15 @@ interface LiveOptions {
 export class Live {
   readonly #connect: () => Promise<Connection>;
   readonly #budget: LiveBudget;
+  readonly #memory: MemoryHold;
   readonly #onUnexpected: (error: unknown) => void;
   readonly #parts: Promise<unknown>[] = [];
   readonly #faults: LiveFault[] = [];
 
-  constructor({ connect, budget, onUnexpected }: LiveOptions) {
+  constructor({ connect, budget, memory, onUnexpected }: LiveOptions) {
     this.#connect = connect;
     this.#budget = budget;
+    this.#memory = budget.memoryOf(memory);
     this.#onUnexpected = onUnexpected;
   }
 
@@ -123,6 +141,6 @@ export class Live {
 
   async #ask<T>(ask: (asker: Asker) => Promise<T>): Promise<T> {
     const connection = await this.#connect();
-    return ask(shareOf(connection, () => ({ signal: this.#budget.take(), timeoutMs: LIVE_MS })));
+    return ask(shareOf(connection, () => ({ signal: this.#budget.take(), timeoutMs: LIVE_MS }), this.#memory));
   }
 }

@@ -123,7 +123,8 @@ export const VARIABLES = {
   GRAPHQL_COST_PER_MINUTE: {
     default: '10000000',
     schema: integer(0, 1_000_000_000),
-    about: 'What the GraphQL documents of one caller may cost in a minute (100 clusters whole: 4,000); 0 is no limit.',
+    about:
+      'What the GraphQL documents and request bodies of one caller may cost in a minute (100 clusters whole: 4,000; a KiB of a body: 10); 0 is no limit.',
   },
   KITE_UI_DIR: {
     schema: z.string().min(1),

@@ -19,8 +19,6 @@ import { rootFieldsOf } from './stored.ts';
 const MAX_TOKENS = 2_000;
 /** Characters of a document: comments are no tokens, and each fault looks through the whole text for its line. */
 const MAX_DOCUMENT = 64 * 1024;
-/** Keys and list items in variables; an import names at most 5,000 contexts. */
-const MAX_VALUES = 20_000;
 /** Faults of one document, or of its variables, that are reported. */
 const MAX_FAULTS = 5;
 
@@ -28,31 +26,14 @@ function tooLarge(message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
 }
 
-/** Documents and variables that are too large are refused before they are parsed. */
+/** Documents that are too long are refused before they are parsed. */
 export function documentLimit(): Plugin {
   return {
-    onParams({ params: { query, variables } }) {
+    onParams({ params: { query } }) {
       if ((query?.length ?? 0) > MAX_DOCUMENT)
         throw tooLarge(`The document has more than ${MAX_DOCUMENT} characters: send values as variables`);
-      if (countValues(variables, MAX_VALUES) > MAX_VALUES)
-        throw tooLarge(`The variables hold more than ${MAX_VALUES} keys and items`);
     },
   };
-}
-
-/** Counts keys and items, and stops beyond `most`; without recursion, since nesting has no limit here. */
-function countValues(value: unknown, most: number): number {
-  let count = 0;
-  const left = [value];
-  while (left.length > 0 && count <= most) {
-    const next = left.pop();
-    if (typeof next !== 'object' || next === null) continue;
-    for (const item of Array.isArray(next) ? next : Object.values(next)) {
-      if (++count > most) break;
-      left.push(item);
-    }
-  }
-  return count;
 }
 
 /** Parsing stops at the first token too many. */

@@ -114,12 +114,17 @@ export function readBody<Schema extends Fields>(
 ): { value: z.output<Schema>; problem?: never } | { value?: never; problem: string } {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     return { problem: 'the body must be a JSON object' };
-  const entries = Object.entries(body);
-  const known = Object.keys(schema.shape).flatMap((field) => {
-    const spelled = entries.filter(([key]) => key.toLowerCase() === field.toLowerCase());
-    const [, value] = spelled.find(([key]) => key === field) ?? spelled.at(-1) ?? [];
-    return value == null ? [] : [[field, value]];
-  });
+  const fields = new Map(Object.keys(schema.shape).map((field) => [field.toLowerCase(), field]));
+  const found = new Map<string, unknown>();
+  const exact = new Set<string>();
+  // One pass over the keys, which may be many and unknown.
+  for (const [key, value] of Object.entries(body)) {
+    const field = fields.get(key.toLowerCase());
+    if (field === undefined || exact.has(field)) continue;
+    if (key === field) exact.add(field);
+    found.set(field, value);
+  }
+  const known = [...found].filter(([, value]) => value != null);
   const result = schema.safeParse(Object.fromEntries(known));
   if (result.success) return { value: result.data };
   const problems = result.error.issues.map(({ code, path, message }) => {

@@ -30,6 +30,11 @@ const ALWAYS: readonly Told[] = [
     'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS',
     'The request is for a host name that is not served.',
   ],
+  [
+    429,
+    'Your requests hold too much memory at once (64 MiB): wait until one of them is answered, and read its answer',
+    'The caller holds too much at once: request bodies, and answers that are not sent yet. `Retry-After` tells how many seconds to wait.',
+  ],
   [500, 'Something went wrong on our side; the log has it under this request id', 'A fault of the server.'],
   [503, 'The database cannot be used right now: try again later', 'The database is not available.'],
 ];
@@ -47,6 +52,11 @@ const CROSS_SITE: Told = [
 const WITH_BODY: readonly Told[] = [
   [400, 'the body is not valid JSON', 'The body is no JSON, or no JSON object.'],
   [
+    400,
+    'the body nests arrays and objects deeper than 64 levels',
+    'The body nests deeper than 64 levels, or has more than 20,000 keys and list items.',
+  ],
+  [
     413,
     'the body is too large',
     'The body is larger than 4 MiB, or MAX_BODY; on the routes that anyone may ask, than 16 KiB.',
@@ -55,6 +65,11 @@ const WITH_BODY: readonly Told[] = [
     415,
     'the body must be application/json',
     'Without an API key the body must be application/json; with one any type will do, but the encoding must be one that is known, and none on the routes that anyone may ask.',
+  ],
+  [
+    429,
+    'Your requests of this minute have cost too much: wait for the next minute, or send smaller bodies',
+    'The bodies and GraphQL documents of the caller have used up the budget of the minute. `Retry-After` tells how many seconds to wait.',
   ],
 ];
 

@@ -1,10 +1,4 @@
-import express, {
-  type ErrorRequestHandler,
-  type Express,
-  type Request,
-  type RequestHandler,
-  type Response,
-} from 'express';
+import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
 import type { GraphQLError } from 'graphql';
 import type { z } from 'zod';
 import { authorize, signedIn } from '../domain/access/permissions.ts';
@@ -13,6 +7,7 @@ import { AUDITED } from '../graphql/audited.ts';
 import type { Context } from '../graphql/context.ts';
 import { ERRORS } from '../graphql/errors.ts';
 import { executeDocument } from '../graphql/execute.ts';
+import { describeJsonExcess } from '../graphql/json-limits.ts';
 import { readsStoredFields, rootFieldOf } from '../graphql/stored.ts';
 import { MAX_STRANGER_BODY, readBody } from './body.ts';
 import { Refusal } from './refusal.ts';
@@ -36,7 +31,7 @@ export interface RestAnswer {
 }
 
 export interface Rest {
-  /** Answers any request under /api. The server has authenticated the caller and left in `response.locals` the context, and whom to tell the route. */
+  /** Answers any request under /api. The server has authenticated the caller and left in `response.locals` the context, how to read the body and to answer, and whom to tell the route. */
   readonly handle: Express;
   /** How a GET of this path is answered without a request at hand, and may be kept; undefined for any other path. */
   readonly reader: (path: string) => ((context: Context) => Promise<RestAnswer>) | undefined;
@@ -87,9 +82,6 @@ async function admitChange(row: AnyRow, request: Request, context: Context): Pro
 function createRouter({ maxBody, mask }: RestOptions): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
-  const readBytes = bytesReader({ limit: maxBody, inflate: true });
-  // Nothing is unpacked for a stranger: the work it is may be a thousand times what was sent.
-  const readStrangersBytes = bytesReader({ limit: Math.min(maxBody, MAX_STRANGER_BODY), inflate: false });
   app.use((request, _response, next) => {
     // A segment that cannot be decoded names nothing; it is no fault of the path.
     if (!isDecodable(request.url)) request.url = request.url.replaceAll('%', '%25');
@@ -107,12 +99,7 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
           await admitChange(row, request, contextOf(response));
           next();
         },
-        (request, response, next) => {
-          readId(row, request);
-          if (row.body) readBytes(request, response, next);
-          else next();
-        },
-        (request, response) => answer(row, request, response),
+        (request, response) => answer(row, request, response, maxBody),
       );
     app.all(path, (request, _response, next) => {
       // PUT and DELETE of `…/import` are those of an id that is none.
@@ -123,8 +110,7 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
     });
   }
   for (const route of SIGN_IN_ROUTES) {
-    const read = route.who === 'anyone' ? readStrangersBytes : readBytes;
-    app[route.method](route.path, read, (request, response) => answerSignIn(route, request, response));
+    app[route.method](route.path, (request, response) => answerSignIn(route, request, response, maxBody));
     app.all(route.path, (request, response) => {
       response.setHeader('Allow', route.method === 'get' ? 'GET, HEAD' : 'POST');
       throw new Refusal(405, `method ${request.method} not allowed`);
@@ -137,20 +123,13 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   return app;
 }
 
-function bytesReader({ limit, inflate }: { limit: number; inflate: boolean }): RequestHandler {
-  // Raw, since the content type decides nothing here and bytes that are no UTF-8 must not be mended in silence.
-  const raw = express.raw({ limit, inflate, type: () => true });
-  return (request, response, next) => {
-    // Express would take the whole of it before it says no.
-    if (Number(request.headers['content-length'] ?? 0) > limit) throw new Refusal(413, 'the body is too large');
-    raw(request, response, next);
-  };
-}
-
-async function answerSignIn(route: SignInRoute, request: Request, response: Response): Promise<void> {
+async function answerSignIn(route: SignInRoute, request: Request, response: Response, maxBody: number): Promise<void> {
   const { tell, session } = response.locals;
   response.locals.route(`${route.method.toUpperCase()} ${route.path}`);
-  const given = route.body ? readBody(route.body, parseJson(request.body)) : { value: {} };
+  // Nothing is unpacked for an anonymous caller: the work it is may be a thousand times what was sent.
+  const isOpen = route.who === 'anyone';
+  const limits = { maxBytes: isOpen ? Math.min(maxBody, MAX_STRANGER_BODY) : maxBody, decode: !isOpen };
+  const given = route.body ? readBody(route.body, await readJson(response, limits)) : { value: {} };
   if (given.problem !== undefined) throw new Refusal(400, given.problem);
   const query = new URLSearchParams(request.url.split('?')[1]);
   const answered = await route.answer({
@@ -167,12 +146,14 @@ async function answerSignIn(route: SignInRoute, request: Request, response: Resp
   else response.json(answered.body);
 }
 
-async function answer(row: AnyRow, request: Request, response: Response): Promise<void> {
-  const given = row.body ? readBody(row.body as z.ZodObject, parseJson(request.body)) : { value: {} };
+async function answer(row: AnyRow, request: Request, response: Response, maxBody: number): Promise<void> {
+  readId(row, request);
+  const limits = { maxBytes: maxBody, decode: true };
+  const given = row.body ? readBody(row.body as z.ZodObject, await readJson(response, limits)) : { value: {} };
   if (given.problem !== undefined) throw new Refusal(400, given.problem);
   if (row.body) await admitAgain(row, request, response);
   const { status, body } = await execute(row, { id: readId(row, request), body: given.value }, contextOf(response));
-  response.status(status).json(body);
+  response.locals.reply(status, body);
 }
 
 /** A body may take its time: the key may have been revoked since its headers came, or a role taken away. */
@@ -229,24 +210,16 @@ function isDecodable(url: string): boolean {
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
-function parseJson(bytes: Buffer | undefined): unknown {
+async function readJson(response: Response, limits: { maxBytes: number; decode: boolean }): Promise<unknown> {
+  const bytes: Buffer = await response.locals.readBody(limits);
+  const excess = describeJsonExcess(bytes, 'the body');
+  if (excess !== undefined) throw new Refusal(400, excess);
   try {
     return JSON.parse(UTF8.decode(bytes));
   } catch {
     throw new Refusal(400, 'the body is not valid JSON');
   }
 }
-
-/** What body-parser says of a body, as a sentence for a person; its own messages may quote the body. */
-const BODY_FAULTS: Readonly<Record<string, [status: number, message: string]>> = {
-  'entity.too.large': [413, 'the body is too large'],
-  'encoding.unsupported': [
-    415,
-    'the content encoding is not supported: send the body as it is, or where one is known as gzip, deflate, br or zstd',
-  ],
-  'request.aborted': [400, 'the request ended before its body'],
-  'request.size.invalid': [400, 'the body is not as long as its Content-Length'],
-};
 
 function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
   return (error, _request, response, _next) => {
@@ -261,15 +234,11 @@ interface Described {
   readonly status: number;
   readonly message: string;
   /** Seconds. */
-  readonly retryAfter?: number;
+  readonly retryAfter?: number | undefined;
 }
 
 function describe(error: unknown, mask: RestOptions['mask'], context: Context): Described {
-  if (error instanceof Refusal) return { status: error.status, message: error.message };
-  const { type, status } = error as { type?: string; status?: number };
-  const fault = type === undefined ? undefined : BODY_FAULTS[type];
-  if (fault) return { status: fault[0], message: fault[1] };
-  if (status === 400) return { status, message: 'the body cannot be read' };
+  if (error instanceof Refusal) return error;
   const { message, extensions } = mask(error, context);
   const code = extensions.code as ErrorCode | 'INTERNAL';
   const { retryAfterSeconds } = extensions;

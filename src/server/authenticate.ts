@@ -36,7 +36,7 @@ export function authenticate(
     const token = request.headers.cookie === undefined ? undefined : readCookie(request.headers.cookie);
     return token === undefined ? STRANGER : sessions.authenticate(token, { access, registry }).then(bySession);
   }
-  const viewer = apiKeys.authenticate(key, { access, registry, local: loopback && !wasForwarded(request) });
+  const viewer = apiKeys.authenticate(key, { access, registry, local: loopback && isLocal(request) });
   return viewer instanceof Promise ? viewer.then(byKey) : byKey(viewer);
 }
 
@@ -48,14 +48,34 @@ function bySession(viewer: Viewer | undefined): Authentication {
   return viewer ? { viewer, byKey: false } : { byKey: false, problem: 'Invalid or expired token' };
 }
 
-const FORWARDED = new Set([
-  ...['forwarded', 'via', 'proxy-connection', 'x-real-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-original-for'],
-  ...['cf-connecting-ip', 'true-client-ip', 'x-envoy-external-address'],
+/** Headers by which proxies, load balancers and CDNs tell where a request came from, or that they passed it on. */
+const FORWARDING = new Set([
+  ...['forwarded', 'via', 'proxy-connection', 'forwarded-for', 'x-forwarded', 'x-original-for', 'x-original-host'],
+  ...['client-ip', 'x-client-ip', 'x-real-ip', 'x-remote-ip', 'x-remote-addr', 'x-originating-ip', 'x-host'],
+  ...['x-cluster-client-ip', 'x-proxyuser-ip', 'wl-proxy-client-ip', 'proxy-client-ip', 'true-client-ip'],
+  // Akamai, Alibaba, AWS, Azure, Cloudflare, Fastly, Fly, Google, Vercel and others name these.
+  ...['akamai-origin-hop', 'x-akamai-edgescape', 'ali-cdn-real-ip', 'x-amzn-trace-id', 'x-amz-cf-id'],
+  ...['cloudfront-viewer-address', 'cloudfront-forwarded-proto', 'x-arr-log-id', 'x-arr-ssl', 'x-appgw-trace-id'],
+  ...['cdn-loop', 'fastly-client-ip', 'fastly-ff', 'fastly-ssl', 'x-varnish', 'fly-client-ip', 'fly-request-id'],
+  ...['x-appengine-user-ip', 'x-appengine-remote-addr', 'x-cloud-trace-context', 'x-google-real-ip'],
+  ...['do-connecting-ip', 'x-vercel-id', 'x-nf-client-connection-ip', 'x-nf-request-id', 'incap-client-ip'],
+  ...['x-sucuri-clientip', 'x-cdn-src-ip', 'x-client-real-ip', 'ar-real-ip', 'x-bb-ip', 'x-request-start'],
+  ...['x-envoy-external-address', 'x-envoy-original-path', 'x-envoy-expected-rq-timeout-ms', 'x-scheme'],
+  ...['tailscale-user-login', 'ssl-client-verify', 'x-ssl-client-verify'],
 ]);
+const FORWARDING_PREFIXES = ['x-forwarded-', 'x-azure-', 'cf-', 'x-envoy-', 'x-appengine-', 'x-vercel-', 'cloudfront-'];
 
-/** A proxy on this machine passes on what comes from others; nginx says nothing of itself but by speaking HTTP/1.0. */
-export function wasForwarded({ headers, httpVersion }: IncomingMessage): boolean {
-  if (httpVersion === '1.0') return true;
-  for (const name in headers) if (name.startsWith('x-forwarded-') || FORWARDED.has(name)) return true;
-  return false;
+/**
+ * Whether a request can only come from this machine: its peer is loopback, and it has no header that a proxy adds.
+ * nginx adds nothing by default, but speaks HTTP/1.0. A proxy that passes bytes on, or adds no header, is not noticed.
+ */
+export function isLocal({ headers, httpVersion, socket }: IncomingMessage): boolean {
+  if (httpVersion === '1.0' || !isLoopback(socket.remoteAddress)) return false;
+  for (const name in headers)
+    if (FORWARDING.has(name) || FORWARDING_PREFIXES.some((prefix) => name.startsWith(prefix))) return false;
+  return true;
+}
+
+function isLoopback(address = ''): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address);
 }

@@ -1,5 +1,5 @@
-import { networkOf } from '../domain/access/network.ts';
 import type { Caller } from '../domain/access/viewer.ts';
+import { callerKey } from './caller-key.ts';
 
 const MINUTE_MS = 60_000;
 /** Callers that are told apart in one minute; a stranger who has more addresses than that gains no memory of ours. */
@@ -27,16 +27,10 @@ export class CostBudget {
       this.#minute = minute;
       this.#spent = new Map();
     }
-    const who = keyOf(caller);
+    const who = callerKey(caller);
     const spent = (this.#spent.get(who) ?? 0) + cost;
     if (spent > this.#perMinute) return Math.ceil(((minute + 1) * MINUTE_MS - now) / 1000);
     if (this.#spent.size < MAX_CALLERS || this.#spent.has(who)) this.#spent.set(who, spent);
     return undefined;
   }
-}
-
-/** A person has one budget with all of their keys, a stranger one by their address. */
-function keyOf({ viewer, address = '' }: Caller): string {
-  if (viewer) return viewer.userId === undefined ? viewer.id : `user:${viewer.userId}`;
-  return `address:${networkOf(address)}`;
 }

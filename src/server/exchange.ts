@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Caller } from '../domain/access/viewer.ts';
 import type { Logger } from '../log.ts';
 import type { Answer } from './kept.ts';
+import type { Holding, MemoryBudget } from './memory-budget.ts';
 import type { Metrics } from './metrics.ts';
 import { corsHeaders } from './origin.ts';
 import type { Client } from './proxies.ts';
@@ -14,6 +16,7 @@ export interface ExchangeOptions {
   readonly metrics: Metrics;
   readonly allowedOrigins: readonly string[];
   readonly clientOf: (request: IncomingMessage) => Client;
+  readonly memory: MemoryBudget;
 }
 
 /** One request and its response: its id, the headers that every answer has, and its line in the log. */
@@ -26,18 +29,23 @@ export class Exchange {
   readonly client: Client;
   /** What the metrics count it as: a REST route or a GraphQL root field. */
   operation = 'other';
+  readonly #memory: MemoryBudget;
+  #holding: Holding | undefined;
+  /** What keeps the holding open: the handler that computes the answer, and the response until it is sent or cut off. */
+  #users = 2;
   /** Names and values in turn, as `writeHead` takes them without a look at each. */
   readonly #headers: string[];
 
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
-    { log, metrics, allowedOrigins, clientOf }: ExchangeOptions,
+    { log, metrics, allowedOrigins, clientOf, memory }: ExchangeOptions,
   ) {
     this.request = request;
     this.response = response;
     this.path = pathOf(request.url ?? '/');
     this.client = clientOf(request);
+    this.#memory = memory;
     this.#headers = ['x-request-id', this.requestId, ...SECURITY_HEADERS];
     if (this.client.secure) this.#headers.push(...OVER_TLS);
     if (allowedOrigins.length === 0) this.#headers.push('Vary', 'Authorization, Cookie, Accept');
@@ -69,6 +77,17 @@ export class Exchange {
     endWithTurn(response, bytes);
   }
 
+  /** The memory that this request holds, on the account of its caller. */
+  holding(viewer: Caller['viewer']): Holding {
+    this.#holding ??= this.#memory.open({ viewer, address: this.client.address });
+    return this.#holding;
+  }
+
+  /** Called once when the answer is computed and once when the response is closed: then the request holds no memory. */
+  leave(): void {
+    if (--this.#users === 0) this.#holding?.release();
+  }
+
   /** Aborted when the one who asks leaves. */
   closed(): AbortSignal {
     const closed = new AbortController();
@@ -84,6 +103,7 @@ export class Exchange {
       metrics.request(this.operation, response.statusCode, ms);
       const [status, aborted] = [response.statusCode, !response.writableFinished];
       logRequest(log, { requestId, method: request.method, path, status, ms, aborted });
+      this.leave();
     });
   }
 }

@@ -2,30 +2,13 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { Context } from '../graphql/context.ts';
+import { describeJsonExcess } from '../graphql/json-limits.ts';
 import { takesStream } from '../graphql/limits.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Answer } from './kept.ts';
+import type { Holding } from './memory-budget.ts';
 
 type GraphQL = ReturnType<typeof createGraphQL>;
-
-/** Reads a body whole; undefined when it is larger than allowed. */
-export function readRaw(request: IncomingMessage, maxBody: number): Promise<Buffer<ArrayBuffer> | undefined> {
-  if (request.readableEnded) return Promise.resolve(Buffer.alloc(0));
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer<ArrayBuffer>[] = [];
-    let size = Number(request.headers['content-length'] ?? 0);
-    if (size > maxBody) return resolve(undefined);
-    size = 0;
-    // Events, not `for await`: an iterator over the stream costs more than a kept answer.
-    request.on('data', (chunk: Buffer<ArrayBuffer>) => {
-      size += chunk.length;
-      if (size > maxBody) resolve(undefined);
-      else chunks.push(chunk);
-    });
-    request.once('end', () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
-    request.once('error', reject);
-  });
-}
 
 /** Whether the one who asks would take an event stream. */
 export function wantsStream({ headers }: IncomingMessage): boolean {
@@ -39,6 +22,8 @@ export async function askGraphQL(
 ): Promise<Response> {
   // Yoga would put U+FFFD for each byte that is none, and store what nobody wrote.
   if (!isUtf8(body)) return badRequest('the body is not valid UTF-8');
+  const excess = describeJsonExcess(body, 'the body') ?? describeUrlExcess(request.url ?? '');
+  if (excess !== undefined) return badRequest(excess);
   return graphql.fetch(
     new Request(`http://kitestring${request.url ?? '/'}`, {
       method: request.method ?? 'GET',
@@ -48,6 +33,18 @@ export async function askGraphQL(
     }),
     context,
   );
+}
+
+/** Yoga parses these two parameters as JSON. */
+function describeUrlExcess(url: string): string | undefined {
+  const query = url.indexOf('?');
+  if (query < 0) return undefined;
+  const parameters = new URLSearchParams(url.slice(query + 1));
+  for (const name of ['variables', 'extensions']) {
+    const excess = describeJsonExcess(Buffer.from(parameters.get(name) ?? ''), `\`${name}\``);
+    if (excess !== undefined) return excess;
+  }
+  return undefined;
 }
 
 function badRequest(message: string): Response {
@@ -60,12 +57,19 @@ export function isStream(answer: Response): boolean {
   return answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
 }
 
-/** Passes an event stream on until either side ends it. */
-export async function passStream(answer: Response, response: ServerResponse): Promise<void> {
+/** Passes an event stream on until either side ends it. Events that the client has not read yet count as memory that it holds. */
+export async function passStream(answer: Response, response: ServerResponse, holding: Holding): Promise<void> {
   response.writeHead(answer.status, Object.fromEntries(answer.headers));
   response.flushHeaders();
+  const counted = async function* (events: AsyncIterable<Uint8Array>) {
+    for await (const event of events) {
+      if (!holding.grow(event.length)) return void response.destroy();
+      yield event;
+      holding.shrink(event.length);
+    }
+  };
   try {
-    await pipeline((answer.body ?? []) as AsyncIterable<Uint8Array>, response);
+    await pipeline((answer.body ?? []) as AsyncIterable<Uint8Array>, counted, response);
   } catch (error) {
     // The reader left; that ends the stream and is no fault.
     if (!response.destroyed) throw error;
@@ -80,14 +84,14 @@ export async function wholeAnswer(answer: Response): Promise<Answer> {
   return { status: answer.status, headers: [...headers, 'Content-Length', String(bytes.length)], bytes };
 }
 
-const FORM = 'application/x-www-form-urlencoded';
+const FORM = /^application\/x-www-form-urlencoded\s*(?:[;,]|$)/i;
 
 function fetchHeaders({ headers }: IncomingMessage, { caller }: Context): [string, string][] {
   const fields = Object.entries(headers).flatMap(([name, value]) =>
     value === undefined ? [] : [value].flat().map((one): [string, string] => [name, one]),
   );
   // What curl's -d says of a body, or nothing: with a key it is JSON, as on the REST routes.
-  const { 'content-type': type = FORM } = headers;
-  if (caller.viewer?.kind !== 'API_KEY' || type !== FORM) return fields;
+  const { 'content-type': type } = headers;
+  if (caller.viewer?.kind !== 'API_KEY' || (type !== undefined && !FORM.test(type))) return fields;
   return [...fields.filter(([name]) => name !== 'content-type'), ['content-type', 'application/json']];
 }

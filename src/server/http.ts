@@ -1,8 +1,6 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { Config } from '../config.ts';
-import type { Pending } from '../domain/access/open-id.ts';
 import { authorize } from '../domain/access/permissions.ts';
-import type { SignedIn } from '../domain/access/sessions.ts';
 import type { Caller, Viewer } from '../domain/access/viewer.ts';
 import { LiveBudget } from '../domain/clusters/live.ts';
 import { domainErrorOf } from '../domain/errors.ts';
@@ -12,22 +10,26 @@ import { ERRORS, maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Logger } from '../log.ts';
 import { MAX_STRANGER_BODY } from '../rest/body.ts';
+import { Refusal } from '../rest/refusal.ts';
 import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
-import { type Authenticators, authenticate, wasForwarded } from './authenticate.ts';
-import { clearCookie, PENDING, readCookie, writeCookie } from './cookie.ts';
+import { type Authenticators, authenticate } from './authenticate.ts';
 import { CostBudget } from './cost-budget.ts';
 import { Exchange } from './exchange.ts';
-import { askGraphQL, isStream, passStream, readRaw, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
-import { type Computed, KeptAnswers } from './kept.ts';
+import { askGraphQL, isStream, passStream, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
+import { excessOf, MAX_HEAD } from './head-limits.ts';
+import { type Answer, type Computed, KeptAnswers, MAX_QUESTION } from './kept.ts';
 import type { KiteUi } from './kite-ui.ts';
+import { MAX_HELD, MAX_UNCOUNTED, MemoryBudget, OVER_MEMORY, OVER_MEMORY_RETRY } from './memory-budget.ts';
 import type { Metrics } from './metrics.ts';
 import { crossSiteRefusal, NOT_OUR_HOST, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
 import { clientsBehind } from './proxies.ts';
 import { questionOf } from './question.ts';
 import { readinessOf } from './readiness.ts';
+import { readBody } from './request-body.ts';
+import { sessionOf } from './session-cookies.ts';
 import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 
 export interface ServerOptions {
@@ -63,12 +65,6 @@ const LIMITS: HttpLimits = {
   checkingMs: 2_000,
   connections: 4_096,
 };
-/** Bytes of a request's head, and characters of its URL below; proxies stop at about as many. */
-const MAX_HEAD = 16_384;
-/** Refused, where Node drops what is beyond 2,000, and with that perhaps what a proxy has added. */
-const MAX_FIELDS = 100;
-const MAX_URL = 8_192;
-
 /** Who asks, and the counters as they were when the request arrived. */
 interface Asker {
   readonly viewer: Viewer | null;
@@ -83,6 +79,8 @@ export function createHttpServer(options: ServerOptions): Server {
   const limits = { ...LIMITS, ...options.limits };
   const clientOf = clientsBehind(config.trustedProxies);
   const budget = new CostBudget({ perMinute: config.graphqlCostPerMinute });
+  // A body that the configuration allows fits, with what it is unpacked to.
+  const memory = new MemoryBudget({ perCaller: Math.max(MAX_HELD, 2 * config.maxBody) });
   const kept = new KeptAnswers();
   const isOurs = ourHosts(config);
   const { allowedOrigins, maxBody } = config;
@@ -156,31 +154,39 @@ export function createHttpServer(options: ServerOptions): Server {
     };
   }
 
-  /** What signing in needs of a request, and how it tells the browser of a session that begins or ends. */
-  function sessionOf({ request, response, client: { secure } }: Exchange) {
-    const { cookie = '' } = request.headers;
-    const local = authenticators.loopback && !wasForwarded(request);
-    const set = (value: string | undefined, expiresAt = new Date(0), name?: string) => {
-      const written = value === undefined ? clearCookie(name) : writeCookie(value, { expiresAt, secure, name });
-      response.appendHeader('Set-Cookie', written);
-    };
-    const tell = (session: SignedIn | null) => set(session?.token, session?.expiresAt);
-    const keep = (pending: Pending | null) => set(pending?.text, pending?.expiresAt, PENDING);
-    return { session: { token: readCookie(cookie), local, pending: readCookie(cookie, PENDING), keep }, tell };
+  /** Reads the body of a request on the account of its caller. */
+  function bodyOf(exchange: Exchange, { viewer }: Asker, limits: { maxBytes: number; decode: boolean }) {
+    const { request, client } = exchange;
+    const holding = () => exchange.holding(viewer);
+    return readBody(request, {
+      ...limits,
+      grow: (bytes) => holding().grow(bytes),
+      shrink: (bytes) => holding().shrink(bytes),
+      charge: (cost) => budget.take({ viewer, address: client.address }, cost),
+    });
+  }
+
+  /** Sends an answer, which its caller holds until it is sent. */
+  function send(exchange: Exchange, { viewer }: Asker, answer: Answer): void {
+    const { bytes } = answer;
+    if (bytes.length <= MAX_UNCOUNTED || exchange.holding(viewer).holdAnswer(bytes)) exchange.send(answer);
+    else refuse(exchange, new Refusal(429, OVER_MEMORY, { retryAfter: OVER_MEMORY_RETRY }));
   }
 
   async function answerRest(exchange: Exchange, asker: Asker): Promise<void> {
     const { request, path } = exchange;
     const read = request.method === 'GET' ? rest.reader(path) : undefined;
     if (!read) {
-      const context = contextOf(exchange, asker, { unlimited: true });
-      const route = (operation: string) => {
-        exchange.operation = operation;
+      const locals = {
+        context: contextOf(exchange, asker, { unlimited: true }),
+        route: (operation: string) => {
+          exchange.operation = operation;
+        },
+        readBody: (limits: { maxBytes: number; decode: boolean }) => bodyOf(exchange, asker, limits),
+        reply: (status: number, body: unknown) => send(exchange, asker, jsonAnswer(status, body)),
+        ...sessionOf(exchange, authenticators),
       };
-      rest.handle(
-        request,
-        Object.assign(exchange.prepare(), { locals: { context, route, ...sessionOf(exchange) } }) as never,
-      );
+      rest.handle(request, Object.assign(exchange.prepare(), { locals }) as never);
       return;
     }
     return answerKept(exchange, asker, '', async () => {
@@ -191,8 +197,8 @@ export function createHttpServer(options: ServerOptions): Server {
 
   async function answerGraphQL(exchange: Exchange, first: Asker): Promise<void> {
     const { request } = exchange;
-    const body = await readRaw(request, first.viewer ? maxBody : Math.min(maxBody, MAX_STRANGER_BODY));
-    if (!body) return GRAPHQL.refuse(exchange.prepare(), 413, 'the body is too large', { Connection: 'close' });
+    const maxBytes = first.viewer ? maxBody : Math.min(maxBody, MAX_STRANGER_BODY);
+    const body = await bodyOf(exchange, first, { maxBytes, decode: false });
     // A body may take its time, and what the caller may do may have changed since its headers came.
     const counters = await services.database.counters();
     const isSame = counters.access === first.counters.access && counters.registry === first.counters.registry;
@@ -204,33 +210,37 @@ export function createHttpServer(options: ServerOptions): Server {
       try {
         const answer = await askGraphQL(graphql, { request, body, context });
         return isStream(answer)
-          ? await passStream(answer, exchange.prepare())
-          : exchange.send(await wholeAnswer(answer));
+          ? await passStream(answer, exchange.prepare(), exchange.holding(asker.viewer))
+          : send(exchange, asker, await wholeAnswer(answer));
       } finally {
         context.liveBudget.release();
       }
     }
-    return answerKept(exchange, asker, body.toString('latin1'), async () => {
+    const compute = async () => {
       const context = contextOf(exchange, asker, { unlimited: false });
       const answer = await askGraphQL(graphql, { request, body, context })
         .then(wholeAnswer)
         .finally(() => context.liveBudget.release());
       const { mayBeKept, operation, cost } = context.answer;
       return { answer: { ...answer, operation, cost }, keep: answer.status === 200 && mayBeKept };
-    });
+    };
+    // An answer to a longer question is never kept, and the question would be a copy of the body.
+    if (body.length > MAX_QUESTION) return send(exchange, asker, (await compute()).answer);
+    return answerKept(exchange, asker, body.toString('latin1'), compute);
   }
 
   async function answerKept(
     exchange: Exchange,
-    { viewer, counters }: Asker,
+    asker: Asker,
     body: string,
     compute: () => Promise<Computed>,
   ): Promise<void> {
+    const { viewer, counters } = asker;
     const question = questionOf(exchange.request, viewer, body);
     const found = kept.find(counters, question);
-    if (!found) return exchange.send(await kept.compute(counters, question, compute));
+    if (!found) return send(exchange, asker, await kept.compute(counters, question, compute));
     const seconds = found.cost ? budget.take({ viewer, address: exchange.client.address }, found.cost) : undefined;
-    if (seconds === undefined) return exchange.send(found);
+    if (seconds === undefined) return send(exchange, asker, found);
     GRAPHQL.refuse(exchange.prepare(), 429, OVER_BUDGET, { 'Retry-After': String(seconds) });
   }
 
@@ -247,9 +257,22 @@ export function createHttpServer(options: ServerOptions): Server {
     sendJson(exchange.prepare(), status, { status: text });
   }
 
+  function refuse(exchange: Exchange, { status, message, retryAfter }: Refusal): void {
+    const surface = surfaceOf(exchange.path) ?? REST;
+    surface.refuse(exchange.prepare(), status, message, {
+      ...(retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }),
+      // The rest of the body may never come.
+      ...(status === 413 ? { Connection: 'close' } : {}),
+    });
+  }
+
   function answerFault(exchange: Exchange, error: unknown): void {
     const { response, requestId, path } = exchange;
     if (response.destroyed) return;
+    if (error instanceof Refusal) {
+      refuse(exchange, error);
+      return;
+    }
     const refusal = domainErrorOf(error);
     if (!refusal) log.error({ err: error, requestId }, 'a request failed');
     if (response.headersSent) response.destroy();
@@ -268,23 +291,14 @@ export function createHttpServer(options: ServerOptions): Server {
       optimizeEmptyRequests: true,
     },
     (request, response) => {
-      const exchange = new Exchange(request, response, { log, metrics, allowedOrigins, clientOf });
-      handle(exchange).catch((error: unknown) => answerFault(exchange, error));
+      const exchange = new Exchange(request, response, { log, metrics, allowedOrigins, clientOf, memory });
+      handle(exchange)
+        .catch((error: unknown) => answerFault(exchange, error))
+        .finally(() => exchange.leave());
     },
   );
   server.maxConnections = limits.connections;
   return server;
-}
-
-function excessOf({ url = '', rawHeaders }: IncomingMessage): { status: 400 | 414 | 431; message: string } | undefined {
-  if (url.length > MAX_URL) return { status: 414, message: `the URL is longer than ${MAX_URL} characters` };
-  if (rawHeaders.length > 2 * MAX_FIELDS) return { status: 431, message: `more than ${MAX_FIELDS} header fields` };
-  // Node takes the first; what stands in front may have taken the other.
-  let hosts = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2)
-    if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host') hosts++;
-  if (hosts > 1) return { status: 400, message: 'more than one Host' };
-  return undefined;
 }
 
 /** Masks an error for the REST surface as GraphQL does for its own. */

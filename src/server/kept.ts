@@ -24,7 +24,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /** Questions that are known to be reads; a hash each. */
 const MAX_KNOWN = 10_000;
 /** Characters of a question whose answer is kept: one with values in it does not come again. */
-const MAX_QUESTION = 16 * 1024;
+export const MAX_QUESTION = 16 * 1024;
 
 /**
  * Answers that are kept for as long as the three counters stand. The question holds everything else that an answer

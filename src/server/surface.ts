@@ -11,7 +11,12 @@ export interface Surface {
   ) => void;
 }
 
-const CODES: Readonly<Record<number, string>> = { 401: 'UNAUTHENTICATED', 500: 'INTERNAL', 503: 'UNAVAILABLE' };
+const CODES: Readonly<Record<number, string>> = {
+  401: 'UNAUTHENTICATED',
+  429: 'RATE_LIMITED',
+  500: 'INTERNAL',
+  503: 'UNAVAILABLE',
+};
 
 /** `{"error": …}`; also for what belongs to neither surface. */
 export const REST: Surface = {

@@ -120,6 +120,11 @@ export const VARIABLES = {
     schema: integer(1_024, 256 * 1024 * 1024),
     about: 'Bytes of the largest request body.',
   },
+  KEEP_ALIVE_SECONDS: {
+    default: '75',
+    schema: integer(1, 3_600),
+    about: 'Seconds that an idle connection is kept open for the next request; more than the idle time-out of a proxy.',
+  },
   GRAPHQL_COST_PER_MINUTE: {
     default: '10000000',
     schema: integer(0, 1_000_000_000),
@@ -251,6 +256,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     allowedHosts: read('ALLOWED_HOSTS'),
     trustedProxies: read('TRUSTED_PROXIES'),
     maxBody: read('MAX_BODY'),
+    keepAliveMs: read('KEEP_ALIVE_SECONDS') * 1_000,
     graphqlCostPerMinute: read('GRAPHQL_COST_PER_MINUTE'),
     kiteUiDir: read('KITE_UI_DIR'),
     auditRetentionDays: read('AUDIT_RETENTION_DAYS'),

@@ -26,6 +26,7 @@ describe('without any variable', () => {
       ...{ sealKey: undefined, adminApiKey: undefined, importKubeconfig: undefined },
       ...{ allowedOrigins: [], allowedHosts: [], maxBody: 4 * 1024 * 1024, logLevel: 'info' },
       ...{ trustedProxies: [], graphqlCostPerMinute: 10_000_000, kiteUiDir: undefined },
+      keepAliveMs: 75_000,
       ...{ auditRetentionDays: 365, openId: [] },
       metrics: { host: '127.0.0.1', port: 9464, asked: false, loopback: true },
       inCluster: { host: undefined, port: undefined },

@@ -196,6 +196,27 @@ describe('TRUSTED_PROXIES', () => {
     expect((await send(weak, createSuperUser())).status).toBe(201);
   });
 
+  it.each(
+    [
+      'Akamai-Origin-Hop, CDN-Loop, CF-Ray, CF-Visitor, Client-IP, CloudFront-Viewer-Address, DO-Connecting-IP, Fastly-Client-IP',
+      'Fly-Client-IP, Forwarded-For, Proxy-Connection, True-Client-IP, Via, WL-Proxy-Client-IP, X-Amzn-Trace-Id',
+      'X-Appengine-User-IP, X-Azure-ClientIP, X-Azure-FDID, X-Azure-SocketIP, X-Client-IP, X-Cluster-Client-IP',
+      'X-Envoy-External-Address, X-Forwarded, X-Forwarded-Host, X-Originating-IP, X-ProxyUser-Ip, X-Real-IP',
+      'X-Remote-Addr, X-Remote-IP, X-Vercel-Forwarded-For',
+    ].map((names) => [names]),
+  )('shows by any of its headers that it has forwarded a request: %s', async (names) => {
+    const weak = await freshApp({ ADMIN_API_KEY: 'kite900-weak' });
+    const local = { Authorization: 'kite900-weak' };
+    for (const name of names.split(', ')) {
+      const headers = { [name]: '203.0.113.7' };
+      const { status } = await send(weak, { path: CLUSTERS, headers: { ...local, ...headers } });
+      expect([name, status, (await send(weak, createSuperUser(headers))).status]).toEqual([name, 401, 403]);
+    }
+    // What a program on this machine may well send is no sign of a proxy.
+    const own = { 'X-Request-Id': 'a', Traceparent: 'b', 'X-Requested-With': 'c', 'User-Agent': 'd' };
+    expect((await send(weak, { path: CLUSTERS, headers: { ...local, ...own } })).status).toBe(200);
+  });
+
   it('decides whether the cookie is for TLS alone', async () => {
     expect((await send(proxied, createSuperUser())).status).toBe(201);
     const ada = { username: 'ada', password: 'correct horse battery' };

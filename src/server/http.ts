@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Config } from '../config.ts';
 import { authorize } from '../domain/access/permissions.ts';
 import type { Caller, Viewer } from '../domain/access/viewer.ts';
@@ -15,6 +15,7 @@ import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
 import { type Authenticators, authenticate } from './authenticate.ts';
+import { CONNECTION_LIMITS, type ConnectionLimits, Connections, OVER_SHARE } from './connections.ts';
 import { CostBudget } from './cost-budget.ts';
 import { Exchange } from './exchange.ts';
 import { askGraphQL, isStream, passStream, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
@@ -25,7 +26,7 @@ import { MAX_HELD, MAX_UNCOUNTED, MemoryBudget, OVER_MEMORY, OVER_MEMORY_RETRY }
 import type { Metrics } from './metrics.ts';
 import { crossSiteRefusal, NOT_OUR_HOST, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
-import { clientsBehind } from './proxies.ts';
+import { clientsBehind, proxiesOf } from './proxies.ts';
 import { questionOf } from './question.ts';
 import { readinessOf } from './readiness.ts';
 import { readBody } from './request-body.ts';
@@ -35,7 +36,13 @@ import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 export interface ServerOptions {
   readonly config: Pick<
     Config,
-    'loopback' | 'allowedHosts' | 'allowedOrigins' | 'maxBody' | 'trustedProxies' | 'graphqlCostPerMinute'
+    | 'loopback'
+    | 'allowedHosts'
+    | 'allowedOrigins'
+    | 'maxBody'
+    | 'trustedProxies'
+    | 'graphqlCostPerMinute'
+    | 'keepAliveMs'
   >;
   readonly log: Logger;
   readonly authenticators: Authenticators;
@@ -50,20 +57,19 @@ export interface ServerOptions {
   readonly ending: AbortSignal;
 }
 
-/** What one who sends slowly, or opens many connections, may take. */
-export interface HttpLimits {
+/** What one who sends or reads slowly, or opens many connections, may take. */
+export interface HttpLimits extends ConnectionLimits {
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   /** How often the two are looked at. */
   readonly checkingMs: number;
-  readonly connections: number;
 }
 
-const LIMITS: HttpLimits = {
+const LIMITS: Omit<HttpLimits, 'keepAliveMs'> = {
+  ...CONNECTION_LIMITS,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
   checkingMs: 2_000,
-  connections: 4_096,
 };
 /** Who asks, and the counters as they were when the request arrived. */
 interface Asker {
@@ -76,8 +82,9 @@ const BROKEN = 'Something went wrong on our side; the log has it under this requ
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
 export function createHttpServer(options: ServerOptions): Server {
   const { config, log, authenticators, services, graphql, rest, metrics, ui, ending } = options;
-  const limits = { ...LIMITS, ...options.limits };
+  const limits = { ...LIMITS, keepAliveMs: config.keepAliveMs, ...options.limits };
   const clientOf = clientsBehind(config.trustedProxies);
+  const connections = new Connections(limits, proxiesOf(config.trustedProxies));
   const budget = new CostBudget({ perMinute: config.graphqlCostPerMinute });
   // A body that the configuration allows fits, with what it is unpacked to.
   const memory = new MemoryBudget({ perCaller: Math.max(MAX_HELD, 2 * config.maxBody) });
@@ -89,6 +96,8 @@ export function createHttpServer(options: ServerOptions): Server {
   async function handle(exchange: Exchange): Promise<void> {
     const { request, path } = exchange;
     const surface = surfaceOf(path);
+    if (!connections.admit(request, exchange.response, exchange.client.address))
+      throw new Refusal(429, OVER_SHARE, { retryAfter: 1 });
     const excess = excessOf(request);
     if (excess) return (surface ?? REST).refuse(exchange.prepare(), excess.status, excess.message);
     if (!isOurs(request)) return (surface ?? REST).refuse(exchange.prepare(), 421, NOT_OUR_HOST);
@@ -282,6 +291,13 @@ export function createHttpServer(options: ServerOptions): Server {
     }
   }
 
+  function answer(request: IncomingMessage, response: ServerResponse): void {
+    const exchange = new Exchange(request, response, { log, metrics, allowedOrigins, clientOf, memory });
+    handle(exchange)
+      .catch((error: unknown) => answerFault(exchange, error))
+      .finally(() => exchange.leave());
+  }
+
   const server = createServer(
     {
       headersTimeout: limits.headersTimeoutMs,
@@ -290,14 +306,9 @@ export function createHttpServer(options: ServerOptions): Server {
       maxHeaderSize: MAX_HEAD,
       optimizeEmptyRequests: true,
     },
-    (request, response) => {
-      const exchange = new Exchange(request, response, { log, metrics, allowedOrigins, clientOf, memory });
-      handle(exchange)
-        .catch((error: unknown) => answerFault(exchange, error))
-        .finally(() => exchange.leave());
-    },
+    (request, response) => connections.take(request, response, answer),
   );
-  server.maxConnections = limits.connections;
+  connections.guard(server);
   return server;
 }
 

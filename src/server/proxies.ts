@@ -14,13 +14,7 @@ export interface Client {
  */
 export function clientsBehind(trustedProxies: readonly string[]): (request: IncomingMessage) => Client {
   if (trustedProxies.length === 0) return ({ socket }) => ({ address: plain(socket.remoteAddress), secure: false });
-  const trusted = new BlockList();
-  for (const entry of trustedProxies) {
-    const [ip = '', bits] = entry.split('/');
-    const family = isIPv4(ip) ? 'ipv4' : 'ipv6';
-    trusted.addSubnet(ip, bits === undefined ? (family === 'ipv4' ? 32 : 128) : Number(bits), family);
-  }
-  const isTrusted = (ip: string) => trusted.check(ip, isIPv4(ip) ? 'ipv4' : 'ipv6');
+  const isTrusted = proxiesOf(trustedProxies);
 
   /** The address that the last trusted hop was asked by; `hops` as the header lists them. */
   const follow = (nearest: string, hops: readonly string[]): string => {
@@ -59,6 +53,20 @@ export function clientsBehind(trustedProxies: readonly string[]): (request: Inco
       address: addresses.every((other) => other === address) ? address : nearest,
       secure: protocols.length > 0 && protocols.every((protocol) => protocol.toLowerCase() === 'https'),
     };
+  };
+}
+
+/** Tells whether an address is one of a trusted proxy. */
+export function proxiesOf(trustedProxies: readonly string[]): (address: string | undefined) => boolean {
+  const trusted = new BlockList();
+  for (const entry of trustedProxies) {
+    const [ip = '', bits] = entry.split('/');
+    const family = isIPv4(ip) ? 'ipv4' : 'ipv6';
+    trusted.addSubnet(ip, bits === undefined ? (family === 'ipv4' ? 32 : 128) : Number(bits), family);
+  }
+  return (address) => {
+    const ip = plain(address);
+    return trustedProxies.length > 0 && ip !== undefined && trusted.check(ip, isIPv4(ip) ? 'ipv4' : 'ipv6');
   };
 }
 

@@ -43,6 +43,40 @@ describe('an answer never quotes what was sent', () => {
   });
 });
 
+describe('a message that quotes what was sent takes no more than a look at it', () => {
+  const list = 'query ($filter: ClusterFilter) { clusters(filter: $filter) { totalCount } }';
+  const words = [' cannot represent ', 'found: ', 'found String "', 'unknown field "', 'Unexpected parameter "', '"'];
+  const whole = (word: string) => word.repeat(Math.floor(3_900_000 / word.length));
+
+  // A quadratic pattern takes minutes over each of these: the limit of time of a test is the assertion.
+  it.each(words)('as a value: %j', async (word) => {
+    for (const filter of [{ states: [whole(word)] }, { enabled: whole(word) }, whole(word)]) {
+      const { errors } = await app.graphql(list, { filter });
+      expect(errors?.[0]?.extensions.code).toBe('BAD_REQUEST');
+      expect(JSON.stringify(errors).length).toBeLessThan(2_000);
+    }
+  });
+
+  it.each(words)('as a name: %j', async (word) => {
+    const { errors } = await app.graphql(list, { filter: { [whole(word)]: 1 } });
+    expect(JSON.stringify(errors).length).toBeLessThan(2_000);
+    const answer = await app.rest('POST', '/graphql', { query: list, [whole(word)]: 1 });
+    expect(JSON.stringify(answer.body).length).toBeLessThan(2_000);
+  });
+
+  it.each(words)('in a document: %j', async (word) => {
+    const text = JSON.stringify(word.repeat(Math.floor(25_000 / word.length)));
+    for (const document of [
+      `{ clusters(filter: { states: [${text}] }) { totalCount } }`,
+      `{ clusters(first: ${text}) { totalCount } }`,
+      `{ viewer ${text} }`,
+      `query ${text} { viewer { name } }`,
+      `{ ${'a'.repeat(50_000)} }`,
+    ])
+      expect(JSON.stringify((await app.graphql(document)).errors).length).toBeLessThan(2_500);
+  });
+});
+
 describe('what costs much is refused before it is gone through', () => {
   const refusal = (answer: { errors?: { extensions: { code: string } }[] }) => answer.errors?.[0]?.extensions.code;
 

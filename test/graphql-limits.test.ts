@@ -1,5 +1,5 @@
 import { getIntrospectionQuery } from 'graphql';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { LIMITS } from '../src/graphql/builder.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/rows.ts';
@@ -150,6 +150,70 @@ describe('refused before it is executed', () => {
     };
     expect(await code(getIntrospectionQuery(options), {}, {})).toBeUndefined();
     expect(await code('{ clusters { edges { node { status { error { code } } } } } }')).toBeUndefined();
+  });
+});
+
+describe('a document that is costly to validate', () => {
+  const fragments = (count: number, write: (index: number) => string) =>
+    `{ ${repeat(count, (index) => `...F${index}`)} } ${repeat(count, (index) => `fragment F${index} on Query { ${write(index)} }`)}`;
+  const costly: [what: string, document: string, reason: RegExp][] = [
+    ['one field many times', `{ ${'viewer { name } '.repeat(490)} }`, /selects "viewer" 490 times in one place/],
+    [
+      'one field many times under fresh aliases',
+      `{ ${repeat(2, (index) => `fresh${index}: viewer { name } `.repeat(150))} }`,
+      /selects "fresh0" 150 times in one place/,
+    ],
+    ['one field in many fragments', fragments(90, () => 'viewer { name }'), /"name" 90 times|"viewer" 90 times/],
+    ['a field in nested selections', `{ ${'clusters { nodes { id name } } '.repeat(60)} }`, /60 times in one place/],
+    ['inline fragments', `{ ${'... on Query { viewer { name } } '.repeat(150)} }`, /150 times in one place/],
+    ['more fragments than anyone needs', fragments(101, (index) => `a${index}: __typename`), /defines 101 fragments/],
+    [
+      'spreads of the same fragments in each of many fields',
+      `{ ${`viewer { ${repeat(10, (index) => `...F${index}`)} } `.repeat(40)} } ${repeat(10, (index) => `fragment F${index} on Viewer { a${index}: name }`)}`,
+      /40 times in one place/,
+    ],
+    [
+      'fragments that spread each other twice',
+      `{ ...F0 } ${repeat(14, (index) => `fragment F${index} on Query { ...F${index + 1} ...F${index + 1} }`)} fragment F14 on Query { __typename }`,
+      /more than 5000 fields and fragments|times in one place/,
+    ],
+  ];
+
+  it.each(costly)('is refused before it is validated: %s', async (_, document, reason) => {
+    for (const headers of [{}, { Authorization: app.admin }]) {
+      const anonymous = !('Authorization' in headers) && document.includes('clusters');
+      const { errors } = await app.graphql(document, {}, headers);
+      expect(errors?.[0].extensions.code).toBe(anonymous ? 'UNAUTHENTICATED' : 'TOO_COSTLY');
+      if (!anonymous) expect(errors?.[0].message).toMatch(reason);
+    }
+  });
+
+  it('is not one of a hundred fragments that select the same field', async () => {
+    const document = `{ viewer { ${repeat(90, (index) => `...F${index}`)} } } ${repeat(90, (index) => `fragment F${index} on Viewer { name }`)}`;
+    expect(await code(document)).toBeUndefined();
+  });
+
+  it('costs an anonymous caller their budget, refused or not, with new text each time', async () => {
+    for (const write of [
+      (index: number) => `{ ${`a${index}: viewer { name } `.repeat(300)} }`,
+      (index: number) => `{ clusters { ${repeat(300, (field) => `a${index}_${field}: totalCount`)} } }`,
+      (index: number) => `{ a${index} `.repeat(100),
+      (index: number) => `{ ${repeat(300, (field) => `a${index}_${field}`)} }`,
+    ]) {
+      const thrifty = await startApp({ GRAPHQL_COST_PER_MINUTE: '20000' });
+      onTestFinished(() => thrifty.close());
+      let [status, asked] = [200, 0];
+      while (status !== 429 && asked < 100) ({ status } = await thrifty.graphql(write(asked++), {}, {}));
+      expect(status).toBe(429);
+    }
+  });
+
+  it('is refused to an anonymous caller by its root fields alone, and validated for others all the same', async () => {
+    const document = '{ clusters { nothing } }';
+    for (let round = 0; round < 2; round++) {
+      expect(await code(document, {}, {})).toBe('UNAUTHENTICATED');
+      expect(await code(document)).toBe('GRAPHQL_VALIDATION_FAILED');
+    }
   });
 });
 

@@ -5,19 +5,12 @@ import RelayPlugin from '@pothos/plugin-relay';
 import { GraphQLError } from 'graphql';
 import { isStorableTime } from '../domain/storable.ts';
 import type { Context } from './context.ts';
-import { tooCostly } from './errors.ts';
 import { decodeGlobalId, encodeGlobalId } from './global-id.ts';
 import type PrismaTypes from './prisma.generated.ts';
 import { getDatamodel } from './prisma.generated.ts';
 
 /** Depth, fields and cost a document may have; a page of 100 clusters with every stored field costs about 4,000. */
 export const LIMITS = { depth: 12, breadth: 300, complexity: 10_000 };
-
-const NO_LIMITS = {
-  depth: Number.POSITIVE_INFINITY,
-  breadth: Number.POSITIVE_INFINITY,
-  complexity: Number.POSITIVE_INFINITY,
-};
 
 // A list of edges holds what the connection's own multiplier has counted already.
 const counted = { complexity: { field: 0, multiplier: 1 } };
@@ -32,11 +25,7 @@ export const builder = new SchemaBuilder<{
 }>({
   plugins: [ComplexityPlugin, RelayPlugin, PrismaPlugin],
   defaultFieldNullability: false,
-  complexity: {
-    defaultListMultiplier: 5,
-    limit: ({ unlimited }) => (unlimited ? NO_LIMITS : LIMITS),
-    complexityError: tooCostly,
-  },
+  complexity: { defaultListMultiplier: 5 },
   prisma: { client: ({ database }) => database.prisma, dmmf: getDatamodel() },
   relay: {
     cursorType: 'String',

@@ -1,57 +1,86 @@
 import { complexityFromQuery } from '@pothos/plugin-complexity';
-import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST, Kind } from 'graphql';
+import {
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  GraphQLError,
+  getOperationAST,
+  Kind,
+  type OperationDefinitionNode,
+} from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { LIMITS } from './builder.ts';
 import type { Context } from './context.ts';
-import { rootFieldsOf } from './stored.ts';
+import { introspectionsIn, MAX_INTROSPECTIONS } from './introspection.ts';
 
-/** What a look at the whole schema costs: some 10 ms, as much as five pages of 100 clusters. */
+/** What a whole introspection costs: some 10 ms, as much as five pages of 100 clusters. */
 const INTROSPECTION_COST = 20_000;
+/** What parsing and validating one token costs: the dearest document of 2,000 tokens takes 5 ms. */
+export const TOKEN_COST = 5;
 
-/** Takes what a document costs from its caller's budget before it is executed. An answer that is kept has its cost beside it. */
+interface Operation {
+  readonly args: ExecutionArgs;
+  readonly setResultAndStopExecution: (result: ExecutionResult) => void;
+}
+
+/**
+ * Refuses documents that cost too much, and takes the cost of all others from their caller's budget, before they are
+ * executed. A kept answer has its cost beside it.
+ */
 export function costBudget(): Plugin<Context> {
-  return {
-    onExecute({ args, setResultAndStopExecution }) {
-      const refusal = charge(args);
-      if (refusal) setResultAndStopExecution({ errors: [refusal] });
-    },
-    onSubscribe({ args, setResultAndStopExecution }) {
-      const refusal = charge(args);
-      if (refusal) setResultAndStopExecution({ errors: [refusal] });
-    },
+  const check = ({ args, setResultAndStopExecution }: Operation) => {
+    const { charge, answer } = args.contextValue as Context;
+    try {
+      answer.cost = costOf(args);
+      chargeOrThrow(charge, answer.cost);
+    } catch (error) {
+      if (!(error instanceof GraphQLError)) throw error;
+      setResultAndStopExecution({ errors: [error] });
+    }
   };
+  return { onExecute: check, onSubscribe: check };
 }
 
 export const OVER_BUDGET = 'Your documents of this minute have cost too much: go on in the next one, or ask for less';
 
-function charge(args: ExecutionArgs): GraphQLError | undefined {
-  const { charge, answer } = args.contextValue as Context;
-  answer.cost = costOf(args);
-  const seconds = charge(answer.cost);
-  if (seconds === undefined) return undefined;
-  return new GraphQLError(OVER_BUDGET, {
-    extensions: {
-      code: 'RATE_LIMITED',
-      http: { status: 429, headers: { 'Retry-After': String(seconds) } },
-    },
+/** Takes a cost from the caller's budget of the minute; throws the error of a budget that does not last. */
+export function chargeOrThrow(charge: Context['charge'], cost: number): void {
+  const seconds = charge(cost);
+  if (seconds === undefined) return;
+  throw new GraphQLError(OVER_BUDGET, {
+    extensions: { code: 'RATE_LIMITED', http: { status: 429, headers: { 'Retry-After': String(seconds) } } },
   });
 }
 
-/** 0 for what the execution refuses by itself. */
-function costOf({ schema, document, operationName, variableValues, contextValue }: ExecutionArgs): number {
+/** Throws the error of a document that costs too much. 0 where there is no operation, which the execution refuses. */
+function costOf(args: ExecutionArgs): number {
+  const { schema, document, operationName, variableValues, contextValue } = args;
   const operation = getOperationAST(document, operationName);
   if (!operation) return 0;
   const fragments = document.definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION);
   const alone: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] };
-  try {
-    const { complexity } = complexityFromQuery(alone, {
-      schema,
-      ctx: contextValue as Context,
-      variables: variableValues ?? {},
-    });
-    const isAboutSchema = rootFieldsOf(document, operationName).some(({ name }) => name.value.startsWith('__s'));
-    return complexity > LIMITS.complexity ? 0 : complexity + (isAboutSchema ? INTROSPECTION_COST : 0);
-  } catch {
-    return 0;
-  }
+  const cost = complexityFromQuery(alone, {
+    schema,
+    ctx: contextValue as Context,
+    variables: variableValues ?? {},
+  });
+  for (const kind of ['depth', 'breadth', 'complexity'] as const)
+    if (cost[kind] > LIMITS[kind])
+      throw tooCostly(
+        operation,
+        `${kind} ${cost[kind]} of at most ${LIMITS[kind]}. Ask for fewer fields, or for smaller pages`,
+      );
+  const introspections = introspectionsIn(args);
+  if (introspections === undefined)
+    throw tooCostly(
+      operation,
+      `its answer would be more than ${MAX_INTROSPECTIONS} times the whole schema. Ask for fewer fields of it`,
+    );
+  return cost.complexity + Math.ceil(introspections * INTROSPECTION_COST);
+}
+
+function tooCostly(nodes: OperationDefinitionNode, reason: string): GraphQLError {
+  // `spec` keeps 200 for application/json, as for any fault of a document.
+  const extensions = { code: 'TOO_COSTLY', http: { status: 400, spec: true } };
+  return new GraphQLError(`The document is too costly: ${reason}.`, { nodes, extensions });
 }

@@ -1,4 +1,3 @@
-import type { ComplexityErrorFn } from '@pothos/plugin-complexity';
 import { GraphQLError, type GraphQLErrorOptions } from 'graphql';
 import type { Logger } from 'pino';
 import { DomainError, domainErrorOf, type ErrorCode } from '../domain/errors.ts';
@@ -47,13 +46,6 @@ export function resultType(success: string): (value: object) => string {
     return ERRORS[value.code as ErrorCode].type ?? success;
   };
 }
-
-/** A document that costs too much, as the complexity plugin finds it. */
-export const tooCostly: ComplexityErrorFn = (kind, cost) =>
-  new GraphQLError(
-    `The document is too costly: ${kind.toLowerCase()} ${cost[kind.toLowerCase() as 'depth']} of at most ${cost[`max${kind}`]}. Ask for fewer fields, or for smaller pages.`,
-    { extensions: { code: 'TOO_COSTLY' } },
-  );
 
 // What has left once is not masked again: it would lose its details.
 const masked = new WeakSet<GraphQLError>();

@@ -1,43 +1,69 @@
 import { GraphQLError } from 'graphql';
 
-// How graphql-js ends its messages with the value that does not fit, which may be a kubeconfig or a token.
-// Each in time that grows with the message alone: what was sent may be of any length.
-const FOUND = /\b[Ff]ound: /;
-const QUOTED: readonly (readonly [RegExp, string])[] = [
-  [/( cannot represent [^:]*): .*$/s, '$1'],
-  [/^Value .* does not exist in/s, 'Value does not exist in'],
-  [/((?:found|Unexpected) (?:String|BlockString|Name|Int|Float)) ".*"/s, '$1'],
-  // What is no name may be anything, a kubeconfig in the wrong place.
-  [/(unknown field|Unexpected parameter) "(?![_A-Za-z]\w{0,62}").*"/s, '$1'],
-];
-
-// A name that nobody knows is echoed, and may be of any length.
+/**
+ * Characters of a message that are read. GraphQL.js quotes values of any length, and always behind its own words, so
+ * that no pattern below ever sees more than this.
+ */
+const MAX_READ = 1_000;
+/** Characters of an error's sentence: it echoes an unknown name, which may have any length. */
 const MAX_SENTENCE = 300;
+/** Characters of a string or a key that GraphQL.js may quote; every name and enum value of the schema is shorter. */
+const MAX_QUOTED = 200;
+/** Levels of a value that GraphQL.js may look at: the deepest input type has 5, and it quotes 2 more. */
+const MAX_QUOTED_DEPTH = 10;
 
-/** GraphQL's sentence of a fault, without the value that was sent. */
+// How GraphQL.js introduces the value that does not fit, which may be a kubeconfig or a token. The groups are kept. A
+// parameter or field that is not a valid name may be anything, a kubeconfig in the wrong place.
+const VALUE_FOLLOWS =
+  /( cannot represent [^:]*): |((?:found|Unexpected) (?:String|BlockString|Name|Int|Float)) "|(unknown field|Unexpected parameter) "(?![_A-Za-z]\w{0,62}")|\b[Ff]ound: /;
+
+/** GraphQL's sentence of an error, without the value that was sent. Takes time that grows linearly with the message. */
 export function sentenceOf(message: string): string {
-  // First: the value that they take away may hold the words that the other looks for.
-  const short = QUOTED.reduce((text, [pattern, kept]) => text.replace(pattern, kept), message);
-  const found = short.search(FOUND);
-  const sentence =
-    found < 0
-      ? short
-      : short
-          .slice(0, found)
-          .trimEnd()
-          .replace(/[^\w\s]$/, '');
+  const text = withoutEnumValue(message).slice(0, MAX_READ);
+  const match = VALUE_FOLLOWS.exec(text);
+  const sentence = match ? endedAt(text, match) : text;
   return sentence.length > MAX_SENTENCE ? `${sentence.slice(0, MAX_SENTENCE)}…` : sentence;
 }
 
-/** A fault that validation found, without the value that was sent. */
+/** The one message that quotes a value before its own words. */
+function withoutEnumValue(message: string): string {
+  const at = message.startsWith('Value ') ? message.lastIndexOf(' does not exist in ') : -1;
+  return at < 0 ? message : `Value${message.slice(at)}`;
+}
+
+function endedAt(text: string, { index, 1: represent, 2: token, 3: name }: RegExpExecArray): string {
+  const kept = represent ?? token ?? name;
+  if (kept !== undefined) return text.slice(0, index + kept.length);
+  return text
+    .slice(0, index)
+    .trimEnd()
+    .replace(/[^\w\s]$/, '');
+}
+
+/**
+ * A copy of the variables for error messages alone, with long strings and keys shortened and deep values dropped: it is
+ * valid for a type of the schema exactly if the variables are.
+ */
+export function quotable(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return value.length > MAX_QUOTED ? value.slice(0, MAX_QUOTED) : value;
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > MAX_QUOTED_DEPTH) return null;
+  if (Array.isArray(value)) return value.map((item) => quotable(item, depth + 1));
+  const copy: Record<string, unknown> = Object.create(null);
+  for (const [key, item] of Object.entries(value)) copy[key.slice(0, MAX_QUOTED)] = quotable(item, depth + 1);
+  return copy;
+}
+
+/** An error that validation found, without the value that was sent. */
 export function withoutValue({ message, nodes }: GraphQLError): GraphQLError {
   return new GraphQLError(sentenceOf(message), { nodes });
 }
 
-/** A fault of a variable: which one, where in it, and what is wrong, without the value that was sent. */
+/** An error of a variable: which one, where in it, and what is wrong, without the value that was sent. */
 export function faultOfVariable({ message, originalError, nodes }: GraphQLError): GraphQLError {
   // The path is made of names of the schema and of places in lists.
-  const [, name, at] = /^Variable "\$(\w+)" has invalid value(?: at ([\w.[\]]+))?: /.exec(message) ?? [];
+  const [, name, at] =
+    /^Variable "\$(\w+)" has invalid value(?: at ([\w.[\]]+))?: /.exec(message.slice(0, MAX_READ)) ?? [];
   const place = at === undefined ? '' : ` at "${name}${at}"`;
   const sentence = sentenceOf(originalError?.message ?? message);
   return new GraphQLError(name === undefined ? sentence : `Variable "$${name}" is not valid${place}: ${sentence}`, {

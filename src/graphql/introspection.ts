@@ -1,23 +1,156 @@
-import { type ASTVisitor, GraphQLError, getNullableType, isListType, type ValidationContext } from 'graphql';
+import {
+  type ASTVisitor,
+  type DocumentNode,
+  type ExecutionArgs,
+  type FieldNode,
+  GraphQLError,
+  type GraphQLField,
+  type GraphQLResolveInfo,
+  type GraphQLSchema,
+  getIntrospectionQuery,
+  getNamedType,
+  getOperationAST,
+  isLeafType,
+  isObjectType,
+  Kind,
+  parse,
+  SchemaMetaFieldDef,
+  TypeMetaFieldDef,
+  type ValidationContext,
+} from 'graphql';
+import { fieldsOf, rootFieldsOf } from './stored.ts';
 
-/** How often a document may ask for one list of the schema; the usual introspection asks for `args` twice. */
-const MAX_LISTS = 2;
+/** How often a document may read `__type`: code generators read a few types at a time. */
+const MAX_TYPES = 10;
+/** How many whole introspections one document may be worth; clients that add `__typename` everywhere need 1.3. */
+export const MAX_INTROSPECTIONS = 2;
+/** What a field costs besides the bytes of its name and value: completing a null takes as long as writing 24 bytes. */
+const FIELD_WEIGHT = 24;
 
 /**
- * Refuses documents that ask for the schema over and over under aliases: anybody may ask, and no resolver of ours counts
- * what introspection costs.
+ * Refuses documents that select an introspection field under two response names in one selection set, which no tool
+ * does, or that read `__type` too often.
  */
 export function limitIntrospection(context: ValidationContext): ASTVisitor {
-  const asked = new Map<string, number>();
+  const document = context.getDocument();
   return {
-    Field(node) {
-      const { value: name } = node.name;
-      const isList = context.getParentType()?.name.startsWith('__') && isListType(getNullableType(context.getType()));
-      if (name !== '__schema' && !isList) return;
-      const times = (asked.get(name) ?? 0) + 1;
-      asked.set(name, times);
-      if (times === MAX_LISTS + 1)
-        context.reportError(new GraphQLError(`The document asks for ${name} too often`, { nodes: node }));
+    SelectionSet(selectionSet) {
+      const type = context.getParentType();
+      if (!type) return;
+      const isAboutSchema = type.name.startsWith('__');
+      const isRoot = type === context.getSchema().getQueryType();
+      if (!isAboutSchema && !isRoot) return;
+      const responseNames = new Map<string, string>();
+      const types = new Set<string>();
+      for (const field of fieldsOf(document, selectionSet)) {
+        const { value: name } = field.name;
+        const responseName = (field.alias ?? field.name).value;
+        if (name === '__type' && types.add(responseName).size > MAX_TYPES)
+          return report(context, field, `reads __type more than ${MAX_TYPES} times; read a few types at a time`);
+        if (name === '__type' || !(isAboutSchema || name === '__schema')) continue;
+        const other = responseNames.get(name) ?? responseName;
+        if (other !== responseName)
+          return report(context, field, `selects ${name} as "${other}" and as "${responseName}"; select it once`);
+        responseNames.set(name, responseName);
+      }
     },
   };
+}
+
+function report(context: ValidationContext, nodes: FieldNode, reason: string): void {
+  context.reportError(new GraphQLError(`The document ${reason}`, { nodes }));
+}
+
+/**
+ * The work of a document's introspection, 1 being the usual query for the whole schema with all its options.
+ * Undefined beyond MAX_INTROSPECTIONS, where counting stops.
+ */
+export function introspectionsIn(args: ExecutionArgs): number | undefined {
+  const { schema, document, operationName } = args;
+  const roots = rootFieldsOf(document, operationName).filter(({ name }) => /^__(?:schema|type)$/.test(name.value));
+  if (roots.length === 0) return 0;
+  const whole = wholeOf(schema);
+  const work = new IntrospectionWork(schema, document, MAX_INTROSPECTIONS * whole);
+  for (const root of roots) {
+    if (root.name.value === '__schema') work.add(SchemaMetaFieldDef, root, schema);
+    else work.add(TypeMetaFieldDef, root, schema.getType(nameOfType(root, args)));
+  }
+  return work.isOver ? undefined : work.bytes / whole;
+}
+
+function nameOfType({ arguments: [name] = [] }: FieldNode, { document, operationName, variableValues }: ExecutionArgs) {
+  if (name?.value.kind === Kind.STRING) return name.value.value;
+  if (name?.value.kind !== Kind.VARIABLE) return '';
+  const variable = name.value.name.value;
+  const definition = getOperationAST(document, operationName)?.variableDefinitions?.find(
+    (one) => one.variable.name.value === variable,
+  );
+  const fallback = definition?.defaultValue?.kind === Kind.STRING ? definition.defaultValue.value : '';
+  return String(variableValues?.[variable] ?? fallback);
+}
+
+const wholes = new WeakMap<GraphQLSchema, number>();
+
+function wholeOf(schema: GraphQLSchema): number {
+  const known = wholes.get(schema);
+  if (known !== undefined) return known;
+  const document = parse(
+    getIntrospectionQuery({
+      ...{ descriptions: true, specifiedByUrl: true, directiveIsRepeatable: true, schemaDescription: true },
+      ...{ inputValueDeprecation: true, oneOf: true },
+    }),
+  );
+  const work = new IntrospectionWork(schema, document, Number.POSITIVE_INFINITY);
+  for (const root of rootFieldsOf(document, undefined)) work.add(SchemaMetaFieldDef, root, schema);
+  wholes.set(schema, work.bytes);
+  return work.bytes;
+}
+
+/** Goes through the schema as the execution would, and adds up what it would write; stops beyond a limit. */
+class IntrospectionWork {
+  readonly #schema: GraphQLSchema;
+  readonly #document: DocumentNode;
+  readonly #limit: number;
+  readonly #fields = new Map<FieldNode, FieldNode[]>();
+  bytes = 0;
+
+  constructor(schema: GraphQLSchema, document: DocumentNode, limit: number) {
+    this.#schema = schema;
+    this.#document = document;
+    this.#limit = limit;
+  }
+
+  get isOver(): boolean {
+    return this.bytes > this.#limit;
+  }
+
+  /** Adds a field whose value is already known: the schema itself, or a type of it. */
+  add(field: GraphQLField<unknown, unknown>, node: FieldNode, value: unknown): void {
+    this.bytes += FIELD_WEIGHT + (node.alias ?? node.name).value.length;
+    const type = getNamedType(field.type);
+    if (!isObjectType(type) || value == null) return;
+    const definitions = type.getFields();
+    const info = { schema: this.#schema } as GraphQLResolveInfo;
+    for (const item of Array.isArray(value) ? value : [value])
+      for (const child of this.#fieldsOf(node)) {
+        if (this.isOver) return;
+        const definition = definitions[child.name.value];
+        if (definition && !isLeafType(getNamedType(definition.type)))
+          this.add(definition, child, definition.resolve?.(item, { includeDeprecated: true }, undefined, info));
+        else this.#addText(child, item);
+      }
+  }
+
+  #addText({ name, alias }: FieldNode, source: Record<string, unknown>): void {
+    const text = source[name.value];
+    this.bytes += FIELD_WEIGHT + (alias ?? name).value.length + (typeof text === 'string' ? text.length : 0);
+  }
+
+  #fieldsOf(node: FieldNode): FieldNode[] {
+    const known = this.#fields.get(node);
+    if (known) return known;
+    const fields = fieldsOf(this.#document, node.selectionSet);
+    this.#fields.set(node, fields);
+    return fields;
+  }
 }

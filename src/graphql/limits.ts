@@ -1,25 +1,27 @@
 import {
+  type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
+  type FieldNode,
   GraphQLError,
   getOperationAST,
   getVariableValues,
+  type ParseOptions,
   parse,
   Source,
-  validate,
 } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
 import { STRANGER } from '../domain/access/permissions.ts';
 import type { Context } from './context.ts';
-import { faultOfVariable } from './fault.ts';
-import { limitIntrospection } from './introspection.ts';
+import { chargeOrThrow, TOKEN_COST } from './cost.ts';
+import { faultOfVariable, quotable } from './fault.ts';
 import { rootFieldsOf } from './stored.ts';
 
 /** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
 const MAX_TOKENS = 2_000;
 /** Characters of a document: comments are no tokens, and each fault looks through the whole text for its line. */
 const MAX_DOCUMENT = 64 * 1024;
-/** Faults of one document, or of its variables, that are reported. */
+/** Errors of the variables of one document that are reported. */
 const MAX_FAULTS = 5;
 
 function tooLarge(message: string): GraphQLError {
@@ -36,35 +38,32 @@ export function documentLimit(): Plugin {
   };
 }
 
-/** Parsing stops at the first token too many. */
-export function tokenLimit(): Plugin {
+/** Parsing stops at the first token too many. What is parsed, and validated once, is charged, right or wrong. */
+export function parsingLimit(): Plugin<Context> {
   return {
-    onParse({ setParseFn }) {
+    onParse({ context, setParseFn }) {
+      const { charge } = context as unknown as Context;
       setParseFn((source, options) => {
-        try {
-          return parse(source as string, { ...options, maxTokens: MAX_TOKENS });
-        } catch (error) {
-          if (error instanceof GraphQLError) throw error;
-          // Nested so deep that the parser's own stack did not hold it.
-          throw new GraphQLError('The document cannot be parsed', {
-            source: new Source(String(source)),
-            positions: [0],
-          });
-        }
+        const document = parseWithin(String(source), options);
+        chargeOrThrow(
+          charge,
+          TOKEN_COST * (document instanceof GraphQLError ? MAX_TOKENS : (document.tokenCount ?? 0)),
+        );
+        if (document instanceof GraphQLError) throw document;
+        return document;
       });
     },
   };
 }
 
-/** Validation stops at its first few faults. */
-export function faultLimit(): Plugin {
-  return {
-    onValidate({ setValidationFn }) {
-      setValidationFn((schema, document, rules, options) =>
-        validate(schema, document, rules, { ...options, maxErrors: MAX_FAULTS }),
-      );
-    },
-  };
+function parseWithin(source: string, options?: ParseOptions): DocumentNode | GraphQLError {
+  try {
+    return parse(source, { ...options, maxTokens: MAX_TOKENS });
+  } catch (error) {
+    if (error instanceof GraphQLError) return error;
+    // Nested so deep that the parser's own stack did not hold it.
+    return new GraphQLError('The document cannot be parsed', { source: new Source(source), positions: [0] });
+  }
 }
 
 const OPEN_TO_STRANGERS = new Set(['viewer', '__typename', '__schema', '__type']);
@@ -83,11 +82,16 @@ function beforehand(answer: (args: ExecutionArgs) => ExecutionResult | undefined
   return { onExecute: check, onSubscribe: check };
 }
 
-/** A stranger is refused before their variables are looked at, which costs more than to refuse them. */
-export function strangerLimit(): Plugin<Context> {
+/** The root fields of a document that an anonymous caller may not read. */
+export function closedFieldsOf(document: DocumentNode, operationName: string | null | undefined): FieldNode[] {
+  return rootFieldsOf(document, operationName).filter(({ name }) => !OPEN_TO_STRANGERS.has(name.value));
+}
+
+/** An anonymous caller is refused before their variables are looked at, which costs more than to refuse them. */
+export function anonymousLimit(): Plugin<Context> {
   return beforehand(({ contextValue, document, operationName }) => {
     if ((contextValue as Context).caller.viewer) return undefined;
-    const closed = rootFieldsOf(document, operationName).filter(({ name }) => !OPEN_TO_STRANGERS.has(name.value));
+    const closed = closedFieldsOf(document, operationName);
     if (closed.length === 0) return undefined;
     const keys = new Set(closed.map(({ name, alias }) => (alias ?? name).value));
     const extensions = { code: 'UNAUTHENTICATED' };
@@ -115,12 +119,14 @@ export function streamLimit(): Plugin<Context> {
 export function variableLimit(): Plugin<Context> {
   return beforehand(({ schema, document, operationName, variableValues }) => {
     const definitions = getOperationAST(document, operationName)?.variableDefinitions ?? [];
-    const { errors } = getVariableValues(schema, definitions, variableValues ?? {}, { maxErrors: MAX_FAULTS });
+    const { errors } = getVariableValues(
+      schema,
+      definitions,
+      quotable(variableValues ?? {}) as Record<string, unknown>,
+      {
+        maxErrors: MAX_FAULTS,
+      },
+    );
     return errors && { errors: errors.map(faultOfVariable) };
   });
-}
-
-/** Documents that ask for the schema over and over are refused. */
-export function introspectionLimit(): Plugin {
-  return { onValidate: ({ addValidationRule }) => addValidationRule(limitIntrospection) };
 }

@@ -39,6 +39,11 @@ export function rootFieldOf(document: DocumentNode, operationName: string | null
 
 /** The root fields of an operation, those in fragments too. */
 export function rootFieldsOf(document: DocumentNode, operationName: string | null | undefined): FieldNode[] {
+  return fieldsOf(document, getOperationAST(document, operationName)?.selectionSet);
+}
+
+/** The fields of a selection set, those in its fragments too; each fragment counts once. */
+export function fieldsOf(document: DocumentNode, selectionSet: SelectionSetNode | undefined): FieldNode[] {
   const fields: FieldNode[] = [];
   const seen = new Set<SelectionSetNode>();
   const collect = (selectionSet: SelectionSetNode | undefined) => {
@@ -47,15 +52,21 @@ export function rootFieldsOf(document: DocumentNode, operationName: string | nul
     for (const selection of selectionSet.selections) {
       if (selection.kind === Kind.FIELD) fields.push(selection);
       else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
-      else collect(fragmentOf(document, selection.name.value));
+      else collect(fragmentsOf(document).get(selection.name.value));
     }
   };
-  collect(getOperationAST(document, operationName)?.selectionSet);
+  collect(selectionSet);
   return fields;
 }
 
-function fragmentOf(document: DocumentNode, name: string): SelectionSetNode | undefined {
+const fragments = new WeakMap<DocumentNode, Map<string, SelectionSetNode>>();
+
+function fragmentsOf(document: DocumentNode): Map<string, SelectionSetNode> {
+  let byName = fragments.get(document);
+  if (byName) return byName;
+  byName = new Map();
   for (const definition of document.definitions)
-    if (definition.kind === Kind.FRAGMENT_DEFINITION && definition.name.value === name) return definition.selectionSet;
-  return undefined;
+    if (definition.kind === Kind.FRAGMENT_DEFINITION) byName.set(definition.name.value, definition.selectionSet);
+  fragments.set(document, byName);
+  return byName;
 }

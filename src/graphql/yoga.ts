@@ -1,22 +1,14 @@
-import { type ExecutionArgs, type ExecutionResult, execute, type GraphQLError, subscribe } from 'graphql';
+import { type ExecutionArgs, type ExecutionResult, execute, subscribe } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
 import { costBudget } from './cost.ts';
 import { KnownDocuments } from './documents.ts';
 import { maskError } from './errors.ts';
-import { withoutValue } from './fault.ts';
-import {
-  documentLimit,
-  faultLimit,
-  introspectionLimit,
-  strangerLimit,
-  streamLimit,
-  tokenLimit,
-  variableLimit,
-} from './limits.ts';
+import { anonymousLimit, documentLimit, parsingLimit, streamLimit, variableLimit } from './limits.ts';
 import { schema } from './schema.ts';
 import { readsStoredFields, rootFieldOf } from './stored.ts';
+import { boundedValidation } from './validation.ts';
 
 /** The GraphQL surface: takes a fetch Request with its context, answers with a Response. */
 export function createGraphQL({ log }: { log: Logger }) {
@@ -35,18 +27,18 @@ export function createGraphQL({ log }: { log: Logger }) {
     parserAndValidationCache: {
       documentCache: new KnownDocuments(),
       errorCache: { get: () => undefined, set: () => {} },
+      // `boundedValidation` remembers what it has validated.
+      validationCache: false,
     },
     maskedErrors: { maskError: (error) => maskError(error, { log }) },
     plugins: [
       referenceExecutor(),
       documentLimit(),
-      tokenLimit(),
-      faultLimit(),
-      strangerLimit(),
+      parsingLimit(),
+      boundedValidation(),
+      anonymousLimit(),
       streamLimit(),
       variableLimit(),
-      introspectionLimit(),
-      unquoteFaults(),
       nameRequest(log),
       costBudget(),
       keepStored(),
@@ -74,17 +66,6 @@ function keepStored(): Plugin<Context> {
         },
       };
     },
-  };
-}
-
-/** What validation finds does not go through Yoga's masking. */
-function unquoteFaults(): Plugin {
-  return {
-    onValidate:
-      () =>
-      ({ valid, result, setResult }) => {
-        if (!valid) setResult(result.map((error) => withoutValue(error as GraphQLError)));
-      },
   };
 }
 

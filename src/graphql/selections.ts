@@ -1,0 +1,92 @@
+import {
+  type DocumentNode,
+  type FieldNode,
+  type FragmentDefinitionNode,
+  GraphQLError,
+  Kind,
+  type SelectionSetNode,
+} from 'graphql';
+
+/** Fragments of one document: GraphQL.js compares each with each, 5,000 pairs at most. */
+const MAX_FRAGMENTS = 100;
+/** Fields and spreads of a document once its fragments are spread; a full introspection has about 500. */
+const MAX_SELECTIONS = 5_000;
+/** Pairs of fields with one response name in one place, which GraphQL.js compares: 100 fragments may each select `id`. */
+const MAX_PAIRS = 5_000;
+
+/**
+ * The error of a document that costs too much to validate, found in time that grows linearly with MAX_SELECTIONS.
+ * GraphQL.js finds conflicts between fields by comparing pairs, so a short document can cost it a second. The
+ * document's fragments must not form a cycle.
+ */
+export function validationCostError(document: DocumentNode): GraphQLError | undefined {
+  const fragments = new Map<string, FragmentDefinitionNode>();
+  for (const definition of document.definitions)
+    if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
+  if (fragments.size > MAX_FRAGMENTS)
+    return tooCostly(`it defines ${fragments.size} fragments, at most ${MAX_FRAGMENTS} are allowed`);
+  const counter = new SelectionCounter(fragments);
+  for (const definition of document.definitions) {
+    if (definition.kind !== Kind.OPERATION_DEFINITION && definition.kind !== Kind.FRAGMENT_DEFINITION) continue;
+    const error = counter.count([definition.selectionSet]);
+    if (error) return error;
+  }
+  return undefined;
+}
+
+function tooCostly(reason: string, nodes?: FieldNode): GraphQLError {
+  return new GraphQLError(`The document is too costly to validate: ${reason}.`, {
+    nodes,
+    extensions: { code: 'TOO_COSTLY' },
+  });
+}
+
+class SelectionCounter {
+  readonly #fragments: ReadonlyMap<string, FragmentDefinitionNode>;
+  #selections = 0;
+  #pairs = 0;
+
+  constructor(fragments: ReadonlyMap<string, FragmentDefinitionNode>) {
+    this.#fragments = fragments;
+  }
+
+  /** Counts what is selected in one place of the answer, by selection sets whose fields merge there, and below it. */
+  count(merged: readonly SelectionSetNode[]): GraphQLError | undefined {
+    const byResponseName = new Map<string, FieldNode[]>();
+    for (const selectionSet of merged) this.#collect(selectionSet, byResponseName);
+    if (this.#selections > MAX_SELECTIONS)
+      return tooCostly(
+        `it selects more than ${MAX_SELECTIONS} fields and fragments once its fragments are spread; spread them less often`,
+      );
+    for (const [name, fields] of byResponseName) {
+      this.#pairs += (fields.length * (fields.length - 1)) / 2;
+      if (this.#pairs > MAX_PAIRS)
+        return tooCostly(
+          `it selects "${name}" ${fields.length} times in one place; at most ${MAX_PAIRS} pairs of fields may share a response name, so select each field once`,
+          fields[0],
+        );
+      const below = fields.flatMap(({ selectionSet }) => selectionSet ?? []);
+      const error = below.length > 0 ? this.count(below) : undefined;
+      if (error) return error;
+    }
+    return undefined;
+  }
+
+  #collect({ selections }: SelectionSetNode, byResponseName: Map<string, FieldNode[]>): void {
+    for (const selection of selections) {
+      if (++this.#selections > MAX_SELECTIONS) return;
+      if (selection.kind === Kind.FIELD) {
+        const name = (selection.alias ?? selection.name).value;
+        const fields = byResponseName.get(name);
+        if (fields) fields.push(selection);
+        else byResponseName.set(name, [selection]);
+        continue;
+      }
+      const selectionSet =
+        selection.kind === Kind.INLINE_FRAGMENT
+          ? selection.selectionSet
+          : this.#fragments.get(selection.name.value)?.selectionSet;
+      if (selectionSet) this.#collect(selectionSet, byResponseName);
+    }
+  }
+}

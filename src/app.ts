@@ -19,6 +19,7 @@ import { Fleet } from './domain/clusters/fleet.ts';
 import { ProbeSlots } from './domain/clusters/probe-slots.ts';
 import { sealedKeyIds } from './domain/clusters/sealed.ts';
 import { Statuses } from './domain/clusters/statuses.ts';
+import { Sizes } from './domain/sizes.ts';
 import type { Services } from './graphql/context.ts';
 import { createGraphQL } from './graphql/yoga.ts';
 import { type DescriptorShares, shareDescriptors } from './kubernetes/descriptors.ts';
@@ -82,6 +83,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       roles,
       users,
       auditLog,
+      sizes: new Sizes({ database }),
       sessions,
       setUp: new SetUp({ database, users, audit: auditLog, seal }),
       openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, audit: auditLog, log, now }),

@@ -14,6 +14,7 @@ import type { Clusters } from '../domain/clusters/clusters.ts';
 import type { Fleet } from '../domain/clusters/fleet.ts';
 import type { LiveBudget } from '../domain/clusters/live.ts';
 import type { Statuses } from '../domain/clusters/statuses.ts';
+import type { Sizes } from '../domain/sizes.ts';
 import type { Counters, Database } from '../storage/database.ts';
 
 /** The services that resolvers call; built once by `app.ts`. */
@@ -26,6 +27,7 @@ export interface Services {
   readonly setUp: SetUp;
   readonly openId: OpenId;
   readonly auditLog: AuditLog;
+  readonly sizes: Sizes;
   readonly clusters: Clusters;
   readonly clusterList: ClusterList;
   readonly clusterImport: ClusterImport;

@@ -12,11 +12,14 @@ import type { Plugin } from 'graphql-yoga';
 import { LIMITS } from './builder.ts';
 import type { Context } from './context.ts';
 import { introspectionsIn, MAX_INTROSPECTIONS } from './introspection.ts';
+import { MAX_STEPS, stepsOf, tooMuchWork, worksOf } from './work.ts';
 
 /** What a whole introspection costs: some 10 ms, as much as five pages of 100 clusters. */
 const INTROSPECTION_COST = 20_000;
 /** What parsing and validating one token costs: the dearest document of 2,000 tokens takes 5 ms. */
 export const TOKEN_COST = 5;
+/** Steps of the database that take as long as one field. */
+const STEPS_OF_FIELD = 2;
 
 interface Operation {
   readonly args: ExecutionArgs;
@@ -28,11 +31,15 @@ interface Operation {
  * executed. A kept answer has its cost beside it.
  */
 export function costBudget(): Plugin<Context> {
-  const check = ({ args, setResultAndStopExecution }: Operation) => {
+  const check = async ({ args, setResultAndStopExecution }: Operation) => {
     const { charge, answer } = args.contextValue as Context;
     try {
-      answer.cost = costOf(args);
+      const fields = costOf(args);
+      const works = await worksOf(args);
+      const steps = stepsOf(works);
+      answer.cost = fields + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
       chargeOrThrow(charge, answer.cost);
+      if (steps > MAX_STEPS) throw tooMuchWork(works);
     } catch (error) {
       if (!(error instanceof GraphQLError)) throw error;
       setResultAndStopExecution({ errors: [error] });

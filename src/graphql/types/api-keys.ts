@@ -1,6 +1,7 @@
 import type { ApiKey as ApiKeyRow } from '../../domain/access/api-keys.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
+import type { CountWork } from '../work.ts';
 import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
 import { ActionEnum } from './roles.ts';
 
@@ -100,11 +101,21 @@ const RevokeApiKeyResult = builder.unionType('RevokeApiKeyResult', {
 
 const input = { required: true, description: 'What to do.' } as const;
 
+/** Each row is read whole, with what belongs to it. */
+const STEPS_OF_ROW = 20;
+
+const countApiKeys: CountWork = () => (counts) => ({
+  steps: STEPS_OF_ROW * counts.apiKeys,
+  times: 1,
+  what: `listing ${counts.apiKeys.toLocaleString('en')} API keys`,
+});
+
 builder.queryField('apiKeys', (t) =>
   t.field({
     type: [ApiKey],
     description: 'The API keys by id: all of them for whoever manages access, else one’s own.',
     complexity: { field: 1, multiplier: 50 },
+    extensions: { work: countApiKeys },
     resolve: (_root, _args, { apiKeys, caller }) => apiKeys.list(caller),
   }),
 );

@@ -1,6 +1,8 @@
 import type { ClusterChange as DomainChange } from '../../domain/clusters/changes.ts';
+import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
 import { builder } from '../builder.ts';
 import { encodeGlobalId } from '../global-id.ts';
+import type { CountWork } from '../work.ts';
 import { Cluster } from './cluster.ts';
 import { ClusterFilterInput, clusterQuery } from './cluster-queries.ts';
 
@@ -42,10 +44,22 @@ const ClusterChange = builder.unionType('ClusterChange', {
   resolveType: ({ kind }) => TYPES[kind],
 });
 
+/** A change of 50 clusters, told to as many streams as one caller may have: each tests the rows anew. */
+const ROWS_TOLD = 50 * 50;
+
+const countFollowed: CountWork = ({ filter }) => {
+  if (!filter) return undefined;
+  return ({ clusters, searchBytes }) => {
+    const told = { clusters: ROWS_TOLD, searchBytes: (searchBytes * ROWS_TOLD) / Math.max(clusters, 1) };
+    return { steps: stepsOfFilter(filter, told), times: 1, what: 'testing each change against a filter' };
+  };
+};
+
 builder.subscriptionField('clusterChanged', (t) =>
   t.field({
     type: ClusterChange,
     description: 'Changes of the clusters that match, beginning after the cursor; without one, from now on.',
+    extensions: { work: countFollowed },
     args: {
       filter: t.arg({ type: ClusterFilterInput, description: 'Only clusters for which this holds.' }),
       after: t.arg.string({ description: 'The `changesCursor` of a list, or the `cursor` of the last change.' }),

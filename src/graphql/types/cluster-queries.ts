@@ -2,7 +2,8 @@ import { queryFromInfo } from '@pothos/plugin-prisma';
 import type { GraphQLResolveInfo } from 'graphql';
 import { writeChangesCursor } from '../../domain/clusters/changes.ts';
 import type { ClusterState } from '../../domain/clusters/cluster.ts';
-import { type ClusterBy, type ClusterQuery, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
+import { type ClusterBy, type ClusterQuery, type ListArguments, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
+import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
 import { countRequirements } from '../../domain/clusters/label-selector.ts';
 import { type Visible, writeVisibleCursor } from '../../domain/clusters/visible.ts';
 import { invalidInput } from '../../domain/errors.ts';
@@ -10,6 +11,7 @@ import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
 import type { Context } from '../context.ts';
 import { decodeGlobalId } from '../global-id.ts';
+import type { CountWork } from '../work.ts';
 import { Cluster, ClusterStateEnum } from './cluster.ts';
 import { describedEnum } from './enums.ts';
 
@@ -83,6 +85,22 @@ export function clusterBy({ id, databaseId, name }: typeof ClusterByInput.$infer
 /** A requirement of a label selector is a look at each cluster, and for the counts at each once more. */
 const REQUIREMENT_COST = 50;
 
+/** Steps for a row that is counted untested. */
+const COUNT_OF_ROW = 0.1;
+
+/** The page is read, then whether rows stand behind it, and each count goes over all that match. */
+const countClusters: CountWork = (args, { times }) => {
+  const { filter, after, before, last } = args as ListArguments;
+  const counted = times('totalCount') + times('stateCounts');
+  const behind = (last == null ? after : before) == null ? 0 : 1;
+  if (!filter && counted === 0) return undefined;
+  return (counts) => {
+    const [steps, all] = [stepsOfFilter(filter ?? {}, counts), counts.clusters.toLocaleString('en')];
+    if (steps === 0) return { steps: COUNT_OF_ROW * counts.clusters, times: counted, what: `counting ${all} clusters` };
+    return { steps, times: 1 + behind + counted, what: `testing ${all} clusters against a filter` };
+  };
+};
+
 /** The way to a field; through a union or an interface it names the type. */
 type Path = (string | { name: string; type: string })[];
 
@@ -139,6 +157,7 @@ builder.queryFields((t) => ({
         field: 1 + REQUIREMENT_COST * countRequirements(filter?.labelSelector ?? ''),
         multiplier: Math.min(Math.max(1, first ?? last ?? DEFAULT_PAGE), MAX_PAGE),
       }),
+      extensions: { work: countClusters },
       args: {
         filter: t.arg({ type: ClusterFilterInput, description: 'Only clusters for which this holds.' }),
         orderBy: t.arg({ type: ClusterOrderInput, description: 'The order; by database id when absent.' }),

@@ -1,6 +1,7 @@
 import type { User as DomainUser } from '../../domain/access/users.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
+import type { CountWork } from '../work.ts';
 import { ForbiddenError, InvalidInputError, LastAdminError, NameTakenError, NotFoundError } from './errors.ts';
 
 const User = builder.objectRef<DomainUser>('User').implement({
@@ -102,11 +103,21 @@ const ChangePasswordResult = builder.unionType('ChangePasswordResult', {
 
 const input = { required: true, description: 'What to do.' } as const;
 
+/** Each row is read whole, with what belongs to it. */
+const STEPS_OF_ROW = 20;
+
+const countUsers: CountWork = () => (counts) => ({
+  steps: STEPS_OF_ROW * counts.users,
+  times: 1,
+  what: `listing ${counts.users.toLocaleString('en')} users`,
+});
+
 builder.queryField('users', (t) =>
   t.field({
     type: [User],
     description: 'The people, by their names; none for whoever may not manage them.',
     complexity: { field: 1, multiplier: 50 },
+    extensions: { work: countUsers },
     resolve: (_root, _args, { users, caller }) => users.list(caller),
   }),
 );

@@ -11,6 +11,7 @@ import {
   type SqlResultSet,
   type Transaction,
 } from '@prisma/driver-adapter-utils';
+import { Pace } from '../pace.ts';
 import { Turns } from '../turns.ts';
 import { isBusy, toDriverError } from './errors.ts';
 import { openSqlite, PATIENCE_MS } from './file.ts';
@@ -34,6 +35,7 @@ export class SqliteConnection implements SqlDriverAdapter {
   /** Settles when the open transaction ends. */
   #open: Promise<void> | undefined;
   readonly #writers = new Turns();
+  readonly #pace = new Pace();
 
   constructor(file: string, options?: DatabaseSyncOptions) {
     this.#database = openSqlite(file, options);
@@ -135,9 +137,10 @@ export class SqliteConnection implements SqlDriverAdapter {
   async #alone<T>(run: () => T): Promise<T> {
     const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
-      while (this.#open) await this.#open;
+      // A transaction may begin while a turn is waited for.
+      for (let wait = this.#open ?? this.#pace.wait(); wait; wait = this.#open ?? this.#pace.wait()) await wait;
       try {
-        return run();
+        return this.#pace.run(run);
       } catch (error) {
         if (!isBusy(error) || performance.now() > deadline) throw toDriverError(error);
       }

@@ -1,0 +1,200 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { MAX_STEPS } from '../src/graphql/work.ts';
+import { Pace } from '../src/storage/pace.ts';
+import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { describeFile, itOfFile } from './support/database.ts';
+import { clusterRow } from './support/rows.ts';
+
+const CLUSTERS = 10_000;
+const RECORDS = 200_000;
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp({ GRAPHQL_COST_PER_MINUTE: '0' });
+  const { database } = app.domain;
+  await database.write('registry', (tx) =>
+    tx.cluster.createMany({ data: Array.from({ length: CLUSTERS }, (_, index) => clusterRow(`c${index}`)) }),
+  );
+  await database.prisma.$executeRawUnsafe(`INSERT INTO "AuditRecord" ("at", "actor", "action", "clusterName", "changes")
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${RECORDS})
+    SELECT ${database.kind === 'sqlite' ? "'2026-01-01T00:00:00.000+00:00', 'x', 'cluster.update', 'c' || n, '{}'" : "now(), 'x', 'cluster.update', 'c' || n, '{}'::jsonb"} FROM numbers`);
+  // The keys are read once.
+  await app.graphql('{ viewer { name } }');
+}, 60_000);
+afterAll(() => app.close());
+afterEach(() => vi.restoreAllMocks());
+
+const repeat = (times: number, write: (index: number) => string) =>
+  Array.from({ length: times }, (_, index) => write(index)).join(' ');
+const selector = (requirements: number) => repeat(requirements, (index) => `!k${index}`).replaceAll(' ', ',');
+
+/** The code that a document is refused with, and how many statements went to the database for it. */
+async function ask(document: string, variables: object = {}) {
+  // What there is to read is counted once for all documents.
+  await app.domain.sizes.of(await app.domain.database.counters());
+  const queries = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
+  const { errors } = await app.graphql(document, variables);
+  const statements = queries.mock.calls.length;
+  queries.mockRestore();
+  return { code: errors?.[0].extensions.code, message: errors?.[0].message, statements };
+}
+
+const FILTERED =
+  'query ($filter: ClusterFilter) { clusters(first: 1, filter: $filter) { totalCount stateCounts { count } } }';
+
+describe('a document whose work in the database is too much', () => {
+  const cases: [what: string, document: string, variables: object][] = [
+    ['tests a label selector of 100 requirements', FILTERED, { filter: { labelSelector: selector(100) } }],
+    [
+      'tests a label selector of 20 requirements, for the page alone',
+      '{ clusters(first: 1, filter: { labelSelector: "SELECTOR" }) { nodes { name } } }'.replace(
+        'SELECTOR',
+        selector(20),
+      ),
+      {},
+    ],
+    [
+      'tests one requirement under 30 aliases',
+      `{ ${repeat(30, (i) => `a${i}: clusters(first: 1, filter: { labelSelector: "!k" }) { nodes { name } }`)} }`,
+      {},
+    ],
+    [
+      'counts the same clusters under many aliases of the count',
+      `{ clusters(first: 1, filter: { labelSelector: "!k" }) { ${repeat(40, (i) => `a${i}: totalCount`)} } }`,
+      {},
+    ],
+    [
+      'hides its counts in fragments',
+      `{ ...A } fragment A on Query { clusters(first: 1, filter: { labelSelector: "${selector(4)}" }) { ... { a: totalCount ...B } } }
+       fragment B on ClusterConnection { ${repeat(8, (i) => `b${i}: totalCount`)} }`,
+      {},
+    ],
+    [
+      'searches for a long text under 70 aliases',
+      `{ ${repeat(70, (i) => `a${i}: clusters(first: 1, filter: { search: "${'zy'.repeat(50)}${i}" }) { totalCount }`)} }`,
+      {},
+    ],
+    [
+      'names 1,000 clusters under 60 aliases',
+      `query ($filter: ClusterFilter) { ${repeat(60, (i) => `a${i}: clusters(first: 1, filter: $filter) { totalCount }`)} }`,
+      { filter: { names: Array.from({ length: 1_000 }, (_, index) => `c${index}`) } },
+    ],
+    [
+      'counts audit records of a cluster under 60 aliases',
+      `{ ${repeat(60, (i) => `a${i}: auditLog(first: 1, filter: { cluster: { name: "c${i}" } }) { totalCount }`)} }`,
+      {},
+    ],
+    [
+      'looks for an action that nobody took under 60 aliases',
+      `{ ${repeat(60, (i) => `a${i}: auditLog(first: 1, filter: { action: "x${i}" }) { edges { cursor } }`)} }`,
+      {},
+    ],
+  ];
+
+  it.each(cases)('is refused before it is executed when it %s', async (_, document, variables) => {
+    expect(await ask(document, variables)).toMatchObject({ code: 'TOO_COSTLY', statements: 0 });
+  });
+
+  it('is told what takes the most, and the limit', async () => {
+    const { message } = await ask(FILTERED, { filter: { labelSelector: selector(100) } });
+    expect(message).toContain('testing 10,000 clusters against a filter, 3 times');
+    expect(message).toContain(`at most ${MAX_STEPS.toLocaleString('en')}`);
+  });
+
+  it('is a subscription too, which tests each change for each stream', async () => {
+    const response = await fetch(`${app.url}/graphql`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream', Authorization: app.admin },
+      body: JSON.stringify({
+        query: 'subscription ($filter: ClusterFilter) { clusterChanged(filter: $filter) { __typename } }',
+        variables: { filter: { labelSelector: selector(100) } },
+      }),
+    });
+    expect(await response.text()).toContain('TOO_COSTLY');
+  });
+});
+
+describe('a document within the bound', () => {
+  it.each([
+    ['five requirements with both counts', FILTERED, { filter: { labelSelector: selector(5) } }],
+    ['a search with both counts', FILTERED, { filter: { search: 'production europe west' } }],
+    ['1,000 names with both counts', FILTERED, { filter: { names: Array.from({ length: 1_000 }, (_, i) => `c${i}`) } }],
+    ['the counts of all clusters', '{ clusters(first: 100) { nodes { name } totalCount stateCounts { count } } }', {}],
+    [
+      'the audit log by actor and action',
+      '{ auditLog(filter: { actor: "x", action: "y" }) { totalCount edges { cursor } } }',
+      {},
+    ],
+    [
+      'what @skip leaves of it',
+      `query ($no: Boolean = true) { clusters(first: 1, filter: { labelSelector: "${selector(100)}" }) @skip(if: $no) { totalCount } viewer { name } }`,
+      {},
+    ],
+  ])('is answered: %s', async (_, document, variables) => {
+    expect(await ask(document, variables)).toMatchObject({ code: undefined });
+  });
+
+  it('takes its work from the budget of the minute, each time', async () => {
+    const thrifty = await startApp({ GRAPHQL_COST_PER_MINUTE: '60000' });
+    try {
+      await thrifty.domain.database.write('registry', (tx) =>
+        tx.cluster.createMany({ data: Array.from({ length: 2_000 }, (_, index) => clusterRow(`c${index}`)) }),
+      );
+      const statuses: number[] = [];
+      for (let asked = 0; asked < 5; asked++)
+        statuses.push((await thrifty.graphql(FILTERED, { filter: { labelSelector: selector(5) } })).status);
+      // 2,000 clusters × 7.4 steps × 3 times, two steps for 1: 22,000 each.
+      expect(statuses).toEqual([200, 200, 429, 429, 429]);
+    } finally {
+      await thrifty.close();
+    }
+  });
+});
+
+describeFile('the audit log of one cluster', () => {
+  it('is found by an index, whichever way the cluster is named', async () => {
+    for (const column of ['clusterName', 'clusterId']) {
+      const plan = await app.domain.database.prisma.$queryRawUnsafe<{ detail: string }[]>(
+        `EXPLAIN QUERY PLAN SELECT * FROM "AuditRecord" WHERE "${column}" = 'c7' ORDER BY "id" DESC LIMIT 51`,
+      );
+      expect(plan.map(({ detail }) => detail)).toEqual([
+        `SEARCH AuditRecord USING INDEX AuditRecord_${column}_id_idx (${column}=?)`,
+      ]);
+    }
+  });
+});
+
+describe('work in the main thread', () => {
+  it('waits for the next turn of the event loop once this one has used its time', async () => {
+    const pace = new Pace();
+    const work = () => {
+      for (const end = performance.now() + 11; performance.now() < end; );
+    };
+    expect(pace.wait()).toBeUndefined();
+    let turns = 0;
+    const count = () => {
+      turns++;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    pace.run(work);
+    // All of them wait at once, as the statements of as many requests do.
+    const seen: number[] = [];
+    await Promise.all(
+      Array.from({ length: 5 }, async () => {
+        for (let wait = pace.wait(); wait; wait = pace.wait()) await wait;
+        pace.run(work);
+        seen.push(turns);
+      }),
+    );
+    clearImmediate(counting);
+    expect(new Set(seen).size).toBe(5);
+  });
+
+  itOfFile('is what statements of SQLite are', async () => {
+    const waits = vi.spyOn(Pace.prototype, 'run');
+    await app.graphql('{ clusters(first: 1, filter: { labelSelector: "!fresh" }) { totalCount } }');
+    expect(waits.mock.calls.length).toBeGreaterThanOrEqual(2);
+  });
+});

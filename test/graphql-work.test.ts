@@ -13,9 +13,10 @@ let app: TestApp;
 beforeAll(async () => {
   app = await startApp({ GRAPHQL_COST_PER_MINUTE: '0' });
   const { database } = app.domain;
-  await database.write('registry', (tx) =>
-    tx.cluster.createMany({ data: Array.from({ length: CLUSTERS }, (_, index) => clusterRow(`c${index}`)) }),
-  );
+  for (let begin = 0; begin < CLUSTERS; begin += 1_000)
+    await database.write('registry', (tx) =>
+      tx.cluster.createMany({ data: Array.from({ length: 1_000 }, (_, index) => clusterRow(`c${begin + index}`)) }),
+    );
   await database.prisma.$executeRawUnsafe(`INSERT INTO "AuditRecord" ("at", "actor", "action", "clusterName", "changes")
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${RECORDS})
     SELECT ${database.kind === 'sqlite' ? "'2026-01-01T00:00:00.000+00:00', 'x', 'cluster.update', 'c' || n, '{}'" : "now(), 'x', 'cluster.update', 'c' || n, '{}'::jsonb"} FROM numbers`);

@@ -1,7 +1,7 @@
 import type { Database } from '../storage/database.ts';
 import type { Prisma } from '../storage/generated/sqlite/client.ts';
 import { allowedClusters, authorizeEverywhere, mayEverywhere, signedIn } from './access/permissions.ts';
-import type { Caller } from './access/viewer.ts';
+import { type Caller, limitKeyOf } from './access/viewer.ts';
 import { auditRow, type Changes } from './audit.ts';
 import { CautiousClock } from './cautious-clock.ts';
 import type { ClusterBy } from './clusters/cluster-list.ts';
@@ -59,27 +59,37 @@ export class AuditLog {
     const matching: Prisma.AuditRecordWhereInput = {
       AND: [await this.#visible(caller), whereAudit(args.filter ?? {})],
     };
-    const { auditRecord } = this.#database.prisma;
     const bounds = [...(after ? [{ id: { lt: after } }] : []), ...(before ? [{ id: { gt: before } }] : [])];
-    const found = await auditRecord.findMany({
-      where: { AND: [matching, ...bounds] },
-      orderBy: { id: backward ? 'asc' : 'desc' },
-      take: size + 1,
-    });
+    const found = await this.#read(caller, ({ auditRecord }) =>
+      auditRecord.findMany({
+        where: { AND: [matching, ...bounds] },
+        orderBy: { id: backward ? 'asc' : 'desc' },
+        take: size + 1,
+      }),
+    );
     const cursor = backward ? before : after;
     const behind = cursor !== undefined && { AND: [matching, { id: backward ? { lte: cursor } : { gte: cursor } }] };
     const { rows, ...more } = cutPage(
       found,
       { size, backward },
       {
-        behind: behind !== false && (await auditRecord.findFirst({ where: behind, select: { id: true } })) !== null,
+        behind: behind !== false && (await this.#exists(caller, behind)),
       },
     );
     return {
       edges: rows.map((node) => ({ node, cursor: writeAuditCursor(node.id) })),
       ...more,
-      totalCount: () => auditRecord.count({ where: matching }),
+      totalCount: () => this.#read(caller, ({ auditRecord }) => auditRecord.count({ where: matching })),
     };
+  }
+
+  async #exists(caller: Caller, where: Prisma.AuditRecordWhereInput): Promise<boolean> {
+    const read = ({ auditRecord }: Database['prisma']) => auditRecord.findFirst({ where, select: { id: true } });
+    return (await this.#read(caller, read)) !== null;
+  }
+
+  #read<T>(caller: Caller, read: (prisma: Database['prisma']) => Promise<T>): Promise<T> {
+    return this.#database.reads.run(limitKeyOf(signedIn(caller)), () => read(this.#database.prisma));
   }
 
   /** Every record since a time, the oldest first, in batches. */

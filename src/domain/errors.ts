@@ -1,4 +1,4 @@
-import { isUnavailable } from '../storage/violations.ts';
+import { isUnavailable, tookTooLong } from '../storage/violations.ts';
 
 /** The closed set of reasons why the domain refuses; `graphql/errors.ts` maps each to its type and its REST status. */
 export const ERROR_CODES = [
@@ -52,5 +52,8 @@ export function invalidInput(issues: readonly InputIssue[]): DomainError {
 export function domainErrorOf(error: unknown): DomainError | undefined {
   if (error instanceof DomainError) return error;
   if (!isUnavailable(error)) return undefined;
-  return new DomainError('UNAVAILABLE', 'The database cannot be used right now: try again later', {}, { cause: error });
+  const message = tookTooLong(error)
+    ? 'The database took too long for this and was stopped: ask for less, or try again later'
+    : 'The database cannot be used right now: try again later';
+  return new DomainError('UNAVAILABLE', message, {}, { cause: error });
 }

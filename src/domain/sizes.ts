@@ -11,30 +11,26 @@ export interface Counts {
   readonly auditRecords: number;
 }
 
-/** Counting stops here; a read of so many is too costly anyway. */
-const MAX_RECORDS = 2_000_000;
-/** Audit records are counted again after so long: refused attempts raise no counter. */
-const AUDIT_MS = 10_000;
+/** Counting stops here, after 10 ms in SQLite: to test so many records is too costly anyway. */
+const MAX_RECORDS = 1_000_000;
 
-/** The sizes of the tables, counted once for each value of the counters (10,000 clusters: 3 ms). */
+/**
+ * The sizes of the tables, counted once for each value of the counters (10,000 clusters: 3 ms). Refused attempts raise no
+ * counter, but at most some 200 a minute are recorded.
+ */
 export class Sizes {
   readonly #database: Pick<Database, 'prisma'>;
-  readonly #now: () => number;
-  #known: { registry: number; access: number; countedAt: number; counts: Promise<Counts> | Counts } | undefined;
+  #known: { registry: number; access: number; counts: Promise<Counts> | Counts } | undefined;
 
-  constructor({ database, now = Date.now }: { database: Pick<Database, 'prisma'>; now?: () => number }) {
+  constructor({ database }: { database: Pick<Database, 'prisma'> }) {
     this.#database = database;
-    this.#now = now;
   }
 
   /** The sizes under these counters; at once where they are known. */
   of({ registry, access }: Pick<Counters, 'registry' | 'access'>): Counts | Promise<Counts> {
-    const known = this.#known;
-    const isCurrent =
-      known?.registry === registry && known.access === access && this.#now() - known.countedAt < AUDIT_MS;
-    if (isCurrent) return known.counts;
+    if (this.#known?.registry === registry && this.#known.access === access) return this.#known.counts;
     const counting = this.#count();
-    const next = { registry, access, countedAt: this.#now(), counts: counting as Promise<Counts> | Counts };
+    const next = { registry, access, counts: counting as Promise<Counts> | Counts };
     this.#known = next;
     counting.then(
       (counts) => {

@@ -2,7 +2,6 @@ import { complexityFromQuery } from '@pothos/plugin-complexity';
 import {
   type DocumentNode,
   type ExecutionArgs,
-  type ExecutionResult,
   GraphQLError,
   getOperationAST,
   Kind,
@@ -12,7 +11,8 @@ import type { Plugin } from 'graphql-yoga';
 import { LIMITS } from './builder.ts';
 import type { Context } from './context.ts';
 import { introspectionsIn, MAX_INTROSPECTIONS } from './introspection.ts';
-import { MAX_STEPS, stepsOf, tooMuchWork, worksOf } from './work.ts';
+import { RunningWork, rateLimited } from './running-work.ts';
+import { MAX_STEPS, stepsOf, tooMuchWork, type Work, worksOf } from './work.ts';
 
 /** What a whole introspection costs: some 10 ms, as much as five pages of 100 clusters. */
 const INTROSPECTION_COST = 20_000;
@@ -21,42 +21,46 @@ export const TOKEN_COST = 5;
 /** Steps of the database that take as long as one field. */
 const STEPS_OF_FIELD = 2;
 
-interface Operation {
-  readonly args: ExecutionArgs;
-  readonly setResultAndStopExecution: (result: ExecutionResult) => void;
-}
-
 /**
  * Refuses documents that cost too much, and takes the cost of all others from their caller's budget, before they are
  * executed. A kept answer has its cost beside it.
  */
 export function costBudget(): Plugin<Context> {
-  const check = async ({ args, setResultAndStopExecution }: Operation) => {
-    const { charge, answer } = args.contextValue as Context;
-    try {
-      const fields = costOf(args);
+  const running = new RunningWork();
+  return {
+    async onExecute({ args, executeFn, setExecuteFn, setResultAndStopExecution }) {
       const works = await worksOf(args);
-      const steps = stepsOf(works);
-      answer.cost = fields + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
-      chargeOrThrow(charge, answer.cost);
-      if (steps > MAX_STEPS) throw tooMuchWork(works);
-    } catch (error) {
-      if (!(error instanceof GraphQLError)) throw error;
-      setResultAndStopExecution({ errors: [error] });
-    }
+      const refusal = charge(args, works);
+      if (refusal) return setResultAndStopExecution({ errors: [refusal] });
+      if (works.length > 0) setExecuteFn((args: ExecutionArgs) => running.run(args, () => executeFn(args)));
+    },
+    async onSubscribe({ args, setResultAndStopExecution }) {
+      const refusal = charge(args, await worksOf(args));
+      if (refusal) setResultAndStopExecution({ errors: [refusal] });
+    },
   };
-  return { onExecute: check, onSubscribe: check };
 }
 
 export const OVER_BUDGET = 'Your documents of this minute have cost too much: go on in the next one, or ask for less';
 
+/** Charges a document, and returns its refusal where it costs too much or the budget of the minute does not last. */
+function charge(args: ExecutionArgs, works: readonly Work[]): GraphQLError | undefined {
+  const { charge, answer } = args.contextValue as Context;
+  const steps = stepsOf(works);
+  try {
+    answer.cost = costOf(args) + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
+    chargeOrThrow(charge, answer.cost);
+    return steps > MAX_STEPS ? tooMuchWork(works) : undefined;
+  } catch (error) {
+    if (error instanceof GraphQLError) return error;
+    throw error;
+  }
+}
+
 /** Takes a cost from the caller's budget of the minute; throws the error of a budget that does not last. */
 export function chargeOrThrow(charge: Context['charge'], cost: number): void {
   const seconds = charge(cost);
-  if (seconds === undefined) return;
-  throw new GraphQLError(OVER_BUDGET, {
-    extensions: { code: 'RATE_LIMITED', http: { status: 429, headers: { 'Retry-After': String(seconds) } } },
-  });
+  if (seconds !== undefined) throw rateLimited(OVER_BUDGET, seconds);
 }
 
 /** Throws the error of a document that costs too much. 0 where there is no operation, which the execution refuses. */

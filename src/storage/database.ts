@@ -1,5 +1,6 @@
 import { Prisma, type PrismaClient } from './generated/sqlite/client.ts';
 import type { Leases } from './leases.ts';
+import type { ReadShares } from './read-shares.ts';
 
 export const COUNTERS = ['access', 'registry', 'status'] as const;
 export type CounterName = (typeof COUNTERS)[number];
@@ -40,6 +41,9 @@ export interface Database {
 
   /** Throws unless the database can be written to, now. */
   check(): Promise<void>;
+
+  /** What limits the reads of one caller: a share of the connections, or turns with the reads of others. */
+  readonly reads: ReadShares;
 
   /** What replicas share the probing by; none where one process has the database for itself. */
   readonly leases: Leases | undefined;

@@ -60,6 +60,7 @@ const POSTGRES_UNAVAILABLE: Readonly<Record<string, string>> = {
   '28': 'the database does not let us in',
   '3D': 'the database is not there',
   '53': 'the database has run out of connections, memory or disk',
+  '57014': 'the database stopped a statement that took too long',
   '57': 'the database is shutting down or starting up',
   '58': 'the database cannot read or write its files',
   '25006': 'the database is read-only',
@@ -81,6 +82,12 @@ export function unavailability(error: unknown): string | undefined {
   if (cause?.kind === 'SocketTimeout' && cause.originalCode !== undefined) return SQLITE_UNAVAILABLE[5];
   if (cause && UNAVAILABLE_KINDS.includes(cause.kind)) return 'the database does not answer';
   return UNAVAILABLE_CODES.includes(prismaCodeOf(error) ?? '') ? 'the database does not answer in time' : undefined;
+}
+
+/** Whether the database stopped a statement that took longer than it may: another try at once would end the same way. */
+export function tookTooLong(error: unknown): boolean {
+  const cause = causeOf(error);
+  return cause?.kind === 'postgres' && cause.code === '57014';
 }
 
 /** The database is unavailable, read-only, full or busy: no bug, and worth another try. */

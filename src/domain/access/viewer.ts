@@ -24,6 +24,11 @@ export interface Viewer {
   readonly expiresAt?: Date | undefined;
 }
 
+/** What a caller's limits are counted by: a user with all of their keys, or a service's key. */
+export function limitKeyOf({ id, userId }: Viewer): string {
+  return userId === undefined ? id : `user:${userId}`;
+}
+
 /** The one who asks, and through which request. A stranger has no viewer. */
 export interface Caller {
   readonly viewer: Viewer | null;

@@ -4,7 +4,7 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { News } from '../../storage/news.ts';
 import { isUnavailable } from '../../storage/violations.ts';
 import { may, mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
-import type { Caller } from '../access/viewer.ts';
+import { type Caller, limitKeyOf } from '../access/viewer.ts';
 import { DomainError, invalidInput } from '../errors.ts';
 import { type ClusterFilter, type ClusterQuery, whereFilter } from './cluster-list.ts';
 import { compareVisible, isVisibleCursor, readVisible, type Visible, writeVisibleCursor } from './visible.ts';
@@ -74,8 +74,7 @@ export class ClusterChanges {
     const where = whereFilter(filter ?? {});
     if (after != null && !readChangesCursor(after) && !isVisibleCursor(after))
       throw invalidInput([{ path: ['after'], message: 'is no cursor of changes' }]);
-    // A person's, whichever of their keys they come with.
-    const who = viewer.userId === undefined ? viewer.id : `user:${viewer.userId}`;
+    const who = limitKeyOf(viewer);
     const open = this.#streams.get(who) ?? 0;
     if (open >= MAX_STREAMS)
       throw new DomainError(

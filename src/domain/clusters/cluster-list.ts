@@ -1,7 +1,7 @@
 import type { Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { mayReadClusters, readableClusters } from '../access/permissions.ts';
-import type { Caller } from '../access/viewer.ts';
+import { mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
+import { type Caller, limitKeyOf } from '../access/viewer.ts';
 import { invalidInput } from '../errors.ts';
 import { cutPage, type PageArguments } from '../page.ts';
 import { isStorable, UNSTORABLE } from '../storable.ts';
@@ -57,21 +57,20 @@ export class ClusterList {
 
   /** The cluster, or null: not there, or not the caller's to see. */
   async find(caller: Caller, by: ClusterBy, query: ClusterQuery) {
-    return this.#database.prisma.cluster.findFirst({ ...query, where: whereReadable(caller, by) });
+    const where = whereReadable(caller, by);
+    return this.#read(caller, ({ cluster }) => cluster.findFirst({ ...query, where }));
   }
 
   /** The clusters with these uids, in any order; those that are missing or hidden are left out. */
   async findMany(caller: Caller, uids: readonly string[], query: ClusterQuery) {
     const where = { uid: { in: uids.filter(isStorable) }, AND: readableClusters(caller) };
     const select = { ...query.select, uid: true };
-    return this.#database.prisma.cluster.findMany({ select, where });
+    return this.#read(caller, ({ cluster }) => cluster.findMany({ select, where }));
   }
 
   async findDefault(caller: Caller, query: ClusterQuery) {
-    return this.#database.prisma.cluster.findFirst({
-      ...query,
-      where: { isDefault: true, AND: readableClusters(caller) },
-    });
+    const where = { isDefault: true, AND: readableClusters(caller) };
+    return this.#read(caller, ({ cluster }) => cluster.findFirst({ ...query, where }));
   }
 
   /** One page of the clusters that match, with the counts over all that match; `unlimited` is for the REST list alone. */
@@ -79,39 +78,42 @@ export class ClusterList {
     const order = args.orderBy ?? { field: 'DATABASE_ID', direction: 'ASC' };
     const matching = { AND: [readableClusters(caller), whereFilter(args.filter ?? {})] };
     const page = readPage(args, order, { unlimited });
-    const { prisma } = this.#database;
     // Before the rows: what changes in between is then told once more, never lost.
     const visible = mayReadClusters(caller) ? undefined : await readVisible(this.#database, caller);
-    const found = await prisma.cluster.findMany({
-      select: { ...query.select, id: true, name: true, createdAt: true },
-      where: { AND: [matching, wherePage(page)] },
-      orderBy: orderPage(page),
-      ...(page.size === Number.POSITIVE_INFINITY ? {} : { take: page.size + 1 }),
-    });
+    const found = await this.#read(caller, ({ cluster }) =>
+      cluster.findMany({
+        select: { ...query.select, id: true, name: true, createdAt: true },
+        where: { AND: [matching, wherePage(page)] },
+        orderBy: orderPage(page),
+        ...(page.size === Number.POSITIVE_INFINITY ? {} : { take: page.size + 1 }),
+      }),
+    );
     const behind = whereBehind(page);
     const { rows, ...more } = cutPage(found as (CursorRow & (typeof found)[number])[], page, {
-      behind: behind !== undefined && (await this.#exists({ AND: [matching, behind] })),
+      behind: behind !== undefined && (await this.#exists(caller, { AND: [matching, behind] })),
     });
     return {
       edges: rows.map((node) => ({ node, cursor: writeCursor(node, order) })),
       ...more,
       /** What one sees who does not see the whole registry; how much goes on in the rest stays hidden. */
       visible,
-      totalCount: () => prisma.cluster.count({ where: matching }),
+      totalCount: () => this.#read(caller, ({ cluster }) => cluster.count({ where: matching })),
       stateCounts: async () => {
-        const groups = await prisma.cluster.groupBy({
-          by: ['state'],
-          where: matching,
-          _count: true,
-          orderBy: { state: 'asc' },
-        });
+        const groups = await this.#read(caller, ({ cluster }) =>
+          cluster.groupBy({ by: ['state'], where: matching, _count: true, orderBy: { state: 'asc' } }),
+        );
         return groups.map(({ state, _count }) => ({ state: state as ClusterState, count: _count }));
       },
     };
   }
 
-  async #exists(where: Prisma.ClusterWhereInput): Promise<boolean> {
-    return (await this.#database.prisma.cluster.findFirst({ select: { id: true }, where })) !== null;
+  async #exists(caller: Caller, where: Prisma.ClusterWhereInput): Promise<boolean> {
+    const found = await this.#read(caller, ({ cluster }) => cluster.findFirst({ select: { id: true }, where }));
+    return found !== null;
+  }
+
+  #read<T>(caller: Caller, read: (prisma: Database['prisma']) => Promise<T>): Promise<T> {
+    return this.#database.reads.run(limitKeyOf(signedIn(caller)), () => read(this.#database.prisma));
   }
 }
 

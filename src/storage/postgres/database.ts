@@ -3,12 +3,13 @@ import { type CounterName, type Counters, type Database, raise, TRANSACTION, typ
 import { PrismaClient as PostgresClient } from '../generated/postgres/client.ts';
 import type { PrismaClient } from '../generated/sqlite/client.ts';
 import type { Leases } from '../leases.ts';
+import { ReadShares } from '../read-shares.ts';
 import { recently } from '../recently.ts';
 import { isConflict } from '../violations.ts';
 import { adapterOver } from './adapter.ts';
 import { leasesOver } from './leases.ts';
 import { migrate, refuseUsed } from './migrations.ts';
-import { openPool } from './pool.ts';
+import { CONNECTIONS, openPool } from './pool.ts';
 import { explainStart } from './startup.ts';
 import { type PostgresPlace, readPostgresUrl } from './url.ts';
 import { channelOf, Watch } from './watch.ts';
@@ -36,6 +37,7 @@ export class PostgresDatabase implements Database {
   readonly prisma: PrismaClient;
   readonly check: () => Promise<void>;
   readonly leases: Leases;
+  readonly reads = new ReadShares(CONNECTIONS / 2);
   readonly #pool: Pool;
   readonly #watch: Watch;
   readonly #channel: string;

@@ -6,7 +6,12 @@ import type { PostgresPlace } from './url.ts';
 /** Milliseconds after which an answer is waited for no longer. */
 const ANSWER_MS = 10_000;
 /** Connections of a replica: changes take turns in one of them, the rest read. PostgreSQL allows 100 in all by default. */
-const CONNECTIONS = 8;
+export const CONNECTIONS = 8;
+/**
+ * Seconds after which PostgreSQL stops a statement, whose caller then hears of it: longer than the 8 s that a change may wait
+ * for another replica's, shorter than ANSWER_MS, which costs the connection.
+ */
+const STATEMENT_S = 9;
 
 /** The connections that Prisma works with. */
 export function openPool(place: PostgresPlace): Pool {
@@ -18,6 +23,7 @@ export function openPool(place: PostgresPlace): Pool {
       if (code === READ_ONLY) readOnly.add(connection);
     });
     await setUp(connection, place);
+    await connection.query(`SET statement_timeout = '${STATEMENT_S}s'`);
   };
   const pool = new Pool({ ...place.client, max: CONNECTIONS, idleTimeoutMillis: 60_000, onConnect });
   // A connection stays as read-only as the database was when it was opened: the next one may write again.

@@ -11,6 +11,7 @@ import {
   type Transaction,
 } from '../database.ts';
 import { PrismaClient } from '../generated/sqlite/client.ts';
+import { ReadShares } from '../read-shares.ts';
 import { recently } from '../recently.ts';
 import { StartupError } from '../startup-error.ts';
 import { SqliteConnection } from './connection.ts';
@@ -41,6 +42,8 @@ export async function openSqliteDatabase(file: string): Promise<SqliteDatabase> 
 export class SqliteDatabase implements Database {
   readonly kind = 'sqlite';
   readonly leases = undefined;
+  // Statements run one after another: those of callers take turns.
+  readonly reads = new ReadShares(1);
   readonly prisma: PrismaClient;
   readonly check: () => Promise<void>;
   readonly #file: string;

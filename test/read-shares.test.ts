@@ -1,0 +1,102 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { openDatabase } from '../src/storage/database.ts';
+import { ReadShares } from '../src/storage/read-shares.ts';
+import { startApp } from './support/app.ts';
+import { countWaiting } from './support/database.ts';
+import { keyWith } from './support/people.ts';
+import { POSTGRES, placeOf } from './support/place.ts';
+import { clusterRow } from './support/rows.ts';
+
+describe('the reads of one caller', () => {
+  it('are as many at once as their share, in the order they came, and leave those of others alone', async () => {
+    const shares = new ReadShares(2);
+    const begun: string[] = [];
+    const ends: (() => void)[] = [];
+    const read = (caller: string, name: string) =>
+      shares.run(caller, () => {
+        begun.push(name);
+        return new Promise<void>((resolve) => ends.push(resolve));
+      });
+    const reads = [read('a', 'a1'), read('a', 'a2'), read('a', 'a3'), read('a', 'a4'), read('b', 'b1')];
+    await expect.poll(() => begun).toEqual(['a1', 'a2', 'b1']);
+    ends[0]?.();
+    await reads[0];
+    await expect.poll(() => begun).toEqual(['a1', 'a2', 'b1', 'a3']);
+    while (ends.length > 0) {
+      ends.shift()?.();
+      await new Promise(setImmediate);
+    }
+    await Promise.all(reads);
+    expect(begun.at(-1)).toBe('a4');
+  });
+
+  it('go on after one that failed', async () => {
+    const shares = new ReadShares(1);
+    const failing = shares.run('a', () => Promise.reject(new Error('failed')));
+    const next = shares.run('a', async () => 'read');
+    await expect(failing).rejects.toThrow('failed');
+    expect(await next).toBe('read');
+  });
+
+  it('are at most 100 documents that filter or count; more are answered 429', async () => {
+    const app = await startApp();
+    onTestFinished(() => app.close());
+    const { headers } = await keyWith(app, ['viewer']);
+    let isHeld = true;
+    // All that the caller reads waits for this.
+    const holds = Array.from({ length: POSTGRES === undefined ? 1 : 4 }, async () =>
+      app.domain.database.reads.run(headers.Authorization.replace(/^kite([0-9]+)-.*/, 'api-key:$1'), async () => {
+        while (isHeld) await new Promise(setImmediate);
+      }),
+    );
+    const asked = Array.from({ length: 105 }, (_, index) =>
+      app.graphql(`{ clusters(filter: { search: "${index}" }) { totalCount } }`, {}, headers),
+    );
+    const refused = await Promise.all(
+      Array.from({ length: 5 }, async () =>
+        Promise.race(asked.map(async (answer, index) => ({ ...(await answer), index }))),
+      ),
+    );
+    expect(refused[0]).toMatchObject({ status: 429, errors: [{ extensions: { code: 'RATE_LIMITED' } }] });
+    expect(refused[0]?.headers.get('Retry-After')).toBe('1');
+    expect((await app.graphql('{ clusters(filter: { search: "x" }) { totalCount } }')).status).toBe(200);
+    isHeld = false;
+    await Promise.all(holds);
+    const statuses = (await Promise.all(asked)).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(100);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(5);
+  });
+});
+
+describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wait in', () => {
+  it('answers others, and tells the caller that their reads took too long', { timeout: 40_000 }, async () => {
+    const app = await startApp();
+    onTestFinished(() => app.close());
+    const { database } = app.domain;
+    await database.write('registry', (tx) => tx.cluster.createMany({ data: [clusterRow('one')] }));
+    const { headers } = await keyWith(app, ['viewer']);
+    const other = await openDatabase(placeOf(app.dataDir));
+    onTestFinished(() => other.close());
+    await app.graphql('{ clusters { totalCount } }');
+    const locking = other.prisma.$transaction(
+      async (tx) => {
+        await tx.$executeRaw`LOCK TABLE "ClusterLabel" IN ACCESS EXCLUSIVE MODE`;
+        const asked = Array.from({ length: 25 }, (_, index) =>
+          app.graphql(`{ clusters(filter: { labelSelector: "!k${index}" }) { totalCount } }`, {}, headers),
+        );
+        // Half of the connections.
+        await expect.poll(() => countWaiting(tx), { timeout: 5_000 }).toBe(4);
+        const { data, status } = await app.graphql('{ clusters(filter: { search: "one" }) { totalCount } }');
+        expect([status, data?.clusters.totalCount]).toEqual([200, 1]);
+        const first = await Promise.race(asked);
+        expect(first.errors?.[0]).toMatchObject({ extensions: { code: 'UNAVAILABLE' } });
+        expect(first.errors?.[0].message).toContain('took too long');
+        expect(await countWaiting(tx)).toBeLessThanOrEqual(4);
+        return asked;
+      },
+      { timeout: 30_000 },
+    );
+    const answers = await Promise.all(await locking);
+    expect(answers.some(({ errors }) => errors === undefined)).toBe(true);
+  });
+});

@@ -38,6 +38,17 @@ describe('the metrics', () => {
     expect(text).not.toContain('AnyNameThatACallerMakesUp');
   });
 
+  it('count the cost that documents are charged, also of a cached answer', async () => {
+    const charged = async () => Number(/^kitestring_graphql_cost_total (\S+)$/m.exec(await scrape())?.[1]);
+    const ask = () => app.graphql('{ clusters { nodes { name } } }');
+    const before = await charged();
+    await ask();
+    const cost = (await charged()) - before;
+    expect(cost).toBeGreaterThan(0);
+    for (let time = 0; time < 3; time++) await ask();
+    expect((await charged()) - before).toBe(4 * cost);
+  });
+
   it('show each cluster and its state', async () => {
     const text = await scrape();
     expect(text).toContain('kitestring_cluster_up{cluster="demo-cluster"} 0');

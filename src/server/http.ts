@@ -85,7 +85,10 @@ export function createHttpServer(options: ServerOptions): Server {
   const limits = { ...LIMITS, keepAliveMs: config.keepAliveMs, ...options.limits };
   const clientOf = clientsBehind(config.trustedProxies);
   const connections = new Connections(limits, proxiesOf(config.trustedProxies));
-  const budget = new CostBudget({ perMinute: config.graphqlCostPerMinute });
+  const budget = new CostBudget({
+    perMinute: config.graphqlCostPerMinute,
+    onTake: (cost) => metrics.charge(cost),
+  });
   // A body that the configuration allows fits, with what it is unpacked to.
   const memory = new MemoryBudget({ perCaller: Math.max(MAX_HELD, 2 * config.maxBody) });
   const kept = new KeptAnswers();

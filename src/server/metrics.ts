@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** A cluster as its metrics show it. */
 export interface ClusterSample {
@@ -24,6 +24,7 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Histogram<'operation' | 'status'>;
   readonly #probes: Histogram<'state'>;
+  readonly #cost: Counter;
 
   constructor() {
     const registers = [this.#registry];
@@ -43,6 +44,11 @@ export class Metrics {
       buckets: [0.01, 0.05, 0.1, 0.5, 1, 2, 5],
       registers,
     });
+    this.#cost = new Counter({
+      name: 'kitestring_graphql_cost_total',
+      help: 'Cost of GraphQL documents that was charged to callers, in the unit of GRAPHQL_COST_PER_MINUTE.',
+      registers,
+    });
   }
 
   /** Counts a request that was answered. */
@@ -53,6 +59,11 @@ export class Metrics {
   /** Counts a probe that ended. */
   probe(state: string, ms: number): void {
     this.#probes.observe({ state }, ms / 1000);
+  }
+
+  /** Counts the cost of a GraphQL document that its caller was charged. */
+  charge(cost: number): void {
+    this.#cost.inc(cost);
   }
 
   /** Adds what is read when somebody scrapes. */

@@ -1,0 +1,104 @@
+// Stand-ins of API servers, in a thread of their own so that their large answers do not hold up the measuring one.
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { isMainThread, parentPort, Worker } from 'node:worker_threads';
+import { makeAuthority } from '../support/certificates.ts';
+
+/** Where they listen: the first one answers as it should, the others as a hostile one does. `ca` signed for all. */
+export interface ApiServers {
+  readonly ports: readonly number[];
+  readonly ca: string;
+}
+
+/** Starts them; `stop` ends their thread. */
+export async function startApiServers(): Promise<ApiServers & { stop: () => Promise<unknown> }> {
+  const worker = new Worker(new URL(import.meta.url));
+  const [servers] = (await once(worker, 'message')) as [ApiServers];
+  worker.unref();
+  return { ...servers, stop: () => worker.terminate() };
+}
+
+/** What a Secret holds, and annotations that repeat it; none of it may come out of the product. */
+const SECRET = 'zqsec-token-in-the-cluster';
+const OBJECT_BYTES = 60_000;
+/** Bytes of an answer just below what the product reads of one. */
+const LARGEST = 15_800_000;
+
+function objectOf(kind: string, at: number) {
+  const copy = JSON.stringify({ kind: 'Secret', data: { password: SECRET } });
+  const annotations = {
+    'kubectl.kubernetes.io/last-applied-configuration': copy,
+    'kapp.k14s.io/original': copy,
+    'kapp.k14s.io/original-diff': copy,
+    'ksonnet.io/managed': copy,
+    'objectset.rio.cattle.io/applied': copy,
+  };
+  const metadata = { name: `object-${at}`, namespace: 'default', uid: `uid-${at}` };
+  if (kind === 'Secret') return { metadata: { ...metadata, annotations }, data: { password: SECRET } };
+  return { metadata: { ...metadata, annotations }, spec: { text: 'x'.repeat(OBJECT_BYTES) } };
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  pods: 'Pod',
+  configmaps: 'ConfigMap',
+  secrets: 'Secret',
+  nodes: 'Node',
+  namespaces: 'Namespace',
+  deployments: 'Deployment',
+};
+
+function answer(path: string, limit: number): unknown {
+  const [, plural = ''] = /^\/apis?\/(?:.*\/)?([a-z]+)$/.exec(path) ?? [];
+  const kind = KINDS[plural];
+  if (kind)
+    return { kind: `${kind}List`, metadata: {}, items: Array.from({ length: limit }, (_, at) => objectOf(kind, at)) };
+  if (path === '/version') return { gitVersion: 'v1.31.0' };
+  if (path.endsWith('/selfsubjectreviews'))
+    return { kind: 'SelfSubjectReview', status: { userInfo: { username: 'fuzz' } } };
+  if (path === '/api/v1/namespaces/kube-system')
+    return { kind: 'Namespace', metadata: { name: 'kube-system', uid: 'uid' } };
+  if (/^\/apis?\/(apps\/)?v1$/.test(path))
+    return {
+      resources: Object.entries(KINDS).map(([name, one]) => ({
+        name,
+        kind: one,
+        namespaced: one !== 'Node',
+        verbs: ['list'],
+      })),
+    };
+  return undefined;
+}
+
+/** A list as a hostile API server answers it: deep, of a great many empty objects, or a byte at a time. */
+function answerHostile(path: string, response: ServerResponse): void {
+  if (path.endsWith('/pods')) response.end('['.repeat(LARGEST / 2) + ']'.repeat(LARGEST / 2));
+  else if (path.endsWith('/configmaps')) response.end(`{"items":[${'{},'.repeat(1_200_000)}{}]}`);
+  else {
+    for (let byte = 0; byte < 100_000; byte++) response.write(' ');
+    response.end('{"items":[]}');
+  }
+}
+
+async function listen(isHostile: boolean, { certificate, key }: { certificate: string; key: string }): Promise<number> {
+  const server = createServer({ cert: certificate, key, keepAliveTimeout: 90_000 }, (request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'https://127.0.0.1');
+    request.resume();
+    if (pathname === '/readyz') return response.end('[+]ping ok\nreadyz check passed\n');
+    response.setHeader('Content-Type', 'application/json');
+    if (isHostile && /(pods|configmaps|secrets)$/.test(pathname)) return answerHostile(pathname, response);
+    const body = answer(pathname, Number(searchParams.get('limit') ?? 1));
+    response.writeHead(body === undefined ? 404 : request.method === 'POST' ? 201 : 200);
+    response.end(JSON.stringify(body ?? { kind: 'Status', code: 404 }));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+if (!isMainThread) {
+  const authority = makeAuthority('fuzz');
+  const issued = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
+  const ports = [await listen(false, issued), await listen(true, issued), await listen(true, issued)];
+  parentPort?.postMessage({ ports, ca: authority.certificate });
+}

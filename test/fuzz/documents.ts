@@ -1,0 +1,210 @@
+import { readFileSync } from 'node:fs';
+import {
+  buildSchema,
+  type GraphQLCompositeType,
+  type GraphQLField,
+  getNamedType,
+  getNullableType,
+  isAbstractType,
+  isCompositeType,
+  isLeafType,
+  isListType,
+  isRequiredArgument,
+  OperationTypeNode,
+  print,
+  SchemaMetaFieldDef,
+  TypeMetaFieldDef,
+  valueToLiteral,
+} from 'graphql';
+import { inputValue } from './input-values.ts';
+import type { Random } from './random.ts';
+import { hostileText, strangeValue } from './values.ts';
+
+const schema = buildSchema(readFileSync(new URL('../../schema.graphql', import.meta.url), 'utf8'));
+const typeNames = Object.keys(schema.getTypeMap());
+
+/** A document with its variables; `about` says in a few words what it is. */
+export interface FuzzDocument {
+  readonly query: string;
+  readonly variables: Readonly<Record<string, unknown>>;
+  readonly about: string;
+  readonly isMutation: boolean;
+  readonly isSubscription: boolean;
+}
+
+/** How often one field is repeated, near what the limits of fields, depth, tokens and cost allow. */
+const REPEATED = [2, 10, 30, 60, 90, 95, 290, 490, 490];
+/** Tokens and characters that aliases may multiply to: some more than the product parses. */
+const MAX_TOKENS = 2_200;
+const MAX_CHARACTERS = 70_000;
+/** Longer values are sent as variables. */
+const MAX_LITERAL = 5_000;
+const MAX_DEPTH = 11;
+
+/** Arguments that few documents give: most of their values are refused. */
+const PAGING = ['after', 'before', 'last'];
+
+const { QUERY, MUTATION, SUBSCRIPTION } = OperationTypeNode;
+/** One of these is picked at random. */
+const OPERATIONS = [...Array<OperationTypeNode>(8).fill(QUERY), MUTATION, MUTATION, SUBSCRIPTION];
+
+type Field = GraphQLField<unknown, unknown>;
+
+/** Writes a document that is valid against the schema: few fields and many, aliases, fragments, directives and variables. */
+class DocumentWriter {
+  readonly #random: Random;
+  readonly #values: Record<string, unknown> = {};
+  readonly #definitions: string[] = [];
+  readonly #fragments: string[] = [];
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  write(favored: readonly string[] = []): FuzzDocument {
+    const random = this.#random;
+    const isFavored = favored.length > 0 && random.chance(0.9);
+    const kinds = OPERATIONS.filter((kind) => !isFavored || this.#rootFields(kind, favored).length > 0);
+    const kind = random.pick(kinds);
+    const fields = this.#rootFields(kind, isFavored ? favored : undefined);
+    const roots = random.chance(0.85) ? [random.weighted(fields, weightOf)] : random.sample(fields, 3);
+    const isNarrow = random.chance(0.7);
+    const selection = roots.map((field) => (isNarrow ? this.#path(field, 1) : this.#field(field, 1))).join(' ');
+    const definitions = this.#definitions.length > 0 ? `(${this.#definitions.join(', ')})` : '';
+    return {
+      query: `${kind} ${definitions} { ${selection} } ${this.#fragments.join(' ')}`,
+      variables: this.#values,
+      about: `${kind} ${roots.map(({ name }) => name).join(' ')}`,
+      isMutation: kind === MUTATION,
+      isSubscription: kind === SUBSCRIPTION,
+    };
+  }
+
+  #rootFields(kind: OperationTypeNode, names?: readonly string[]): Field[] {
+    const root = schema.getRootType(kind);
+    return root ? fieldsOf(root).filter(({ name }) => names?.includes(name) ?? true) : [];
+  }
+
+  /** A field with some of what is below it. */
+  #field(field: Field, depth: number): string {
+    const type = getNamedType(field.type);
+    const below = isCompositeType(type) ? ` { ${this.#some(type, depth + 1)} }` : '';
+    return this.#repeat(field.name, `${this.#argumentsOf(field)}${this.#directive()}${below}`, 0.08);
+  }
+
+  #some(type: GraphQLCompositeType, depth: number): string {
+    const fields = fieldsOf(type).filter((field) => depth < MAX_DEPTH || isLeafType(getNamedType(field.type)));
+    const own = this.#random.sample(fields, 1 + this.#random.below(5)).map((field) => this.#field(field, depth));
+    const members = this.#members(type, (member) => this.#some(member, depth + 1));
+    return this.#maybeFragment(type, ['__typename', ...own, ...members].join(' '));
+  }
+
+  /** A way down to one leaf, or to all leaves of a type, repeated under aliases wherever it passes. */
+  #path(field: Field, depth: number): string {
+    const type = getNamedType(field.type);
+    const below = isCompositeType(type) ? ` { ${this.#onePathBelow(type, depth + 1)} }` : '';
+    return this.#repeat(field.name, `${this.#argumentsOf(field)}${this.#directive()}${below}`, 0.35);
+  }
+
+  #onePathBelow(type: GraphQLCompositeType, depth: number): string {
+    const random = this.#random;
+    const fields = fieldsOf(type);
+    const leaves = fields.filter((field) => isLeafType(getNamedType(field.type)));
+    const composites = fields.filter((field) => !leaves.includes(field));
+    const members = this.#members(type, (member) => this.#onePathBelow(member, depth));
+    if (members.length > 0) return this.#maybeFragment(type, ['__typename', ...members].join(' '));
+    const isDeeper = composites.length > 0 && depth < MAX_DEPTH && random.chance(leaves.length > 0 ? 0.6 : 1);
+    if (isDeeper) return this.#maybeFragment(type, this.#path(random.weighted(composites, weightOf), depth));
+    if (leaves.length === 0) return '__typename';
+    const chosen = random.chance(0.2) ? leaves : [random.weighted(leaves, weightOf)];
+    return this.#maybeFragment(type, chosen.map((leaf) => this.#path(leaf, depth)).join(' '));
+  }
+
+  #members(type: GraphQLCompositeType, below: (member: GraphQLCompositeType) => string): string[] {
+    if (!isAbstractType(type)) return [];
+    const members = this.#random.sample(schema.getPossibleTypes(type), this.#random.pick([3, 10]));
+    return members.map((member) => `... on ${member.name} { ${below(member)} }`);
+  }
+
+  #repeat(name: string, rest: string, probability: number): string {
+    if (!this.#random.chance(probability)) return `${name}${rest}`;
+    const most = Math.floor(Math.min(MAX_TOKENS / (3 + tokensOf(rest)), MAX_CHARACTERS / (20 + rest.length)));
+    const times = Math.min(this.#random.pick(REPEATED), Math.max(1, most));
+    const hasAliases = this.#random.chance(0.7);
+    return Array.from({ length: times }, (_, at) => `${hasAliases ? `${name}_${at}: ` : ''}${name}${rest}`).join(' ');
+  }
+
+  /** A selection as it is, or as a fragment, which is spread once or more often. */
+  #maybeFragment(type: GraphQLCompositeType, selection: string): string {
+    if (!this.#random.chance(0.15)) return selection;
+    const name = `F${this.#fragments.length}`;
+    this.#fragments.push(`fragment ${name} on ${type.name} { ${selection} }`);
+    return `...${name} `.repeat(this.#random.pick([1, 1, 2, 50]));
+  }
+
+  #argumentsOf(field: Field): string {
+    const given = field.args.filter(
+      (argument) => isRequiredArgument(argument) || this.#random.chance(PAGING.includes(argument.name) ? 0.04 : 0.5),
+    );
+    const list = given.map((argument) => {
+      const type = argument.type;
+      const value =
+        argument.name === 'name' && field.name === '__type'
+          ? this.#random.pick(typeNames)
+          : inputValue(this.#random, type, argument.name);
+      const mayBeLiteral = this.#random.chance(0.3) && JSON.stringify(value).length < MAX_LITERAL;
+      const literal = mayBeLiteral ? valueToLiteral(value, type) : undefined;
+      if (literal) return `${argument.name}: ${print(literal)}`;
+      const variable = `v${this.#definitions.length}`;
+      this.#definitions.push(`$${variable}: ${type}`);
+      this.#values[variable] = this.#random.chance(0.1) ? strangeValue(this.#random) : value;
+      return `${argument.name}: $${variable}`;
+    });
+    return list.length > 0 ? `(${list.join(', ')})` : '';
+  }
+
+  #directive(): string {
+    if (!this.#random.chance(0.04)) return '';
+    const one = ` @${this.#random.pick(['include', 'skip'])}(if: ${this.#random.chance(0.5)})`;
+    return this.#random.chance(0.9) ? one : one.repeat(this.#random.pick([2, 200]));
+  }
+}
+
+/** The fields of a type, with those that the query type has for the schema. */
+function fieldsOf(type: GraphQLCompositeType): Field[] {
+  if (!('getFields' in type)) return [];
+  const meta = type === schema.getQueryType() ? [SchemaMetaFieldDef, TypeMetaFieldDef] : [];
+  return [...Object.values(type.getFields()), ...meta];
+}
+
+/** How likely a field is chosen: more where it takes arguments, is a list or holds text, since those cost more. */
+const weightOf = ({ args, type }: Field): number =>
+  1 + args.length + (isListType(getNullableType(type)) ? 2 : 0) + (/String|JSON/.test(getNamedType(type).name) ? 2 : 0);
+
+const tokensOf = (text: string) => text.match(/[\w.]+|[^\s\w]/g)?.length ?? 0;
+
+/** What makes a valid document invalid, or as large as the parser lets it be. */
+const MUTATIONS: readonly ((query: string, random: Random) => string)[] = [
+  (query, random) => query.slice(0, random.below(query.length)),
+  (query, random) => query.replace(/\b[a-z]\w+(?= *[({])/, () => 'x'.repeat(random.pick([1, 200, 60_000]))),
+  (query, random) =>
+    `${query} #${hostileText(random)
+      .replaceAll(/[\r\n]/g, ' ')
+      .slice(0, 60_000)}`,
+  (query, random) => query.replace(/: \$v\d+/, () => `: ${JSON.stringify(hostileText(random).slice(0, 60_000))}`),
+  (query, random) => query.replace(/\$v\d+/, () => `$${'v'.repeat(random.pick([1, 100, 60_000]))}`),
+  (_query, random) => `${'{a'.repeat(random.pick([10, 500, 5_000]))}${'}'.repeat(500)}`,
+  (_query, random) => `{ viewer(a: ${'['.repeat(random.pick([10, 900, 5_000]))}`,
+  (query) => `${query} fragment A on Query { ...B } fragment B on Query { ...A } { ...A }`,
+  (query, random) => query.repeat(random.pick([2, 20])),
+  (query) => query.replace('{', `{ ${Array.from({ length: 300 }, (_, at) => `a: a${at}`).join(' ')} `),
+];
+
+/** A document that is valid against the schema, or made invalid now and then; most ask for the favored root fields. */
+export function generateDocument(random: Random, favored?: readonly string[]): FuzzDocument {
+  const document = new DocumentWriter(random).write(favored);
+  if (!random.chance(0.12)) return document;
+  const at = random.below(MUTATIONS.length);
+  const query = (MUTATIONS[at] as (typeof MUTATIONS)[number])(document.query, random);
+  return { ...document, query, about: `${document.about}, mutation ${at}` };
+}

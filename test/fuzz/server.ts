@@ -1,0 +1,100 @@
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cp, rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { spawnNode } from '../../bench/process.ts';
+import { startScript } from '../../bench/product.ts';
+import { freePort } from '../support/free-port.ts';
+import { send } from './send.ts';
+import { Stalls } from './stalls.ts';
+
+/** More than the documents of a run cost, so that none is refused for those before it. */
+const COST_PER_MINUTE = 1_000_000_000;
+
+/** The product as a process of its own over a copy of a data directory, and what it spends. */
+export class FuzzServer {
+  readonly url: string;
+  readonly stalls: Stalls;
+  readonly #metricsUrl: string;
+  readonly #process: ReturnType<typeof spawnNode>;
+  #isRunning = true;
+  #errors: string[] = [];
+
+  private constructor(process: ReturnType<typeof spawnNode>, url: string, metricsUrl: string) {
+    [this.#process, this.url, this.#metricsUrl] = [process, url, metricsUrl];
+    this.stalls = new Stalls(url);
+    process.child.once('exit', () => {
+      this.#isRunning = false;
+    });
+    process.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#errors.push(...text.split('\n').filter((line) => /"level":[56]0/.test(line)));
+    });
+  }
+
+  /** Starts it as `npm start` does over a copy of `seeded`, which it leaves as it is. */
+  static async start(seeded: string): Promise<FuzzServer> {
+    const dataDir = `${seeded}-running`;
+    await rm(dataDir, { recursive: true, force: true });
+    await cp(seeded, dataDir, { recursive: true });
+    const [port, metricsPort] = [await freePort(), await freePort()];
+    const { environment, words } = startScript();
+    const process = spawnNode(words, {
+      environment: {
+        ...environment,
+        ...{ PORT: String(port), METRICS_PORT: String(metricsPort), DATA_DIR: dataDir },
+        GRAPHQL_COST_PER_MINUTE: String(COST_PER_MINUTE),
+      },
+      stdout: 'pipe',
+    });
+    const url = `http://127.0.0.1:${port}`;
+    while ((await send(url, { method: 'GET', path: '/readyz' })).status !== 200) {
+      if (process.child.exitCode !== null)
+        throw new Error(`the server ended with ${process.child.exitCode} at its start`);
+      await sleep(20);
+    }
+    return new FuzzServer(process, url, `http://127.0.0.1:${metricsPort}`);
+  }
+
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
+  /** The log lines of errors since the last call. */
+  takeErrors(): string[] {
+    return this.#errors.splice(0);
+  }
+
+  /** CPU that the main thread, which answers everybody, has used so far, in milliseconds. */
+  mainThreadMs(): number {
+    if (!this.#isRunning) return 0;
+    const { pid } = this.#process;
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'latin1').split(' ')[0]) / 1e6;
+  }
+
+  /** Resident memory now and at its highest since the last call, in bytes. */
+  memory(): { now: number; peak: number } {
+    if (!this.#isRunning) return { now: 0, peak: 0 };
+    const { pid } = this.#process;
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    const bytes = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) * 1024;
+    // 5 resets the peak; see proc_pid_clear_refs(5).
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+    return { now: bytes('VmRSS'), peak: bytes('VmHWM') };
+  }
+
+  /** What all documents so far have cost their callers. */
+  async charged(): Promise<number> {
+    const { text } = await send(this.#metricsUrl, { method: 'GET', path: '/metrics' });
+    const costs = text.matchAll(/^kitestring_graphql_cost_total\S* (\S+)$/gm);
+    return Array.from(costs, ([, cost]) => Number(cost)).reduce((sum, cost) => sum + cost, 0);
+  }
+
+  /** Ends it at once: what it holds is thrown away. */
+  async stop(): Promise<void> {
+    await this.stalls.stop();
+    if (!this.#isRunning) return;
+    const ended = once(this.#process.child, 'exit');
+    this.#process.child.kill('SIGKILL');
+    await ended;
+  }
+}

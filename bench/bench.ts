@@ -1,8 +1,15 @@
+interface BenchOptions {
+  readonly quick: boolean;
+  /** The words after the bench's name. */
+  readonly words: readonly string[];
+}
+
 /** The benches by name; the first one runs when none is named. */
-const BENCHES: Readonly<Record<string, () => Promise<(options: { quick: boolean }) => Promise<void>>>> = {
+const BENCHES: Readonly<Record<string, () => Promise<(options: BenchOptions) => Promise<void>>>> = {
   registry: async () => (await import('./registry.ts')).benchRegistry,
   fleet: async () => (await import('./fleet.ts')).benchFleet,
   scale: async () => (await import('./scale.ts')).benchScale,
+  stalls: async () => (await import('./stalls.ts')).benchStalls,
 };
 
 const words = process.argv.slice(2);
@@ -13,4 +20,4 @@ if (!load) {
   process.exit(1);
 }
 const run = await load();
-await run({ quick: words.includes('--quick') });
+await run({ quick: words.includes('--quick'), words: words.filter((word) => word !== name) });

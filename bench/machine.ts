@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { startScript } from './product.ts';
 
+const ROOT = new URL('../', import.meta.url);
+
 /** The machine and the versions that figures belong to. */
-export function describeMachine({ wrk }: { wrk?: string } = {}) {
-  const { version, dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+export function describeMachine({ wrk, tree = ROOT }: { wrk?: string; tree?: URL } = {}) {
+  const { version, dependencies } = JSON.parse(readFileSync(new URL('package.json', tree), 'utf8')) as {
     version: string;
     dependencies: Record<string, string>;
   };
@@ -19,19 +21,19 @@ export function describeMachine({ wrk }: { wrk?: string } = {}) {
       loadBefore: loadavg().map((load) => Math.round(load * 100) / 100),
     },
     versions: {
-      ...{ kitestring: version, commit: commit(), node: process.version, wrk, sqlite: process.versions.sqlite },
+      ...{ kitestring: version, commit: commit(tree), node: process.version, wrk, sqlite: process.versions.sqlite },
       ...{ 'graphql-yoga': dependencies['graphql-yoga'], '@pothos/core': dependencies['@pothos/core'] },
       ...{ express, graphql, prisma, pino: dependencies.pino },
     },
-    start: { ...startScript().environment, flags: startScript().words.filter((word) => word.startsWith('-')) },
+    start: { ...startScript(tree).environment, flags: startScript(tree).words.filter((word) => word.startsWith('-')) },
   };
 }
 
-function commit(): string {
+function commit(tree: URL): string {
   try {
     return execFileSync('git', ['describe', '--always', '--dirty'], {
       encoding: 'utf8',
-      cwd: import.meta.dirname,
+      cwd: tree,
     }).trim();
   } catch {
     return 'unknown';

@@ -6,7 +6,8 @@ import { readFileSync } from 'node:fs';
 export interface ServerProcess {
   readonly url: string;
   readonly pid: number;
-  readonly stop: () => Promise<void>;
+  /** Ends it by SIGTERM, or by the signal that is given, and waits for its end. */
+  readonly stop: (signal?: NodeJS.Signals) => Promise<void>;
 }
 
 const running = new Set<ChildProcess>();
@@ -14,19 +15,30 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** Spawns Node with these words; what it writes to stdout can be read, or goes to /dev/null. */
+/** How Node is spawned: its environment, where its output goes, and the limit of `ulimit -n` where it has one. */
+interface SpawnOptions {
+  readonly environment?: Record<string, string>;
+  /** `pipe` can be read, `ignore` goes to /dev/null; a file descriptor takes stderr as well. */
+  readonly stdout: 'pipe' | 'ignore' | number;
+  readonly descriptors?: number | undefined;
+}
+
+/** Spawns Node with these words. */
 export function spawnNode(
   words: readonly string[],
-  { environment = {}, stdout }: { environment?: Record<string, string>; stdout: 'pipe' | 'ignore' },
-): { child: ChildProcess; pid: number; stop: () => Promise<void> } {
-  const child = spawn(process.execPath, words, {
+  { environment = {}, stdout, descriptors }: SpawnOptions,
+): { child: ChildProcess; pid: number; stop: ServerProcess['stop'] } {
+  // Node raises its soft limit to the hard one, so the shell lowers both.
+  const limit = descriptors === undefined ? [] : ['sh', '-c', `ulimit -n ${descriptors}; exec "$0" "$@"`];
+  const [program = '', ...rest] = [...limit, process.execPath, ...words];
+  const child = spawn(program, rest, {
     env: { PATH: process.env.PATH ?? '', ...environment },
-    stdio: ['ignore', stdout, 'inherit'],
+    stdio: ['ignore', stdout, typeof stdout === 'number' ? stdout : 'inherit'],
   });
   running.add(child);
   const ended = once(child, 'exit').then(() => running.delete(child));
-  const stop = async () => {
-    child.kill('SIGTERM');
+  const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    child.kill(signal);
     await ended;
   };
   return { child, pid: child.pid ?? 0, stop };

@@ -18,13 +18,29 @@ export interface Product extends ServerProcess {
   readonly startMs: number;
 }
 
+/** How a server is started other than `npm start` does it. */
+export interface StartOptions {
+  /** The checkout whose server it is; absent: this one. */
+  readonly tree?: URL | undefined;
+  /** More words for Node, such as `--max-old-space-size=2500`. */
+  readonly flags?: readonly string[];
+  /** The file descriptor that takes its output; absent: /dev/null. */
+  readonly output?: number;
+  /** What `ulimit -n` says; absent: as it is here. */
+  readonly descriptors?: number | undefined;
+}
+
 /** Starts the server as `npm start` does, on a free port, and waits for its first answer of the list. */
-export async function startProduct(dataDir: string, more: Record<string, string> = {}): Promise<Product> {
+export async function startProduct(
+  dataDir: string,
+  more: Record<string, string> = {},
+  { tree = ROOT, flags = [], output, descriptors }: StartOptions = {},
+): Promise<Product> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const began = performance.now();
-  const { environment, words } = startScript();
-  const { child, pid, stop } = spawnNode(words, {
+  const { environment, words } = startScript(tree);
+  const { child, pid, stop } = spawnNode([...flags, ...words], {
     // One caller asks far more than anybody does.
     environment: {
       ...environment,
@@ -32,7 +48,8 @@ export async function startProduct(dataDir: string, more: Record<string, string>
       GRAPHQL_COST_PER_MINUTE: '0',
       ...more,
     },
-    stdout: 'ignore',
+    stdout: output ?? 'ignore',
+    descriptors,
   });
   while (!(await answers(url))) {
     if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode} before its first answer`);
@@ -42,13 +59,13 @@ export async function startProduct(dataDir: string, more: Record<string, string>
 }
 
 /** What the script `start` of package.json hands to Node: variables before it, words after it. */
-export function startScript(): { environment: Record<string, string>; words: string[] } {
-  const { scripts } = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8')) as { scripts: { start: string } };
+export function startScript(tree = ROOT): { environment: Record<string, string>; words: string[] } {
+  const { scripts } = JSON.parse(readFileSync(new URL('package.json', tree), 'utf8')) as { scripts: { start: string } };
   const [before = '', after = ''] = scripts.start.split(/\bnode /);
   const set = before.split(' ').filter((word) => word.includes('='));
   return {
     environment: Object.fromEntries(set.map((word) => word.split('=') as [string, string])),
-    words: after.split(' ').map((word) => (word.startsWith('-') ? word : fileURLToPath(new URL(word, ROOT)))),
+    words: after.split(' ').map((word) => (word.startsWith('-') ? word : fileURLToPath(new URL(word, tree)))),
   };
 }
 

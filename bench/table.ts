@@ -49,8 +49,12 @@ export function printTables(rows: readonly Row[]): void {
 function printTable(columns: readonly Column[], rows: readonly Row[]): void {
   if (rows.length === 0) return;
   const lines = [columns.map(([heading]) => heading), ...rows.map((row) => columns.map(([, cell]) => cell(row)))];
-  const widths = columns.map((_column, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
-  const isText = (at: number) => at === 1 || at === columns.length - 1;
+  printLines(lines, (at) => at === 1 || at === columns.length - 1);
+}
+
+/** Prints lines of cells in columns; those that are text begin at the left, numbers end at the right. */
+export function printLines(lines: readonly (readonly string[])[], isText: (column: number) => boolean): void {
+  const widths = (lines[0] ?? []).map((_cell, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
   for (const line of lines)
     console.log(
       line

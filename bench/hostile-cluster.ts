@@ -1,0 +1,53 @@
+// A hostile API server in a process of its own: `node bench/hostile-cluster.ts`. It prints one line of JSON with its port
+// and its CA. Probes find it healthy; the namespace of a list of ConfigMaps decides what comes back.
+import type { ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { makeAuthority } from '../test/support/certificates.ts';
+
+const authority = makeAuthority('bench');
+const { certificate, key } = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
+
+/** Below the 16 MiB at which Kitestring stops reading. */
+const BYTES = 15_800_000;
+const HEALTHY: Readonly<Record<string, readonly [status: number, body: string]>> = {
+  '/readyz': [200, '[+]ping ok\nreadyz check passed\n'],
+  '/version': [200, '{"gitVersion":"v1.31.0"}'],
+  '/apis/authentication.k8s.io/v1/selfsubjectreviews': [
+    201,
+    '{"kind":"SelfSubjectReview","status":{"userInfo":{"username":"bench"}}}',
+  ],
+  '/api/v1': [200, '{"resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true,"verbs":["get","list"]}]}'],
+};
+
+const object = (name: string) => ({ metadata: { name }, data: { text: 'x'.repeat(60_000) } });
+const items = (text: string) => Buffer.from(`{"items":[${text}]}`);
+const json = (body: Buffer) => (response: ServerResponse) =>
+  void response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
+
+const LISTS: Readonly<Record<string, (response: ServerResponse) => void>> = {
+  large: json(items(Array.from({ length: 250 }, (_, index) => JSON.stringify(object(`object-${index}`))).join())),
+  nested: json(items(`${'['.repeat(BYTES / 2)}${']'.repeat(BYTES / 2)}`)),
+  objects: json(items(Array(1_200_000).fill('{}').join())),
+  chunks: ({ socket }) => {
+    // Written past Node's own response, which would put chunks together.
+    socket?.write('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n');
+    socket?.write(Buffer.from('1\r\n \r\n'.repeat(BYTES)));
+    socket?.write('2\r\n{}\r\n0\r\n\r\n');
+  },
+};
+
+const server = createServer({ cert: certificate, key }, (request, response) => {
+  const [path = ''] = (request.url ?? '').replace(/^\/c\d+/, '').split('?');
+  const list = LISTS[/^\/api\/v1\/namespaces\/(\w+)\/configmaps$/.exec(path)?.[1] ?? ''];
+  request.resume();
+  response.on('error', () => {});
+  if (list) return list(response);
+  const [status, body] = HEALTHY[path] ?? [404, '{"kind":"Status","code":404}'];
+  response.writeHead(status, { 'Content-Type': 'application/json' }).end(body);
+});
+server.on('tlsClientError', () => {});
+server.listen(0, '127.0.0.1', () => {
+  const { port } = server.address() as AddressInfo;
+  process.stdout.write(`${JSON.stringify({ port, ca: authority.certificate })}\n`);
+});

@@ -1,0 +1,102 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Outcome } from './attack.ts';
+import { HealthWatch } from './health-watch.ts';
+import { cpuOf, residentOf } from './process.ts';
+import type { Scenario } from './scenario.ts';
+import type { Theatre } from './stage.ts';
+
+/** What one attack did. */
+export interface Measured {
+  readonly row: number;
+  readonly what: string;
+  readonly clusters: number;
+  /** How often the attack came at once. */
+  readonly times: number;
+  readonly idleMedianMs: number;
+  readonly idleLongestMs: number;
+  /** The longest wait for GET /healthz above the longest at rest. */
+  readonly stallMs: number;
+  /** Whether GET /healthz was still not answered at the end. */
+  readonly isStillWaiting: boolean;
+  readonly memoryMB: number;
+  /** NaN when the server did not live to tell. */
+  readonly cpuS: number;
+  readonly tookS: number;
+  readonly bytes: number;
+  readonly answered: string;
+  readonly note: string;
+  /** Whether the attack met the deadline or the end of the server. */
+  readonly isCut: boolean;
+}
+
+/** Megabytes of resident memory at which the server is killed. */
+export const MOST_MB = 3_000;
+const IDLE_MS = 1_000;
+/** What the server may still do after the answer, such as to collect garbage. */
+const AFTER_MS = 200;
+
+/** Lets a scenario attack a server of its own, so many times at once, and measures what others see of it. */
+export async function measureStall(
+  scenario: Scenario,
+  { theatre, times, deadlineMs }: { theatre: Theatre; times: number; deadlineMs: number },
+): Promise<Measured> {
+  const { stage, attack, stop } = await scenario.prepare(theatre);
+  const { pid } = stage.server;
+  const watch = new HealthWatch({ url: stage.url, pid, mostMB: MOST_MB });
+  const deadline = new AbortController();
+  try {
+    await watch.look(IDLE_MS);
+    await sleep(IDLE_MS);
+    const idle = await watch.look(IDLE_MS);
+    const canReset = resetPeak(pid);
+    const [memoryBefore, cpuBefore] = [residentOf(pid), cpuOf(pid)];
+    const began = performance.now();
+    const late = sleep(deadlineMs, undefined, { ref: false }).then(() => deadline.abort());
+    const outcome = await Promise.race([
+      attack(times, deadline.signal),
+      late.then((): Outcome => ({ answered: `over ${deadlineMs / 1_000} s`, bytes: 0 })),
+    ]);
+    const tookS = (performance.now() - began) / 1_000;
+    await sleep(AFTER_MS);
+    const isAlive = existsSync(`/proc/${pid}`);
+    const busy = await watch.look(isAlive ? Math.max(IDLE_MS, deadlineMs - (performance.now() - began)) : 0);
+    const lived = existsSync(`/proc/${pid}`);
+    const peak = Math.max(busy.peakMB, canReset && lived ? peakOf(pid) : 0);
+    const end = busy.isOverMemory ? `killed at ${MOST_MB} MB` : lived ? undefined : endOf(stage.log());
+    return {
+      ...{ row: scenario.row, what: scenario.what, clusters: scenario.ownClusters ?? theatre.clusters, times },
+      ...{ idleMedianMs: idle.medianMs, idleLongestMs: idle.longestMs },
+      stallMs: Math.max(0, busy.longestMs - idle.longestMs),
+      isStillWaiting: busy.isWaiting,
+      memoryMB: Math.max(0, peak - memoryBefore),
+      cpuS: lived ? (cpuOf(pid) - cpuBefore) / 1e6 : Number.NaN,
+      ...{ tookS, bytes: outcome.bytes, answered: outcome.answered },
+      note: [end, outcome.note].filter((text) => text !== undefined).join('; '),
+      isCut: deadline.signal.aborted || !lived,
+    };
+  } finally {
+    deadline.abort();
+    await watch.stop();
+    await stop?.();
+  }
+}
+
+/** Lets the kernel count the peak of a process anew; false where that is not allowed. */
+function resetPeak(pid: number): boolean {
+  try {
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function peakOf(pid: number): number {
+  const [, kilobytes] = /VmHWM:\s+([0-9]+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+  return (Number(kilobytes) * 1024) / 1e6;
+}
+
+function endOf(log: string): string {
+  return /heap out of memory/i.test(log) ? 'the server ran out of heap and ended' : 'the server ended';
+}

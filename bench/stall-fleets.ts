@@ -1,0 +1,135 @@
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Outcome, sendAll } from './attack.ts';
+import { ask, askWell } from './client.ts';
+import { API_KEY } from './product.ts';
+import { CLUSTERS, PAGE, rest } from './questions.ts';
+import { document, requests, type Scenario } from './scenario.ts';
+import type { Stage } from './stage.ts';
+import type { Keys } from './stall-seed.ts';
+import { kubeconfigOf, startStandIns } from './stand-in-process.ts';
+
+const STREAMS = 50;
+
+/** Opens event streams of one caller, then lets an admin change one cluster. */
+function changeWithStreams(role: keyof Keys): Scenario['prepare'] {
+  return async ({ start }) => {
+    const stage = await start();
+    const leaving = new AbortController();
+    const streams = await Promise.all(
+      Array.from({ length: STREAMS }, () => openStream(stage, stage.keys[role], leaving.signal)),
+    );
+    const attack = async (): Promise<Outcome> => {
+      const began = performance.now();
+      const { status } = await ask(stage.url, rest('PUT', `${CLUSTERS}2`, { description: 'changed under streams' }));
+      const changedMs = performance.now() - began;
+      const sizes = await Promise.all(streams.map((hear) => hear()));
+      const note = `update after ${Math.round(changedMs)} ms, the last stream after ${Math.round(performance.now() - began)} ms`;
+      return { answered: String(status), bytes: sizes.reduce((sum, size) => sum + size, 0), note };
+    };
+    return { stage, attack, stop: async () => leaving.abort() };
+  };
+}
+
+/** Opens a stream of changes; what it gives waits for the next event and tells its bytes. */
+async function openStream({ url }: Stage, key: string, signal: AbortSignal): Promise<() => Promise<number>> {
+  const { path, headers, body = '' } = document(key, 'subscription { clusterChanged { __typename } }');
+  const response = await fetch(`${url}${path}`, {
+    ...{ method: 'POST', body, signal },
+    headers: { ...headers, Accept: 'text/event-stream' },
+  });
+  const reader = response.body?.getReader();
+  return async () => {
+    let [size, text] = [0, ''];
+    while (!text.includes('clusterChanged')) {
+      const { value, done } = (await reader?.read()) ?? { done: true };
+      if (done) break;
+      size += value?.length ?? 0;
+      text += Buffer.from(value ?? []).toString();
+    }
+    return size;
+  };
+}
+
+const FLEET = 3_000;
+const DESCRIPTORS = 1_024;
+/** Contexts of one import: the CA of each takes 1.5 kB of the 4 MiB that a body may have. */
+const CONTEXTS = 1_000;
+/** Seconds in which all clusters are probed and, in a server without the defect, become READY. */
+const FLEET_S = 25;
+
+/** Registers more healthy clusters than the server has file descriptors for. */
+const outOfDescriptors: Scenario['prepare'] = async ({ start }) => {
+  const { standIns, stop } = await startStandIns(FLEET, 0);
+  const stage = await start({ registry: 'empty', descriptors: DESCRIPTORS });
+  const attack = async (_times: number, signal: AbortSignal): Promise<Outcome> => {
+    const imports: string[] = [];
+    for (let at = 0; at < FLEET; at += CONTEXTS) {
+      const config = kubeconfigOf(standIns.answering.slice(at, at + CONTEXTS), { ca: standIns.ca, prefix: 'cluster' });
+      const { answered } = await sendAll(stage.url, [rest('POST', `${CLUSTERS}import`, { config })], signal);
+      imports.push(answered);
+    }
+    await sleep(FLEET_S * 1_000, undefined, { signal }).catch(() => undefined);
+    return { answered: imports.join(', '), bytes: 0, note: `${statesOf(stage.dataDir)}; ${warningsOf(stage.log())}` };
+  };
+  return { stage, attack, stop };
+};
+
+/** How many clusters are in each state, read from the file: the server may not answer. */
+function statesOf(dataDir: string): string {
+  const database = new DatabaseSync(join(dataDir, 'kitestring.db'), { readOnly: true });
+  const rows = database.prepare('SELECT "state", count(*) AS "count" FROM "Cluster" GROUP BY "state"').all();
+  database.close();
+  return rows.map(({ state, count }) => `${count} ${state}`).join(', ');
+}
+
+function warningsOf(log: string): string {
+  const count = log.split('\n').filter((line) => /"level":"?(?:[456]0|warn|error|fatal)/.test(line)).length;
+  return `${count} warnings or errors logged`;
+}
+
+const BEHIND_POOL = 25;
+
+/** Row 5 on PostgreSQL, where waiting requests hold the pool's connections: an admin reads meanwhile. */
+function exhaustPool(askOf: (key: string, number: number) => ReturnType<typeof document>): Scenario['prepare'] {
+  return async ({ start }) => {
+    const stage = await start({ registry: 'postgres' });
+    const attack = async (_times: number, signal: AbortSignal): Promise<Outcome> => {
+      const asks = Array.from({ length: BEHIND_POOL }, (_, number) => askOf(stage.keys.viewer, number));
+      const attacked = sendAll(stage.url, asks, signal);
+      await sleep(200);
+      const began = performance.now();
+      const { answered } = await sendAll(stage.url, [document(API_KEY, PAGE, { first: 10 })], signal);
+      const note = `an admin's page of 10: ${answered} after ${Math.round(performance.now() - began)} ms`;
+      return { ...(await attacked), note };
+    };
+    return { stage, attack };
+  };
+}
+
+/** Asks twice for one page, so that it is in the cache, before the attack asks for it again. */
+const cachedPage: Scenario['prepare'] = async (theatre) => {
+  const askOf = ({ globs }: Keys) => document(globs, PAGE, { first: 100 });
+  const prepared = await requests(askOf)(theatre);
+  for (let asked = 0; asked < 2; asked++) await askWell(prepared.stage.url, askOf(prepared.stage.keys));
+  return prepared;
+};
+
+/** Scenarios of many clusters, streams or requests beside an admin's work. */
+export const fleetScenarios = (selectorOf: Parameters<typeof exhaustPool>[0]): readonly Scenario[] => [
+  {
+    row: 5,
+    what: `PostgreSQL: ${BEHIND_POOL} × 100 label requirements, and an admin`,
+    prepare: exhaustPool(selectorOf),
+  },
+  { row: 10, what: `an update, ${STREAMS} streams of a role of one glob`, prepare: changeWithStreams('glob') },
+  { row: 10, what: `an update, ${STREAMS} streams of a role of a selector`, prepare: changeWithStreams('selector') },
+  { row: 10, what: 'a cached page, a role of 100 globs', many: true, prepare: cachedPage },
+  {
+    row: 12,
+    what: `ulimit -n ${DESCRIPTORS}, ${FLEET} healthy clusters`,
+    ownClusters: FLEET,
+    prepare: outOfDescriptors,
+  },
+];

@@ -21,14 +21,15 @@ const HEALTHY: Readonly<Record<string, readonly [status: number, body: string]>>
 };
 
 const object = (name: string) => ({ metadata: { name }, data: { text: 'x'.repeat(60_000) } });
+const objectOf = (spec: string) => `{"metadata":{"name":"object"},"spec":${spec}}`;
 const items = (text: string) => Buffer.from(`{"items":[${text}]}`);
 const json = (body: Buffer) => (response: ServerResponse) =>
   void response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
 
 const LISTS: Readonly<Record<string, (response: ServerResponse) => void>> = {
   large: json(items(Array.from({ length: 250 }, (_, index) => JSON.stringify(object(`object-${index}`))).join())),
-  nested: json(items(`${'['.repeat(BYTES / 2)}${']'.repeat(BYTES / 2)}`)),
-  objects: json(items(Array(1_200_000).fill('{}').join())),
+  nested: json(items(objectOf(`${'['.repeat(BYTES / 2)}${']'.repeat(BYTES / 2)}`))),
+  objects: json(items(objectOf(`[${Array(1_200_000).fill('{}').join()}]`))),
   chunks: ({ socket }) => {
     // Written past Node's own response, which would put chunks together.
     socket?.write('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n');

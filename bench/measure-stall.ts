@@ -4,7 +4,7 @@ import type { Outcome } from './attack.ts';
 import { HealthWatch } from './health-watch.ts';
 import { cpuOf, residentOf } from './process.ts';
 import type { Scenario } from './scenario.ts';
-import type { Theatre } from './stage.ts';
+import type { ServerStarter } from './server-under-test.ts';
 
 /** What one attack did. */
 export interface Measured {
@@ -39,11 +39,11 @@ const AFTER_MS = 200;
 /** Lets a scenario attack a server of its own, so many times at once, and measures what others see of it. */
 export async function measureStall(
   scenario: Scenario,
-  { theatre, times, deadlineMs }: { theatre: Theatre; times: number; deadlineMs: number },
+  { starter, times, deadlineMs }: { starter: ServerStarter; times: number; deadlineMs: number },
 ): Promise<Measured> {
-  const { stage, attack, stop } = await scenario.prepare(theatre);
-  const { pid } = stage.server;
-  const watch = new HealthWatch({ url: stage.url, pid, mostMB: MOST_MB });
+  const { server, attack, stop } = await scenario.prepare(starter);
+  const { pid } = server;
+  const watch = new HealthWatch({ url: server.url, pid, mostMB: MOST_MB });
   const deadline = new AbortController();
   try {
     await watch.look(IDLE_MS);
@@ -63,9 +63,9 @@ export async function measureStall(
     const busy = await watch.look(isAlive ? Math.max(IDLE_MS, deadlineMs - (performance.now() - began)) : 0);
     const lived = existsSync(`/proc/${pid}`);
     const peak = Math.max(busy.peakMB, canReset && lived ? peakOf(pid) : 0);
-    const end = busy.isOverMemory ? `killed at ${MOST_MB} MB` : lived ? undefined : endOf(stage.log());
+    const end = busy.isOverMemory ? `killed at ${MOST_MB} MB` : lived ? undefined : endOf(server.log());
     return {
-      ...{ row: scenario.row, what: scenario.what, clusters: scenario.ownClusters ?? theatre.clusters, times },
+      ...{ row: scenario.row, what: scenario.what, clusters: scenario.ownClusters ?? starter.clusters, times },
       ...{ idleMedianMs: idle.medianMs, idleLongestMs: idle.longestMs },
       stallMs: Math.max(0, busy.longestMs - idle.longestMs),
       isStillWaiting: busy.isWaiting,

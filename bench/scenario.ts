@@ -5,7 +5,7 @@ import { type Outcome, sendAll } from './attack.ts';
 import { type Ask, askWell } from './client.ts';
 import { spawnNode } from './process.ts';
 import { CLUSTERS, rest } from './questions.ts';
-import type { Stage, StageOptions, Theatre } from './stage.ts';
+import type { ServerOptions, ServerStarter, ServerUnderTest } from './server-under-test.ts';
 import type { Keys } from './stall-seed.ts';
 import { kubeconfigOf } from './stand-in-process.ts';
 
@@ -18,12 +18,12 @@ export interface Scenario {
   readonly many?: boolean;
   /** The scenario makes a registry of this size itself and is measured once. */
   readonly ownClusters?: number;
-  readonly prepare: (theatre: Theatre) => Promise<Prepared>;
+  readonly prepare: (starter: ServerStarter) => Promise<Prepared>;
 }
 
 /** A server at rest, and what attacks it. */
 export interface Prepared {
-  readonly stage: Stage;
+  readonly server: ServerUnderTest;
   /** Attacks so many times at once; ends when the attack is over, or the signal is aborted. */
   readonly attack: (times: number, signal: AbortSignal) => Promise<Outcome>;
   /** Stops whatever runs beside the server. */
@@ -33,38 +33,38 @@ export interface Prepared {
 type AskOf = (keys: Keys, number: number) => Ask;
 
 /** An attack of requests; each has a number, so that no two need to be equal. */
-export function requests(askOf: AskOf, options: StageOptions = {}): Scenario['prepare'] {
-  return async (theatre) => attackBy(askOf, await theatre.start(options));
+export function requests(askOf: AskOf, options: ServerOptions = {}): Scenario['prepare'] {
+  return async (starter) => attackBy(askOf, await starter.start(options));
 }
 
 /** The same, with clusters `hostile-0`, `hostile-1` and so on, all of which one hostile API server answers for. */
 export function hostileRequests(hostile: number, askOf: AskOf): Scenario['prepare'] {
-  return async (theatre) => {
+  return async (starter) => {
     const { child, stop } = spawnNode([fileURLToPath(new URL('hostile-cluster.ts', import.meta.url))], {
       stdout: 'pipe',
     });
     if (!child.stdout) throw new Error('stdout is a pipe');
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     const { port, ca } = JSON.parse(line) as { port: number; ca: string };
-    const stage = await theatre.start();
+    const server = await starter.start();
     for (let number = 0; number < hostile; number++) {
       const config = kubeconfigOf([port], { ca, prefix: 'hostile' });
       const at = `https://127.0.0.1:${port}`;
       await askWell(
-        stage.url,
+        server.url,
         rest('POST', CLUSTERS, { name: `hostile-${number}`, config: config.replace(at, `${at}/c${number}`) }),
       );
     }
-    return { ...attackBy(askOf, stage), stop };
+    return { ...attackBy(askOf, server), stop };
   };
 }
 
-function attackBy(askOf: AskOf, stage: Stage): Prepared {
+function attackBy(askOf: AskOf, server: ServerUnderTest): Prepared {
   return {
-    stage,
+    server,
     attack: (times, signal) => {
-      const asks = Array.from({ length: times }, (_, number) => askOf(stage.keys, number));
-      return sendAll(stage.url, asks, signal);
+      const asks = Array.from({ length: times }, (_, number) => askOf(server.keys, number));
+      return sendAll(server.url, asks, signal);
     },
   };
 }

@@ -6,7 +6,7 @@ import { ask, askWell } from './client.ts';
 import { API_KEY } from './product.ts';
 import { CLUSTERS, PAGE, rest } from './questions.ts';
 import { document, requests, type Scenario } from './scenario.ts';
-import type { Stage } from './stage.ts';
+import type { ServerUnderTest } from './server-under-test.ts';
 import type { Keys } from './stall-seed.ts';
 import { kubeconfigOf, startStandIns } from './stand-in-process.ts';
 
@@ -15,25 +15,25 @@ const STREAMS = 50;
 /** Opens event streams of one caller, then lets an admin change one cluster. */
 function changeWithStreams(role: keyof Keys): Scenario['prepare'] {
   return async ({ start }) => {
-    const stage = await start();
+    const server = await start();
     const leaving = new AbortController();
     const streams = await Promise.all(
-      Array.from({ length: STREAMS }, () => openStream(stage, stage.keys[role], leaving.signal)),
+      Array.from({ length: STREAMS }, () => openStream(server, server.keys[role], leaving.signal)),
     );
     const attack = async (): Promise<Outcome> => {
       const began = performance.now();
-      const { status } = await ask(stage.url, rest('PUT', `${CLUSTERS}2`, { description: 'changed under streams' }));
+      const { status } = await ask(server.url, rest('PUT', `${CLUSTERS}2`, { description: 'changed under streams' }));
       const changedMs = performance.now() - began;
       const sizes = await Promise.all(streams.map((hear) => hear()));
       const note = `update after ${Math.round(changedMs)} ms, the last stream after ${Math.round(performance.now() - began)} ms`;
       return { answered: String(status), bytes: sizes.reduce((sum, size) => sum + size, 0), note };
     };
-    return { stage, attack, stop: async () => leaving.abort() };
+    return { server, attack, stop: async () => leaving.abort() };
   };
 }
 
 /** Opens a stream of changes; what it gives waits for the next event and tells its bytes. */
-async function openStream({ url }: Stage, key: string, signal: AbortSignal): Promise<() => Promise<number>> {
+async function openStream({ url }: ServerUnderTest, key: string, signal: AbortSignal): Promise<() => Promise<number>> {
   const { path, headers, body = '' } = document(key, 'subscription { clusterChanged { __typename } }');
   const response = await fetch(`${url}${path}`, {
     ...{ method: 'POST', body, signal },
@@ -62,18 +62,18 @@ const FLEET_S = 25;
 /** Registers more healthy clusters than the server has file descriptors for. */
 const outOfDescriptors: Scenario['prepare'] = async ({ start }) => {
   const { standIns, stop } = await startStandIns(FLEET, 0);
-  const stage = await start({ registry: 'empty', descriptors: DESCRIPTORS });
+  const server = await start({ registry: 'empty', descriptors: DESCRIPTORS });
   const attack = async (_times: number, signal: AbortSignal): Promise<Outcome> => {
     const imports: string[] = [];
     for (let at = 0; at < FLEET; at += CONTEXTS) {
       const config = kubeconfigOf(standIns.answering.slice(at, at + CONTEXTS), { ca: standIns.ca, prefix: 'cluster' });
-      const { answered } = await sendAll(stage.url, [rest('POST', `${CLUSTERS}import`, { config })], signal);
+      const { answered } = await sendAll(server.url, [rest('POST', `${CLUSTERS}import`, { config })], signal);
       imports.push(answered);
     }
     await sleep(FLEET_S * 1_000, undefined, { signal }).catch(() => undefined);
-    return { answered: imports.join(', '), bytes: 0, note: `${statesOf(stage.dataDir)}; ${warningsOf(stage.log())}` };
+    return { answered: imports.join(', '), bytes: 0, note: `${statesOf(server.dataDir)}; ${warningsOf(server.log())}` };
   };
-  return { stage, attack, stop };
+  return { server, attack, stop };
 };
 
 /** How many clusters are in each state, read from the file: the server may not answer. */
@@ -94,25 +94,25 @@ const BEHIND_POOL = 25;
 /** Row 5 on PostgreSQL, where waiting requests hold the pool's connections: an admin reads meanwhile. */
 function exhaustPool(askOf: (key: string, number: number) => ReturnType<typeof document>): Scenario['prepare'] {
   return async ({ start }) => {
-    const stage = await start({ registry: 'postgres' });
+    const server = await start({ registry: 'postgres' });
     const attack = async (_times: number, signal: AbortSignal): Promise<Outcome> => {
-      const asks = Array.from({ length: BEHIND_POOL }, (_, number) => askOf(stage.keys.viewer, number));
-      const attacked = sendAll(stage.url, asks, signal);
+      const asks = Array.from({ length: BEHIND_POOL }, (_, number) => askOf(server.keys.viewer, number));
+      const attacked = sendAll(server.url, asks, signal);
       await sleep(200);
       const began = performance.now();
-      const { answered } = await sendAll(stage.url, [document(API_KEY, PAGE, { first: 10 })], signal);
+      const { answered } = await sendAll(server.url, [document(API_KEY, PAGE, { first: 10 })], signal);
       const note = `an admin's page of 10: ${answered} after ${Math.round(performance.now() - began)} ms`;
       return { ...(await attacked), note };
     };
-    return { stage, attack };
+    return { server, attack };
   };
 }
 
 /** Asks twice for one page, so that it is in the cache, before the attack asks for it again. */
-const cachedPage: Scenario['prepare'] = async (theatre) => {
+const cachedPage: Scenario['prepare'] = async (starter) => {
   const askOf = ({ globs }: Keys) => document(globs, PAGE, { first: 100 });
-  const prepared = await requests(askOf)(theatre);
-  for (let asked = 0; asked < 2; asked++) await askWell(prepared.stage.url, askOf(prepared.stage.keys));
+  const prepared = await requests(askOf)(starter);
+  for (let asked = 0; asked < 2; asked++) await askWell(prepared.server.url, askOf(prepared.server.keys));
   return prepared;
 };
 

@@ -99,7 +99,7 @@ export const SCENARIOS: readonly Scenario[] = [
     many: true,
     prepare: hostileRequests(1, ({ reader }, n) =>
       document(
-        viewer,
+        reader,
         ofHostile(
           'large',
           aliases(30, () => 'manifest'),
@@ -149,7 +149,7 @@ export const SCENARIOS: readonly Scenario[] = [
     row: 9,
     what: `${what} from a cluster`,
     many: true,
-    prepare: hostileRequests(1, ({ reader }, n) => document(reader, ofHostile(namespace, 'name'), { unused: n })),
+    prepare: hostileRequests(1, ({ reader }, n) => document(reader, ofHostile(namespace, 'manifest'), { unused: n })),
   })),
   ...fleetScenarios(selectorOf),
   ...CONNECTION_SCENARIOS,

@@ -91,6 +91,7 @@ export function changeSqlite(dataDir: string, change: (database: DatabaseSync) =
 
 /** Inserts rows, all of which have the columns of the first. */
 export function insertSqlite(database: DatabaseSync, table: string, rows: readonly Row[]): void {
+  if (rows.length === 0) return;
   const marks = Object.keys(rows[0] ?? {}).map(() => '?');
   const statement = database.prepare(`INSERT INTO "${table}" (${columnsOf(rows)}) VALUES (${marks.join(', ')})`);
   for (const row of rows) statement.run(...Object.values(row).map(sqliteValue));

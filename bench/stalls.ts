@@ -7,7 +7,13 @@ import { type PostgresServer, postgresPrograms, startPostgres } from '../test/su
 import { describeMachine } from './machine.ts';
 import { type Measured, MOST_MB, measureStall } from './measure-stall.ts';
 import type { Scenario } from './scenario.ts';
-import { HEAP_MB, type Stage, type StageOptions, startStage, type Theatre } from './stage.ts';
+import {
+  HEAP_MB,
+  type ServerOptions,
+  type ServerStarter,
+  type ServerUnderTest,
+  startServerUnderTest,
+} from './server-under-test.ts';
 import { LEFT_OUT, SCENARIOS } from './stall-scenarios.ts';
 import { type SeededRegistry, seedPostgres, seedSqlite } from './stall-seed.ts';
 import { printLines } from './table.ts';
@@ -47,6 +53,8 @@ export async function benchStalls({ quick, words }: { quick: boolean; words: rea
   const { machine, versions, start } = describeMachine({ tree });
   console.log(JSON.stringify({ machine, versions, start }, null, 2));
   printMeasured(measured, options.deadlineMs);
+  // A scenario that failed while it was being prepared may have left a stand-in that would keep the bench running.
+  process.exit(0);
 }
 
 interface SizeOptions {
@@ -61,7 +69,7 @@ interface SizeOptions {
 async function measureSize(clusters: number, options: SizeOptions): Promise<Measured[]> {
   const { tree, scenarios, deadlineMs, postgres, root, isFirst } = options;
   const seeded: Partial<Record<string, SeededRegistry>> = {};
-  const seed = async (registry: NonNullable<StageOptions['registry']>) => {
+  const seed = async (registry: NonNullable<ServerOptions['registry']>) => {
     const dataDir = join(root, `${registry}-${clusters}`);
     if (registry === 'postgres') {
       if (!postgres) throw new Error('PostgreSQL is not installed here');
@@ -69,14 +77,14 @@ async function measureSize(clusters: number, options: SizeOptions): Promise<Meas
     }
     return seedSqlite({ dataDir, clusters: registry === 'empty' ? 0 : clusters, tree });
   };
-  const stages: Stage[] = [];
-  const theatre: Theatre = {
+  const servers: ServerUnderTest[] = [];
+  const starter: ServerStarter = {
     clusters,
-    start: async (stage = {}) => {
-      const registry = stage.registry ?? 'sqlite';
+    start: async (serverOptions = {}) => {
+      const registry = serverOptions.registry ?? 'sqlite';
       seeded[registry] ??= await seed(registry);
-      const started = await startStage(seeded[registry], { clusters, root, tree, ...stage });
-      stages.push(started);
+      const started = await startServerUnderTest(seeded[registry], { root, tree, ...serverOptions });
+      servers.push(started);
       return started;
     },
   };
@@ -85,7 +93,7 @@ async function measureSize(clusters: number, options: SizeOptions): Promise<Meas
     if (scenario.ownClusters !== undefined && !isFirst) continue;
     const measure = async (times: number) => {
       try {
-        const one = await measureStall(scenario, { theatre, times, deadlineMs });
+        const one = await measureStall(scenario, { starter, times, deadlineMs });
         console.error(lineOf(one));
         measured.push(one);
         return one;
@@ -94,7 +102,7 @@ async function measureSize(clusters: number, options: SizeOptions): Promise<Meas
         console.error(`row ${scenario.row}  ${scenario.what}: not measured: ${String(error)}`);
         return undefined;
       } finally {
-        for (const stage of stages.splice(0)) await stage.remove();
+        for (const server of servers.splice(0)) await server.remove();
       }
     };
     const one = await measure(1);

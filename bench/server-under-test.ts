@@ -1,15 +1,14 @@
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Product, type StartOptions, startProduct } from './product.ts';
+import { type StartOptions, startProduct } from './product.ts';
 import type { Keys, SeededRegistry } from './stall-seed.ts';
 
 /** A server that is about to be attacked, over a copy of a seeded registry. */
-export interface Stage {
-  readonly server: Product;
+export interface ServerUnderTest {
   readonly url: string;
+  readonly pid: number;
   readonly keys: Keys;
-  readonly clusters: number;
   readonly dataDir: string;
   /** What the server has written so far. */
   readonly log: () => string;
@@ -18,7 +17,7 @@ export interface Stage {
 }
 
 /** What a scenario needs of its server beside a seeded registry. */
-export interface StageOptions {
+export interface ServerOptions {
   readonly environment?: Record<string, string>;
   readonly descriptors?: number;
   /** `empty` begins with a registry without clusters. */
@@ -28,9 +27,9 @@ export interface StageOptions {
 }
 
 /** Starts the servers of scenarios at one size of the registry. */
-export interface Theatre {
+export interface ServerStarter {
   readonly clusters: number;
-  readonly start: (options?: StageOptions) => Promise<Stage>;
+  readonly start: (options?: ServerOptions) => Promise<ServerUnderTest>;
 }
 
 /** Megabytes of V8's heap in the server; buffers lie outside it. */
@@ -40,11 +39,11 @@ export const HEAP_MB = 2_500;
 const DEFAULT_COST = { GRAPHQL_COST_PER_MINUTE: '10000000' };
 
 /** Starts a server over a copy of the registry, with Kitestring's own limits and a limited heap. */
-export async function startStage(
+export async function startServerUnderTest(
   { dataDir: original, environment: place, keys }: SeededRegistry,
-  { clusters, root, tree, ...options }: { clusters: number; root: string; tree: URL } & StageOptions,
-): Promise<Stage> {
-  const directory = mkdtempSync(join(root, 'stage-'));
+  { root, tree, ...options }: { root: string; tree: URL } & ServerOptions,
+): Promise<ServerUnderTest> {
+  const directory = mkdtempSync(join(root, 'server-'));
   const dataDir = join(directory, 'data');
   await cp(original, dataDir, { recursive: true });
   options.prepare?.(dataDir);
@@ -61,5 +60,5 @@ export async function startStage(
     await server.stop('SIGKILL');
     rmSync(directory, { recursive: true });
   };
-  return { server, url: server.url, keys, clusters, dataDir, log: () => readFileSync(file, 'utf8'), remove };
+  return { url: server.url, pid: server.pid, keys, dataDir, log: () => readFileSync(file, 'utf8'), remove };
 }

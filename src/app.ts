@@ -19,6 +19,7 @@ import { Fleet } from './domain/clusters/fleet.ts';
 import { ProbeSlots } from './domain/clusters/probe-slots.ts';
 import { sealedKeyIds } from './domain/clusters/sealed.ts';
 import { Statuses } from './domain/clusters/statuses.ts';
+import { VisibleClusters } from './domain/clusters/visible.ts';
 import { Sizes } from './domain/sizes.ts';
 import type { Services } from './graphql/context.ts';
 import { createGraphQL } from './graphql/yoga.ts';
@@ -62,13 +63,14 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
     const registry = { database, seal, policy: config.policy, now, own: new Set<number>() };
     const news = new News(database);
+    const visible = new VisibleClusters(database);
     const slots = new ProbeSlots({ leases: database.leases });
     const statuses = new Statuses({ database, slots });
     const metrics = new Metrics();
     const descriptors = shareDescriptors();
     const onProbe = (state: string, latencyMs: number) => metrics.probe(state, latencyMs);
     const { inCluster } = config;
-    const fleet = new Fleet({ registry, statuses, slots, news, inCluster, log, descriptors, onProbe });
+    const fleet = new Fleet({ registry, visible, statuses, slots, news, inCluster, log, descriptors, onProbe });
     metrics.follow({
       clusters: () => statuses.sample(),
       connections: () => fleet.connections,
@@ -88,9 +90,9 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       setUp: new SetUp({ database, users, audit: auditLog, seal }),
       openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, audit: auditLog, log, now }),
       clusters: new Clusters(registry, fleet),
-      clusterList: new ClusterList({ database }),
+      clusterList: new ClusterList({ database, visible }),
       clusterImport: new ClusterImport(registry, fleet),
-      clusterChanges: new ClusterChanges({ database, news }),
+      clusterChanges: new ClusterChanges({ database, news, visible }),
       statuses,
       fleet,
       clusterProbes: new ClusterProbes({ registry, fleet }),

@@ -88,11 +88,18 @@ export function forbidden(): DomainError {
   return new DomainError('FORBIDDEN', 'Admin role required');
 }
 
+/** The grants that hold the action for some clusters. */
+export function scopesOf(caller: Caller, action: Action): (Grant & { readonly clusters: object })[] {
+  return signedIn(caller).grants.flatMap((grant) =>
+    grant.actions.has(action) && grant.clusters ? [{ ...grant, clusters: grant.clusters }] : [],
+  );
+}
+
 /** The filter that leaves only the clusters for which the viewer holds the action. */
 export function allowedClusters(caller: Caller, action: Action): Prisma.ClusterWhereInput {
   const viewer = signedIn(caller);
   if (mayEverywhere(viewer, action)) return {};
-  const scopes = viewer.grants.flatMap(({ actions, clusters }) => (actions.has(action) && clusters ? [clusters] : []));
+  const scopes = scopesOf(caller, action).map(({ clusters }) => clusters);
   return scopes.length === 0 ? { id: { in: [] } } : { OR: scopes };
 }
 

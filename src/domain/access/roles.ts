@@ -1,7 +1,8 @@
 import { type Counters, type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
-import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import { Pace } from '../../storage/pace.ts';
 import { record } from '../audit.ts';
 import { check, refuse } from '../clusters/cluster.ts';
+import { stepsOfRequirements } from '../clusters/filter-steps.ts';
 import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { isStorable } from '../storable.ts';
@@ -22,6 +23,10 @@ import type { Caller, Grant } from './viewer.ts';
 interface KnownRole {
   readonly actions: ReadonlySet<Action>;
   readonly clusters: ClusterScope | undefined;
+  /** Whether each name that was met fits a glob of the role. */
+  readonly fits: Map<string, boolean>;
+  /** What it gave last, by the value of the registry's counter. */
+  granted?: { readonly registry: number; readonly grant: Promise<Grant>; readonly now?: Grant };
 }
 
 /**
@@ -31,8 +36,11 @@ interface KnownRole {
 export class Roles {
   readonly #database: Database;
   readonly #now: () => Date;
-  #known: { access: number; roles: Promise<ReadonlyMap<string, KnownRole>> } | undefined;
-  #names: { registry: number; names: Promise<readonly string[]> } | undefined;
+  readonly #pace = new Pace();
+  #known:
+    | { access: number; roles: Promise<ReadonlyMap<string, KnownRole>>; loaded?: ReadonlyMap<string, KnownRole> }
+    | undefined;
+  #names: { registry: number; names: Promise<ReadonlySet<string>> } | undefined;
 
   constructor({ database, now }: { database: Database; now: () => Date }) {
     this.#database = database;
@@ -43,7 +51,7 @@ export class Roles {
   grantsOf(names: readonly string[], counters: Pick<Counters, 'access' | 'registry'>): Grant[] | Promise<Grant[]> {
     const builtIn = names.map(builtInGrant);
     if (builtIn.every((grant) => grant !== undefined)) return builtIn;
-    return this.#defined(names, counters);
+    return this.#grantedNow(names, counters) ?? this.#defined(names, counters);
   }
 
   /** The roles, the built-in ones first; none for whoever may not manage them. */
@@ -142,34 +150,86 @@ export class Roles {
           if (this.#known?.roles === roles) this.#known = undefined;
         }),
       };
-    const roles = await this.#known.roles;
+    const known = this.#known;
+    const roles = await known.roles;
+    known.loaded = roles;
+    const grants = names.flatMap((name) => {
+      const role = roles.get(name);
+      return builtInGrant(name) ?? (role ? this.#grantOf(role, registry) : []);
+    });
+    return Promise.all(grants);
+  }
+
+  /** What these roles give, where all of it was asked for under these counters before: no cached answer waits for more. */
+  #grantedNow(names: readonly string[], { access, registry }: Pick<Counters, 'access' | 'registry'>) {
+    if (this.#known?.access !== access) return undefined;
+    const { loaded } = this.#known;
     const grants: Grant[] = [];
     for (const name of names) {
-      const builtIn = builtInGrant(name);
-      const role = roles.get(name);
-      if (builtIn) grants.push(builtIn);
-      else if (role)
-        grants.push({ actions: role.actions, clusters: role.clusters && (await this.#where(role.clusters, registry)) });
+      const { granted } = loaded?.get(name) ?? {};
+      const grant = builtInGrant(name) ?? (granted?.registry === registry ? granted.now : undefined);
+      if (!grant) return undefined;
+      grants.push(grant);
     }
     return grants;
   }
 
-  async #where({ names, labelSelector }: ClusterScope, registry: number): Promise<Prisma.ClusterWhereInput> {
+  /** What a role gives under this value of the counter: one object for all who hold it. */
+  #grantOf(role: KnownRole, registry: number): Promise<Grant> {
+    if (role.granted?.registry === registry) return role.granted.grant;
+    const before = role.granted?.now;
+    const grant = this.#makeGrant(role, registry, before);
+    role.granted = { registry, grant };
+    grant.then(
+      (now) => {
+        if (role.granted?.grant === grant) role.granted = { registry, grant, now };
+      },
+      // A read that fails is forgotten, so that the next request tries again.
+      () => {
+        if (role.granted?.grant === grant) delete role.granted;
+      },
+    );
+    return grant;
+  }
+
+  async #makeGrant(role: KnownRole, registry: number, before: Grant | undefined): Promise<Grant> {
+    const { actions, clusters: scope, fits } = role;
+    if (!scope) return { actions };
+    const { names, labelSelector } = scope;
     const globs = names.filter((name) => /[*?]/.test(name));
+    // Without a glob nothing that is registered changes it.
+    if (globs.length === 0 && before) return before;
     const exact = names.filter((name) => !/[*?]/.test(name));
     if (globs.length > 0) {
-      if (this.#names?.registry !== registry)
-        this.#names = {
-          registry,
-          names: forgetting(this.#loadNames(), (names) => {
-            if (this.#names?.names === names) this.#names = undefined;
-          }),
-        };
-      const standing = await this.#names.names;
-      exact.push(...standing.filter((name) => globs.some((glob) => matchesGlob(name, glob))));
+      const standing = await this.#standing(registry);
+      for (const name of standing) {
+        if (fits.has(name)) continue;
+        for (let wait = this.#pace.wait(); wait; wait = this.#pace.wait()) await wait;
+        this.#pace.run(() =>
+          fits.set(
+            name,
+            globs.some((glob) => matchesGlob(name, glob)),
+          ),
+        );
+      }
+      for (const name of fits.keys()) if (!standing.has(name)) fits.delete(name);
+      for (const name of standing) if (fits.get(name)) exact.push(name);
     }
-    const labels = labelSelector ? [whereLabels(parseLabelSelector(labelSelector))] : [];
-    return { OR: [{ name: { in: exact } }, ...labels] };
+    const requirements = labelSelector ? parseLabelSelector(labelSelector) : [];
+    const labels = requirements.length > 0 ? [whereLabels(requirements)] : [];
+    const clusters = { OR: [{ name: { in: exact } }, ...labels] };
+    return { actions, clusters, steps: 1 + stepsOfRequirements(requirements.length) };
+  }
+
+  #standing(registry: number): Promise<ReadonlySet<string>> {
+    if (this.#names?.registry !== registry)
+      this.#names = {
+        registry,
+        names: forgetting(this.#loadNames(), (names) => {
+          if (this.#names?.names === names) this.#names = undefined;
+        }),
+      };
+    return this.#names.names;
   }
 
   async #load(): Promise<ReadonlyMap<string, KnownRole>> {
@@ -177,13 +237,18 @@ export class Roles {
     return new Map(
       rows.map(({ name, actions, clusters }) => [
         name,
-        { actions: new Set(actions as Action[]), clusters: (clusters as ClusterScope | null) ?? undefined },
+        {
+          actions: new Set(actions as Action[]),
+          clusters: (clusters as ClusterScope | null) ?? undefined,
+          fits: new Map(),
+        },
       ]),
     );
   }
 
-  async #loadNames(): Promise<readonly string[]> {
-    return (await this.#database.prisma.cluster.findMany({ select: { name: true } })).map(({ name }) => name);
+  async #loadNames(): Promise<ReadonlySet<string>> {
+    const rows = await this.#database.prisma.cluster.findMany({ select: { name: true } });
+    return new Set(rows.map(({ name }) => name));
   }
 }
 

@@ -6,6 +6,8 @@ export interface Grant {
   readonly actions: ReadonlySet<Action>;
   /** The clusters as a filter; undefined: every one, also those that are yet to come. */
   readonly clusters?: Prisma.ClusterWhereInput | undefined;
+  /** The steps of testing one cluster against that filter (clusters/filter-steps.ts). */
+  readonly steps?: number | undefined;
 }
 
 /** Who asks: a person, an API key, or Kitestring itself (the command line, the configuration at start). */

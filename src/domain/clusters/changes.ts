@@ -3,11 +3,18 @@ import type { Counters, Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { News } from '../../storage/news.ts';
 import { isUnavailable } from '../../storage/violations.ts';
-import { may, mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
+import { may, mayReadClusters, signedIn } from '../access/permissions.ts';
 import { type Caller, limitKeyOf } from '../access/viewer.ts';
 import { DomainError, invalidInput } from '../errors.ts';
 import { type ClusterFilter, type ClusterQuery, whereFilter } from './cluster-list.ts';
-import { compareVisible, isVisibleCursor, readVisible, type Visible, writeVisibleCursor } from './visible.ts';
+import {
+  changeBetween,
+  compareVisible,
+  isVisibleCursor,
+  type Visible,
+  type VisibleClusters,
+  writeVisibleCursor,
+} from './visible.ts';
 
 /** A change of a cluster, as its reader may see it. */
 export type ClusterChange<Row> =
@@ -55,8 +62,11 @@ export class ClusterChanges {
   readonly #news: News;
   readonly #streams = new Map<string, number>();
 
-  constructor({ database, news }: { database: Database; news: News }) {
+  readonly #visible: VisibleClusters;
+
+  constructor({ database, news, visible }: { database: Database; news: News; visible: VisibleClusters }) {
     this.#database = database;
+    this.#visible = visible;
     this.#news = news;
   }
 
@@ -135,7 +145,7 @@ export class ClusterChanges {
     const isKnown = typeof from === 'object' && mayReadClusters(caller()) === (from.visible === undefined);
     const place = isKnown ? from : yield* this.#begin(caller, from, counters, where, query);
     if (place.visible) {
-      const visible = await readVisible(this.#database, caller());
+      const visible = await this.#visible.of(caller());
       yield* this.#betweenVisible(caller, place.visible, visible, where, query);
       return { visible };
     }
@@ -158,7 +168,7 @@ export class ClusterChanges {
       if (!given) yield { kind: 'RESET', cursor: writeChangesCursor(counters) };
       return { cursor: given ?? counters };
     }
-    const visible = await readVisible(this.#database, caller());
+    const visible = await this.#visible.of(caller());
     const same = after === undefined ? 'SAME' : compareVisible(after, visible);
     if (same === 'CHANGED') yield* this.#betweenVisible(caller, new Map(), visible, where, query);
     // Who may read nothing is told nothing of a cursor they bring; who could until now has something to forget.
@@ -175,13 +185,11 @@ export class ClusterChanges {
     where: Prisma.ClusterWhereInput,
     query: ClusterQuery,
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
-    const gone = [...from].filter(([id]) => !to.has(id));
-    const changed = [...to].filter(([id, { changes }]) => from.get(id)?.changes !== changes);
+    const { gone, changed } = changeBetween(from, to);
     if (gone.length + changed.length === 0) return;
     const [before, after] = [writeVisibleCursor(from), writeVisibleCursor(to)];
     if (gone.length + changed.length > MAX_CHANGES) return void (yield { kind: 'RESET', cursor: after });
-    const all = [...gone, ...changed].map(([id, { uid }]) => ({ id, uid }));
-    yield* this.#told(caller, all, { before, after }, where, query);
+    yield* this.#told(caller, [...gone, ...changed], { before, after }, where, query, to);
   }
 
   async *#between(
@@ -207,14 +215,16 @@ export class ClusterChanges {
     { before, after }: { before: string; after: string },
     where: Prisma.ClusterWhereInput,
     query: ClusterQuery,
+    visible?: Visible,
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
     for (let begin = 0; begin < changed.length; begin += ROWS_AT_ONCE) {
       const part = changed.slice(begin, begin + ROWS_AT_ONCE);
       const matching = await this.#database.prisma.cluster.findMany({
-        select: { ...query.select, id: true },
-        where: { AND: [where, readableClusters(caller())], id: { in: part.map(({ id }) => id) } },
+        select: { ...query.select, id: true, registryChange: true },
+        where: { AND: [{ id: { in: part.map(({ id }) => id) } }, where] },
       });
-      const rows = new Map(matching.map((row) => [row.id, row]));
+      const readable = visible ? await this.#visible.keep(caller(), matching, visible) : matching;
+      const rows = new Map(readable.map((row) => [row.id, row]));
       for (const [index, { id, uid }] of part.entries()) {
         const cursor = begin + index === changed.length - 1 ? after : before;
         const cluster = rows.get(id);
@@ -227,8 +237,8 @@ export class ClusterChanges {
   /** Whether a change may be told still; a cluster that has gone out of sight since it was read is told of as removed next. */
   async #mayHear(caller: Caller, change: ClusterChange<{ id: number }>): Promise<boolean> {
     if (change.kind !== 'UPSERTED') return true;
-    const where = { AND: [{ id: change.cluster.id }, readableClusters(caller)] };
-    return (await this.#database.prisma.cluster.count({ where })) > 0;
+    const { id, registryChange } = change.cluster as { id: number; registryChange: number };
+    return (await this.#visible.keep(caller, [{ id, registryChange }], await this.#visible.of(caller))).length > 0;
   }
 
   /** Which clusters changed after a cursor, in the order of their changes; undefined when they are too many. */

@@ -7,9 +7,18 @@ import { cutPage, type PageArguments } from '../page.ts';
 import { isStorable, UNSTORABLE } from '../storable.ts';
 import type { ClusterState } from './cluster.ts';
 import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from './label-selector.ts';
-import { type ClusterOrder, type CursorRow, orderPage, readPage, whereBehind, wherePage, writeCursor } from './page.ts';
+import {
+  type ClusterOrder,
+  type CursorRow,
+  orderPage,
+  type Page,
+  readPage,
+  whereBehind,
+  wherePage,
+  writeCursor,
+} from './page.ts';
 import { fold } from './search.ts';
-import { readVisible } from './visible.ts';
+import type { Visible, VisibleClusters } from './visible.ts';
 
 /** More uids at once are refused. */
 export const MAX_UIDS = 100;
@@ -42,63 +51,81 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Finds the cluster that is meant, where the caller may read it: look up and authorize in one step. */
 export function whereReadable(caller: Caller, by: ClusterBy): Prisma.ClusterWhereInput {
-  const readable = readableClusters(caller);
+  return { AND: [readableClusters(caller), whereStored(by)] };
+}
+
+function whereStored(by: ClusterBy): Prisma.ClusterWhereInput {
   if (!Object.values(by).every((value) => isStorable(String(value)))) return { id: { in: [] } };
-  return { AND: [readable, 'databaseId' in by ? { id: by.databaseId } : by] };
+  return 'databaseId' in by ? { id: by.databaseId } : by;
 }
 
 /** Reads of the registry. Each looks up and authorizes in one step: hidden and missing answer alike. */
 export class ClusterList {
   readonly #database: Database;
 
-  constructor({ database }: { database: Database }) {
+  readonly #visible: VisibleClusters;
+
+  constructor({ database, visible }: { database: Database; visible: VisibleClusters }) {
     this.#database = database;
+    this.#visible = visible;
   }
 
   /** The cluster, or null: not there, or not the caller's to see. */
   async find(caller: Caller, by: ClusterBy, query: ClusterQuery) {
-    const where = whereReadable(caller, by);
-    return this.#read(caller, ({ cluster }) => cluster.findFirst({ ...query, where }));
+    return (await this.#findReadable(caller, whereStored(by), query))[0] ?? null;
   }
 
   /** The clusters with these uids, in any order; those that are missing or hidden are left out. */
   async findMany(caller: Caller, uids: readonly string[], query: ClusterQuery) {
-    const where = { uid: { in: uids.filter(isStorable) }, AND: readableClusters(caller) };
-    const select = { ...query.select, uid: true };
-    return this.#read(caller, ({ cluster }) => cluster.findMany({ select, where }));
+    const where = { uid: { in: uids.filter(isStorable) } };
+    return this.#findReadable(caller, where, { select: { ...query.select, uid: true } });
   }
 
   async findDefault(caller: Caller, query: ClusterQuery) {
-    const where = { isDefault: true, AND: readableClusters(caller) };
-    return this.#read(caller, ({ cluster }) => cluster.findFirst({ ...query, where }));
+    return (await this.#findReadable(caller, { isDefault: true }, query))[0] ?? null;
+  }
+
+  /** The clusters among those that are found which the caller may read; what is found must be few. */
+  async #findReadable(caller: Caller, where: Prisma.ClusterWhereInput, { select }: ClusterQuery) {
+    const visible = mayReadClusters(caller) ? undefined : await this.#visible.of(caller);
+    const wanted: ClusterQuery = select ? { select: { ...select, id: true, registryChange: true } } : {};
+    const found = await this.#read(caller, ({ cluster }) => cluster.findMany({ ...wanted, where }));
+    return visible ? this.#visible.keep(caller, found, visible) : found;
   }
 
   /** One page of the clusters that match, with the counts over all that match; `unlimited` is for the REST list alone. */
   async page(caller: Caller, args: ListArguments, query: ClusterQuery, { unlimited }: { unlimited: boolean }) {
     const order = args.orderBy ?? { field: 'DATABASE_ID', direction: 'ASC' };
-    const matching = { AND: [readableClusters(caller), whereFilter(args.filter ?? {})] };
+    const matching = whereFilter(args.filter ?? {});
     const page = readPage(args, order, { unlimited });
     // Before the rows: what changes in between is then told once more, never lost.
-    const visible = mayReadClusters(caller) ? undefined : await readVisible(this.#database, caller);
+    const visible = mayReadClusters(caller) ? undefined : await this.#visible.of(caller);
+    const isWhole = page.size === Number.POSITIVE_INFINITY;
+    const within = { AND: [matching, wherePage(page)] };
+    const ids = visible && !isWhole ? await this.#visibleIds(caller, within, visible, page) : undefined;
     const found = await this.#read(caller, ({ cluster }) =>
       cluster.findMany({
-        select: { ...query.select, id: true, name: true, createdAt: true },
-        where: { AND: [matching, wherePage(page)] },
+        select: { ...query.select, id: true, name: true, createdAt: true, registryChange: true },
+        where: ids ? { id: { in: ids } } : within,
         orderBy: orderPage(page),
-        ...(page.size === Number.POSITIVE_INFINITY ? {} : { take: page.size + 1 }),
+        ...(isWhole ? {} : { take: page.size + 1 }),
       }),
     );
+    const readable = visible ? await this.#visible.keep(caller, found, visible) : found;
     const behind = whereBehind(page);
-    const { rows, ...more } = cutPage(found as (CursorRow & (typeof found)[number])[], page, {
-      behind: behind !== undefined && (await this.#exists(caller, { AND: [matching, behind] })),
+    const { rows, ...more } = cutPage(readable as (CursorRow & (typeof found)[number])[], page, {
+      behind: behind !== undefined && (await this.#exists(caller, { AND: [matching, behind] }, visible)),
     });
+    const states = visible && once(() => this.#visibleStates(caller, matching, visible));
     return {
       edges: rows.map((node) => ({ node, cursor: writeCursor(node, order) })),
       ...more,
       /** What one sees who does not see the whole registry; how much goes on in the rest stays hidden. */
       visible,
-      totalCount: () => this.#read(caller, ({ cluster }) => cluster.count({ where: matching })),
+      totalCount: async () =>
+        states ? (await states()).length : this.#read(caller, ({ cluster }) => cluster.count({ where: matching })),
       stateCounts: async () => {
+        if (states) return countStates(await states());
         const groups = await this.#read(caller, ({ cluster }) =>
           cluster.groupBy({ by: ['state'], where: matching, _count: true, orderBy: { state: 'asc' } }),
         );
@@ -107,14 +134,48 @@ export class ClusterList {
     };
   }
 
-  async #exists(caller: Caller, where: Prisma.ClusterWhereInput): Promise<boolean> {
-    const found = await this.#read(caller, ({ cluster }) => cluster.findFirst({ select: { id: true }, where }));
-    return found !== null;
+  /** The ids of a page's rows, and of one more, among the clusters that are visible. */
+  async #visibleIds(caller: Caller, where: Prisma.ClusterWhereInput, visible: Visible, page: Page): Promise<number[]> {
+    const found = await this.#read(caller, ({ cluster }) =>
+      cluster.findMany({ select: { id: true }, where, orderBy: orderPage(page) }),
+    );
+    const seen = found.filter(({ id }) => visible.has(id));
+    return seen.slice(0, page.size + 1).map(({ id }) => id);
+  }
+
+  async #visibleStates(caller: Caller, where: Prisma.ClusterWhereInput, visible: Visible): Promise<string[]> {
+    const found = await this.#read(caller, ({ cluster }) =>
+      cluster.findMany({ select: { id: true, state: true }, where }),
+    );
+    return found.flatMap(({ id, state }) => (visible.has(id) ? [state] : []));
+  }
+
+  async #exists(caller: Caller, where: Prisma.ClusterWhereInput, visible: Visible | undefined): Promise<boolean> {
+    const found = await this.#read(caller, ({ cluster }) =>
+      cluster.findMany({ select: { id: true }, where, ...(visible ? {} : { take: 1 }) }),
+    );
+    return visible ? found.some(({ id }) => visible.has(id)) : found.length > 0;
   }
 
   #read<T>(caller: Caller, read: (prisma: Database['prisma']) => Promise<T>): Promise<T> {
     return this.#database.reads.run(limitKeyOf(signedIn(caller)), () => read(this.#database.prisma));
   }
+}
+
+/** Computes a value at its first use. */
+function once<T>(compute: () => Promise<T>): () => Promise<T> {
+  let value: Promise<T> | undefined;
+  return () => {
+    value ??= compute();
+    return value;
+  };
+}
+
+function countStates(states: readonly string[]): { state: ClusterState; count: number }[] {
+  const groups = Map.groupBy(states, (state) => state);
+  return [...groups]
+    .map(([state, all]) => ({ state: state as ClusterState, count: all.length }))
+    .sort((left, right) => (left.state < right.state ? -1 : 1));
 }
 
 /** The filter of the database for what a caller wants to see; INVALID_INPUT when it cannot be read. */

@@ -20,8 +20,13 @@ export function stepsOfFilter(
   const requirements = requirementsOf(labelSelector ?? '');
   const values = requirements.reduce((sum, { values }) => sum + values.length, names?.length ?? 0);
   const isScanned = [search, states, enabled, days].some((given) => given != null) || requirements.length > 0;
-  const perRow = requirements.length + requirements.length ** 2 / CURSORS + (isScanned ? ROW : 0);
+  const perRow = stepsOfRequirements(requirements.length) + (isScanned ? ROW : 0);
   return clusters * perRow + TEXT * values + BYTE * searchBytes * Buffer.byteLength(fold(search ?? ''));
+}
+
+/** The steps of testing one cluster against so many label requirements. */
+export function stepsOfRequirements(requirements: number): number {
+  return requirements + requirements ** 2 / CURSORS;
 }
 
 /** None of a selector that is refused anyway. */

@@ -13,7 +13,7 @@ import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';
 import { SealError } from '../../storage/seal.ts';
-import { allowedClusters, may, mayEverywhere, signedIn } from '../access/permissions.ts';
+import { may, mayEverywhere, signedIn } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { Live, type LiveBudget } from './live.ts';
 import type { ProbeSlots } from './probe-slots.ts';
@@ -21,6 +21,7 @@ import { ProbeTargets } from './probe-targets.ts';
 import { PrometheusOffers } from './prometheus-offers.ts';
 import { kubeconfigPlace, type Registry } from './registry.ts';
 import type { Statuses } from './statuses.ts';
+import type { VisibleClusters } from './visible.ts';
 
 /** What of a cluster's row decides how it is reached. */
 export interface Reachable {
@@ -35,6 +36,7 @@ export type Way = Pick<ConnectionOptions, 'target' | 'token'>;
 /** What the fleet works with. */
 export interface FleetOptions {
   readonly registry: Registry;
+  readonly visible: VisibleClusters;
   readonly statuses: Statuses;
   readonly slots: ProbeSlots;
   readonly news: News;
@@ -127,8 +129,11 @@ export class Fleet {
     const viewer = signedIn(caller);
     if (!may(viewer, 'clusters.live')) return null;
     if (!mayEverywhere(viewer, 'clusters.live')) {
-      const where = { AND: [{ uid: cluster.uid }, allowedClusters(caller, 'clusters.live')] };
-      if ((await this.#options.registry.database.prisma.cluster.count({ where })) === 0) return null;
+      const { visible, registry } = this.#options;
+      const allowed = await visible.of(caller, 'clusters.live');
+      const [where, select] = [{ uid: cluster.uid }, { id: true, registryChange: true } as const];
+      const rows = await registry.database.prisma.cluster.findMany({ where, select });
+      if ((await visible.keep(caller, rows, allowed, 'clusters.live')).length === 0) return null;
     }
     const onUnexpected = (error: unknown) => {
       if (error instanceof ResourceError) this.#logLack(error);

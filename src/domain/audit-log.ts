@@ -183,7 +183,9 @@ export class AuditLog {
     const kind = viewer ? 'others' : 'strangers';
     const times = refused.byActor.get(actor) ?? 0;
     const isRepeated = once.some((text) => refused.once.has(text));
-    if (isRepeated || times >= REFUSED_BY_ONE || refused[kind] >= REFUSED_BY_ALL) {
+    // What is recorded once needs no share of its actor's: it stands beside what the same actor tried before.
+    const isOverShare = once.length === 0 && times >= REFUSED_BY_ONE;
+    if (isRepeated || isOverShare || refused[kind] >= REFUSED_BY_ALL) {
       refused.unrecorded++;
       return undefined;
     }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Pending } from '../domain/access/open-id.ts';
 import type { SignedIn } from '../domain/access/sessions.ts';
+import { isThrottled } from '../domain/access/throttle.ts';
 import type { Context } from '../graphql/context.ts';
 import { Refusal } from './refusal.ts';
 import {
@@ -62,6 +63,12 @@ const FIELDS = [
   'A field is missing or of the wrong type; the sentence names it.',
 ] as const;
 
+const THROTTLED = [
+  429,
+  'too many sign-ins at once: try again later',
+  'Too many come from this address, or from all addresses at once; `Retry-After` tells how many seconds to wait.',
+] as const;
+
 const credentials = z.object({ username: string, password: string });
 const firstUser = credentials.extend({ name: string.optional(), code: string.optional() });
 
@@ -89,6 +96,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     refusals: [
       FIELDS,
       [403, 'a user exists already: sign in', 'Somebody exists, or who asks may not make the first person.'],
+      THROTTLED,
     ],
     answer: async ({ context: { caller, setUp, sessions }, body, local }) => {
       const { id, username } = await setUp.createFirst(caller, body, { local });
@@ -139,7 +147,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     who: 'anyone',
     status: 200,
     result: authUrlResult,
-    refusals: [[404, 'no such sign-in provider', 'No provider has the name in `provider`.']],
+    refusals: [[404, 'no such sign-in provider', 'No provider has the name in `provider`.'], THROTTLED],
     answer: async ({ context, query, keep }) => {
       const { provider, url, pending } = await context.openId.begin(context.caller, query.get('provider'));
       keep(pending);
@@ -160,11 +168,18 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
         'The sign-in is none that this browser began, or it came back too late, or twice.',
       ],
       [401, 'invalid credentials', 'The provider does not vouch for the person.'],
+      THROTTLED,
     ],
     answer: async ({ context, query, pending, keep }) => {
-      // Also when it fails: what came back once is of no use any more.
-      keep(null);
-      return { status: 302, session: await context.openId.finish(context.caller, query, pending), location: '/' };
+      try {
+        const session = await context.openId.finish(context.caller, query, pending);
+        keep(null);
+        return { status: 302, session, location: '/' };
+      } catch (error) {
+        // A callback that is throttled may come back; after any other failure the cookie is of no use.
+        if (!isThrottled(error)) keep(null);
+        throw error;
+      }
     },
   }),
   route({

@@ -5,11 +5,13 @@ import { type Seal, SealError } from '../../storage/seal.ts';
 import type { Changes } from '../audit.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
+import { networkOf } from './network.ts';
 import { type Challenge, OpenIdClient, type OpenIdProvider, oauthCode, providerFault } from './open-id-client.ts';
 import { OpenIdPeople } from './open-id-people.ts';
 import { readPerson } from './open-id-person.ts';
 import type { Roles } from './roles.ts';
 import type { Sessions, SignedIn } from './sessions.ts';
+import { isThrottled, Throttle } from './throttle.ts';
 import type { Caller } from './viewer.ts';
 
 export interface OpenIdOptions {
@@ -36,6 +38,11 @@ interface Begun extends Challenge {
 
 /** How long somebody may take at the provider. */
 const PENDING_MS = 10 * 60_000;
+/**
+ * One sign-in takes turns of the writers and calls the provider, which may need 5 s; so few at once. A network may be an office
+ * behind one address: two a second are enough for it, and bound what an attacker costs.
+ */
+const LIMITS = { atOnce: { network: 8, all: 32 }, perMinute: 120 };
 const PLACE = { table: 'UsedSignIn', column: 'pending', uid: 'browser' };
 
 /** Sign-in by OpenID Connect: authorization code flow with PKCE, state and nonce. */
@@ -44,6 +51,9 @@ export class OpenId {
   readonly #providers: ReadonlyMap<string, { provider: OpenIdProvider; client: OpenIdClient }>;
   readonly #options: OpenIdOptions;
   readonly #people: OpenIdPeople;
+  // Apart, so that sign-ins which only begin keep out none that come back.
+  readonly #beginning = new Throttle(LIMITS);
+  readonly #finishing = new Throttle(LIMITS);
 
   constructor(options: OpenIdOptions) {
     const { providers } = options;
@@ -55,9 +65,13 @@ export class OpenId {
     this.names = [...this.#providers.keys()];
   }
 
-  /** Begins a sign-in; NOT_FOUND for a provider that is none. Without a name it is the first provider. */
-  async begin(caller: Caller, name: string | null): Promise<{ provider: string; url: string; pending: Pending }> {
+  /** Begins a sign-in; NOT_FOUND for a provider that is none, TOO_MANY_ATTEMPTS. Without a name it is the first provider. */
+  begin(caller: Caller, name: string | null): Promise<{ provider: string; url: string; pending: Pending }> {
     const provider = name ?? this.names[0] ?? '';
+    return this.#throttled(caller, this.#beginning, () => this.#begin(caller, provider));
+  }
+
+  async #begin(caller: Caller, provider: string) {
     const client = this.#providers.get(provider)?.client;
     if (!client) throw new DomainError('NOT_FOUND', 'no such sign-in provider');
     const { url, challenge } = await this.#ask(caller, provider, () => client.begin());
@@ -66,8 +80,29 @@ export class OpenId {
     return { provider, url, pending: { text: this.#options.seal.seal(JSON.stringify(begun), PLACE), expiresAt } };
   }
 
-  /** Ends a sign-in that came back from the provider, in the browser that began it, within its time, and once. */
-  async finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<SignedIn> {
+  /**
+   * Ends a sign-in that came back from the provider, in the browser that began it, within its time, and once. After
+   * TOO_MANY_ATTEMPTS it may come back again: nothing was done.
+   */
+  finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<SignedIn> {
+    return this.#throttled(caller, this.#finishing, () => this.#finish(caller, query, pending));
+  }
+
+  /** Runs one of few; a refusal leaves one record a minute for its address. */
+  async #throttled<T>(caller: Caller, throttle: Throttle, work: () => Promise<T>): Promise<T> {
+    try {
+      return await throttle.run(caller, work);
+    } catch (error) {
+      if (isThrottled(error)) {
+        const once = [`address:${networkOf(caller.address ?? '')}`];
+        // Not waited for: a refusal takes no turn of the writers.
+        void this.#options.audit.refused(caller, { action: 'session.begin', outcome: error.code, once });
+      }
+      throw error;
+    }
+  }
+
+  async #finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<SignedIn> {
     const { begun, provider, client } = await this.#recorded(caller, {}, () => this.#back(query, pending));
     const from = { provider: { to: provider.name } };
     const person = await this.#recorded(caller, from, async () =>

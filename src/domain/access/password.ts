@@ -1,5 +1,6 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import { tooMany } from './throttle.ts';
 
 // OWASP's password storage cheat sheet: argon2id with 19 MiB, two passes, one lane.
 const MEMORY_KIB = 19 * 1024;
@@ -10,13 +11,15 @@ const FORMAT = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)
 
 /** Hashes that run at once: each takes 19 MiB and a core for some 30 ms. */
 const MAX_AT_ONCE = 2;
+/** Hashes that wait for those: some 1.5 s of work. More are refused, or those who sign in would wait behind a flood. */
+const MAX_WAITING = 100;
 
 const derive = promisify(argon2);
 
 let running = 0;
 const waiting: (() => void)[] = [];
 
-/** Hashes a password for storage, in PHC form. */
+/** Hashes a password for storage, in PHC form. TOO_MANY_ATTEMPTS while many wait for that. */
 export async function hashPassword(password: string): Promise<string> {
   const nonce = randomBytes(16);
   const tag = await run(password, nonce, { memory: MEMORY_KIB, passes: PASSES, parallelism: LANES });
@@ -50,6 +53,7 @@ async function run(
   parameters: { memory: number; passes: number; parallelism: number },
 ): Promise<Buffer> {
   if (running < MAX_AT_ONCE) running++;
+  else if (waiting.length >= MAX_WAITING) throw tooMany(2);
   else await new Promise<void>((resolve) => waiting.push(resolve));
   try {
     return await derive('argon2id', { message: password, nonce, tagLength: TAG_BYTES, ...parameters });

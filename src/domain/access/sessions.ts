@@ -9,12 +9,15 @@ import { networkOf } from './network.ts';
 import { passwordMatches } from './password.ts';
 import type { Roles } from './roles.ts';
 import type { Attempt, SignInLimits } from './sign-in-limits.ts';
+import { isThrottled } from './throttle.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
 /** A session lasts so long without a refresh, and at most so long in all. */
 const SESSION_MS = 24 * 60 * 60 * 1000;
 const SESSION_END_MS = 30 * 24 * 60 * 60 * 1000;
 const MAX_KNOWN = 10_000;
+/** One who refreshes a session all the time costs one write in so long. */
+const REFRESH_MS = 60_000;
 /** How much longer than its rule allows a session may seem to last before a clock that ran ahead is at fault: replicas' clocks differ. */
 const SKEW_MS = 60 * 60_000;
 
@@ -77,13 +80,14 @@ export class Sessions {
     try {
       return await this.#limits.begin({ username, address: caller.address });
     } catch (error) {
-      if (!(error instanceof DomainError)) throw error;
+      if (!isThrottled(error)) throw error;
       const changes = async (): Promise<Changes> => {
         const where = { username: isStorable(username) ? username : '' };
         return (await this.#database.prisma.user.count({ where })) > 0 ? { user: { to: username } } : {};
       };
       const once = [`name:${username}`, `address:${networkOf(caller.address ?? '')}`];
-      await this.#audit.refused(caller, { action: 'session.begin', outcome: error.code, changes, once });
+      // Not waited for: a refusal takes no turn of the writers.
+      void this.#audit.refused(caller, { action: 'session.begin', outcome: error.code, changes, once });
       throw error;
     }
   }
@@ -123,13 +127,15 @@ export class Sessions {
     return { ...viewerOf(userId, name), roles, grants, expiresAt, session: sessionHash };
   }
 
-  /** Lengthens a session, within its absolute end. */
+  /** Lengthens a session, within its absolute end. What would gain less than a minute is not stored. */
   async refresh(token: string): Promise<SignedIn | undefined> {
     const sessionHash = hashToken(token);
     const row = await this.#database.prisma.session.findUnique({ where: { hash: sessionHash } });
     const now = this.#now();
     if (!row || row.expiresAt <= now) return undefined;
     const expiresAt = new Date(Math.min(now.getTime() + SESSION_MS, row.endsAt.getTime()));
+    if (Math.abs(expiresAt.getTime() - row.expiresAt.getTime()) < REFRESH_MS)
+      return { token, expiresAt: row.expiresAt };
     await this.#database.prisma.session.updateMany({ where: { hash: sessionHash }, data: { expiresAt } });
     this.#known.sessions.delete(sessionHash);
     return { token, expiresAt };
@@ -137,8 +143,11 @@ export class Sessions {
 
   /** Ends a session at once, on every replica. */
   async signOut(caller: Caller, token: string): Promise<void> {
+    const where = { hash: hashToken(token) };
+    // A token of no session changes nothing: no kept answer is lost for it.
+    if ((await this.#database.prisma.session.count({ where })) === 0) return;
     await this.#database.write('access', async (tx) => {
-      const { count } = await tx.session.deleteMany({ where: { hash: hashToken(token) } });
+      const { count } = await tx.session.deleteMany({ where });
       if (count > 0) await record(tx, caller, { action: 'session.end', at: this.#now(), changes: {} });
     });
   }

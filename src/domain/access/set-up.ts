@@ -5,8 +5,11 @@ import type { Seal } from '../../storage/seal.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
 import { holdsEverything } from './coverage.ts';
+import { Throttle } from './throttle.ts';
 import type { CreateUser, User, Users } from './users.ts';
 import type { Caller } from './viewer.ts';
+
+type FirstUser = Omit<CreateUser, 'roles'> & { readonly code?: string | undefined };
 
 /** How far the first set-up is: nobody, a person, and a cluster too. */
 export interface Progress {
@@ -14,12 +17,16 @@ export interface Progress {
   readonly step: 0 | 1 | 2;
 }
 
+/** A set-up is done once, by hand: these stop only who guesses at the code, or has passwords hashed. */
+const LIMITS = { atOnce: { network: 20, all: 100 }, perMinute: 120 };
+
 /** The first set-up, which nobody can hijack: the first person is an admin, and is made once. */
 export class SetUp {
   readonly #database: Database;
   readonly #users: Users;
   readonly #audit: AuditLog;
   readonly #seal: Seal;
+  readonly #throttle = new Throttle(LIMITS);
   #code: Buffer | undefined;
 
   constructor({ database, users, audit, seal }: { database: Database; users: Users; audit: AuditLog; seal: Seal }) {
@@ -48,11 +55,11 @@ export class SetUp {
    * Makes the first person. Whoever asks must be on this machine beyond doubt (`local`), hold all that an admin holds by a
    * key, or know the set-up code; else FORBIDDEN. ALREADY_SET_UP once somebody exists.
    */
-  async createFirst(
-    caller: Caller,
-    input: Omit<CreateUser, 'roles'> & { code?: string | undefined },
-    { local }: { local: boolean },
-  ): Promise<User> {
+  createFirst(caller: Caller, input: FirstUser, given: { local: boolean }): Promise<User> {
+    return this.#throttle.run(caller, () => this.#createFirst(caller, input, given));
+  }
+
+  async #createFirst(caller: Caller, input: FirstUser, { local }: { local: boolean }): Promise<User> {
     const { code, ...person } = input;
     const isAdmin = caller.viewer !== null && holdsEverything(caller.viewer);
     if (!local && !isAdmin && !this.#isCode(code)) {

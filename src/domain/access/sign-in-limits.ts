@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import { sharedTime } from '../../storage/clock.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
-import { DomainError } from '../errors.ts';
 import { networkOf } from './network.ts';
+import { Throttle, tooMany } from './throttle.ts';
 
 /** Failures that cost nothing; each one after doubles the wait. */
 const FREE_FAILURES = 5;
@@ -26,8 +26,8 @@ export interface Attempt {
  */
 export class SignInLimits {
   readonly #database: Database;
-  /** How many attempts of each network are being counted. */
-  readonly #underWay = new Map<string, number>();
+  /** Each attempt takes a turn of the writers, and what others change waits behind them. */
+  readonly #throttle = new Throttle({ atOnce: MOST_AT_ONCE });
 
   constructor({ database }: { database: Database }) {
     this.#database = database;
@@ -41,22 +41,8 @@ export class SignInLimits {
       { key: `name:${hash('sha256', username, 'base64url')}`, most: MAX_WAIT_MS.name },
       ...(network === undefined ? [] : [{ key: `address:${network}`, most: MAX_WAIT_MS.address }]),
     ];
-    await this.#withFew(network ?? '', () => this.#count(counted));
+    await this.#throttle.run({ address }, () => this.#count(counted));
     return { keys: counted.map(({ key }) => key) };
-  }
-
-  /** Runs one of few at once: each takes a turn of the writers, and what others change waits behind them. */
-  async #withFew(network: string, run: () => Promise<void>): Promise<void> {
-    const [before, all] = [this.#underWay.get(network) ?? 0, sum(this.#underWay.values())];
-    if (before >= MOST_AT_ONCE.network || all >= MOST_AT_ONCE.all) throw tooMany(1);
-    this.#underWay.set(network, before + 1);
-    try {
-      await run();
-    } finally {
-      const left = (this.#underWay.get(network) ?? 1) - 1;
-      if (left > 0) this.#underWay.set(network, left);
-      else this.#underWay.delete(network);
-    }
   }
 
   async #count(counted: readonly Counted[]): Promise<void> {
@@ -92,7 +78,7 @@ export class SignInLimits {
       const since = Math.min(row.lastAt.getTime(), now.getTime());
       const wait = Math.min(FIRST_WAIT_MS * 2 ** (row.failures - FREE_FAILURES), most);
       const left = since + wait - now.getTime();
-      if (left > 0) throw tooMany(Math.ceil(left / 1000));
+      if (left > 0) throw tooMany(Math.ceil(left / 1000), 'too many failed sign-ins: try again later');
     }
     return now;
   }
@@ -112,12 +98,4 @@ interface Counted {
   readonly key: string;
   /** The longest it has to wait, in milliseconds. */
   readonly most: number;
-}
-
-function tooMany(retryAfterSeconds: number): DomainError {
-  return new DomainError('TOO_MANY_ATTEMPTS', 'too many failed sign-ins: try again later', { retryAfterSeconds });
-}
-
-function sum(values: Iterable<number>): number {
-  return [...values].reduce((total, value) => total + value, 0);
 }

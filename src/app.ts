@@ -46,8 +46,9 @@ export interface Domain extends Services {
 
 /** Opens the database and the key ring under the data directory, and builds the domain over them. */
 export async function openDomain(config: Config, log: Logger): Promise<Domain> {
-  const database = await openDatabase(config.database);
+  const database = await openDatabase(config.database, { isServer: true });
   try {
+    for (const sentence of database.warnings) log.warn(sentence);
     const { keys, warning, reread } = await loadKeyRing({
       file: join(config.dataDir, 'seal-keys'),
       given: config.sealKey,

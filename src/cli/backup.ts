@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { backupFile } from '../storage/sqlite/file.ts';
+import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
-import { databaseFile, requireDatabase } from './database.ts';
+import { databaseFile, requireDatabase, tellWarnings } from './database.ts';
 
 export const backup: Command = {
   positionals: ['FILE'],
@@ -16,6 +17,7 @@ export const backup: Command = {
     const file = resolve(name);
     if (existsSync(file) && !force)
       throw new StartupError(`${file} exists: name another file, or overwrite it with --force.`);
+    tellWarnings(warnOfWal(database));
     await backupFile(database, file).catch((error: unknown) => {
       const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
       throw error instanceof StartupError ? error : new StartupError(`The backup ${file} cannot be written${code}.`);

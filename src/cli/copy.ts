@@ -5,9 +5,10 @@ import { copyInto, openTarget } from '../storage/copy.ts';
 import { openDatabase } from '../storage/database.ts';
 import { loadKeyRing } from '../storage/key-file.ts';
 import { isInUse } from '../storage/sqlite/file.ts';
+import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import { type Command, UsageError } from './command.ts';
-import { keyFile } from './database.ts';
+import { keyFile, tellWarnings } from './database.ts';
 
 export const copy: Command = {
   positionals: [],
@@ -20,8 +21,10 @@ export const copy: Command = {
     const url = typeof to === 'string' ? to : 'url' in config.database ? config.database.url : undefined;
     if (url === undefined) throw new UsageError('copy needs --to URL, or DATABASE_URL.');
     if (!existsSync(file)) throw new StartupError(`There is no database in ${config.dataDir}: set DATA_DIR.`);
+    tellWarnings(warnOfWal(file));
     if (isInUse(file)) throw new StartupError('A server has the SQLite database open: stop it, then copy.');
     const source = await openDatabase({ file });
+    tellWarnings(source.warnings);
     try {
       // Where the key is given that the replicas are to have, it must open what they get.
       if (config.sealKey !== undefined)

@@ -21,12 +21,22 @@ export function requireDatabase(config: Config): void {
   throw new StartupError(`There is no database in ${config.dataDir}: set DATA_DIR to that of the server.`);
 }
 
-/** Works with the database, beside a running server or without one, and closes it. */
-export async function withDatabase<T>(config: Config, work: (database: Database) => Promise<T>): Promise<T> {
+/** Works with the database, beside a running server or without one, and closes it. `warn`: says what is missing in it. */
+export async function withDatabase<T>(
+  config: Config,
+  work: (database: Database) => Promise<T>,
+  { warn = true } = {},
+): Promise<T> {
   const database = await openDatabase(config.database);
+  if (warn) tellWarnings(database.warnings);
   try {
     return await work(database);
   } finally {
     await database.close();
   }
+}
+
+/** On stderr: what a script takes stands on stdout alone. */
+export function tellWarnings(warnings: readonly string[]): void {
+  for (const warning of warnings) process.stderr.write(`${warning}\n`);
 }

@@ -6,10 +6,11 @@ import { systemCaller } from '../domain/access/system.ts';
 import { record } from '../domain/audit.ts';
 import { untriedState } from '../domain/clusters/cluster.ts';
 import { sealedKeyIds } from '../domain/clusters/sealed.ts';
-import { openDatabase } from '../storage/database.ts';
+import { type Database, openDatabase } from '../storage/database.ts';
 import { loadKeyRing } from '../storage/key-file.ts';
 import { checkBackup } from '../storage/sqlite/backup-file.ts';
 import { createFile } from '../storage/sqlite/file.ts';
+import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { restoreInto } from '../storage/sqlite/restore.ts';
 import { withRestoreDirectory } from '../storage/sqlite/restore-directory.ts';
 import { StartupError } from '../storage/startup-error.ts';
@@ -29,7 +30,7 @@ export const restore: Command = {
       await takeCopy(database, file, copy);
       await prepare(config, copy);
       const at = new Date();
-      const counts = await withDatabase(config, (database) =>
+      const restored = (database: Database) =>
         restoreInto(database, copy, async (tx, { disabled, revoked }) => {
           // Those that ended since would be back.
           await tx.session.deleteMany();
@@ -40,8 +41,9 @@ export const restore: Command = {
           };
           await record(tx, systemCaller('command line'), { action: 'database.restore', at, changes });
           return { clusters, keys, disabled, revoked };
-        }),
-      );
+        });
+      // What the present database lacks does not matter any more.
+      const counts = await withDatabase(config, restored, { warn: false });
       process.stdout.write(
         `Restored ${file}: ${counts.clusters} clusters; ${counts.keys} API keys, without those revoked since.\n`,
       );
@@ -71,6 +73,8 @@ async function takeCopy(database: string, file: string, copy: string): Promise<v
     throw new StartupError(`${file} is the database itself: name a backup.`);
   // Opening a pipe would wait for whoever writes to it.
   if (!backup.isFile()) throw new StartupError(`${file} cannot be copied: it is no regular file.`);
+  const [damage] = warnOfWal(file);
+  if (damage) throw new StartupError(`${damage} To restore ${file} without them, move ${file}-wal away.`);
   try {
     await copyFile(file, copy);
     if (statSync(`${file}-wal`, { throwIfNoEntry: false })?.isFile()) await copyFile(`${file}-wal`, `${copy}-wal`);

@@ -16,6 +16,8 @@ export type Place = { readonly file: string } | { readonly url: string };
 export interface Database {
   readonly kind: 'sqlite' | 'postgres';
   readonly prisma: PrismaClient;
+  /** What the files beside the database show to be missing in it; a sentence each. */
+  readonly warnings: readonly string[];
 
   /**
    * Runs a change in one transaction, which raises its counters first: that is the lock that orders those who raise the
@@ -55,10 +57,10 @@ export interface Database {
 export const TRANSACTION = { maxWait: 10_000, timeout: 15_000 };
 
 /** Opens the database and brings it to this version's models. */
-export async function openDatabase(place: Place): Promise<Database> {
+export async function openDatabase(place: Place, { isServer = false } = {}): Promise<Database> {
   // Each with its own library, which the other does not need.
   if ('url' in place) return (await import('./postgres/database.ts')).openPostgres(place.url);
-  return (await import('./sqlite/database.ts')).openSqliteDatabase(place.file);
+  return (await import('./sqlite/database.ts')).openSqliteDatabase(place.file, { isServer });
 }
 
 /** Raises counters as the first statements of a transaction, in one order for all: two changes never wait for each other. */

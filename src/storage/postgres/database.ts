@@ -35,6 +35,7 @@ export async function openUnusedPostgres(url: string): Promise<PostgresDatabase>
 export class PostgresDatabase implements Database {
   readonly kind = 'postgres';
   readonly prisma: PrismaClient;
+  readonly warnings = [];
   readonly check: () => Promise<void>;
   readonly leases: Leases;
   readonly reads = new ReadShares(CONNECTIONS / 2);

@@ -17,21 +17,28 @@ import { StartupError } from '../startup-error.ts';
 import { SqliteConnection } from './connection.ts';
 import { toDriverError } from './errors.ts';
 import { createFile, openSqlite } from './file.ts';
-import { migrate } from './migrations.ts';
+import { describeLoss, gatherEvidence } from './loss.ts';
+import { appliedMigrations, migrate } from './migrations.ts';
+import { keepWitness, readProgress } from './witness.ts';
 
 /** How late a change may be heard of: a look costs 3 µs, whoever wrote. */
 const LOOK_MS = 50;
 /** SQLITE_READONLY_DBMOVED. */
 const MOVED = 1032;
 
-/** Opens the file and brings it to this version's models. */
-export async function openSqliteDatabase(file: string): Promise<SqliteDatabase> {
+/** Opens the file and brings it to this version's models. A server keeps a witness of what it has committed. */
+export async function openSqliteDatabase(file: string, { isServer }: { isServer: boolean }): Promise<SqliteDatabase> {
+  const evidence = gatherEvidence(file);
   createFile(file);
   let watch: DatabaseSync | undefined;
   try {
     watch = openSqlite(file);
+    const isNew = appliedMigrations(watch).length === 0;
     await migrate(file, watch);
-    return new SqliteDatabase({ file, watch, connection: new SqliteConnection(file) });
+    const warnings = describeLoss(file, evidence, { isNew, progress: readProgress(watch) });
+    const database = new SqliteDatabase({ file, watch, warnings, connection: new SqliteConnection(file) });
+    if (isServer) await database.keepWitness();
+    return database;
   } catch (error) {
     watch?.close();
     throw error instanceof StartupError ? error : asStartupError(file, error);
@@ -46,6 +53,7 @@ export class SqliteDatabase implements Database {
   readonly reads = new ReadShares(1);
   readonly prisma: PrismaClient;
   readonly check: () => Promise<void>;
+  readonly warnings: readonly string[];
   readonly #file: string;
   readonly #inode: number;
   /** Sees every commit, ours too, and never what is not committed: it is not the connection that writes. */
@@ -55,9 +63,17 @@ export class SqliteDatabase implements Database {
   #known: { version: unknown; counters: Counters } | undefined;
   #inThisTurn: Counters | undefined;
   #closing: Promise<void> | undefined;
+  #endWitness = async () => {};
 
-  constructor({ file, watch, connection }: { file: string; watch: DatabaseSync; connection: SqliteConnection }) {
+  constructor(options: {
+    file: string;
+    watch: DatabaseSync;
+    warnings: readonly string[];
+    connection: SqliteConnection;
+  }) {
+    const { file, watch, warnings, connection } = options;
     this.#file = file;
+    this.warnings = warnings;
     this.#inode = statSync(file).ino;
     this.#watch = watch;
     this.#version = watch.prepare('PRAGMA data_version');
@@ -115,9 +131,25 @@ export class SqliteDatabase implements Database {
     await this.prisma.$executeRaw`PRAGMA user_version = 0`;
   }
 
+  /** Lets a later start notice when what was committed by then is gone, until the database is closed. */
+  async keepWitness(): Promise<void> {
+    // Not of a file that was put in the place of this one.
+    const progress = () => (inodeOf(this.#file) === this.#inode ? readProgress(this.#watch) : undefined);
+    this.#endWitness = await keepWitness(this.#file, progress);
+  }
+
   close(): Promise<void> {
-    this.#closing ??= this.prisma.$disconnect().finally(() => this.#watch.close());
+    this.#closing ??= this.#close();
     return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.prisma.$disconnect();
+    } finally {
+      this.#watch.close();
+      await this.#endWitness();
+    }
   }
 
   /** SQLite would write on into a file that was removed, and what it acknowledges would be lost. */

@@ -30,7 +30,8 @@ export async function migrate(file: string, database: DatabaseSync, folder?: str
   }
 }
 
-function appliedMigrations(database: DatabaseSync): AppliedMigration[] {
+/** The migrations that a file has; none where it is empty. */
+export function appliedMigrations(database: DatabaseSync): AppliedMigration[] {
   const table = database.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_prisma_migrations'");
   if (!table.get()) return [];
   return appliedOf(database.prepare(APPLIED).all());

@@ -53,10 +53,10 @@ function openFleet() {
     connections,
     prober,
     outcomes,
-    put: (uid: string, target: Target) => {
+    put: async (uid: string, target: Target) => {
       targets.set(uid, { target, credentialsVersion: (targets.get(uid)?.credentialsVersion ?? 0) + 1 });
       list = Array.from(targets, ([key, { credentialsVersion }]) => ({ uid: key, credentialsVersion }));
-      return prober.tried(uid);
+      return (await prober.tried([uid]))[0];
     },
     /** Waits for a state that begins after now, and gives what it took by the prober's clock. */
     meets: async (uid: string, state: ProbeState, code?: FaultCode) => {

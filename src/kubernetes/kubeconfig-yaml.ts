@@ -67,8 +67,8 @@ for (const mark of '"\'') marks[mark.charCodeAt(0)] = 1;
 const spacedMarks = new Uint8Array(ascii);
 for (const mark of ':-?') spacedMarks[mark.charCodeAt(0)] = 2;
 
-/** Refuses at a glance what the lexer would come to the limit of in a quarter of a second. */
-function refuseExcess(text: string): void {
+/** Counts the lines of a text and, at a glance, the lexemes that the lexer would find in it. */
+export function measureYaml(text: string): { lines: number; parts: number } {
   let [lines, halves, before] = [0, 0, 0];
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
@@ -77,8 +77,14 @@ function refuseExcess(text: string): void {
     else halves += marks[code] ?? 0;
     before = code;
   }
+  return { lines, parts: lines + halves / 2 };
+}
+
+/** Refuses at a glance what the lexer would come to the limit of in a quarter of a second. */
+function refuseExcess(text: string): void {
+  const { lines, parts } = measureYaml(text);
   if (lines > maxLines) throw new Unusable(`the kubeconfig has more than ${maxLines.toLocaleString('en')} lines`);
-  if (lines + halves / 2 > maxLexemes) throw new Unusable('the kubeconfig has too many parts');
+  if (parts > maxLexemes) throw new Unusable('the kubeconfig has too many parts');
   let contexts = 0;
   // One more, since `current-context` ends alike.
   for (const _ of text.matchAll(/context["']?\s*:/g)) if (++contexts > maxContexts + 1) throw tooManyContexts();

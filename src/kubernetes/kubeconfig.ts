@@ -38,10 +38,13 @@ export interface Target {
  * One context of a kubeconfig: the target it stands for, or the problem with it.
  * `kubeconfig` is the text to keep: this context alone, which reads as the same again. `apiServer` never holds a credential.
  */
-export type ContextReading = { name: string; kubeconfig: string; apiServer?: string } & (
-  | { target: Target; problem?: never }
-  | { target?: never; problem: string }
-);
+export type ContextReading = {
+  name: string;
+  kubeconfig: string;
+  apiServer?: string;
+  /** What `describeCredential` tells of the target, where that was found out beforehand. */
+  described?: DescribedCredential;
+} & ({ target: Target; problem?: never } | { target?: never; problem: string });
 
 /** What a kubeconfig holds, or the problem that spoils all of it. `current` is set when it names one of the contexts. */
 export type KubeconfigReading =
@@ -101,8 +104,15 @@ export function chooseContext(reading: KubeconfigReading, name?: string): Contex
 /** What a target shows the API server to say who it is. */
 export type CredentialKind = 'TOKEN' | 'CLIENT_CERTIFICATE' | 'TOKEN_AND_CERTIFICATE' | 'NONE';
 
+/** The kind of a credential and when the first part of it, and the last of its CAs, expires. */
+export interface DescribedCredential {
+  kind: CredentialKind;
+  expiresAt?: Date;
+  caExpiresAt?: Date;
+}
+
 /** Tells the kind of a target's credential and when the first part of it ends, where that can be read from it. */
-export function describeCredential(target: Target): { kind: CredentialKind; expiresAt?: Date; caExpiresAt?: Date } {
+export function describeCredential(target: Target): DescribedCredential {
   const { token, clientCertificate, caData } = target;
   const ends = clientCertificate ? endsOf(clientCertificate.certificate) : [];
   const tokenEnd = token === undefined ? undefined : tokenExpiry(token);

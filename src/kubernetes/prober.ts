@@ -115,12 +115,16 @@ export class Prober {
     });
   }
 
-  /** The first result of a cluster under its present credentials; undefined as in `probeNow`. */
-  async tried(uid: string): Promise<ProbeOutcome | undefined> {
+  /** The first result of each cluster under its present credentials; undefined as in `probeNow`. */
+  async tried(uids: readonly string[]): Promise<(ProbeOutcome | undefined)[]> {
     await this.refresh();
-    const entry = this.#entries.get(uid);
-    if (!entry || entry.last) return entry?.last;
-    return new Promise((resolve) => entry.waiters.push(resolve));
+    return Promise.all(
+      uids.map((uid) => {
+        const entry = this.#entries.get(uid);
+        if (!entry || entry.last) return entry?.last;
+        return new Promise<ProbeOutcome | undefined>((resolve) => entry.waiters.push(resolve));
+      }),
+    );
   }
 
   /** Whether any cluster waits for its first attempt: what can wait should. */

@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { type ContextReading, readKubeconfig } from '../../kubernetes/kubeconfig.ts';
+import type { ContextReading } from '../../kubernetes/kubeconfig.ts';
 import { FAST_MS, FAST_SLOTS } from '../../kubernetes/lanes.ts';
 import type { Transaction } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { authorizeEverywhere, presently, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { auditRow, record } from '../audit.ts';
@@ -9,7 +10,14 @@ import { DomainError, type InputIssue } from '../errors.ts';
 import { nameProblem, refuse, untriedState } from './cluster.ts';
 import type { ClusterQuery } from './cluster-list.ts';
 import { tryOut } from './cluster-probes.ts';
-import { credentialOf, IN_CLUSTER, type ReadCredential, underNewCredential, type Verification } from './credential.ts';
+import {
+  credentialOf,
+  IN_CLUSTER,
+  type ReadCredential,
+  readGivenKubeconfig,
+  underNewCredential,
+  type Verification,
+} from './credential.ts';
 import { type Fleet, targetOf } from './fleet.ts';
 import { changeCredential } from './given-credential.ts';
 import {
@@ -25,6 +33,12 @@ import { findDuplicates } from './warnings.ts';
 
 /** Milliseconds in which contexts are begun to be tried. */
 const TRIALS_MS = 60_000;
+
+/** Updates between two turns of the event loop; each takes some five statements. */
+const UPDATES_AT_ONCE = 10;
+
+/** Names of contexts that do not exist which an error lists. */
+const MAX_UNKNOWN = 20;
 
 /** Rows of one statement: planning a thousand at once takes longer, and keeps everybody else waiting. */
 const ROWS_AT_ONCE = 100;
@@ -73,7 +87,7 @@ export class ClusterImport {
     if (!input.inCluster && !input.kubeconfig)
       refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
     if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);
-    const { candidates, current } = this.#candidates(input);
+    const { candidates, current } = await this.#candidates(input);
     if (input.verify === 'CONNECT') await this.#tryOut(candidates);
     // Asking clusters takes its time.
     const now = input.verify === 'CONNECT' ? await presently(caller) : caller;
@@ -92,7 +106,10 @@ export class ClusterImport {
       const creating = decided('CREATED');
       const target = isEmpty ? firstDefault(creating, current) : undefined;
       const changed: { uid: string }[] = [];
-      for (const candidate of decided('UPDATED')) changed.push(await this.#update(tx, now, moment, candidate));
+      for (const [index, candidate] of decided('UPDATED').entries()) {
+        changed.push(await this.#update(tx, now, moment, candidate));
+        if (index % UPDATES_AT_ONCE === 0) await nextTurn();
+      }
       for (let begin = 0; begin < creating.length; begin += ROWS_AT_ONCE) {
         const part = creating.slice(begin, begin + ROWS_AT_ONCE);
         changed.push(...(await this.#create(tx, now, moment, part, target)));
@@ -140,20 +157,23 @@ export class ClusterImport {
   }
 
   /** The contexts to import, each with its credential or the reason why it is refused. */
-  #candidates({ kubeconfig, inCluster, contexts, verify }: ImportClusters): {
+  async #candidates({ kubeconfig, inCluster, contexts, verify }: ImportClusters): Promise<{
     candidates: Candidate[];
     current?: string | undefined;
-  } {
+  }> {
     if (inCluster) return { candidates: [{ name: 'in-cluster', description: 'Kubernetes in-cluster config' }] };
     const issues: InputIssue[] = [];
     const issue = (path: string, message: string) => issues.push({ path: [path], message });
-    const reading = readKubeconfig(kubeconfig ?? '', this.#registry.policy);
+    const reading = await readGivenKubeconfig(kubeconfig ?? '', this.#registry.policy);
     if (reading.problem !== undefined) issue('kubeconfig', reading.problem);
     const all = reading.contexts ?? [];
     const known = new Set(all.map(({ name }) => name));
-    for (const context of contexts ?? [])
-      if (!known.has(context)) issue('contexts', `no context is named ${JSON.stringify(context.slice(0, 253))}`);
-    const wanted = contexts ? all.filter(({ name }) => contexts.includes(name)) : all;
+    const unknown = (contexts ?? []).filter((context) => !known.has(context));
+    for (const context of unknown.slice(0, MAX_UNKNOWN))
+      issue('contexts', `no context is named ${JSON.stringify(context.slice(0, 253))}`);
+    if (unknown.length > MAX_UNKNOWN) issue('contexts', `${unknown.length - MAX_UNKNOWN} more name no context`);
+    const chosen = contexts && new Set(contexts);
+    const wanted = chosen ? all.filter(({ name }) => chosen.has(name)) : all;
     const candidates = wanted.map((context) => candidateOf(context, verify));
     if (verify === 'NONE') for (const { refusal } of candidates) if (refusal) issue('kubeconfig', refusal);
     refuse(issues);
@@ -238,9 +258,18 @@ function firstDefault(created: readonly Candidate[], current: string | undefined
 async function withClusters(tx: Transaction, caller: Caller, results: readonly ImportedContext[], query: ClusterQuery) {
   const namesOf = (...outcomes: ImportOutcome[]) =>
     results.flatMap(({ context, outcome }) => (outcomes.includes(outcome) ? [context] : []));
-  const readable = { AND: [{ name: { in: namesOf('UPDATED', 'SKIPPED') } }, readableClusters(caller)] };
-  const where = { OR: [{ name: { in: namesOf('CREATED') } }, readable] };
-  const rows = await tx.cluster.findMany({ select: { ...query.select, name: true }, where });
-  const clusters = new Map(rows.map((cluster) => [cluster.name, cluster]));
+  const select = { ...query.select, name: true };
+  const find = (names: string[], where: Prisma.ClusterWhereInput) =>
+    tx.cluster.findMany({ select, where: { AND: [{ name: { in: names } }, where] } });
+  const clusters = new Map<string, Awaited<ReturnType<typeof find>>[number]>();
+  const add = async (names: string[], where: Prisma.ClusterWhereInput) => {
+    for (let begin = 0; begin < names.length; begin += ROWS_AT_ONCE) {
+      for (const cluster of await find(names.slice(begin, begin + ROWS_AT_ONCE), where))
+        clusters.set(cluster.name, cluster);
+      await nextTurn();
+    }
+  };
+  await add(namesOf('CREATED'), {});
+  await add(namesOf('UPDATED', 'SKIPPED'), readableClusters(caller));
   return results.map((result) => ({ ...result, cluster: clusters.get(result.context) ?? null }));
 }

@@ -38,7 +38,7 @@ export class ClusterProbes {
     const { policy } = this.#registry;
     const path = ['credential', 'kubeconfig'];
     const read = credential?.kubeconfig
-      ? readCredential(credential.kubeconfig, { verify: 'SYNTAX', policy, path, issues })
+      ? await readCredential(credential.kubeconfig, { verify: 'SYNTAX', policy, path, issues })
       : undefined;
     if (!credential?.kubeconfig && !credential?.inCluster)
       issues.push({ path: ['credential'], message: 'give a kubeconfig or inCluster: true' });

@@ -93,7 +93,7 @@ export class Clusters {
     const issues: InputIssue[] = [];
     const fields = check(this.#fields.create, input, issues);
     const verify = checkVerify(input.verify, issues);
-    const given = readGiven(input.credential, { verify, policy: this.#registry.policy, issues });
+    const given = await readGiven(input.credential, { verify, policy: this.#registry.policy, issues });
     if (!given.inCluster && !input.credential?.kubeconfig && verify !== 'NONE')
       issues.push({ path: ['credential'], message: 'is required: give a kubeconfig or inCluster: true' });
     refuse(issues);
@@ -152,7 +152,7 @@ export class Clusters {
     if (input.credential === null)
       issues.push({ path: ['credential'], message: 'cannot be null: leave it out to keep the credential' });
     checkExpected(input.expectedRevision, issues);
-    const given = readGiven(input.credential, { verify, policy: this.#registry.policy, issues });
+    const given = await readGiven(input.credential, { verify, policy: this.#registry.policy, issues });
     refuse(issues);
     if (!fields) throw new Error('fields without issues are valid');
     const trial = verify === 'CONNECT' ? await this.#tryFor(caller, input.by, given) : undefined;

@@ -3,9 +3,10 @@ import {
   chooseContext,
   describeCredential,
   type KubeconfigPolicy,
-  readKubeconfig,
+  type KubeconfigReading,
 } from '../../kubernetes/kubeconfig.ts';
-import type { InputIssue } from '../errors.ts';
+import { readKubeconfigAside, TooManyKubeconfigs } from '../../kubernetes/kubeconfig-reader.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
 import { isStorable, storableTime, UNSTORABLE } from '../storable.ts';
 import { untried } from './cluster.ts';
 
@@ -75,7 +76,7 @@ export const MISSING: CredentialFacts = {
  * Reads a kubeconfig that somebody hands in. With SYNTAX and CONNECT one that cannot be used becomes an issue; with NONE it is kept
  * as it came, and its facts say why it cannot be used.
  */
-export function readCredential(
+export async function readCredential(
   { text, context }: KubeconfigInput,
   {
     verify,
@@ -83,17 +84,27 @@ export function readCredential(
     path,
     issues,
   }: { verify: Verification; policy: KubeconfigPolicy; path: string[]; issues: InputIssue[] },
-): ReadCredential | undefined {
+): Promise<ReadCredential | undefined> {
   if (!isStorable(text)) {
     issues.push({ path: [...path, 'text'], message: UNSTORABLE });
     return undefined;
   }
-  const reading = readKubeconfig(text, policy);
+  const reading = await readGivenKubeconfig(text, policy);
   const chosen = chooseContext(reading, context ?? undefined);
   if (chosen.problem === undefined || verify === 'NONE') return credentialOf(chosen, text);
   const isOfContext = context != null && reading.contexts && !('name' in chosen);
   issues.push({ path: [...path, isOfContext ? 'context' : 'text'], message: chosen.problem });
   return undefined;
+}
+
+/** Reads a kubeconfig that a caller gives; UNAVAILABLE while too many are being read. */
+export async function readGivenKubeconfig(text: string, policy: KubeconfigPolicy): Promise<KubeconfigReading> {
+  try {
+    return await readKubeconfigAside(text, policy);
+  } catch (error) {
+    if (!(error instanceof TooManyKubeconfigs)) throw error;
+    throw new DomainError('UNAVAILABLE', 'Too many kubeconfigs are being read right now: try again later');
+  }
 }
 
 /** The credential of one context; one that could not even be chosen keeps the whole text. */
@@ -111,7 +122,7 @@ export function credentialOf(chosen: ContextReading | { problem: string }, text:
         apiServer,
       },
     };
-  const { kind, expiresAt, caExpiresAt } = describeCredential(chosen.target);
+  const { kind, expiresAt, caExpiresAt } = chosen.described ?? describeCredential(chosen.target);
   return {
     kubeconfig,
     facts: {

@@ -169,7 +169,7 @@ export class Fleet {
     const left = began + SETTLE_MS - performance.now();
     if (!this.#marking || left <= 0) return;
     for (const uid of uids) this.#targets.tryHere(uid);
-    const tried = Promise.all(uids.map((uid) => this.#prober.tried(uid)));
+    const tried = this.#prober.tried(uids);
     const outcomes = await Promise.race([tried, after(left)]);
     if (outcomes) await this.#options.statuses.store(outcomes.filter((outcome) => outcome !== undefined));
   }

@@ -24,13 +24,13 @@ export interface Given {
 }
 
 /** Reads what an input says of the credential; what is wrong with it becomes an issue. */
-export function readGiven(
+export async function readGiven(
   input: CredentialInput | null | undefined,
   { verify, policy, issues }: { verify: Verification; policy: KubeconfigPolicy; issues: InputIssue[] },
-): Given {
+): Promise<Given> {
   const { kubeconfig, inCluster } = input ?? {};
   const path = ['credential', 'kubeconfig'];
-  const read = kubeconfig ? readCredential(kubeconfig, { verify, policy, path, issues }) : undefined;
+  const read = kubeconfig ? await readCredential(kubeconfig, { verify, policy, path, issues }) : undefined;
   return { inCluster: inCluster === true, leavesCluster: inCluster === false, read };
 }
 

@@ -1,0 +1,78 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { type KubeconfigPolicy, type KubeconfigReading, readKubeconfig } from './kubeconfig.ts';
+import type { KubeconfigJob } from './kubeconfig-worker.ts';
+import { measureYaml } from './kubeconfig-yaml.ts';
+
+/** Characters and parts of a kubeconfig that is read in the caller's thread: YAML at its worst takes some 50 ms for as many. */
+const MAX_INLINE = 64 * 1024;
+const MAX_INLINE_PARTS = 10_000;
+/** Kubeconfigs that wait for the thread, which reads one at a time: at 4 MiB each they hold 64 MiB. */
+const MAX_WAITING = 16;
+/** Milliseconds in which one has to be read: twenty times what 5,000 contexts take. */
+const DEADLINE_MS = 20_000;
+/** Milliseconds without work after which the thread ends: it holds some 30 MiB. */
+const IDLE_MS = 10_000;
+/** Mebibytes of heap that the thread may use: what 4 MiB of YAML with 600,000 parts need, twice. */
+const MAX_HEAP_MB = 1_024;
+
+let worker: Worker | undefined;
+let idle: NodeJS.Timeout | undefined;
+let last: Promise<unknown> = Promise.resolve();
+let waiting = 0;
+
+/** Too many kubeconfigs wait to be read. */
+export class TooManyKubeconfigs extends Error {}
+
+/** Whether a kubeconfig is read in a thread of its own. */
+export function isReadAside(text: string): boolean {
+  return text.length > MAX_INLINE || measureYaml(text).parts > MAX_INLINE_PARTS;
+}
+
+/**
+ * Reads a kubeconfig as `readKubeconfig` does; one of more than 64 KiB or 10,000 parts in a thread of its own, so that it
+ * stalls nobody. Throws TooManyKubeconfigs when 16 wait for that thread.
+ */
+export async function readKubeconfigAside(text: string, policy: KubeconfigPolicy): Promise<KubeconfigReading> {
+  if (!isReadAside(text)) return readKubeconfig(text, policy);
+  if (waiting >= MAX_WAITING) throw new TooManyKubeconfigs(`${MAX_WAITING} kubeconfigs wait to be read already`);
+  waiting += 1;
+  const reading = last.then(() => read({ text, policy })).finally(() => waiting--);
+  last = reading.catch(() => {});
+  return reading;
+}
+
+async function read(job: KubeconfigJob): Promise<KubeconfigReading> {
+  clearTimeout(idle);
+  worker ??= start();
+  const current = worker;
+  const late = AbortSignal.timeout(DEADLINE_MS);
+  try {
+    current.postMessage(job);
+    const [reading] = await once(current, 'message', { signal: late });
+    idle = setTimeout(() => void end(current), IDLE_MS).unref();
+    return reading as KubeconfigReading;
+  } catch (error) {
+    await end(current);
+    const isOutOfMemory = error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+    if (late.aborted) return { problem: `the kubeconfig takes longer than ${DEADLINE_MS / 1000} s to read: split it` };
+    if (isOutOfMemory) return { problem: 'the kubeconfig takes too much memory to read: split it' };
+    throw error;
+  }
+}
+
+/** Without the environment, which holds secrets; it keeps no process from ending. */
+function start(): Worker {
+  const started = new Worker(new URL('./kubeconfig-worker.ts', import.meta.url), {
+    env: {},
+    resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
+  });
+  started.unref();
+  started.on('error', () => {});
+  return started;
+}
+
+async function end(ended: Worker): Promise<void> {
+  if (worker === ended) worker = undefined;
+  await ended.terminate();
+}

@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { readKubeconfig } from '../src/kubernetes/kubeconfig.ts';
+import { isReadAside, readKubeconfigAside, TooManyKubeconfigs } from '../src/kubernetes/kubeconfig-reader.ts';
+import { makeAuthority } from './support/certificates.ts';
+import { base64 } from './support/kubeconfigs.ts';
+
+const policy = { allowHttp: false, allowInsecureTls: false, allowProxy: false, allowLoopback: true };
+const ca = base64(makeAuthority().certificate);
+
+function yamlOf(contexts: number): string {
+  const numbers = Array.from({ length: contexts }, (_, n) => n);
+  return [
+    'apiVersion: v1\nkind: Config\ncurrent-context: c1\nclusters:\n',
+    ...numbers.map((n) => `- name: c${n}\n  cluster:\n    server: https://10.0.${n >> 8}.${n & 255}:6443\n`),
+    ...(contexts > 0 ? [`    certificate-authority-data: ${ca}\n`] : []),
+    'users:\n',
+    ...numbers.map((n) => `- name: u${n}\n  user:\n    token: ${'t'.repeat(300)}${n}\n`),
+    'contexts:\n',
+    ...numbers.map((n) => `- name: c${n}\n  context:\n    cluster: c${n}\n    user: u${n}\n`),
+  ].join('');
+}
+
+describe('a large kubeconfig', () => {
+  it('is read in a thread of its own, and reads as it does in ours', async () => {
+    const text = yamlOf(1_000);
+    expect(isReadAside(text)).toBe(true);
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns += 1;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    const reading = await readKubeconfigAside(text, policy);
+    isDone = true;
+    // In our thread it would be one turn.
+    expect(turns).toBeGreaterThan(20);
+    const bare = reading.contexts?.map(({ described: _, ...context }) => context);
+    expect({ ...reading, contexts: bare }).toEqual(readKubeconfig(text, policy));
+    expect(reading.contexts?.at(-1)?.described).toMatchObject({ kind: 'TOKEN', caExpiresAt: expect.any(Date) });
+  });
+
+  it('has its problem told as in our thread', async () => {
+    const text = `${yamlOf(1_000)}contexts: []\n`;
+    expect(await readKubeconfigAside(text, policy)).toEqual(readKubeconfig(text, policy));
+    expect(await readKubeconfigAside('x'.repeat(5 * 1024 * 1024), policy)).toEqual({
+      problem: 'the kubeconfig is larger than 4 MiB',
+    });
+  });
+
+  it.each([
+    ['mappings', 'a: b\n'],
+    ['lists', '- a\n'],
+    ['flow lists', '[],'],
+    ['quotes', '"'],
+    ['block scalars', 'k: |\n a\n'],
+  ])('is one of many %s, too', (_what, part) => {
+    expect(isReadAside(part.repeat(64_000 / part.length))).toBe(true);
+  });
+
+  it('waits its turn behind at most fifteen others', async () => {
+    const text = yamlOf(300);
+    const all = await Promise.allSettled(Array.from({ length: 20 }, () => readKubeconfigAside(text, policy)));
+    const refused = all.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+    expect(refused).toHaveLength(4);
+    for (const error of refused) expect(error).toBeInstanceOf(TooManyKubeconfigs);
+    expect(all.flatMap((result) => (result.status === 'fulfilled' ? [result.value.contexts?.length] : []))).toEqual(
+      Array(16).fill(300),
+    );
+    expect((await readKubeconfigAside(text, policy)).contexts).toHaveLength(300);
+  });
+});
+
+it('a small kubeconfig is read in our thread', () => {
+  expect(isReadAside(yamlOf(50))).toBe(false);
+});

@@ -10,7 +10,7 @@ export interface PageArguments {
 export const DEFAULT_PAGE = 50;
 export const MAX_PAGE = 100;
 
-/** Where a page begins and ends, which way it is read, and how many rows it wants; `size` is Infinity without a limit. */
+/** Where a page begins and ends, which way it is read, and how many rows it wants. */
 export interface Bounds<Place> {
   readonly size: number;
   readonly backward: boolean;

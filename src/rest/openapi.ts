@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import about from '../../package.json' with { type: 'json' };
+import { OVER_MEMORY } from './refusal.ts';
 import { errorResult } from './results.ts';
 import { ROWS } from './routes.ts';
 import { SIGN_IN_ROUTES } from './sign-in.ts';
@@ -32,7 +33,7 @@ const ALWAYS: readonly Told[] = [
   ],
   [
     429,
-    'Your requests hold too much memory at once (64 MiB): wait until one of them is answered, and read its answer',
+    OVER_MEMORY,
     'The caller holds too much at once: request bodies, and answers that are not sent yet. `Retry-After` tells how many seconds to wait.',
   ],
   [500, 'Something went wrong on our side; the log has it under this request id', 'A fault of the server.'],

@@ -8,8 +8,9 @@ import type { Context } from '../graphql/context.ts';
 import { ERRORS } from '../graphql/errors.ts';
 import { executeDocument } from '../graphql/execute.ts';
 import { describeJsonExcess } from '../graphql/json-limits.ts';
-import { readsStoredFields, rootFieldOf } from '../graphql/stored.ts';
+import { rootFieldOf } from '../graphql/stored.ts';
 import { MAX_STRANGER_BODY, readBody } from './body.ts';
+import { type ListPage, pagesOf, type ReadList, type ReadPage, readList, Turns } from './lists.ts';
 import { Refusal } from './refusal.ts';
 import { ROWS } from './routes.ts';
 import type { Row } from './row.ts';
@@ -28,36 +29,54 @@ export interface RestOptions {
 export interface RestAnswer {
   readonly status: number;
   readonly body: unknown;
+  /** Seconds, of an answer that is refused for now. */
+  readonly retryAfter?: number | undefined;
+}
+
+/** A list that is read in pages. */
+export interface RestList {
+  /** The list as far as `maxBytes`, or how the request is refused. */
+  readonly read: (context: Context, options: Parameters<typeof readList>[2]) => Promise<ReadList | RestAnswer>;
+  /** The list from its start, a page at a time, for a caller to whom `read` has given it before. */
+  readonly pages: (context: Context) => AsyncGenerator<Buffer>;
 }
 
 export interface Rest {
   /** Answers any request under /api. The server has authenticated the caller and left in `response.locals` the context, how to read the body and to answer, and whom to tell the route. */
   readonly handle: Express;
-  /** How a GET of this path is answered without a request at hand, and may be kept; undefined for any other path. */
-  readonly reader: (path: string) => ((context: Context) => Promise<RestAnswer>) | undefined;
+  /** How a GET or HEAD of this list is answered without a request at hand, and may be kept; undefined for any other path. */
+  readonly list: (path: string) => RestList | undefined;
   /** Whether a request may come from a stranger. */
   readonly isPublic: (method: string, path: string) => boolean;
 }
 
 /** The REST surface: each row of the table executes its document in process. */
 export function createRest({ maxBody, mask }: RestOptions): Rest {
-  const readers = new Map<string, (context: Context) => Promise<RestAnswer>>();
+  const lists = new Map<string, RestList>();
+  const turns = new Turns();
   for (const row of ROWS as unknown as AnyRow[]) {
-    if (row.method !== 'get' || row.path.includes(':') || !readsStoredFields(row.document, undefined)) continue;
-    const reader = (context: Context) => read(row, context, mask);
-    readers.set(row.path, reader).set(row.path.replace(/\/$/, ''), reader);
+    if (!row.next) continue;
+    const pages = (context: Context) => pagesOf(context, (...place) => readPage(row, ...place), turns);
+    const read: RestList['read'] = (context, options) =>
+      readList(context, () => pages(context), options).catch((error: unknown) => {
+        const { message, ...described } = describe(error, mask, context);
+        return { ...described, body: { error: message } };
+      });
+    const list = { read, pages };
+    lists.set(row.path, list).set(row.path.replace(/\/$/, ''), list);
   }
-  return { handle: createRouter({ maxBody, mask }), reader: (path) => readers.get(path), isPublic };
+  return { handle: createRouter({ maxBody, mask }), list: (path) => lists.get(path), isPublic };
 }
 
-async function read(row: AnyRow, context: Context, mask: RestOptions['mask']): Promise<RestAnswer> {
-  try {
-    admit(row, context);
-    return await execute(row, { id: 0, body: {} }, context);
-  } catch (error) {
-    const { status, message } = describe(error, mask, context);
-    return { status, body: { error: message } };
-  }
+/** A page of a list, for the caller as they are now: a list may take its time. */
+async function readPage(row: AnyRow, context: Context, place: Parameters<ReadPage>[1]): Promise<ListPage> {
+  const now = place ? await askAgain(context) : context;
+  admit(row, now);
+  const data = await executeRow(row, { id: 0, body: {}, after: place?.after }, now);
+  const first = place?.first ?? data;
+  const [result] = Object.values(data);
+  const items = row.answer(result as never, first as never) as readonly unknown[];
+  return { items, next: row.next?.(result as never) ?? null, first };
 }
 
 /** Only admins use the routes of the registry: no role of one's own opens them. */
@@ -176,14 +195,19 @@ async function askAgain(context: Context): Promise<Context> {
 }
 
 async function execute(row: AnyRow, given: Parameters<AnyRow['variables']>[0], context: Context): Promise<RestAnswer> {
-  const { data, errors } = await executeDocument(row.document, row.variables(given), context);
-  if (errors?.[0]) throw errors[0];
-  const [result] = Object.values(data ?? {});
+  const data = await executeRow(row, given, context);
+  const [result] = Object.values(data);
   if (result && 'code' in result) {
     const { code, message } = result as { code: ErrorCode; message: string };
     throw new Refusal(ERRORS[code].status, message);
   }
-  return { status: row.status, body: row.answer(result as never) };
+  return { status: row.status, body: row.answer(result as never, data as never) };
+}
+
+async function executeRow(row: AnyRow, given: Parameters<AnyRow['variables']>[0], context: Context) {
+  const { data, errors } = await executeDocument(row.document, row.variables(given), context);
+  if (errors?.[0]) throw errors[0];
+  return data ?? {};
 }
 
 function contextOf(response: Response): Context {
@@ -238,7 +262,10 @@ interface Described {
 }
 
 function describe(error: unknown, mask: RestOptions['mask'], context: Context): Described {
-  if (error instanceof Refusal) return error;
+  if (error instanceof Refusal) {
+    const { status, message, retryAfter } = error;
+    return { status, message, retryAfter };
+  }
   const { message, extensions } = mask(error, context);
   const code = extensions.code as ErrorCode | 'INTERNAL';
   const { retryAfterSeconds } = extensions;

@@ -31,17 +31,19 @@ const CLUSTER_ROWS = [
     operationId: 'listClusters',
     summary: 'List every cluster, ordered by id',
     description:
-      'The whole registry. It may be kept: send its `ETag` as `If-None-Match`, and what has not changed is 304.',
+      'The whole registry. It may be kept: send its `ETag` as `If-None-Match`, and what has not changed is 304. A list above 16 MiB has no `ETag`: it is sent while it is read.',
     who: 'admin',
     of: 'cluster',
     document: ListClustersDocument,
-    variables: () => ({}),
+    variables: ({ after }) => ({ after }),
     status: 200,
     result: listResult,
-    answer: ({ nodes }) =>
+    next: nextPage,
+    answer: ({ nodes }, { defaultCluster }) =>
       nodes.map(({ databaseId, prometheusURL, status: { version, error }, ...cluster }) => ({
         id: databaseId,
         ...cluster,
+        isDefault: databaseId === defaultCluster?.databaseId,
         prometheusURL: prometheusURL ?? '',
         config: '',
         ...(version ? { version } : {}),
@@ -158,12 +160,13 @@ const CLUSTER_ROWS = [
     who: 'signed in',
     of: 'cluster',
     document: ListVisibleClustersDocument,
-    variables: () => ({}),
+    variables: ({ after }) => ({ after }),
     status: 200,
     result: visibleResult,
-    answer: ({ nodes }) =>
-      nodes.map(({ name, isDefault, status: { version, error } }) => ({
-        ...{ name, version: version ?? '', isDefault },
+    next: nextPage,
+    answer: ({ nodes }, { defaultCluster }) =>
+      nodes.map(({ databaseId, name, status: { version, error } }) => ({
+        ...{ name, version: version ?? '', isDefault: databaseId === defaultCluster?.databaseId },
         ...(error ? { error: error.message } : {}),
       })),
     refusals: [],
@@ -172,6 +175,10 @@ const CLUSTER_ROWS = [
 
 /** Every route that a document answers. */
 export const ROWS = [...CLUSTER_ROWS, ...API_KEY_ROWS];
+
+function nextPage({ pageInfo }: { pageInfo: { hasNextPage: boolean; endCursor?: string | null } }): string | null {
+  return pageInfo.hasNextPage ? (pageInfo.endCursor ?? null) : null;
+}
 
 /** Kite's two fields as GraphQL's one; an empty `config` counts as absent, and `inCluster: true` outranks it. */
 function credential(

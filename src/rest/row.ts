@@ -3,6 +3,9 @@ import type { z } from 'zod';
 
 type Success<Result> = Exclude<Result, { code: unknown }>;
 
+/** The root field that a row answers; beside it lists read the default cluster. */
+type FirstField<Data> = Exclude<keyof Data, 'defaultCluster'>;
+
 /** A REST row: which document answers it, how the request becomes variables, and what the result becomes. */
 export interface Row<
   Data = never,
@@ -22,11 +25,17 @@ export interface Row<
   readonly of: 'cluster' | 'API key';
   readonly body?: Body;
   readonly document: TypedDocumentNode<Data, Variables>;
-  readonly variables: (request: { id: number; body: z.output<Body> }) => Variables;
+  /** `after`: where a page of a list begins; undefined for the first one. */
+  readonly variables: (request: { id: number; body: z.output<Body>; after?: string | undefined }) => Variables;
   readonly status: 200 | 201;
   readonly result: Result;
-  /** The success of the document's only root field; a refusal of its union never comes here. */
-  readonly answer: (result: Success<Data[keyof Data]>) => z.output<Result>;
+  /**
+   * The success of the document's first root field; a refusal of its union never comes here. A page of a list also gets
+   * the data of the first page: what there is one of, such as the default cluster, is the same on all pages.
+   */
+  readonly answer: (result: Success<Data[FirstField<Data>]>, first: Data) => z.output<Result>;
+  /** Only of a list that is read in pages: the cursor of the next page, null on the last one. */
+  readonly next?: (result: Success<Data[FirstField<Data>]>) => string | null;
   /** How it can be refused besides what any row can answer: the status, the sentence, and when it comes. */
   readonly refusals: readonly (readonly [status: 400 | 403 | 404 | 409, error: string, when: string])[];
 }

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Answer } from './kept.ts';
 import type { Metrics } from './metrics.ts';
 
-const JSON_TYPE = 'application/json; charset=utf-8';
+export const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Ends a request with JSON. */
 export function sendJson(
@@ -15,10 +15,15 @@ export function sendJson(
   response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': bytes.length, ...headers }).end(bytes);
 }
 
-/** JSON as an answer that may be kept. */
-export function jsonAnswer(status: number, body: unknown): Answer {
+/** JSON as an answer that may be kept; `retryAfter` in seconds, of one that is refused for now. */
+export function jsonAnswer(status: number, body: unknown, retryAfter?: number): Answer {
   const bytes = Buffer.from(JSON.stringify(body));
-  return { status, headers: ['Content-Type', JSON_TYPE, 'Content-Length', String(bytes.length)], bytes };
+  const headers = ['Content-Type', JSON_TYPE, 'Content-Length', String(bytes.length)];
+  return {
+    status,
+    headers: retryAfter === undefined ? headers : [...headers, 'Retry-After', String(retryAfter)],
+    bytes,
+  };
 }
 
 /** Ends a request with the metrics. */

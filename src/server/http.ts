@@ -10,7 +10,7 @@ import { ERRORS, maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Logger } from '../log.ts';
 import { MAX_STRANGER_BODY } from '../rest/body.ts';
-import { Refusal } from '../rest/refusal.ts';
+import { overMemory, Refusal } from '../rest/refusal.ts';
 import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
 import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
@@ -20,9 +20,10 @@ import { CostBudget } from './cost-budget.ts';
 import { Exchange } from './exchange.ts';
 import { askGraphQL, isStream, passStream, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
 import { excessOf, MAX_HEAD } from './head-limits.ts';
-import { type Answer, type Computed, KeptAnswers, MAX_QUESTION } from './kept.ts';
+import { type Answer, type Computed, KeptAnswers, type LargeList, MAX_QUESTION } from './kept.ts';
 import type { KiteUi } from './kite-ui.ts';
-import { MAX_HELD, MAX_UNCOUNTED, MemoryBudget, OVER_MEMORY, OVER_MEMORY_RETRY } from './memory-budget.ts';
+import { computeList, sendList } from './large-list.ts';
+import { MAX_HELD, MAX_UNCOUNTED, MemoryBudget } from './memory-budget.ts';
 import type { Metrics } from './metrics.ts';
 import { crossSiteRefusal, NOT_OUR_HOST, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
@@ -182,15 +183,16 @@ export function createHttpServer(options: ServerOptions): Server {
   function send(exchange: Exchange, { viewer }: Asker, answer: Answer): void {
     const { bytes } = answer;
     if (bytes.length <= MAX_UNCOUNTED || exchange.holding(viewer).holdAnswer(bytes)) exchange.send(answer);
-    else refuse(exchange, new Refusal(429, OVER_MEMORY, { retryAfter: OVER_MEMORY_RETRY }));
+    else refuse(exchange, overMemory());
   }
 
   async function answerRest(exchange: Exchange, asker: Asker): Promise<void> {
-    const { request, path } = exchange;
-    const read = request.method === 'GET' ? rest.reader(path) : undefined;
-    if (!read) {
+    const { request, path, requestId } = exchange;
+    const list = request.method === 'GET' || request.method === 'HEAD' ? rest.list(path) : undefined;
+    const context = () => contextOf(exchange, asker, { unlimited: true });
+    if (!list) {
       const locals = {
-        context: contextOf(exchange, asker, { unlimited: true }),
+        context: context(),
         route: (operation: string) => {
           exchange.operation = operation;
         },
@@ -201,10 +203,14 @@ export function createHttpServer(options: ServerOptions): Server {
       rest.handle(request, Object.assign(exchange.prepare(), { locals }) as never);
       return;
     }
-    return answerKept(exchange, asker, '', async () => {
-      const { status, body } = await read(contextOf(exchange, asker, { unlimited: true }));
-      return { answer: { ...jsonAnswer(status, body), operation: `GET ${path}` }, keep: status === 200 };
-    });
+    const holding = () => exchange.holding(asker.viewer);
+    const large = await answerKept(exchange, asker, '', () =>
+      computeList(list, context(), { holding: holding(), path, requestId }),
+    );
+    if (!large) return;
+    // Another request may have read it as far as that.
+    const pages = large.requestId === requestId ? large : { pieces: [], rest: list.pages(context()) };
+    await sendList(exchange.prepare(), pages, holding());
   }
 
   async function answerGraphQL(exchange: Exchange, first: Asker): Promise<void> {
@@ -238,22 +244,24 @@ export function createHttpServer(options: ServerOptions): Server {
     };
     // An answer to a longer question is never kept, and the question would be a copy of the body.
     if (body.length > MAX_QUESTION) return send(exchange, asker, (await compute()).answer);
-    return answerKept(exchange, asker, body.toString('latin1'), compute);
+    await answerKept(exchange, asker, body.toString('latin1'), compute);
   }
 
+  /** Sends the kept or computed answer; gives a list that is too large for that. */
   async function answerKept(
     exchange: Exchange,
     asker: Asker,
     body: string,
     compute: () => Promise<Computed>,
-  ): Promise<void> {
+  ): Promise<LargeList | undefined> {
     const { viewer, counters } = asker;
     const question = questionOf(exchange.request, viewer, body);
     const found = kept.find(counters, question);
-    if (!found) return send(exchange, asker, await kept.compute(counters, question, compute));
-    const seconds = found.cost ? budget.take({ viewer, address: exchange.client.address }, found.cost) : undefined;
-    if (seconds === undefined) return send(exchange, asker, found);
-    GRAPHQL.refuse(exchange.prepare(), 429, OVER_BUDGET, { 'Retry-After': String(seconds) });
+    const seconds = found?.cost ? budget.take({ viewer, address: exchange.client.address }, found.cost) : undefined;
+    if (seconds !== undefined) throw new Refusal(429, OVER_BUDGET, { retryAfter: seconds });
+    const answer = found ?? (await kept.compute(counters, question, compute));
+    if (!answer.list) send(exchange, asker, answer);
+    return answer.list;
   }
 
   /** The metrics, for whoever may read every cluster; without a key they are on a port of their own. */

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { ReadList } from '../rest/lists.ts';
 import type { Counters } from '../storage/database.ts';
 
 /** An answer as it goes out: its bytes, and the headers that describe them, names and values in turn. */
@@ -12,6 +13,13 @@ export interface Answer {
   readonly cost?: number | undefined;
   /** Only of an answer that may be kept: a hash of the bytes. */
   readonly etag?: string;
+  /** Only of a list that is too large to be kept: `bytes` are empty, and the list is sent while it is read. */
+  readonly list?: LargeList;
+}
+
+/** What has been read of a list by the request that computed the answer; others read it themselves. */
+export interface LargeList extends ReadList {
+  readonly requestId: string;
 }
 
 /** A computed answer, and whether it is a pure function of the counters and the question. */
@@ -20,7 +28,8 @@ export interface Computed {
   readonly keep: boolean;
 }
 
-const MAX_BYTES = 16 * 1024 * 1024;
+/** Bytes of all answers that are kept, and of the largest list that is sent whole. */
+export const MAX_BYTES = 16 * 1024 * 1024;
 /** Questions that are known to be reads; a hash each. */
 const MAX_KNOWN = 10_000;
 /** Characters of a question whose answer is kept: one with values in it does not come again. */

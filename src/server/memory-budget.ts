@@ -5,12 +5,6 @@ import { callerKey } from './caller-key.ts';
 export const MAX_HELD = 64 * 1024 * 1024;
 /** Bodies and answers up to this many bytes are not counted: the number of connections bounds them. */
 export const MAX_UNCOUNTED = 16 * 1024;
-/** The error sentence for a request that would exceed MAX_HELD. */
-export const OVER_MEMORY =
-  'Your requests hold too much memory at once (64 MiB): wait until one of them is answered, and read its answer';
-/** `Retry-After` beside it, in seconds: memory is free again as soon as an answer is read. */
-export const OVER_MEMORY_RETRY = 1;
-
 interface Account {
   held: number;
   holdings: number;

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
-import { Refusal } from '../rest/refusal.ts';
-import { MAX_UNCOUNTED, OVER_MEMORY, OVER_MEMORY_RETRY } from './memory-budget.ts';
+import { overMemory, Refusal } from '../rest/refusal.ts';
+import { MAX_UNCOUNTED } from './memory-budget.ts';
 
 /** The error sentence when bodies have used up the caller's budget of the minute. */
 export const OVER_BODY_BUDGET =
@@ -84,8 +84,7 @@ function collect(
       if (size > maxBytes) return refuse(new Refusal(413, TOO_LARGE));
       if (chunk.length === declared && size <= MAX_UNCOUNTED) body = chunk;
       else {
-        if (size > body.length && !makeRoom(size))
-          return refuse(new Refusal(429, OVER_MEMORY, { retryAfter: OVER_MEMORY_RETRY }));
+        if (size > body.length && !makeRoom(size)) return refuse(overMemory());
         chunk.copy(body, received.bytes);
       }
       received.bytes = size;
@@ -123,7 +122,7 @@ async function decode(
   body: Buffer<ArrayBuffer>,
   { maxBytes, grow, shrink }: BodyOptions,
 ): Promise<Buffer<ArrayBuffer>> {
-  if (!grow(maxBytes)) throw new Refusal(429, OVER_MEMORY, { retryAfter: OVER_MEMORY_RETRY });
+  if (!grow(maxBytes)) throw overMemory();
   try {
     const decoded = await decoder(body, { maxOutputLength: maxBytes, chunkSize: FIRST_BUFFER });
     shrink(maxBytes - decoded.length);

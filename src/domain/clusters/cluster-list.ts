@@ -93,22 +93,21 @@ export class ClusterList {
     return visible ? this.#visible.keep(caller, found, visible) : found;
   }
 
-  /** One page of the clusters that match, with the counts over all that match; `unlimited` is for the REST list alone. */
+  /** One page of the clusters that match, with the counts over all that match; `unlimited` is for the REST lists alone. */
   async page(caller: Caller, args: ListArguments, query: ClusterQuery, { unlimited }: { unlimited: boolean }) {
     const order = args.orderBy ?? { field: 'DATABASE_ID', direction: 'ASC' };
     const matching = whereFilter(args.filter ?? {});
     const page = readPage(args, order, { unlimited });
     // Before the rows: what changes in between is then told once more, never lost.
     const visible = mayReadClusters(caller) ? undefined : await this.#visible.of(caller);
-    const isWhole = page.size === Number.POSITIVE_INFINITY;
     const within = { AND: [matching, wherePage(page)] };
-    const ids = visible && !isWhole ? await this.#visibleIds(caller, within, visible, page) : undefined;
+    const ids = visible ? await this.#visibleIds(caller, within, visible, page) : undefined;
     const found = await this.#read(caller, ({ cluster }) =>
       cluster.findMany({
         select: { ...query.select, id: true, name: true, createdAt: true, registryChange: true },
         where: ids ? { id: { in: ids } } : within,
         orderBy: orderPage(page),
-        ...(isWhole ? {} : { take: page.size + 1 }),
+        take: page.size + 1,
       }),
     );
     const readable = visible ? await this.#visible.keep(caller, found, visible) : found;

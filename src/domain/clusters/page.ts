@@ -28,14 +28,17 @@ export interface Page extends Bounds<Cursor> {
   readonly order: ClusterOrder;
 }
 
-/** Checks the arguments of the clusters' connection; `unlimited` lifts the page limit (the REST list is the whole registry). */
+/** Rows of a page of the REST lists, which go through the whole registry: about 10 ms. */
+export const LIST_PAGE = 250;
+
+/** Checks the arguments of the clusters' connection; `unlimited` is for the pages of the REST lists. */
 export function readPage(given: PageArguments, order: ClusterOrder, { unlimited }: { unlimited: boolean }): Page {
   const read = (text: string): Cursor | string => {
     const cursor = readCursor(text);
     if (!cursor) return NO_CURSOR;
     return cursor.field === order.field ? cursor : `is a cursor of another order (${cursor.field})`;
   };
-  return { order, ...readBounds(given, read, unlimited ? Number.POSITIVE_INFINITY : DEFAULT_PAGE) };
+  return { order, ...readBounds(given, read, unlimited ? LIST_PAGE : DEFAULT_PAGE) };
 }
 
 /** The cursor of a row: where it stands in this order, also when the row itself is gone. */

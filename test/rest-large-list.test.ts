@@ -1,0 +1,186 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { Context } from '../src/graphql/context.ts';
+import { readList, Turns } from '../src/rest/lists.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { send } from './support/wire.ts';
+
+/** One page is 250 clusters. */
+const COUNT = 1_100;
+const VISIBLE = '/api/v1/clusters';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp();
+  await addClusters(COUNT, 'x');
+  await makeDefault('c0');
+}, 60_000);
+afterAll(() => app.close());
+
+async function addClusters(count: number, description: string): Promise<void> {
+  expect((await app.rest('POST', CLUSTERS, { name: 'c0' })).status).toBe(201);
+  const { prisma } = app.domain.database;
+  const { id: _, ...first } = await prisma.cluster.findFirstOrThrow();
+  const data = Array.from({ length: count - 1 }, (_, index) => ({
+    ...{ ...first, uid: `uid-${index + 1}`, name: `c${index + 1}`, description },
+  }));
+  await prisma.cluster.createMany({ data });
+}
+
+const makeDefault = async (name: string) => {
+  const { data } = await app.graphql(
+    `mutation { updateCluster(input: { by: { name: "${name}" }, isDefault: true }) { __typename } }`,
+  );
+  expect(data.updateCluster.__typename).toBe('UpdateClusterSuccess');
+};
+const describeAll = (description: string) =>
+  app.domain.database.write('registry', (tx) => tx.cluster.updateMany({ data: { description } }));
+const list = (path = CLUSTERS, headers: Record<string, string> = {}) =>
+  send(app, { path, headers: { Authorization: app.admin, ...headers } });
+
+describe('a list of several pages', () => {
+  it('holds every cluster once, by id or by name, and one default', async () => {
+    const all = JSON.parse((await list()).text);
+    expect(all.map(({ id }: { id: number }) => id)).toEqual(Array.from({ length: COUNT }, (_, index) => index + 1));
+    expect(all.filter(({ isDefault }: { isDefault: boolean }) => isDefault)).toMatchObject([{ name: 'c0' }]);
+    const visible = JSON.parse((await list(VISIBLE)).text).map(({ name }: { name: string }) => name);
+    expect(visible).toEqual(all.map(({ name }: { name: string }) => name).sort());
+  });
+
+  it('has an ETag, is 304 when nothing changed, and has the same length by HEAD', async () => {
+    const { headers, text: body } = await list();
+    expect(headers['content-length']).toBe(String(Buffer.byteLength(body)));
+    expect((await list(CLUSTERS, { 'If-None-Match': String(headers.etag) })).status).toBe(304);
+    const head = await send(app, { method: 'HEAD', path: CLUSTERS, headers: { Authorization: app.admin } });
+    expect([head.status, head.text, head.headers['content-length']]).toEqual([200, '', headers['content-length']]);
+  });
+});
+
+describe('a list that is larger than what is kept', () => {
+  // 1,100 × 10,000 characters of two bytes are 22 MB.
+  beforeAll(() => describeAll('ü'.repeat(10_000)));
+  afterAll(() => describeAll('x'));
+
+  it('is sent while it is read, in whole and valid JSON, also to several at once', async () => {
+    const lists = await Promise.all([list(), list(), list('/api/v1/admin/clusters')]);
+    for (const { status, headers, text: body } of lists) {
+      expect([status, headers.etag, headers['transfer-encoding']]).toEqual([200, undefined, 'chunked']);
+      const all = JSON.parse(body);
+      expect(all.map(({ id }: { id: number }) => id)).toEqual(Array.from({ length: COUNT }, (_, index) => index + 1));
+      expect(all.at(-1).description).toHaveLength(10_000);
+    }
+    const head = await send(app, { method: 'HEAD', path: CLUSTERS, headers: { Authorization: app.admin } });
+    expect([head.status, head.text]).toEqual([200, '']);
+  });
+
+  it('waits for its reader, and never shows two defaults when the default changes meanwhile', async () => {
+    const { hostname, port } = new URL(app.url);
+    const socket = connect({ host: hostname, port: Number(port) });
+    onTestFinished(() => void socket.destroy());
+    socket.write(
+      `GET ${CLUSTERS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: ${app.admin}\r\n\r\n`,
+    );
+    await once(socket, 'readable');
+    // The first pages show c0 as the default: the one that becomes it stands on the last page.
+    await makeDefault(`c${COUNT - 1}`);
+    const answer = await text(socket);
+    await makeDefault('c0');
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+    expect(answer.match(/"isDefault":true/g)).toHaveLength(1);
+    expect(answer.trimEnd()).toMatch(/\]\r\n0$/);
+  });
+
+  it('ends early for a key that is revoked meanwhile', async () => {
+    const { body } = await app.rest('POST', '/api/v1/admin/apikeys/', { name: 'short-lived', roles: ['admin'] });
+    const { hostname, port } = new URL(app.url);
+    const socket = connect({ host: hostname, port: Number(port) });
+    onTestFinished(() => void socket.destroy());
+    socket.write(`GET ${CLUSTERS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${body.apiKey.key}\r\n\r\n`);
+    await once(socket, 'readable');
+    await app.rest('DELETE', `/api/v1/admin/apikeys/${body.apiKey.id}`);
+    const answer = await text(socket).catch(() => '');
+    expect(answer).not.toMatch(/\]\r\n0\r\n\r\n$/);
+  });
+});
+
+describe('reading a list', () => {
+  const page = (size: number) => Buffer.alloc(size, 'x');
+  /** A registry that changes with each of the first readings. */
+  function readings(changes: number) {
+    const read = { times: 0, held: 0 };
+    const context = {
+      database: { counters: () => ({ registry: Math.min(read.times, changes) }) },
+    } as unknown as Context;
+    const pages = async function* () {
+      read.times++;
+      yield page(10);
+      yield page(10);
+    };
+    const grow = (bytes: number) => {
+      read.held += bytes;
+      return read.held <= 100;
+    };
+    const shrink = (bytes: number) => {
+      read.held -= bytes;
+    };
+    return { read, context, pages, grow, shrink };
+  }
+
+  it.each([
+    [0, 1],
+    [1, 2],
+    [100, 3],
+  ])('is repeated while the registry changes (%i times), at most three times in all: %i', async (changes, times) => {
+    const { read, context, pages, ...account } = readings(changes);
+    const { pieces, rest } = await readList(context, pages, { maxBytes: 1_000, ...account });
+    expect([pieces.length, rest, read.held]).toEqual([2, undefined, 20]);
+    expect(read.times).toBe(times);
+  });
+
+  it('stops at the limit, and where its caller may hold no more', async () => {
+    const { context, pages, ...account } = readings(0);
+    const { pieces, rest } = await readList(context, pages, { maxBytes: 9, ...account });
+    expect(pieces).toHaveLength(1);
+    expect((await rest?.next())?.value).toHaveLength(10);
+    const refused = readList(context, pages, { maxBytes: 9, grow: () => false, shrink: () => {} });
+    await expect(refused).rejects.toMatchObject({ status: 429 });
+  });
+
+  it('takes one page in each turn of the event loop, whoever reads', async () => {
+    const turns = new Turns();
+    const read: number[] = [];
+    let loop = 0;
+    const count = () => {
+      loop++;
+      if (read.length < 5) setImmediate(count);
+    };
+    setImmediate(count);
+    await Promise.all(
+      Array.from({ length: 5 }, async () => {
+        await turns.next();
+        read.push(loop);
+      }),
+    );
+    expect(new Set(read).size).toBe(5);
+  });
+});
+
+it('a list of many readers who do not read holds at most 64 MiB of their caller', async () => {
+  await describeAll('ü'.repeat(10_000));
+  const { hostname, port } = new URL(app.url);
+  const answers: string[] = [];
+  for (let reader = 0; reader < 12; reader++) {
+    const socket = connect({ host: hostname, port: Number(port) });
+    onTestFinished(() => void socket.destroy());
+    socket.once('data', (data) => {
+      answers.push(String(data).slice(0, 200));
+      socket.pause();
+    });
+    socket.write(`GET ${CLUSTERS}?${reader} HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${app.admin}\r\n\r\n`);
+  }
+  await vi.waitFor(() => expect(answers).toHaveLength(12), { timeout: 20_000 });
+  expect(answers.filter((answer) => answer.startsWith('HTTP/1.1 429 ')).length).toBeGreaterThan(0);
+  expect(answers.filter((answer) => answer.startsWith('HTTP/1.1 200 ')).length).toBeLessThanOrEqual(64 / 16);
+});

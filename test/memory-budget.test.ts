@@ -72,7 +72,9 @@ it('unfinished bodies of one caller hold at most 64 MiB; others are served, and 
     socket.on('data', (data) => answers.push(data.toString()));
     sockets.push(socket);
   }
-  await vi.waitFor(() => expect(answers.filter((answer) => answer.startsWith('HTTP/1.1 429 '))).toHaveLength(4));
+  await vi.waitFor(() => expect(answers.filter((answer) => answer.startsWith('HTTP/1.1 429 '))).toHaveLength(4), {
+    timeout: 15_000,
+  });
   expect(answers[0]).toContain('64 MiB');
   expect(answers[0]).toMatch(/retry-after: 1\r\n/i);
   const body = { name: 'large', description: 'x', unknown: 'x'.repeat(1 * MiB) };
@@ -82,5 +84,6 @@ it('unfinished bodies of one caller hold at most 64 MiB; others are served, and 
   const another = { Authorization: app.nobody };
   expect((await app.rest('POST', '/graphql', { query: `# ${'x'.repeat(MiB)}` }, another)).status).not.toBe(429);
   for (const socket of sockets) socket.destroy();
-  await vi.waitFor(async () => expect((await app.rest('POST', CLUSTERS, body)).status).toBe(201));
+  const accepted = async () => expect((await app.rest('POST', CLUSTERS, body)).status).toBe(201);
+  await vi.waitFor(accepted, { timeout: 15_000, interval: 200 });
 });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { IncomingMessage } from 'node:http';
-import { Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createBody, readBody as readFields } from '../src/rest/body.ts';
@@ -140,16 +140,45 @@ describe('a body that is received', () => {
   };
   const limits = { maxBytes: 1024 * 1024, decode: true };
 
-  it('in one-byte chunks occupies at most twice its size', async () => {
+  it('in small chunks occupies at most twice its size', async () => {
     const { held, ...options } = account();
     const request = received({ 'transfer-encoding': 'chunked' });
     const reading = readBody(request, { ...limits, ...options });
-    const text = 'x'.repeat(300_000);
-    for (const byte of text) request.push(byte);
+    const chunk = 'x'.repeat(100);
+    for (let pushed = 0; pushed < 4_000; pushed++) request.push(chunk);
     request.push(null);
-    expect((await reading).toString()).toBe(text);
-    expect(held.most).toBeLessThanOrEqual(2 * text.length);
-    expect(held.charged).toBe(Math.floor(text.length / 1024) * 10);
+    expect((await reading).toString()).toBe(chunk.repeat(4_000));
+    expect(held.most).toBeLessThanOrEqual(800_000);
+    expect(held.charged).toBe(Math.floor(400_000 / 1024) * 10);
+  });
+
+  it('in thousands of one-byte chunks is refused, and the rest of it is not received', async () => {
+    const { held, ...options } = account();
+    const request = received({ 'transfer-encoding': 'chunked' });
+    const reading = readBody(request, { ...limits, ...options });
+    for (let pushed = 0; pushed < 5_000; pushed++) request.push('x');
+    await expect(reading).rejects.toMatchObject({ status: 400, close: true });
+    expect(held.charged).toBe(40);
+  });
+
+  it.each([CLUSTERS, '/graphql'])('in one-byte chunks is not received to its end at %s', async (path) => {
+    const { hostname, port } = new URL(app.url);
+    const socket = connect({ host: hostname, port: Number(port) });
+    socket.on('error', () => {});
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${app.admin}\r\nTransfer-Encoding: chunked\r\n\r\n`,
+    );
+    const [answer] = await Promise.all([
+      once(socket, 'data'),
+      (async () => {
+        for (let sent = 0; sent < 10; sent++) socket.write('1\r\n \r\n'.repeat(1_000));
+      })(),
+    ]);
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 400 /);
+    expect(String(answer)).toMatch(/Connection: close/i);
+    expect(String(answer)).toContain('chunks of less than 256 bytes');
+    socket.resume();
+    await new Promise((resolve) => socket.once('close', resolve));
   });
 
   it('is not given room before its bytes come', async () => {

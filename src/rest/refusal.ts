@@ -1,13 +1,18 @@
-/** An answer that ends a request early: its status, one sentence, and the seconds of its `Retry-After`. */
+/**
+ * An answer that ends a request early: its status, one sentence, the seconds of its `Retry-After`, and whether the
+ * connection is closed, so that the rest of the body is not received.
+ */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly status: number;
   readonly retryAfter: number | undefined;
+  readonly close: boolean;
 
-  constructor(status: number, message: string, { retryAfter }: { retryAfter?: number | undefined } = {}) {
+  constructor(status: number, message: string, options: { retryAfter?: number | undefined; close?: boolean } = {}) {
     super(message);
     this.status = status;
-    this.retryAfter = retryAfter;
+    this.retryAfter = options.retryAfter;
+    this.close = options.close ?? false;
   }
 }
 

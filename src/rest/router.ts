@@ -247,7 +247,8 @@ async function readJson(response: Response, limits: { maxBytes: number; decode: 
 
 function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
   return (error, _request, response, _next) => {
-    const { status, message, retryAfter } = describe(error, mask, contextOf(response));
+    const { status, message, retryAfter, close } = describe(error, mask, contextOf(response));
+    if (close && !response.headersSent) response.setHeader('Connection', 'close');
     if (retryAfter !== undefined && !response.headersSent) response.setHeader('Retry-After', String(retryAfter));
     if (response.headersSent) response.destroy();
     else response.status(status).json({ error: message });
@@ -259,12 +260,13 @@ interface Described {
   readonly message: string;
   /** Seconds. */
   readonly retryAfter?: number | undefined;
+  readonly close?: boolean;
 }
 
 function describe(error: unknown, mask: RestOptions['mask'], context: Context): Described {
   if (error instanceof Refusal) {
-    const { status, message, retryAfter } = error;
-    return { status, message, retryAfter };
+    const { status, message, retryAfter, close } = error;
+    return { status, message, retryAfter, close };
   }
   const { message, extensions } = mask(error, context);
   const code = extensions.code as ErrorCode | 'INTERNAL';

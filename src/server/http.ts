@@ -277,12 +277,11 @@ export function createHttpServer(options: ServerOptions): Server {
     sendJson(exchange.prepare(), status, { status: text });
   }
 
-  function refuse(exchange: Exchange, { status, message, retryAfter }: Refusal): void {
+  function refuse(exchange: Exchange, { status, message, retryAfter, close }: Refusal): void {
     const surface = surfaceOf(exchange.path) ?? REST;
     surface.refuse(exchange.prepare(), status, message, {
       ...(retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }),
-      // The rest of the body may never come.
-      ...(status === 413 ? { Connection: 'close' } : {}),
+      ...(close ? { Connection: 'close' } : {}),
     });
   }
 

@@ -16,6 +16,7 @@ import type { LiveBudget } from '../domain/clusters/live.ts';
 import type { Statuses } from '../domain/clusters/statuses.ts';
 import type { Sizes } from '../domain/sizes.ts';
 import type { Counters, Database } from '../storage/database.ts';
+import type { AnswerSize } from './answer-size.ts';
 
 /** The services that resolvers call; built once by `app.ts`. */
 export interface Services {
@@ -52,6 +53,8 @@ export interface Context extends Services {
   readonly answer: { mayBeKept: boolean; readsClock?: boolean; operation?: string; cost?: number };
   /** Takes a document's cost from the caller's budget of the minute; the seconds to wait where that does not last. */
   readonly charge: (cost: number) => number | undefined;
+  /** Counts the bytes of the answer. Undefined for the documents of the REST rows, whose answers have no limit. */
+  readonly answerSize?: AnswerSize | undefined;
   /** What this document may still ask of clusters. */
   readonly liveBudget: LiveBudget;
 }

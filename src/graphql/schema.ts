@@ -1,6 +1,14 @@
-import { type GraphQLSchema, isObjectType, lexicographicSortSchema, printSchema } from 'graphql';
+import {
+  type GraphQLSchema,
+  getNullableType,
+  isListType,
+  isObjectType,
+  lexicographicSortSchema,
+  printSchema,
+} from 'graphql';
 import { auditRefusals } from './audited.ts';
 import { builder } from './builder.ts';
+import { countField } from './counted.ts';
 import './types/cluster.ts';
 import './types/errors.ts';
 import './types/viewer.ts';
@@ -37,9 +45,11 @@ function leanSchema(built: GraphQLSchema): GraphQLSchema {
       } = field.extensions;
       // The Prisma plugin looks up, row by row, whether the columns were loaded: every root loads what is asked.
       if (selectsColumns(select)) field.resolve = resolve as typeof field.resolve & {};
-      if (typeof column !== 'string') continue;
-      if (column === name) delete field.resolve;
-      else field.resolve = (row: Record<string, unknown>) => row[column];
+      if (typeof column === 'string')
+        if (column === name) delete field.resolve;
+        else field.resolve = (row: Record<string, unknown>) => row[column];
+      // The object that the columns are of counts them, and `readCounted` the columns under their own names.
+      if (!selectsColumns(select) || isListType(getNullableType(field.type))) countField(field);
     }
   }
   const mutations = built.getMutationType();

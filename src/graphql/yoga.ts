@@ -3,6 +3,7 @@ import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
 import type { Context } from './context.ts';
 import { costBudget } from './cost.ts';
+import { readCounted } from './counted.ts';
 import { KnownDocuments } from './documents.ts';
 import { maskError } from './errors.ts';
 import { anonymousLimit, documentLimit, parsingLimit, streamLimit, variableLimit } from './limits.ts';
@@ -46,12 +47,38 @@ export function createGraphQL({ log }: { log: Logger }) {
   });
 }
 
-/** GraphQL.js itself, as the REST routes do: with Yoga's executor a page takes more time, and leaves more garbage. */
-function referenceExecutor(): Plugin {
+/**
+ * GraphQL.js itself, as the REST routes do: with Yoga's executor a page takes more time, and leaves more garbage. An
+ * answer that is too large is dropped as soon as it is, whole; of a stream, the event.
+ */
+function referenceExecutor(): Plugin<Context> {
   return {
-    onExecute: ({ setExecuteFn }) => setExecuteFn(execute),
-    onSubscribe: ({ setSubscribeFn }) => setSubscribeFn(subscribe),
+    onExecute: ({ setExecuteFn }) => setExecuteFn(executeWithinSize),
+    onSubscribe: ({ args, setSubscribeFn }) => {
+      const { answerSize } = args.contextValue as Context;
+      setSubscribeFn((args) => subscribe({ ...args, fieldResolver: readCounted }));
+      return {
+        onSubscribeResult: () => ({
+          onNext: ({ setResult }) => {
+            if (answerSize?.error) setResult({ data: null, errors: [answerSize.error] });
+          },
+        }),
+      };
+    },
   };
+}
+
+async function executeWithinSize(args: ExecutionArgs): Promise<ExecutionResult> {
+  const { answerSize, answer } = args.contextValue as Context;
+  if (!answerSize) return execute(args);
+  try {
+    return await execute({ ...args, fieldResolver: readCounted, abortSignal: answerSize.signal });
+  } catch (error) {
+    if (!answerSize.error) throw error;
+    return { data: null, errors: [answerSize.error] };
+  } finally {
+    answer.cost = (answer.cost ?? 0) + answerSize.cost;
+  }
 }
 
 function keepStored(): Plugin<Context> {

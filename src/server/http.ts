@@ -4,6 +4,7 @@ import { authorize } from '../domain/access/permissions.ts';
 import type { Caller, Viewer } from '../domain/access/viewer.ts';
 import { LiveBudget } from '../domain/clusters/live.ts';
 import { domainErrorOf } from '../domain/errors.ts';
+import { AnswerSize } from '../graphql/answer-size.ts';
 import type { Context, Services } from '../graphql/context.ts';
 import { OVER_BUDGET } from '../graphql/cost.ts';
 import { ERRORS, maskError } from '../graphql/errors.ts';
@@ -153,6 +154,7 @@ export function createHttpServer(options: ServerOptions): Server {
       const who = await authenticate(request, now, authenticators);
       return { viewer: who.viewer ?? null, requestId, address };
     };
+    const charge = (cost: number) => budget.take(caller, cost);
     const signal = wantsStream(request) ? AbortSignal.any([ending, exchange.closed()]) : ending;
     return {
       ...services,
@@ -162,7 +164,8 @@ export function createHttpServer(options: ServerOptions): Server {
       signal,
       askAgain,
       answer: { mayBeKept: false },
-      charge: (cost) => budget.take(caller, cost),
+      charge,
+      answerSize: unlimited ? undefined : new AnswerSize(charge),
       liveBudget: new LiveBudget(signal),
     };
   }

@@ -71,8 +71,9 @@ builder.subscriptionField('clusterChanged', (t) =>
         clusterQuery(context, info, [{ name: 'cluster', type: 'ClusterUpserted' }]),
         { signal: context.signal, caller: context.askAgain },
       ) as AsyncIterable<Change>,
-    resolve: (change, _args, { liveBudget }) => {
+    resolve: (change, _args, { liveBudget, answerSize }) => {
       liveBudget.renew();
+      answerSize?.renew();
       return change;
     },
   }),

@@ -1,0 +1,164 @@
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { AnswerSize } from '../src/graphql/answer-size.ts';
+import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { clusterRow } from './support/rows.ts';
+import { subscribe } from './support/wire.ts';
+
+const MIB = 1024 * 1024;
+/** Clusters with a description of 10,000 characters: the REST list of them is larger than 16 MiB. */
+const CLUSTER_COUNT = 1_700;
+
+let app: TestApp;
+const fill = (to: TestApp, count: number, description: string) =>
+  to.domain.database.write('registry', (tx) =>
+    tx.cluster.createMany({
+      data: Array.from({ length: count }, (_, index) => ({ ...clusterRow(`c${index}`), description })),
+    }),
+  );
+beforeAll(async () => {
+  app = await startApp();
+  await fill(app, CLUSTER_COUNT, 'x'.repeat(10_000));
+});
+afterAll(() => app.close());
+
+const repeat = (times: number, write: (index: number) => string) =>
+  Array.from({ length: times }, (_, index) => write(index)).join(' ');
+const aliases = (times: number, field: string) => repeat(times, (index) => `a${index}: ${field}`);
+const page = (fields: string) => `{ clusters(first: 100) { nodes { ${fields} } } }`;
+
+describe('an answer of more than 16 MiB', () => {
+  it.each([
+    ['one field under many aliases', page(aliases(95, 'description'))],
+    [
+      'the same through fragments',
+      `{ clusters(first: 100) { edges { node { ...F } } } } fragment F on Cluster { ${aliases(30, 'description')} }`,
+    ],
+    ['many pages', `{ ${repeat(30, (index) => `p${index}: clusters(first: 60) { nodes { description } }`)} }`],
+    [
+      'long aliases',
+      `{ ${repeat(3, (index) => `p${index}: clusters(first: 100) { nodes { ...F } }`)} } fragment F on Cluster { ${repeat(10, (index) => `${'a'.repeat(6_000)}${index}: __typename`)} }`,
+    ],
+  ])('is dropped whole, with what to do: %s', async (_, document) => {
+    const response = await fetch(`${app.url}/graphql`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: app.admin },
+      body: JSON.stringify({ query: document }),
+    });
+    const text = await response.text();
+    expect([response.status, text.length < 1_000]).toEqual([200, true]);
+    expect(JSON.parse(text)).toEqual({
+      data: null,
+      errors: [
+        {
+          message: 'The answer is larger than 16 MiB: ask for fewer fields, for each field once, or for smaller pages',
+          extensions: { code: 'TOO_LARGE' },
+        },
+      ],
+    });
+  });
+
+  it.each([
+    ['characters that JSON escapes', '\u0001'.repeat(10_000), 4],
+    ['characters of three bytes', '\u20ac'.repeat(10_000), 8],
+  ])('is counted as it is written: %s', async (_, description, times) => {
+    const own = await startApp();
+    onTestFinished(() => own.close());
+    await fill(own, 100, description);
+    const { data, errors } = await own.graphql(page(aliases(times, 'description')));
+    expect([data, errors?.[0].extensions.code]).toEqual([null, 'TOO_LARGE']);
+    expect((await own.graphql(page(aliases(2, 'description')))).errors).toBeUndefined();
+  });
+
+  it('is counted through every list: labels under a long alias', async () => {
+    const own = await startApp();
+    onTestFinished(() => own.close());
+    await fill(own, 100, '');
+    const clusters = await own.domain.database.prisma.cluster.findMany({ select: { id: true } });
+    await own.domain.database.write('registry', (tx) =>
+      tx.clusterLabel.createMany({
+        data: clusters.flatMap(({ id }) =>
+          Array.from({ length: 64 }, (_, index) => ({ clusterId: id, key: `k${index}`, value: '' })),
+        ),
+      }),
+    );
+    const { data, errors } = await own.graphql(page(`labels { ${'a'.repeat(3_000)}: __typename }`));
+    expect([data, errors?.[0].extensions.code]).toEqual([null, 'TOO_LARGE']);
+  });
+
+  it('is refused of an event too, and the stream goes on', async () => {
+    const own = await startApp();
+    onTestFinished(() => own.close());
+    await fill(own, 1, '\u0001'.repeat(10_000));
+    const query = `subscription { clusterChanged { ... on ClusterUpserted { cluster { name ${aliases(290, 'description')} } } } }`;
+    const stream = await subscribe(own, query, { Authorization: own.admin });
+    const update = (changes: string) =>
+      own.graphql(`mutation { updateCluster(input: { by: { databaseId: 1 }, ${changes} }) { __typename } }`);
+    await update('name: "large"');
+    let told = '';
+    let isSmall = false;
+    for await (const chunk of stream.body ?? []) {
+      told += Buffer.from(chunk).toString();
+      if (told.includes('"name":"small"')) break;
+      if (told.includes('TOO_LARGE') && !isSmall) {
+        isSmall = true;
+        await update('name: "small", description: ""');
+      }
+    }
+    expect(told.length).toBeLessThan(MIB);
+    expect(told).toContain('{"data":null,"errors":[{"message":"The answer is larger than 16 MiB');
+  });
+});
+
+describe('an answer of less', () => {
+  it('is given whole', async () => {
+    const { data, errors } = await app.graphql(page(aliases(15, 'description')));
+    expect(errors).toBeUndefined();
+    expect(JSON.stringify(data).length).toBeGreaterThan(14 * MIB);
+  });
+
+  it('is charged by its size', async () => {
+    const thrifty = await startApp({ GRAPHQL_COST_PER_MINUTE: '100000' });
+    onTestFinished(() => thrifty.close());
+    await fill(thrifty, 100, 'x'.repeat(10_000));
+    const ask = (times: number, unused = 0) => thrifty.graphql(page(aliases(times, 'description')), { unused });
+    const { status, data, errors } = await ask(15);
+    expect([status, data, errors?.[0].extensions.code]).toEqual([429, null, 'RATE_LIMITED']);
+  });
+});
+
+it('the REST list has no such limit', async () => {
+  const { status, body } = await app.rest('GET', CLUSTERS);
+  expect([status, body.length]).toEqual([200, CLUSTER_COUNT]);
+});
+
+describe('AnswerSize', () => {
+  it('measures a JSON value once, however often it is answered, and counts it each time', () => {
+    let measured = 0;
+    const toJSON = () => {
+      measured++;
+      return 'x'.repeat(MIB);
+    };
+    const manifest = { toJSON };
+    const size = new AnswerSize(() => undefined);
+    for (let time = 0; time < 15; time++) size.addJson(manifest);
+    expect([measured, size.error]).toEqual([1, undefined]);
+    expect(() => size.addJson(manifest)).toThrow();
+    expect(size.error?.extensions.code).toBe('TOO_LARGE');
+    expect(size.signal.aborted).toBe(true);
+  });
+
+  it('goes on throwing once it is over, without a charge', () => {
+    const charged: number[] = [];
+    const size = new AnswerSize((cost) => {
+      charged.push(cost);
+      return undefined;
+    });
+    size.add(10 * MIB);
+    expect([charged, size.cost]).toEqual([[90_000], 90_000]);
+    for (let time = 0; time < 3; time++) expect(() => size.add(7 * MIB)).toThrow();
+    expect(charged).toHaveLength(1);
+    size.renew();
+    size.add(MIB);
+    expect(size.error).toBeUndefined();
+  });
+});

@@ -77,7 +77,8 @@ export function judgeAddress(ip: string, policy: AddressPolicy): string | undefi
 export function judgeHost(hostname: string, policy: AddressPolicy): string | undefined {
   const host = hostname
     .replace(/^\[(.*)\]$/s, '$1')
-    .replace(/\.+$/, '')
+    // Without the look behind, many dots before another character take quadratic time.
+    .replace(/(?<!\.)\.+$/, '')
     .toLowerCase();
   if (isIP(host.replace(/%.*$/s, '')) !== 0) return judgeAddress(host, policy);
   if (host === 'localhost' || host.endsWith('.localhost')) return sentence('localhost', LOOPBACK, policy);

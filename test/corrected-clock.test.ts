@@ -145,7 +145,8 @@ describe('after the clock was corrected', () => {
     expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(200);
   });
 
-  it('a cluster was observed at a time that has been', async () => {
+  // On PostgreSQL a round counts for the clusters of whoever holds a lease, and no replica probes here.
+  it.runIf(POSTGRES === undefined)('a cluster was observed at a time that has been', async () => {
     await app.rest('POST', '/api/v1/admin/clusters/', { name: 'a' });
     const observedAt = new Date(Date.now() + DAY);
     const { prisma } = app.domain.database;

@@ -28,9 +28,9 @@ export class Throttle {
   async run<T>({ address }: Pick<Caller, 'address'>, work: () => Promise<T>): Promise<T> {
     const network = address === undefined ? '' : networkOf(address);
     const { atOnce } = this.#limits;
-    this.#count(network);
     const before = this.#underWay.get(network) ?? 0;
     if (before >= atOnce.network || this.#all >= atOnce.all) throw tooMany(1);
+    this.#count(network);
     this.#underWay.set(network, before + 1);
     this.#all++;
     try {

@@ -57,7 +57,8 @@ const DESCRIPTORS = 1_024;
 /** Contexts of one import: the CA of each takes 1.5 kB of the 4 MiB that a body may have. */
 const CONTEXTS = 1_000;
 /** Seconds in which all clusters are probed and, in a server without the defect, become READY. */
-const FLEET_S = 25;
+const FLEET_S = 35;
+const IMPORT = 'mutation ($config: String!) { importClusters(input: { kubeconfig: $config }) { __typename } }';
 
 /** Registers more healthy clusters than the server has file descriptors for. */
 const outOfDescriptors: Scenario['prepare'] = async ({ start }) => {
@@ -67,7 +68,7 @@ const outOfDescriptors: Scenario['prepare'] = async ({ start }) => {
     const imports: string[] = [];
     for (let at = 0; at < FLEET; at += CONTEXTS) {
       const config = kubeconfigOf(standIns.answering.slice(at, at + CONTEXTS), { ca: standIns.ca, prefix: 'cluster' });
-      const { answered } = await sendAll(server.url, [rest('POST', `${CLUSTERS}import`, { config })], signal);
+      const { answered } = await sendAll(server.url, [document(API_KEY, IMPORT, { config })], signal);
       imports.push(answered);
     }
     await sleep(FLEET_S * 1_000, undefined, { signal }).catch(() => undefined);

@@ -70,7 +70,7 @@ export const SCENARIOS: readonly Scenario[] = [
     prepare: requests(({ viewer }, n) =>
       document(
         viewer,
-        `{ ${aliases(70, (at) => `clusters(first: 1, filter: { search: "none ${n} ${at}" }) { totalCount }`)} }`,
+        `{ ${aliases(70, (at) => `clusters(first: 1, filter: { search: "none ${n} ${at}" }) { totalCount stateCounts { count } }`)} }`,
       ),
     ),
   },

@@ -18,6 +18,8 @@ export interface Scenario {
   readonly many?: boolean;
   /** The scenario makes a registry of this size itself and is measured once. */
   readonly ownClusters?: number;
+  /** When the attack is ended, where that is not when all others are. */
+  readonly deadlineMs?: number;
   readonly prepare: (starter: ServerStarter) => Promise<Prepared>;
 }
 

@@ -93,7 +93,7 @@ async function measureSize(clusters: number, options: SizeOptions): Promise<Meas
     if (scenario.ownClusters !== undefined && !isFirst) continue;
     const measure = async (times: number) => {
       try {
-        const one = await measureStall(scenario, { starter, times, deadlineMs });
+        const one = await measureStall(scenario, { starter, times, deadlineMs: scenario.deadlineMs ?? deadlineMs });
         console.error(lineOf(one));
         measured.push(one);
         return one;

@@ -34,9 +34,10 @@ export interface FuzzDocument {
 
 /** How often one field is repeated, near what the limits of fields, depth, tokens and cost allow. */
 const REPEATED = [2, 10, 30, 60, 90, 95, 290, 490, 490];
-/** Tokens and characters that aliases may multiply to: some more than the product parses. */
-const MAX_TOKENS = 2_200;
-const MAX_CHARACTERS = 70_000;
+/** Tokens, characters and fields, of fragments too, that repetition leads to: most below what the product takes, some above. */
+const TOKENS = [1_900, 1_900, 1_900, 2_200];
+const CHARACTERS = [14_000, 60_000, 70_000];
+const FIELDS = [95, 270, 270, 490, 100_000];
 /** Longer values are sent as variables. */
 const MAX_LITERAL = 5_000;
 const MAX_DEPTH = 11;
@@ -56,9 +57,13 @@ class DocumentWriter {
   readonly #values: Record<string, unknown> = {};
   readonly #definitions: string[] = [];
   readonly #fragments: string[] = [];
+  /** How many fields each fragment stands for. */
+  readonly #sizes = new Map<string, number>();
+  readonly #most: { readonly tokens: number; readonly characters: number; readonly fields: number };
 
   constructor(random: Random) {
     this.#random = random;
+    this.#most = { tokens: random.pick(TOKENS), characters: random.pick(CHARACTERS), fields: random.pick(FIELDS) };
   }
 
   write(favored: readonly string[] = []): FuzzDocument {
@@ -116,8 +121,10 @@ class DocumentWriter {
     const isDeeper = composites.length > 0 && depth < MAX_DEPTH && random.chance(leaves.length > 0 ? 0.6 : 1);
     if (isDeeper) return this.#maybeFragment(type, this.#path(random.weighted(composites, weightOf), depth));
     if (leaves.length === 0) return '__typename';
-    const chosen = random.chance(0.2) ? leaves : [random.weighted(leaves, weightOf)];
-    return this.#maybeFragment(type, chosen.map((leaf) => this.#path(leaf, depth)).join(' '));
+    const selection = random.chance(0.2)
+      ? leaves.map((leaf) => `${leaf.name}${this.#argumentsOf(leaf)}`).join(' ')
+      : this.#path(random.weighted(leaves, weightOf), depth);
+    return this.#maybeFragment(type, selection);
   }
 
   #members(type: GraphQLCompositeType, below: (member: GraphQLCompositeType) => string): string[] {
@@ -128,16 +135,28 @@ class DocumentWriter {
 
   #repeat(name: string, rest: string, probability: number): string {
     if (!this.#random.chance(probability)) return `${name}${rest}`;
-    const most = Math.floor(Math.min(MAX_TOKENS / (3 + tokensOf(rest)), MAX_CHARACTERS / (20 + rest.length)));
-    const times = Math.min(this.#random.pick(REPEATED), Math.max(1, most));
-    const hasAliases = this.#random.chance(0.7);
+    const { tokens, characters, fields } = this.#most;
+    const most = Math.min(
+      (tokens - 60) / (3 + tokensOf(rest)),
+      characters / (20 + rest.length),
+      fields / (1 + this.#countFields(rest)),
+    );
+    const times = Math.min(this.#random.pick(REPEATED), Math.max(1, Math.floor(most)));
+    const hasAliases = this.#random.chance(0.65);
     return Array.from({ length: times }, (_, at) => `${hasAliases ? `${name}_${at}: ` : ''}${name}${rest}`).join(' ');
+  }
+
+  /** About how many fields a selection stands for, those of the fragments that it spreads among them. */
+  #countFields(text: string): number {
+    const names = text.match(/\.\.\.F\d+|\b[a-z_]\w*(?![\w:])/gi) ?? [];
+    return names.reduce((sum, name) => sum + (this.#sizes.get(name) ?? 1), 0);
   }
 
   /** A selection as it is, or as a fragment, which is spread once or more often. */
   #maybeFragment(type: GraphQLCompositeType, selection: string): string {
     if (!this.#random.chance(0.15)) return selection;
     const name = `F${this.#fragments.length}`;
+    this.#sizes.set(`...${name}`, this.#countFields(selection));
     this.#fragments.push(`fragment ${name} on ${type.name} { ${selection} }`);
     return `...${name} `.repeat(this.#random.pick([1, 1, 2, 50]));
   }

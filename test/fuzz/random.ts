@@ -1,13 +1,18 @@
 /** Choices that a seed and the number of a case determine: the same two always give the same request. */
 export class Random {
   #state: number;
-  #left = 4_300_000;
+  #left = 0;
 
   constructor(seed: number, number: number) {
     this.#state = (Math.imul(seed, 0x9e3779b1) ^ Math.imul(number + 1, 0x85ebca6b)) >>> 0;
   }
 
-  /** Takes bytes of the request, some more than a body may have; gives as many as are left. */
+  /** Sets the bytes that the values of the request may have. */
+  allow(bytes: number): void {
+    this.#left = bytes;
+  }
+
+  /** Takes bytes for a value; gives as many as are left. */
   spend(bytes: number): number {
     const taken = Math.min(bytes, this.#left);
     this.#left -= taken;

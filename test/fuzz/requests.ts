@@ -23,6 +23,11 @@ export interface FuzzRequest {
   readonly isUnlimited: boolean;
 }
 
+/** Bytes of a body that the product reads at most. */
+const MAX_BODY = 4 * 1024 * 1024;
+/** Bytes of values that fit into the body of an anonymous caller beside a document. */
+const SMALL_BODY = 4_000;
+
 type Parts = Pick<FuzzRequest, 'method' | 'path' | 'headers' | 'body' | 'about' | 'isMutation'> & {
   isStream?: boolean;
 };
@@ -36,6 +41,7 @@ export function generateRequest(
 ): FuzzRequest {
   const random = new Random(seed, number);
   const caller = random.pick(callers);
+  random.allow(caller.name === 'anonymous' ? SMALL_BODY : random.chance(0.1) ? MAX_BODY * 1.1 : MAX_BODY * 0.95);
   const parts = random.chance(0.75) ? graphQLRequest(random, caller, attempt) : restRequest(random, attempt);
   return {
     isStream: false,

@@ -16,7 +16,7 @@ import {
   TypeMetaFieldDef,
   valueToLiteral,
 } from 'graphql';
-import { inputValue } from './input-values.ts';
+import { inputValue, isGiven } from './input-values.ts';
 import type { Random } from './random.ts';
 import { hostileText, strangeValue } from './values.ts';
 
@@ -37,13 +37,14 @@ const REPEATED = [2, 10, 30, 60, 90, 95, 290, 490, 490];
 /** Tokens, characters and fields, of fragments too, that repetition leads to: most below what the product takes, some above. */
 const TOKENS = [1_900, 1_900, 1_900, 2_200];
 const CHARACTERS = [14_000, 60_000, 70_000];
-const FIELDS = [95, 270, 270, 490, 100_000];
+const FIELDS = [95, 270, 490, 100_000];
 /** Longer values are sent as variables. */
 const MAX_LITERAL = 5_000;
 const MAX_DEPTH = 11;
 
-/** Arguments that few documents give: most of their values are refused. */
-const PAGING = ['after', 'before', 'last'];
+/** Shares of documents with any, and of values in them, that are not valid. */
+const HOSTILE_DOCUMENTS = 0.35;
+const HOSTILE_VALUES = 0.04;
 
 const { QUERY, MUTATION, SUBSCRIPTION } = OperationTypeNode;
 /** One of these is picked at random. */
@@ -59,10 +60,14 @@ class DocumentWriter {
   readonly #fragments: string[] = [];
   /** How many fields each fragment stands for. */
   readonly #sizes = new Map<string, number>();
+  readonly #hostile: number;
+  #repetitions: number;
   readonly #most: { readonly tokens: number; readonly characters: number; readonly fields: number };
 
   constructor(random: Random) {
     this.#random = random;
+    this.#hostile = random.chance(HOSTILE_DOCUMENTS) ? HOSTILE_VALUES : 0;
+    this.#repetitions = random.pick([1, 1, 1, 2, 5]);
     this.#most = { tokens: random.pick(TOKENS), characters: random.pick(CHARACTERS), fields: random.pick(FIELDS) };
   }
 
@@ -134,7 +139,8 @@ class DocumentWriter {
   }
 
   #repeat(name: string, rest: string, probability: number): string {
-    if (!this.#random.chance(probability)) return `${name}${rest}`;
+    if (this.#repetitions === 0 || !this.#random.chance(probability)) return `${name}${rest}`;
+    this.#repetitions--;
     const { tokens, characters, fields } = this.#most;
     const most = Math.min(
       (tokens - 60) / (3 + tokensOf(rest)),
@@ -162,30 +168,27 @@ class DocumentWriter {
   }
 
   #argumentsOf(field: Field): string {
-    const given = field.args.filter(
-      (argument) => isRequiredArgument(argument) || this.#random.chance(PAGING.includes(argument.name) ? 0.04 : 0.5),
-    );
+    const random = this.#random;
+    const given = field.args.filter((argument) => isRequiredArgument(argument) || isGiven(random, argument.name));
     const list = given.map((argument) => {
       const type = argument.type;
-      const value =
-        argument.name === 'name' && field.name === '__type'
-          ? this.#random.pick(typeNames)
-          : inputValue(this.#random, type, argument.name);
+      const isTypeName = argument.name === 'name' && field.name === '__type';
+      const value = isTypeName ? random.pick(typeNames) : inputValue(random, type, argument.name, this.#hostile);
       const mayBeLiteral = this.#random.chance(0.3) && JSON.stringify(value).length < MAX_LITERAL;
       const literal = mayBeLiteral ? valueToLiteral(value, type) : undefined;
       if (literal) return `${argument.name}: ${print(literal)}`;
       const variable = `v${this.#definitions.length}`;
       this.#definitions.push(`$${variable}: ${type}`);
-      this.#values[variable] = this.#random.chance(0.1) ? strangeValue(this.#random) : value;
+      this.#values[variable] = random.chance(4 * this.#hostile) ? strangeValue(random) : value;
       return `${argument.name}: $${variable}`;
     });
     return list.length > 0 ? `(${list.join(', ')})` : '';
   }
 
   #directive(): string {
-    if (!this.#random.chance(0.04)) return '';
+    if (!this.#random.chance(0.03)) return '';
     const one = ` @${this.#random.pick(['include', 'skip'])}(if: ${this.#random.chance(0.5)})`;
-    return this.#random.chance(0.9) ? one : one.repeat(this.#random.pick([2, 200]));
+    return this.#random.chance(2 * this.#hostile) ? one.repeat(this.#random.pick([2, 200])) : one;
   }
 }
 
@@ -222,7 +225,7 @@ const MUTATIONS: readonly ((query: string, random: Random) => string)[] = [
 /** A document that is valid against the schema, or made invalid now and then; most ask for the favored root fields. */
 export function generateDocument(random: Random, favored?: readonly string[]): FuzzDocument {
   const document = new DocumentWriter(random).write(favored);
-  if (!random.chance(0.12)) return document;
+  if (!random.chance(0.08)) return document;
   const at = random.below(MUTATIONS.length);
   const query = (MUTATIONS[at] as (typeof MUTATIONS)[number])(document.query, random);
   return { ...document, query, about: `${document.about}, mutation ${at}` };

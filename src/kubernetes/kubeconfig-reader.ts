@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { type KubeconfigPolicy, type KubeconfigReading, readKubeconfig } from './kubeconfig.ts';
 import type { KubeconfigJob } from './kubeconfig-worker.ts';
 import { measureYaml } from './kubeconfig-yaml.ts';
+import { nextSlice } from './slices.ts';
 
 /** Characters and parts of a kubeconfig that is read in the caller's thread: YAML at its worst takes some 50 ms for as many. */
 const MAX_INLINE = 64 * 1024;
@@ -48,9 +49,14 @@ async function read(job: KubeconfigJob): Promise<KubeconfigReading> {
   const current = worker;
   const late = AbortSignal.timeout(DEADLINE_MS);
   try {
+    // Only a thread that reads keeps the process from ending.
+    current.ref();
     current.postMessage(job);
     const [reading] = await once(current, 'message', { signal: late });
+    current.unref();
     idle = setTimeout(() => void end(current), IDLE_MS).unref();
+    // Taking over the reading of 5,000 contexts fills a turn of its own.
+    await nextSlice();
     return reading as KubeconfigReading;
   } catch (error) {
     await end(current);
@@ -61,13 +67,12 @@ async function read(job: KubeconfigJob): Promise<KubeconfigReading> {
   }
 }
 
-/** Without the environment, which holds secrets; it keeps no process from ending. */
+/** Starts the thread without the environment, which holds secrets. */
 function start(): Worker {
   const started = new Worker(new URL('./kubeconfig-worker.ts', import.meta.url), {
     env: {},
     resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
   });
-  started.unref();
   started.on('error', () => {});
   return started;
 }

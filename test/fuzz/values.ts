@@ -86,7 +86,7 @@ export function labelSelector(random: Random): string {
     [
       `!absent-${at}`,
       `tier notin (x${at}, y${at})`,
-      `size > ${at - 100}`,
+      `size > ${at}`,
       isMet
         ? `team-${at % 4}`
         : `team-${at % 8} in (${Array.from({ length: 1 + (at % 5) }, (_, value) => `v${value}`).join(',')})`,

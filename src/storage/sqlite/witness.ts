@@ -19,6 +19,8 @@ const WITNESS_MS = 10_000;
 
 /** Stands beside the database while a process has it open, and after one that was killed. */
 const witnessOf = (file: string) => `${file}-witness`;
+/** One name, so that the next server replaces or removes what a killed one has left. */
+const draftOf = (file: string) => `${witnessOf(file)}.draft`;
 
 /** Reads how far the database has come. */
 export function readProgress(database: DatabaseSync): Progress {
@@ -68,12 +70,12 @@ export async function keepWitness(file: string, progress: () => Progress | undef
   return async () => {
     clearInterval(timer);
     await looking;
-    rmSync(witnessOf(file), { force: true });
+    for (const name of [draftOf(file), witnessOf(file)]) rmSync(name, { force: true });
   };
 }
 
 async function writeWitness(file: string, progress: Progress): Promise<void> {
-  const draft = `${witnessOf(file)}.${process.pid}`;
+  const draft = draftOf(file);
   const witness: Witness = { ...progress, at: new Date().toISOString() };
   {
     await using handle = await open(draft, 'w', 0o600);

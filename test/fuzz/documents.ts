@@ -142,13 +142,13 @@ class DocumentWriter {
     if (this.#repetitions === 0 || !this.#random.chance(probability)) return `${name}${rest}`;
     this.#repetitions--;
     const { tokens, characters, fields } = this.#most;
+    const hasAliases = this.#random.chance(0.65);
     const most = Math.min(
-      (tokens - 60) / (3 + tokensOf(rest)),
-      characters / (20 + rest.length),
+      (tokens - 60) / ((hasAliases ? 3 : 1) + tokensOf(rest)),
+      characters / ((hasAliases ? 20 : name.length + 1) + rest.length),
       fields / (1 + this.#countFields(rest)),
     );
     const times = Math.min(this.#random.pick(REPEATED), Math.max(1, Math.floor(most)));
-    const hasAliases = this.#random.chance(0.65);
     return Array.from({ length: times }, (_, at) => `${hasAliases ? `${name}_${at}: ` : ''}${name}${rest}`).join(' ');
   }
 

@@ -24,7 +24,8 @@ const SHARES: Readonly<Record<string, number>> = {
     expectedRevision: 0.1,
   },
 };
-export const isGiven = (random: Random, name: string): boolean => random.chance(SHARES[name] ?? SHARE);
+const shareOf = ({ name }: { name: string }) => SHARES[name] ?? SHARE;
+export const isGiven = (random: Random, name: string): boolean => random.chance(shareOf({ name }));
 
 const SCALARS: Readonly<Record<string, (random: Random, name: string) => unknown>> = {
   Boolean: (random) => random.chance(0.5),
@@ -48,7 +49,7 @@ export function inputValue(random: Random, type: GraphQLInputType, name: string,
   if (!isInputObjectType(named)) return (SCALARS[named.name] ?? hostileText)(random, name);
   const fields = Object.values(named.getFields());
   const given = named.isOneOf
-    ? random.sample(fields, random.chance(hostile) ? 2 : 1)
+    ? [random.weighted(fields, shareOf), ...random.sample(fields, random.chance(hostile) ? 1 : 0)]
     : fields.filter((field) => isNonNullType(field.type) || isGiven(random, field.name));
   return Object.fromEntries(
     given.map((field) => [field.name, inputValue(random, field.type, `${named.name}.${field.name}`, hostile)]),

@@ -1,5 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { openApiDocument } from '../../src/rest/openapi.ts';
+import { generateAttack } from './attacks.ts';
 import { generateDocument } from './documents.ts';
 import { Random } from './random.ts';
 import type { FuzzCaller } from './registry.ts';
@@ -54,7 +55,8 @@ export function generateRequest(
 }
 
 function graphQLRequest(random: Random, caller: FuzzCaller, attempt: number): Parts {
-  const { query, variables, about, isMutation, isSubscription } = generateDocument(random, caller.fields);
+  const generated = random.chance(0.25) ? generateAttack(random, caller.name) : generateDocument(random, caller.fields);
+  const { query, variables, about, isMutation, isSubscription } = generated;
   const document = attempt === 0 ? query : `${query} #${attempt}`;
   const parts: Parts = {
     ...{ method: 'POST', path: '/graphql', about: `GraphQL ${about}`, isMutation, isStream: isSubscription },

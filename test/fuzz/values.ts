@@ -106,13 +106,17 @@ export function kubeconfig(random: Random): string {
     contexts > 3 ? `context-${at}` : random.chance(0.7) ? clusterName(random) : `new-${random.below(1_000)}`,
   );
   const server = () => (random.chance(0.6) ? serverOf(random.below(SERVERS_IN_REQUESTS)) : 'https://127.0.0.1:1');
-  const config = {
-    ...{ apiVersion: 'v1', kind: 'Config', 'current-context': names[0] },
-    clusters: names.map((name) => ({ name, cluster: { server: server() } })),
-    users: names.map((name) => ({ name, user: { token: random.chance(0.05) ? hostileText(random) : 'a-token' } })),
-    contexts: names.map((name) => ({ name, context: { cluster: name, user: name } })),
-  };
-  return JSON.stringify(config);
+  return kubeconfigOf(names.map((name) => [name, server()]));
+}
+
+/** A kubeconfig with a context of each name that leads to the server beside it. */
+export function kubeconfigOf(contexts: readonly (readonly [name: string, server: string])[]): string {
+  return JSON.stringify({
+    ...{ apiVersion: 'v1', kind: 'Config', 'current-context': contexts[0]?.[0] },
+    clusters: contexts.map(([name, server]) => ({ name, cluster: { server } })),
+    users: contexts.map(([name]) => ({ name, user: { token: 'a-token' } })),
+    contexts: contexts.map(([name]) => ({ name, context: { cluster: name, user: name } })),
+  });
 }
 
 /** The name of a cluster that is registered: those with an API server that answers are the first twelve. */

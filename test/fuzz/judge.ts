@@ -35,6 +35,8 @@ export async function measure(server: FuzzServer, request: FuzzRequest): Promise
   const cpu = server.mainThreadMs();
   server.stalls.reset();
   const answer = await send(server.url, request);
+  if (request.pipelined > 1 || request.isStream || answer.status === 0 || answer.bytes > MAX_ANSWER)
+    await server.settle();
   const [cpuMs, stallMs] = [server.mainThreadMs() - cpu, server.stalls.longestMs];
   return { request, answer, cpuMs, stallMs, growth: server.memory().peak - before };
 }
@@ -87,4 +89,4 @@ async function widerActions(url: string, { caller }: FuzzRequest, text: string):
 }
 
 const safe = (path: string) => path.replaceAll(/%(?![0-9a-f]{2})|%(?:[89a-f][0-9a-f])+/gi, '');
-const mib = (bytes: number) => `${(bytes / MIB).toFixed(1)} MiB`;
+const mib = (bytes: number) => `${(bytes / MIB).toFixed(2)} MiB`;

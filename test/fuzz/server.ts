@@ -11,6 +11,10 @@ import { Stalls } from './stalls.ts';
 /** More than the documents of a run cost, so that none is refused for those before it. */
 const COST_PER_MINUTE = 1_000_000_000;
 
+/** A main thread that uses less than this within twice the time is idle. */
+const IDLE_MS = 10;
+const SETTLE_MS = 5_000;
+
 /** The product as a process of its own over a copy of a data directory, and what it spends. */
 export class FuzzServer {
   readonly url: string;
@@ -69,6 +73,15 @@ export class FuzzServer {
     if (!this.#isRunning) return 0;
     const { pid } = this.#process;
     return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'latin1').split(' ')[0]) / 1e6;
+  }
+
+  /** Waits until it no longer works on requests whose client has left, for some seconds at most. */
+  async settle(): Promise<void> {
+    const end = performance.now() + SETTLE_MS;
+    for (let before = -IDLE_MS; this.mainThreadMs() - before >= IDLE_MS && performance.now() < end; ) {
+      before = this.mainThreadMs();
+      await sleep(2 * IDLE_MS);
+    }
   }
 
   /** Resident memory now and at its highest since the last call, in bytes. */

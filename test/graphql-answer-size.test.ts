@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { AnswerSize } from '../src/graphql/answer-size.ts';
+import { MemoryBudget } from '../src/server/memory-budget.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/rows.ts';
 import { subscribe } from './support/wire.ts';
@@ -139,7 +140,7 @@ describe('AnswerSize', () => {
       return 'x'.repeat(MIB);
     };
     const manifest = { toJSON };
-    const size = new AnswerSize(() => undefined);
+    const size = new AnswerSize({ charge: () => undefined, memory: new MemoryBudget().open({ viewer: null }) });
     for (let time = 0; time < 15; time++) size.addJson(manifest);
     expect([measured, size.error]).toEqual([1, undefined]);
     expect(() => size.addJson(manifest)).toThrow();
@@ -149,10 +150,11 @@ describe('AnswerSize', () => {
 
   it('goes on throwing once it is over, without a charge', () => {
     const charged: number[] = [];
-    const size = new AnswerSize((cost) => {
+    const charge = (cost: number) => {
       charged.push(cost);
       return undefined;
-    });
+    };
+    const size = new AnswerSize({ charge, memory: new MemoryBudget().open({ viewer: null }) });
     size.add(10 * MIB);
     expect([charged, size.cost]).toEqual([[90_000], 90_000]);
     for (let time = 0; time < 3; time++) expect(() => size.add(7 * MIB)).toThrow();
@@ -160,5 +162,20 @@ describe('AnswerSize', () => {
     size.renew();
     size.add(MIB);
     expect(size.error).toBeUndefined();
+  });
+
+  it('counts what is computed as memory that the caller holds, and ends an answer for which there is none left', () => {
+    const budget = new MemoryBudget({ perCaller: 12 * MIB });
+    const open = () => budget.open({ viewer: null });
+    const [first, second] = [open(), open()];
+    const sizeOf = (memory: ReturnType<typeof open>) => new AnswerSize({ charge: () => undefined, memory });
+    sizeOf(first).add(8 * MIB);
+    expect(budget.held).toBe(7 * MIB);
+    const size = sizeOf(second);
+    expect(() => size.add(8 * MIB)).toThrow();
+    expect(size.error?.extensions).toMatchObject({ code: 'RATE_LIMITED', http: { status: 429 } });
+    first.release();
+    second.release();
+    expect(budget.held).toBe(0);
   });
 });

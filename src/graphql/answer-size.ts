@@ -1,6 +1,7 @@
 import { GraphQLError } from 'graphql';
 import type { Context } from './context.ts';
 import { chargeOrThrow } from './cost.ts';
+import { rateLimited } from './running-work.ts';
 
 const MIB = 1024 * 1024;
 /** Bytes of one answer, as JSON: a page of 100 clusters whole has 0.1 MiB, 1 MiB of descriptions at most included. */
@@ -16,23 +17,32 @@ const sizes = new WeakMap<object, number>();
 // GraphQL.js takes an error with a path as it is, which costs nothing for the fields that are still to come.
 const STOPPED = new GraphQLError('The answer is dropped', { path: [] });
 
+/** Counts memory for the caller of an answer: `grow` is false, and counts nothing, where the caller holds too much. */
+export interface CallerMemory {
+  grow(bytes: number): boolean;
+  shrink(bytes: number): void;
+}
+
 /**
  * Counts the bytes of one answer while its values are completed, charges them, and stops the execution beyond 16 MiB,
  * before the answer is written.
  */
 export class AnswerSize {
   readonly #charge: Context['charge'];
+  readonly #memory: CallerMemory;
   readonly #stop = new AbortController();
   /** By long string: the same description may be answered under many aliases. */
   readonly #longTexts = new Map<string, number>();
   #bytes = 0;
   #checkAt = MIB;
+  #held = 0;
   #error: GraphQLError | undefined;
   /** What the bytes have cost so far. */
   cost = 0;
 
-  constructor(charge: Context['charge']) {
+  constructor({ charge, memory }: { charge: Context['charge']; memory: CallerMemory }) {
     this.#charge = charge;
+    this.#memory = memory;
   }
 
   /** Aborted when the answer is too large. */
@@ -67,6 +77,8 @@ export class AnswerSize {
     this.#bytes = 0;
     this.#checkAt = MIB;
     this.#error = undefined;
+    this.#memory.shrink(this.#held);
+    this.#held = 0;
     this.#longTexts.clear();
   }
 
@@ -77,6 +89,8 @@ export class AnswerSize {
       const mib = Math.ceil((this.#bytes - this.#checkAt) / MIB);
       chargeOrThrow(this.#charge, mib * MIB_COST);
       this.cost += mib * MIB_COST;
+      if (!this.#memory.grow(mib * MIB)) throw rateLimited(OVER_MEMORY, 1);
+      this.#held += mib * MIB;
       this.#checkAt += mib * MIB;
     } catch (error) {
       this.#error = error as GraphQLError;
@@ -94,6 +108,10 @@ export class AnswerSize {
     return size;
   }
 }
+
+/** The error sentence for a request that would make its caller hold too much memory, which is free again once an answer is read. */
+export const OVER_MEMORY =
+  'Your requests hold too much memory at once (64 MiB): wait until one of them is answered, and read its answer';
 
 function tooLarge(): GraphQLError {
   return new GraphQLError(

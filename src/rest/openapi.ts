@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import about from '../../package.json' with { type: 'json' };
-import { OVER_MEMORY } from './refusal.ts';
+import { OVER_MEMORY } from '../graphql/answer-size.ts';
 import { errorResult } from './results.ts';
 import { ROWS } from './routes.ts';
 import { SIGN_IN_ROUTES } from './sign-in.ts';

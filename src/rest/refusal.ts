@@ -1,3 +1,5 @@
+import { OVER_MEMORY } from '../graphql/answer-size.ts';
+
 /**
  * An answer that ends a request early: its status, one sentence, the seconds of its `Retry-After`, and whether the
  * connection is closed, so that the rest of the body is not received.
@@ -20,7 +22,3 @@ export class Refusal extends Error {
 export function overMemory(): Refusal {
   return new Refusal(429, OVER_MEMORY, { retryAfter: 1 });
 }
-
-/** The error sentence for a request that would make its caller hold too much memory. */
-export const OVER_MEMORY =
-  'Your requests hold too much memory at once (64 MiB): wait until one of them is answered, and read its answer';

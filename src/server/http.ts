@@ -165,7 +165,7 @@ export function createHttpServer(options: ServerOptions): Server {
       askAgain,
       answer: { mayBeKept: false },
       charge,
-      answerSize: unlimited ? undefined : new AnswerSize(charge),
+      answerSize: unlimited ? undefined : new AnswerSize({ charge, memory: exchange.holding(viewer) }),
       liveBudget: new LiveBudget(signal),
     };
   }

@@ -33,6 +33,8 @@ if (![seed, seconds, only ?? 0].every((number) => Number.isFinite(number) && num
   throw new Error('--seconds, --seed and --case must be numbers that are not negative');
 
 const root = mkdtempSync(join(tmpdir(), 'kitestring-fuzz-'));
+// An exit ends the server and its data directory; a signal alone would leave both.
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 process.on('exit', () => rmSync(root, { recursive: true, force: true }));
 const seeded = join(root, 'seeded');
 const apiServers = await startApiServers();

@@ -57,6 +57,18 @@ describe('GET', () => {
     expect((await app.graphql('{ clusters { totalCount } }')).data.clusters.totalCount).toBe(0);
   });
 
+  it.each(['variables', 'extensions'])(
+    'refuses %s in the URL that is not JSON, and logs no fault of its own',
+    async (name) => {
+      const { status, body } = await get({ query: '{ __typename }', [name]: '{ kite-canary' });
+      expect(status).toBe(400);
+      expect(body.errors).toEqual([
+        { message: `\`${name}\` in the URL is not valid JSON`, extensions: { code: 'BAD_REQUEST' } },
+      ]);
+      expect(app.logged()).not.toContain('a request failed');
+    },
+  );
+
   it('refuses variables that are no JSON without showing them', async () => {
     const { status, body } = await get({ query: '{ __typename }', variables: '{ kite-canary' });
     expect(status).toBeLessThan(500);

@@ -22,7 +22,7 @@ export async function askGraphQL(
 ): Promise<Response> {
   // Yoga would put U+FFFD for each byte that is none, and store what nobody wrote.
   if (!isUtf8(body)) return badRequest('the body is not valid UTF-8');
-  const excess = describeJsonExcess(body, 'the body') ?? describeUrlExcess(request.url ?? '');
+  const excess = describeJsonExcess(body, 'the body') ?? describeUrlProblem(request.url ?? '');
   if (excess !== undefined) return badRequest(excess);
   return graphql.fetch(
     new Request(`http://kitestring${request.url ?? '/'}`, {
@@ -35,16 +35,27 @@ export async function askGraphQL(
   );
 }
 
-/** Yoga parses these two parameters as JSON. */
-function describeUrlExcess(url: string): string | undefined {
+/** Says what is wrong with the two parameters that Yoga parses as JSON; a parse error there would count as ours. */
+function describeUrlProblem(url: string): string | undefined {
   const query = url.indexOf('?');
   if (query < 0) return undefined;
   const parameters = new URLSearchParams(url.slice(query + 1));
   for (const name of ['variables', 'extensions']) {
-    const excess = describeJsonExcess(Buffer.from(parameters.get(name) ?? ''), `\`${name}\``);
+    const text = parameters.get(name) ?? '';
+    const excess = describeJsonExcess(Buffer.from(text), `\`${name}\``);
     if (excess !== undefined) return excess;
+    if (text !== '' && !isJson(text)) return `\`${name}\` in the URL is not valid JSON`;
   }
   return undefined;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function badRequest(message: string): Response {

@@ -13,6 +13,12 @@ const BENCHES: Readonly<Record<string, () => Promise<(options: BenchOptions) => 
 };
 
 const words = process.argv.slice(2);
+if (words.includes('--help')) {
+  console.log(
+    `Usage: npm run bench -- [${Object.keys(BENCHES).join(' | ')}] [--quick]; CONTRIBUTING.md says what each measures.`,
+  );
+  process.exit(0);
+}
 const name = words.find((word) => !word.startsWith('-')) ?? 'registry';
 const load = BENCHES[name];
 if (!load) {

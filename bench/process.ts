@@ -11,6 +11,8 @@ export interface ServerProcess {
 }
 
 const running = new Set<ChildProcess>();
+// A signal alone would end this process without its `exit` event.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });

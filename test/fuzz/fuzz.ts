@@ -18,14 +18,32 @@ const LARGE_CHANGE = 100_000;
 const CONFIRMATIONS = 2;
 const SHOWN_STALLS = 10;
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '60' },
-    seed: { type: 'string', default: '1' },
-    case: { type: 'string' },
-    match: { type: 'string', default: '' },
-  },
-});
+const USAGE = `Usage: npm run fuzz -- [--seconds 60] [--seed 1] [--match REGEXP] [--case N]
+  --match  sends only the cases whose caller and subject match, such as 'anonymous, GraphQL'
+  --case   sends one case again to a new server, and prints its answer`;
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        seconds: { type: 'string', default: '60' },
+        seed: { type: 'string', default: '1' },
+        case: { type: 'string' },
+        match: { type: 'string', default: '' },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const values = readOptions();
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 const [seed, seconds] = [Number(values.seed), Number(values.seconds)];
 const match = new RegExp(values.match);
 const only = values.case === undefined ? undefined : Number(values.case);

@@ -71,6 +71,17 @@ describe('a large kubeconfig', () => {
   });
 });
 
+it('reads two large kubeconfigs of one caller at a time, and leaves room for other callers', async () => {
+  const text = yamlOf(300);
+  const readFor = (caller: string) => readKubeconfigAside(text, policy, caller);
+  const all = await Promise.allSettled(['a', 'a', 'a', 'b', 'a', 'b'].map(readFor));
+  const outcomes = all.map((result) =>
+    result.status === 'rejected' ? result.reason.isOfCaller : result.value.problem,
+  );
+  expect(outcomes).toEqual([undefined, undefined, true, undefined, true, undefined]);
+  expect((await readFor('a')).contexts).toHaveLength(300);
+});
+
 it('a small kubeconfig is read in our thread', () => {
   expect(isReadAside(yamlOf(50))).toBe(false);
 });

@@ -15,10 +15,11 @@ import {
   IN_CLUSTER,
   type ReadCredential,
   readGivenKubeconfig,
+  targetOf,
   underNewCredential,
   type Verification,
 } from './credential.ts';
-import { type Fleet, targetOf } from './fleet.ts';
+import type { Fleet } from './fleet.ts';
 import { changeCredential } from './given-credential.ts';
 import {
   decideAll,
@@ -87,7 +88,7 @@ export class ClusterImport {
     if (!input.inCluster && !input.kubeconfig)
       refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
     if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);
-    const { candidates, current } = await this.#candidates(input);
+    const { candidates, current } = await this.#candidates(caller, input);
     if (input.verify === 'CONNECT') await this.#tryOut(candidates);
     // Asking clusters takes its time.
     const now = input.verify === 'CONNECT' ? await presently(caller) : caller;
@@ -147,7 +148,7 @@ export class ClusterImport {
   async #try(candidate: Candidate): Promise<void> {
     if (candidate.refusal !== undefined) return;
     const { read } = candidate;
-    const find = async () => (read ? { target: targetOf(read.kubeconfig, this.#registry) } : this.#fleet.inCluster());
+    const find = async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster());
     try {
       candidate.identity = (await tryOut(this.#fleet, find)).identity;
     } catch (error) {
@@ -157,14 +158,14 @@ export class ClusterImport {
   }
 
   /** The contexts to import, each with its credential or the reason why it is refused. */
-  async #candidates({ kubeconfig, inCluster, contexts, verify }: ImportClusters): Promise<{
-    candidates: Candidate[];
-    current?: string | undefined;
-  }> {
+  async #candidates(
+    caller: Caller,
+    { kubeconfig, inCluster, contexts, verify }: ImportClusters,
+  ): Promise<{ candidates: Candidate[]; current?: string | undefined }> {
     if (inCluster) return { candidates: [{ name: 'in-cluster', description: 'Kubernetes in-cluster config' }] };
     const issues: InputIssue[] = [];
     const issue = (path: string, message: string) => issues.push({ path: [path], message });
-    const reading = await readGivenKubeconfig(kubeconfig ?? '', this.#registry.policy);
+    const reading = await readGivenKubeconfig(caller, kubeconfig ?? '', this.#registry.policy);
     if (reading.problem !== undefined) issue('kubeconfig', reading.problem);
     const all = reading.contexts ?? [];
     const known = new Set(all.map(({ name }) => name));

@@ -5,9 +5,9 @@ import type { Caller } from '../access/viewer.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { refuse } from './cluster.ts';
 import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
-import { type CredentialInput, readCredential } from './credential.ts';
+import { type CredentialInput, readCredential, targetOf } from './credential.ts';
 import { findAllowed } from './find-allowed.ts';
-import { type Fleet, targetOf, type Way } from './fleet.ts';
+import type { Fleet, Way } from './fleet.ts';
 import type { Registry } from './registry.ts';
 
 export type { Trial };
@@ -38,14 +38,12 @@ export class ClusterProbes {
     const { policy } = this.#registry;
     const path = ['credential', 'kubeconfig'];
     const read = credential?.kubeconfig
-      ? await readCredential(credential.kubeconfig, { verify: 'SYNTAX', policy, path, issues })
+      ? await readCredential(caller, credential.kubeconfig, { verify: 'SYNTAX', policy, path, issues })
       : undefined;
     if (!credential?.kubeconfig && !credential?.inCluster)
       issues.push({ path: ['credential'], message: 'give a kubeconfig or inCluster: true' });
     refuse(issues);
-    return tryOut(this.#fleet, async () =>
-      read ? { target: targetOf(read.kubeconfig, this.#registry) } : this.#fleet.inCluster(),
-    );
+    return tryOut(this.#fleet, async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster()));
   }
 
   /** Tries a cluster now and answers with what that leaves of it; one that is not probed is answered as it stands. */

@@ -1,11 +1,16 @@
+import { ClusterError } from '../../kubernetes/errors.ts';
 import {
   type ContextReading,
   chooseContext,
   describeCredential,
   type KubeconfigPolicy,
   type KubeconfigReading,
+  type Target,
 } from '../../kubernetes/kubeconfig.ts';
 import { readKubeconfigAside, TooManyKubeconfigs } from '../../kubernetes/kubeconfig-reader.ts';
+import { signedIn } from '../access/permissions.ts';
+import { tooMany } from '../access/throttle.ts';
+import { type Caller, limitKeyOf } from '../access/viewer.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { isStorable, storableTime, UNSTORABLE } from '../storable.ts';
 import { untried } from './cluster.ts';
@@ -50,9 +55,10 @@ export interface CredentialFacts {
   readonly apiServer: string | null;
 }
 
-/** A kubeconfig as it is sealed, and what may be told of it. */
+/** A kubeconfig as it is sealed, its target if it can be used, and what may be told of it. */
 export interface ReadCredential {
   readonly kubeconfig: string;
+  readonly target?: Target;
   readonly facts: CredentialFacts;
 }
 
@@ -77,6 +83,7 @@ export const MISSING: CredentialFacts = {
  * as it came, and its facts say why it cannot be used.
  */
 export async function readCredential(
+  caller: Caller,
   { text, context }: KubeconfigInput,
   {
     verify,
@@ -89,7 +96,7 @@ export async function readCredential(
     issues.push({ path: [...path, 'text'], message: UNSTORABLE });
     return undefined;
   }
-  const reading = await readGivenKubeconfig(text, policy);
+  const reading = await readGivenKubeconfig(caller, text, policy);
   const chosen = chooseContext(reading, context ?? undefined);
   if (chosen.problem === undefined || verify === 'NONE') return credentialOf(chosen, text);
   const isOfContext = context != null && reading.contexts && !('name' in chosen);
@@ -97,12 +104,20 @@ export async function readCredential(
   return undefined;
 }
 
-/** Reads a kubeconfig that a caller gives; UNAVAILABLE while too many are being read. */
-export async function readGivenKubeconfig(text: string, policy: KubeconfigPolicy): Promise<KubeconfigReading> {
+/**
+ * Reads a kubeconfig at the request of a caller. Throws TOO_MANY_ATTEMPTS while too many of the caller's kubeconfigs are
+ * being read, and UNAVAILABLE while too many of all callers are.
+ */
+export async function readGivenKubeconfig(
+  caller: Caller,
+  text: string,
+  policy: KubeconfigPolicy,
+): Promise<KubeconfigReading> {
   try {
-    return await readKubeconfigAside(text, policy);
+    return await readKubeconfigAside(text, policy, limitKeyOf(signedIn(caller)));
   } catch (error) {
     if (!(error instanceof TooManyKubeconfigs)) throw error;
+    if (error.isOfCaller) throw tooMany(1, `${error.message}: wait for one of them`);
     throw new DomainError('UNAVAILABLE', 'Too many kubeconfigs are being read right now: try again later');
   }
 }
@@ -125,6 +140,7 @@ export function credentialOf(chosen: ContextReading | { problem: string }, text:
   const { kind, expiresAt, caExpiresAt } = chosen.described ?? describeCredential(chosen.target);
   return {
     kubeconfig,
+    target: chosen.target,
     facts: {
       credentialKind: kind,
       credentialExpiresAt: expiresAt ? storableTime(expiresAt) : null,
@@ -133,6 +149,12 @@ export function credentialOf(chosen: ContextReading | { problem: string }, text:
       apiServer,
     },
   };
+}
+
+/** Returns the target of a credential; a ClusterError says why it has none. */
+export function targetOf({ target, facts }: ReadCredential): Target {
+  if (target) return target;
+  throw new ClusterError('CREDENTIAL_UNUSABLE', facts.credentialProblem ?? 'the kubeconfig cannot be used');
 }
 
 /** What a new credential makes of a cluster's row: whatever was seen under the old one is gone. */

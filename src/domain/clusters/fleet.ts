@@ -4,7 +4,6 @@ import { Connections, type Credential } from '../../kubernetes/connections.ts';
 import { type DescriptorShares, limitForClusters } from '../../kubernetes/descriptors.ts';
 import { ClusterError, ResourceError } from '../../kubernetes/errors.ts';
 import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cluster.ts';
-import { chooseContext, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
 import { LiveMemory } from '../../kubernetes/live-memory.ts';
 import type { ProbeTarget } from '../../kubernetes/probe-target.ts';
 import { Prober } from '../../kubernetes/prober.ts';
@@ -12,15 +11,15 @@ import { SocketBudget } from '../../kubernetes/socket-budget.ts';
 import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
 import type { News } from '../../storage/news.ts';
-import { SealError } from '../../storage/seal.ts';
 import { may, mayEverywhere, signedIn } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { Live, type LiveBudget } from './live.ts';
 import type { ProbeSlots } from './probe-slots.ts';
 import { ProbeTargets } from './probe-targets.ts';
 import { PrometheusOffers } from './prometheus-offers.ts';
-import { kubeconfigPlace, type Registry } from './registry.ts';
+import type { Registry } from './registry.ts';
 import type { Statuses } from './statuses.ts';
+import { openStoredTarget } from './stored-target.ts';
 import type { VisibleClusters } from './visible.ts';
 
 /** What of a cluster's row decides how it is reached. */
@@ -181,16 +180,28 @@ export class Fleet {
 
   async #openCredential(uid: string): Promise<Credential> {
     const { registry } = this.#options;
+    // A kubeconfig that cannot be used may have 4 MiB: its problem is stored beside it, so that nothing reads it again.
     const row = await registry.database.prisma.cluster.findUnique({
-      where: { uid },
-      select: { enabled: true, inCluster: true, credentialsVersion: true, credential: { select: { sealed: true } } },
+      where: { uid, enabled: true, credentialProblem: null },
+      select: { inCluster: true, credentialsVersion: true, credential: { select: { sealed: true } } },
     });
-    if (!row) throw new ClusterError('CREDENTIAL_UNUSABLE', 'the cluster is not registered any more');
-    // Whoever read the row before it was disabled must not open what was just closed.
-    if (!row.enabled) throw disabled();
-    const { credentialsVersion } = row;
+    if (!row) throw await this.#whyUnusable(uid);
+    const { credentialsVersion, credential } = row;
     if (row.inCluster) return { credentialsVersion, ...(await this.inCluster()) };
-    return { credentialsVersion, target: targetOf(openSealed(registry, { uid, ...row }), registry) };
+    return { credentialsVersion, target: await openStoredTarget(registry, { uid, sealed: credential?.sealed }) };
+  }
+
+  async #whyUnusable(uid: string): Promise<ClusterError> {
+    const { prisma } = this.#options.registry.database;
+    const row = await prisma.cluster.findUnique({
+      where: { uid },
+      select: { enabled: true, credentialProblem: true },
+    });
+    if (!row) return new ClusterError('CREDENTIAL_UNUSABLE', 'the cluster is not registered any more');
+    // A caller may have read the row before the cluster was disabled: it must not open what was just closed.
+    if (!row.enabled) return disabled();
+    const problem = row.credentialProblem ?? 'the credential of the cluster was replaced just now: try again';
+    return new ClusterError('CREDENTIAL_UNUSABLE', problem);
   }
 
   async #retire(): Promise<void> {
@@ -263,28 +274,6 @@ export class Fleet {
     await this.#options.statuses
       .finishRound(finishedAt)
       .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the end of a round cannot be stored'));
-  }
-}
-
-/** The target of a kubeconfig of one context; a ClusterError that says why where there is none. */
-export function targetOf(kubeconfig: string | undefined, { policy }: Pick<Registry, 'policy'>): Target {
-  if (kubeconfig === undefined)
-    throw new ClusterError('CREDENTIAL_UNUSABLE', 'no kubeconfig is stored for this cluster');
-  const chosen = chooseContext(readKubeconfig(kubeconfig, policy));
-  if ('target' in chosen && chosen.target) return chosen.target;
-  throw new ClusterError('CREDENTIAL_UNUSABLE', chosen.problem ?? 'the kubeconfig cannot be used');
-}
-
-/** The kubeconfig of a row; undefined where none is stored. */
-function openSealed(
-  { seal }: Pick<Registry, 'seal'>,
-  { uid, credential }: { uid: string; credential: { sealed: string } | null },
-): string | undefined {
-  try {
-    return credential ? seal.open(credential.sealed, kubeconfigPlace(uid)) : undefined;
-  } catch (error) {
-    if (!(error instanceof SealError)) throw error;
-    throw new ClusterError('CREDENTIAL_UNUSABLE', 'the stored kubeconfig cannot be opened: see seal verify');
   }
 }
 

@@ -1,7 +1,8 @@
-import { chooseContext, type KubeconfigPolicy, readKubeconfig, type Target } from '../../kubernetes/kubeconfig.ts';
+import { chooseContext, type KubeconfigPolicy } from '../../kubernetes/kubeconfig.ts';
 import type { Trial } from '../../kubernetes/trial.ts';
 import type { Transaction } from '../../storage/database.ts';
-import type { InputIssue } from '../errors.ts';
+import type { Caller } from '../access/viewer.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
 import { tryOut } from './cluster-probes.ts';
 import {
   type CredentialFacts,
@@ -11,9 +12,11 @@ import {
   MISSING,
   type ReadCredential,
   readCredential,
+  readGivenKubeconfig,
+  targetOf,
   type Verification,
 } from './credential.ts';
-import { type Fleet, targetOf } from './fleet.ts';
+import type { Fleet } from './fleet.ts';
 import { openKubeconfig, type Registry, storeKubeconfig } from './registry.ts';
 
 /** What an input says of the credential. */
@@ -21,29 +24,42 @@ export interface Given {
   readonly inCluster: boolean;
   readonly leavesCluster: boolean;
   readonly read: ReadCredential | undefined;
+  /** The stored kubeconfig that a cluster goes back to; undefined where none is stored. */
+  readonly stored?: ReadCredential | undefined;
 }
 
 /** Reads what an input says of the credential; what is wrong with it becomes an issue. */
 export async function readGiven(
+  caller: Caller,
   input: CredentialInput | null | undefined,
   { verify, policy, issues }: { verify: Verification; policy: KubeconfigPolicy; issues: InputIssue[] },
 ): Promise<Given> {
   const { kubeconfig, inCluster } = input ?? {};
   const path = ['credential', 'kubeconfig'];
-  const read = kubeconfig ? await readCredential(kubeconfig, { verify, policy, path, issues }) : undefined;
-  return { inCluster: inCluster === true, leavesCluster: inCluster === false, read };
+  const read = kubeconfig ? await readCredential(caller, kubeconfig, { verify, policy, path, issues }) : undefined;
+  return { inCluster: inCluster === true, leavesCluster: inCluster === false && !read, read };
 }
 
-/** Asks the API server before anything is stored; `stored` is where the present kubeconfig leads, for one that goes back to it. */
-export async function tryGiven(
-  { inCluster, leavesCluster, read }: Given,
+/** Reads the kubeconfig that is stored for a cluster, before the transaction that goes back to it. */
+export async function readStored(
+  caller: Caller,
   registry: Registry,
+  cluster: { id: number; uid: string },
+): Promise<ReadCredential | undefined> {
+  const text = await openKubeconfig(registry.database.prisma, registry, cluster);
+  if (text === undefined) return undefined;
+  const reading = await readGivenKubeconfig(caller, text, registry.policy);
+  return { ...credentialOf(chooseContext(reading), text), kubeconfig: text };
+}
+
+/** Asks the API server before anything is stored. */
+export async function tryGiven(
+  { inCluster, leavesCluster, read, stored }: Given,
   fleet: Pick<Fleet, 'try' | 'inCluster'>,
-  stored?: () => Promise<Target>,
 ): Promise<Trial | undefined> {
-  if (read) return tryOut(fleet, async () => ({ target: targetOf(read.kubeconfig, registry) }));
-  if (inCluster) return tryOut(fleet, () => fleet.inCluster());
-  return leavesCluster && stored ? tryOut(fleet, async () => ({ target: await stored() })) : undefined;
+  if (inCluster && !read) return tryOut(fleet, () => fleet.inCluster());
+  const credential = read ?? (leavesCluster ? (stored ?? { kubeconfig: '', facts: MISSING }) : undefined);
+  return credential && tryOut(fleet, async () => ({ target: targetOf(credential) }));
 }
 
 /** Stores a given credential; answers with the new facts when it differs from what stands. */
@@ -51,19 +67,22 @@ export async function changeCredential(
   tx: Transaction,
   registry: Registry,
   current: { id: number; uid: string; inCluster: boolean; credentialProblem: string | null },
-  { inCluster, leavesCluster, read }: Given,
+  { inCluster, leavesCluster, read, stored }: Given,
 ): Promise<CredentialFacts | undefined> {
   if (inCluster) return current.inCluster ? undefined : IN_CLUSTER;
   if (read) {
-    const stored = await openKubeconfig(tx, registry, current);
+    const present = await openKubeconfig(tx, registry, current);
     const same =
-      stored === read.kubeconfig && !current.inCluster && current.credentialProblem === read.facts.credentialProblem;
+      present === read.kubeconfig && !current.inCluster && current.credentialProblem === read.facts.credentialProblem;
     if (same) return undefined;
     await storeKubeconfig(tx, registry, current, read.kubeconfig);
     return read.facts;
   }
   if (!leavesCluster || !current.inCluster) return undefined;
-  const stored = await openKubeconfig(tx, registry, current);
-  if (stored === undefined) return MISSING;
-  return credentialOf(chooseContext(readKubeconfig(stored, registry.policy)), stored).facts;
+  const present = await openKubeconfig(tx, registry, current);
+  if (present === undefined) return MISSING;
+  // It was read before the transaction, which must not wait for that.
+  if (present !== stored?.kubeconfig)
+    throw new DomainError('UNAVAILABLE', 'The kubeconfig of the cluster was replaced just now: try again');
+  return stored.facts;
 }

@@ -1,0 +1,35 @@
+import { ClusterError, ResourceError } from '../../kubernetes/errors.ts';
+import { chooseContext, type Target } from '../../kubernetes/kubeconfig.ts';
+import { readKubeconfigAside, TooManyKubeconfigs } from '../../kubernetes/kubeconfig-reader.ts';
+import { SealError } from '../../storage/seal.ts';
+import { kubeconfigPlace, type Registry } from './registry.ts';
+
+/**
+ * Opens the sealed kubeconfig of a cluster and returns its target. Throws CREDENTIAL_UNUSABLE if there is none, and a
+ * ResourceError while too many kubeconfigs are being read.
+ */
+export async function openStoredTarget(
+  { seal, policy }: Pick<Registry, 'seal' | 'policy'>,
+  { uid, sealed }: { uid: string; sealed: string | undefined },
+): Promise<Target> {
+  if (sealed === undefined) throw unusable('no kubeconfig is stored for this cluster');
+  const reading = await readKubeconfigAside(openSealed(seal, uid, sealed), policy).catch((error: unknown) => {
+    throw error instanceof TooManyKubeconfigs ? new ResourceError('too many kubeconfigs are being read') : error;
+  });
+  const chosen = chooseContext(reading);
+  if ('target' in chosen && chosen.target) return chosen.target;
+  throw unusable(chosen.problem ?? 'the kubeconfig cannot be used');
+}
+
+function openSealed(seal: Registry['seal'], uid: string, sealed: string): string {
+  try {
+    return seal.open(sealed, kubeconfigPlace(uid));
+  } catch (error) {
+    if (!(error instanceof SealError)) throw error;
+    throw unusable('the stored kubeconfig cannot be opened: see seal verify');
+  }
+}
+
+function unusable(why: string): ClusterError {
+  return new ClusterError('CREDENTIAL_UNUSABLE', why);
+}

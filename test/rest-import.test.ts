@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { CLUSTERS, type TestApp } from './support/app.ts';
 import { contexts } from './support/kubeconfigs.ts';
+import { keyWith } from './support/people.ts';
 import { freshApp } from './support/wire.ts';
 
 const path = `${CLUSTERS}import`;
@@ -112,4 +113,18 @@ it('succeeds exactly once of several at the same moment', async () => {
   const statuses = (await Promise.all(both)).map(({ status }) => status);
   expect(statuses.sort()).toEqual([201, 403, 403, 403]);
   expect(await list(app)).toHaveLength(2);
+});
+
+it('answers 429 with Retry-After to a third large kubeconfig of one caller, and reads that of another', async () => {
+  const app = await freshApp();
+  const config = contexts(Array.from({ length: 600 }, (_, index) => `cluster-${index}`));
+  const own = await keyWith(app, ['admin']);
+  const other = await keyWith(app, ['admin']);
+  const run = ({ headers }: typeof own) => app.rest('POST', path, { config }, headers);
+  const [theirs, ...mine] = await Promise.all([run(other), run(own), run(own), run(own)]);
+  // The first of both fills the registry.
+  expect([201, 403]).toContain(theirs?.status);
+  const refused = mine.find(({ status }) => status === 429);
+  expect(refused?.headers.get('retry-after')).toBe('1');
+  expect(refused?.text).toContain('2 of your large kubeconfigs are being read: wait for one of them');
 });

@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { ResourceError } from '../src/kubernetes/errors.ts';
 import type { Target } from '../src/kubernetes/kubeconfig.ts';
+import { SocketBudget } from '../src/kubernetes/socket-budget.ts';
+import { tryTarget } from '../src/kubernetes/trial.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
 import { makeAuthority } from './support/certificates.ts';
 import { base64, kubeconfig } from './support/kubeconfigs.ts';
@@ -113,6 +116,21 @@ describe('testClusterConnection', () => {
       fault: { code: 'CREDENTIAL_UNUSABLE' },
     });
   });
+});
+
+it('reports what a cluster or this machine lacks, and throws an error of our own', async () => {
+  const policy = { allowLoopback: true };
+  const server = await cluster();
+  const brokenKey = server.target({ clientCertificate: { certificate: 'no PEM', key: 'no PEM' } });
+  expect(await tryTarget({ target: brokenKey, policy })).toMatchObject({ fault: { code: 'CREDENTIAL_UNUSABLE' } });
+  const sockets = new SocketBudget(1);
+  vi.spyOn(sockets, 'take').mockImplementation(() => {
+    throw new ResourceError('no descriptor is left');
+  });
+  expect(await tryTarget({ target: server.target(), policy, sockets })).toMatchObject({
+    fault: { code: 'OUT_OF_RESOURCES' },
+  });
+  await expect(tryTarget({ target: server.target({ server: 'no URL' }), policy })).rejects.toThrow(TypeError);
 });
 
 describe('verify: CONNECT', () => {

@@ -1,5 +1,5 @@
 import { type Call, type Connection, objectOf } from './connection.ts';
-import { ClusterError, clusterErrorOf, type Fault, ResourceError, refusalOf } from './errors.ts';
+import { ClusterError, type Fault, ResourceError, refusalOf } from './errors.ts';
 import type { Answer } from './exchange.ts';
 
 /** Milliseconds that one attempt may use up in all (docs/architecture.md). */
@@ -32,7 +32,7 @@ export interface ProbeOptions {
   budgetMs?: number;
 }
 
-/** Tries a cluster once and tells its state as docs/architecture.md has it; throws a ResourceError and nothing else. */
+/** Tries a cluster once and tells its state as docs/architecture.md has it; throws a ResourceError, and any error that is a bug. */
 export async function probe(connection: Connection, options: ProbeOptions): Promise<ProbeResult> {
   const { details, signal, budgetMs = PROBE_BUDGET_MS } = options;
   const { server } = connection;
@@ -59,9 +59,8 @@ export async function probe(connection: Connection, options: ProbeOptions): Prom
     const fault: Fault = { code: 'NOT_READY', message: `${server} says that it is not ready${named}` };
     return end('DEGRADED', { ...found, fault });
   } catch (error) {
-    const fault = clusterErrorOf(error, { server });
-    if (fault instanceof ResourceError) throw fault;
-    return end(fault.code === 'UNAUTHORIZED' ? 'UNAUTHORIZED' : 'UNREACHABLE', { fault: faultFrom(fault) });
+    if (!(error instanceof ClusterError) || error instanceof ResourceError) throw error;
+    return end(error.code === 'UNAUTHORIZED' ? 'UNAUTHORIZED' : 'UNREACHABLE', { fault: faultFrom(error) });
   }
 }
 
@@ -122,7 +121,10 @@ function nobody({ server, hasCredential }: Connection): ClusterError {
 
 /** The version and the UID of kube-system; a part that cannot be had is no fault of the cluster, nor of the other. */
 async function askDetails(ask: Ask): Promise<Pick<ProbeResult, 'version' | 'identity'>> {
-  const none = () => ({});
+  const none = (error: unknown) => {
+    if (!(error instanceof ClusterError)) throw error;
+    return {};
+  };
   const version = await askVersion(ask).catch(none);
   return { ...version, ...(await askIdentity(ask).catch(none)) };
 }

@@ -1,5 +1,6 @@
 import type { V1ResourceRule } from '@kubernetes/client-node';
 import type { Call, Connection } from './connection.ts';
+import { ClusterError } from './errors.ts';
 import { isRecord } from './redact.ts';
 
 /** What a credential may do with resources, as the API server tells it. */
@@ -25,7 +26,8 @@ export async function readRules(connection: Connection, namespace: string, call:
       apiGroups: texts(apiGroups),
       resources: texts(resources),
     }));
-  } catch {
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error;
     // Nothing depends on it: a server without the review is no worse a cluster.
     return undefined;
   }

@@ -1,28 +1,25 @@
 import { Connection, type ConnectionOptions } from './connection.ts';
-import { faultOf } from './errors.ts';
+import { ClusterError } from './errors.ts';
 import { PROBE_BUDGET_MS, type ProbeResult, probe } from './probe.ts';
 import { type Rule, readRules } from './rules.ts';
 
 /** What one try of a credential found: the state, and where it works what it may do. */
 export type Trial = ProbeResult & { readonly rules?: readonly Rule[] };
 
-/** Tries a target once over a connection of its own, which ends with the try; does not throw. */
+/** Tests a target once over a connection of its own. A ClusterError becomes the fault; any other error is a bug and is thrown. */
 export async function tryTarget(options: ConnectionOptions, signal?: AbortSignal): Promise<Trial> {
-  let connection: Connection;
+  let connection: Connection | undefined;
   try {
     connection = new Connection(options);
-  } catch (error) {
-    return { state: 'UNREACHABLE', latencyMs: 0, fault: faultOf(error) };
-  }
-  try {
     const result = await probe(connection, { details: true, signal });
     if (result.state !== 'READY' && result.state !== 'DEGRADED') return result;
     const namespace = options.target.namespace ?? 'default';
     const rules = await readRules(connection, namespace, { signal, timeoutMs: PROBE_BUDGET_MS });
     return rules ? { ...result, rules } : result;
   } catch (error) {
-    return { state: 'UNREACHABLE', latencyMs: 0, fault: faultOf(error) };
+    if (!(error instanceof ClusterError)) throw error;
+    return { state: 'UNREACHABLE', latencyMs: 0, fault: { code: error.code, message: error.message } };
   } finally {
-    await connection.close();
+    await connection?.close();
   }
 }

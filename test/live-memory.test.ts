@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Connection } from '../src/kubernetes/connection.ts';
-import { readJsonList, VALUE_BYTES } from '../src/kubernetes/json-list.ts';
+import { MAX_ITEM_BYTES, readJsonList, VALUE_BYTES } from '../src/kubernetes/json-list.ts';
 import { LiveMemory } from '../src/kubernetes/live-memory.ts';
 import { nextSlice } from '../src/kubernetes/slices.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
@@ -69,6 +69,12 @@ describe('a list read item by item', () => {
       'RESPONSE_TOO_LARGE',
       '1,500,000 values',
     ],
+    [
+      'one item',
+      `{"items":[{},{"a":"${'x'.repeat(MAX_ITEM_BYTES)}"}]}`,
+      'RESPONSE_TOO_LARGE',
+      'more than 2 MiB in one of its items',
+    ],
     ['a long head', `{"items":[],"x":"${'x'.repeat(MiB)}"}`, 'RESPONSE_TOO_LARGE', '262144 bytes beside its items'],
     ['a list under another name', `{"others":[${Array(100_000).fill('{}')}]}`, 'RESPONSE_TOO_LARGE', '262144 bytes'],
   ])('names the limit that %s exceed', async (_what, text, code, limit) => {
@@ -97,6 +103,21 @@ describe('a list read item by item', () => {
     isDone = true;
     expect(turns).toBeGreaterThan(text.length / (384 * 1024));
     expect(most).toBeLessThan(512 * 1024);
+  });
+
+  it.each(['x', '\\"', '\\\\', '\\u006b', 'é'])('is scanned in slices inside a string of %j, too', async (part) => {
+    const bytes = Buffer.from(`{"items":["${part.repeat((8 * MiB) / part.length)}"]}`);
+    let turns = 0;
+    let isDone = false;
+    const count = () => {
+      turns += 1;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    const reading = readJsonList(bytes, { field: 'items', maxItems: 250, pick: (item) => item });
+    await expect(reading).rejects.toMatchObject({ code: 'RESPONSE_TOO_LARGE' });
+    isDone = true;
+    expect(turns).toBeGreaterThan(bytes.length / (1024 * 1024));
   });
 
   it('has a turn of the loop to itself, however many are read at once', async () => {

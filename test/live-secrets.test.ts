@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { carriesObject } from '../src/kubernetes/applied-copies.ts';
 import { redact } from '../src/kubernetes/redact.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
@@ -157,12 +157,31 @@ it.each([
   expect(redact(object, 'Pod')).toEqual(object);
 });
 
-// A pattern that backtracks needs minutes for any of these.
+it('omits an annotation of more than 256 KiB unread, and shows one of 256 KiB', () => {
+  const annotations = { long: 'x'.repeat(256 * 1024 + 1), fits: 'x'.repeat(256 * 1024) };
+  const read = vi.spyOn(RegExp.prototype, 'test');
+  const shown = redact({ metadata: { annotations } }, 'Pod');
+  const lengths = read.mock.calls.map(([text]) => text.length);
+  read.mockRestore();
+  expect(shown).toEqual({ metadata: { annotations: { fits: annotations.fits } } });
+  expect(Math.max(...lengths)).toBe(256 * 1024);
+});
+
+it('reads at most 512 KiB of the annotations of one object, however many objects stand inside it', () => {
+  const text = '\\u006b'.repeat(10_000);
+  const templates = Array.from({ length: 30 }, () => ({ metadata: { annotations: { a: text, b: '' } } }));
+  const read = vi.spyOn(String.prototype, 'replace');
+  redact({ spec: { templates } }, 'List');
+  const calls = read.mock.contexts.filter((context) => String(context) === text).length;
+  read.mockRestore();
+  expect(calls).toBe(Math.floor((512 * 1024) / text.length));
+});
+
 it.each([' ', '\n', '- ', ',', ', ', '{', '\\', ',kind ', '& ', ',!', '"', '\\u006b', '"H4sI', 'QUFB'])(
-  'reads a mebibyte of %j in one pass',
+  'finds no object in the longest annotation that is read, of %j alone',
   (part) => {
     for (const end of ['', '!', ' ='])
-      expect(carriesObject(part.repeat((1024 * 1024) / part.length) + end)).toBe(false);
+      expect(carriesObject(part.repeat((256 * 1024 - 2) / part.length) + end)).toBe(false);
   },
 );
 

@@ -9,9 +9,11 @@ const MAX_DEPTH = 210;
 const MAX_ITEM_VALUES = 150_000;
 /** Values of all items: as many as 16 MiB of Pods hold. */
 const MAX_VALUES = 1_500_000;
+/** Bytes of one item: etcd stores objects of at most 1.5 MiB. The largest is parsed and redacted in one piece. */
+export const MAX_ITEM_BYTES = 2 * 1024 * 1024;
 /** Bytes beside the items: the head of a list has a version and a continue token. */
 const MAX_HEAD_BYTES = 256 * 1024;
-/** Bytes that are parsed, and steps that are scanned, between two turns of the event loop: some 5 ms. */
+/** Bytes that are scanned and bytes that are parsed between two turns of the event loop: some 5 ms. */
 const SLICE_BYTES = 256 * 1024;
 /** Bytes of heap that a value takes beside its text, by V8's heap: 51 of an empty array to 87 of a property. */
 export const VALUE_BYTES = 80;
@@ -44,9 +46,10 @@ export async function readJsonList<Item>(bytes: Buffer, options: JsonListOptions
   const { field, maxItems, pick, memory, valueBytes = VALUE_BYTES } = options;
   const items: Item[] = [];
   const list = { begin: -1, end: -1 };
-  let [depth, key, start, seen, values, itemValues, work] = [0, '', -1, 0, 0, 0, 0];
+  let [depth, key, start, string, seen, values, itemValues, work] = [0, '', -1, -1, 0, 0, 0, 0];
 
   const finishItem = (end: number, isLast: boolean) => {
+    if (end - start > MAX_ITEM_BYTES) throw tooLarge(field);
     const text = bytes.toString('utf8', start, end);
     if (isLast && seen === 0 && text.trim() === '') return;
     if (seen++ === maxItems) throw notKubernetes(`it was asked for ${maxItems} ${field} and sends more`);
@@ -67,14 +70,19 @@ export async function readJsonList<Item>(bytes: Buffer, options: JsonListOptions
       work = 0;
       await nextSlice();
     }
+    if (string >= 0) {
+      if (bytes[at] === BACKSLASH) at += 1;
+      else if (bytes[at] === QUOTE) {
+        if (depth === 1) key = at - string === field.length ? bytes.toString('latin1', string, at) : '';
+        string = -1;
+      }
+      continue;
+    }
     const isBetween = depth === 2 && start >= 0;
     switch (bytes[at]) {
-      case QUOTE: {
-        const end = endOfString(bytes, at);
-        if (depth === 1) key = end - at - 1 === field.length ? bytes.toString('latin1', at + 1, end) : '';
-        at = end;
+      case QUOTE:
+        string = at + 1;
         break;
-      }
       case COMMA:
         count();
         if (depth === 1) key = '';
@@ -141,13 +149,7 @@ function tooMany(limit: number, what: string): ClusterError {
   );
 }
 
-/** Returns the index of the quote that closes the string opened at `start`, or the length of the text if none does. */
-function endOfString(bytes: Buffer, start: number): number {
-  for (let at = bytes.indexOf(QUOTE, start + 1); at >= 0; at = bytes.indexOf(QUOTE, at + 1)) {
-    let before = at - 1;
-    while (bytes[before] === BACKSLASH) before--;
-    // An odd number of backslashes escapes the quote. They are walked once: a quote stands between two runs.
-    if ((at - before) % 2 === 1) return at;
-  }
-  return bytes.length;
+function tooLarge(field: string): ClusterError {
+  const why = `the cluster answers with more than ${MAX_ITEM_BYTES / 1024 / 1024} MiB in one of its ${field}`;
+  return new ClusterError('RESPONSE_TOO_LARGE', why);
 }

@@ -6,22 +6,33 @@ const MAX_DEPTH = 200;
 /** Metadata of a Secret that may be shown beside its labels. Annotations are omitted: tools copy the data into them. */
 const SECRET_METADATA = ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp'];
 
+/** Characters of one annotation that are read: Kubernetes allows an object 256 KiB of annotations in all. */
+const MAX_ANNOTATION = 256 * 1024;
+/** Characters of all annotations of one object that are read: its own and those of a template inside it. */
+const MAX_ANNOTATIONS = 512 * 1024;
+
+/** The annotations that are still to be read of one object, in characters. */
+interface Reading {
+  left: number;
+}
+
 type KubernetesObject = Record<string, unknown>;
 
 /**
  * Returns the part of an object that may be shown. A Secret keeps its name, namespace, uid, labels, times, type and the
  * names of its `keys`. Any other object loses managed fields, annotations that carry an object, and `data` and
  * `stringData` if its kind contains "secret". The same rules hold for the objects inside it, as in templates and lists.
+ * An annotation of more than 256 KiB, and those beyond 512 KiB in all, are omitted unread.
  * `kind` is the kind of the object: items of a list do not name theirs. The work is linear in the size of the object.
  */
 export function redact(object: KubernetesObject, kind: string): KubernetesObject {
-  return clean(object, kind, 0);
+  return clean(object, kind, 0, { left: MAX_ANNOTATIONS });
 }
 
-function clean(object: KubernetesObject, given: string | undefined, depth: number): KubernetesObject {
+function clean(object: KubernetesObject, given: string | undefined, depth: number, reading: Reading): KubernetesObject {
   if (depth > MAX_DEPTH) throw new ClusterError('NOT_KUBERNETES', 'the cluster answers with an object nested too deep');
   const own = typeof object.kind === 'string' ? object.kind : undefined;
-  if (isSecret(given) || (isSecret(own) && isWhole(object))) return bareSecret(object, depth);
+  if (isSecret(given) || (isSecret(own) && isWhole(object))) return bareSecret(object, depth, reading);
   const holdsSecrets = [given, own].some((kind) => kind !== undefined && /secret/i.test(kind));
   const itemKind = own?.replace(/List$/i, '');
   const shown: [field: string, value: unknown][] = [];
@@ -29,23 +40,28 @@ function clean(object: KubernetesObject, given: string | undefined, depth: numbe
     if (field === 'managedFields') continue;
     if (holdsSecrets && (field === 'data' || field === 'stringData')) continue;
     if (typeof value === 'string' && isAppliedCopy(field)) continue;
-    const inner = isRecord(value) && /annotations$/i.test(field) ? withoutObjects(value) : value;
-    shown.push([field, cleanValue(inner, field === 'items' ? itemKind : undefined, depth + 1)]);
+    const inner = isRecord(value) && /annotations$/i.test(field) ? withoutObjects(value, reading) : value;
+    shown.push([field, cleanValue(inner, field === 'items' ? itemKind : undefined, depth + 1, reading)]);
   }
   return Object.fromEntries(shown);
 }
 
-function cleanValue(value: unknown, kind: string | undefined, depth: number): unknown {
-  if (isRecord(value)) return clean(value, kind, depth);
+function cleanValue(value: unknown, kind: string | undefined, depth: number, reading: Reading): unknown {
+  if (isRecord(value)) return clean(value, kind, depth, reading);
   if (!Array.isArray(value)) return value;
   if (depth > MAX_DEPTH) throw new ClusterError('NOT_KUBERNETES', 'the cluster answers with a list nested too deep');
-  return value.map((item) => cleanValue(item, kind, depth + 1));
+  return value.map((item) => cleanValue(item, kind, depth + 1, reading));
 }
 
 /** Omits the annotations that carry an object; those that do by their name are omitted like any such field. */
-function withoutObjects(annotations: KubernetesObject): KubernetesObject {
-  const shown = Object.entries(annotations).filter(([, value]) => typeof value !== 'string' || !carriesObject(value));
-  return Object.fromEntries(shown);
+function withoutObjects(annotations: KubernetesObject, reading: Reading): KubernetesObject {
+  const isShown = (value: unknown) => {
+    if (typeof value !== 'string') return true;
+    if (value.length > MAX_ANNOTATION || value.length > reading.left) return false;
+    reading.left -= value.length;
+    return !carriesObject(value);
+  };
+  return Object.fromEntries(Object.entries(annotations).filter(([, value]) => isShown(value)));
 }
 
 function isSecret(kind: string | undefined): boolean {
@@ -57,7 +73,7 @@ function isWhole(object: KubernetesObject): boolean {
   return ['metadata', 'data', 'stringData'].some((field) => Object.hasOwn(object, field));
 }
 
-function bareSecret(object: KubernetesObject, depth: number): KubernetesObject {
+function bareSecret(object: KubernetesObject, depth: number, reading: Reading): KubernetesObject {
   const { apiVersion, data, stringData } = object;
   const metadata = isRecord(object.metadata) ? object.metadata : {};
   const keys = [data, stringData].flatMap((values) => (isRecord(values) ? Object.keys(values) : []));
@@ -71,7 +87,7 @@ function bareSecret(object: KubernetesObject, depth: number): KubernetesObject {
     // A kind of this name in another group describes a Secret by its `spec`, as those of cloud providers do.
     ...(typeof apiVersion === 'string' &&
       apiVersion !== 'v1' &&
-      isRecord(object.spec) && { spec: clean(object.spec, undefined, depth + 1) }),
+      isRecord(object.spec) && { spec: clean(object.spec, undefined, depth + 1, reading) }),
   };
 }
 

@@ -26,6 +26,7 @@ import { createGraphQL } from './graphql/yoga.ts';
 import { type DescriptorShares, shareDescriptors } from './kubernetes/descriptors.ts';
 import type { Logger } from './log.ts';
 import { createRest } from './rest/router.ts';
+import { connectionShares } from './server/connections.ts';
 import { createHttpServer, type HttpLimits, maskFor } from './server/http.ts';
 import { openKiteUi } from './server/kite-ui.ts';
 import { listen } from './server/listen.ts';
@@ -133,7 +134,7 @@ export async function serve(
     log,
     metrics: domain.metrics,
     ui: config.kiteUiDir === undefined ? undefined : await openKiteUi(config.kiteUiDir),
-    limits: { connections: domain.descriptors.callers, ...limits },
+    limits: { ...connectionShares(domain.descriptors.callers), ...limits },
     authenticators: { apiKeys: domain.apiKeys, sessions: domain.sessions, loopback: config.loopback },
     services: domain,
     graphql: createGraphQL({ log }),

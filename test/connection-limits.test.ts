@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { serve } from '../src/app.ts';
 import { openLog } from '../src/log.ts';
-import { CONNECTION_LIMITS, type ConnectionLimits, Connections } from '../src/server/connections.ts';
+import { CONNECTION_LIMITS, type ConnectionLimits, Connections, connectionShares } from '../src/server/connections.ts';
 import type { HttpLimits } from '../src/server/http.ts';
 import { listen } from '../src/server/listen.ts';
 import type { TestApp } from './support/app.ts';
@@ -49,6 +49,26 @@ describe('connections of one address', () => {
       next.write(LAST_HEALTH);
       expect(await text(next).catch(() => '')).toMatch(/^HTTP\/1\.1 200 /);
     });
+  });
+
+  it.each([
+    [4_096, 1_024],
+    [192, 48],
+    [32, 8],
+  ])('have a quarter of %i at most: %i', (connections, perAddress) => {
+    expect(connectionShares(connections)).toEqual({ connections, perAddress });
+  });
+
+  it('leave room for another address where few descriptors are left for callers', async () => {
+    const app = await freshApp();
+    const log = await openLog({ level: 'silent', pretty: false });
+    const domain = { ...app.domain, descriptors: { limit: 64, callers: 8, clusters: 24 } };
+    const { url, retire } = await serve(app.config, log, domain);
+    onTestFinished(retire);
+    for (let count = 0; count < 8; count++) await open({ url });
+    const another = await open({ url }, '127.0.0.2');
+    another.write(LAST_HEALTH);
+    expect(await text(another)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
   it('that is a trusted proxy have none: each address that it names has a share of open requests', async () => {

@@ -15,10 +15,17 @@ export interface ConnectionLimits {
   readonly keepAliveMs: number;
 }
 
+/** Connections in all, where the limit of open files allows them, and the most of one address. */
+const MAX_CONNECTIONS = 4_096;
+const MAX_PER_ADDRESS = 1_024;
+
+/** The connections that there may be, and the share of one address: a quarter, 1,024 at most, so that none locks out the others. */
+export function connectionShares(connections: number): Pick<ConnectionLimits, 'connections' | 'perAddress'> {
+  return { connections, perAddress: Math.min(MAX_PER_ADDRESS, Math.floor(connections / 4)) };
+}
+
 export const CONNECTION_LIMITS: Omit<ConnectionLimits, 'keepAliveMs'> = {
-  connections: 4_096,
-  // A quarter: no address can lock out the others.
-  perAddress: 1_024,
+  ...connectionShares(MAX_CONNECTIONS),
   // Browsers and proxies send none; each may hold a head of 16 KiB.
   pipelined: 8,
   // Cut after 15 to 30 seconds without progress.

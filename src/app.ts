@@ -30,6 +30,7 @@ import { connectionShares } from './server/connections.ts';
 import { createHttpServer, type HttpLimits, maskFor } from './server/http.ts';
 import { openKiteUi } from './server/kite-ui.ts';
 import { listen } from './server/listen.ts';
+import type { MemoryBudget } from './server/memory-budget.ts';
 import { Metrics } from './server/metrics.ts';
 import { createMetricsServer } from './server/metrics-server.ts';
 import { openDatabase } from './storage/database.ts';
@@ -125,7 +126,7 @@ export async function serve(
   config: Config,
   log: Logger,
   domain: Domain,
-  { limits }: { limits?: Partial<HttpLimits> } = {},
+  { limits, memory }: { limits?: Partial<HttpLimits>; memory?: MemoryBudget } = {},
 ): Promise<Served> {
   const ending = new AbortController();
   const server: Server = createHttpServer({
@@ -135,6 +136,7 @@ export async function serve(
     metrics: domain.metrics,
     ui: config.kiteUiDir === undefined ? undefined : await openKiteUi(config.kiteUiDir),
     limits: { ...connectionShares(domain.descriptors.callers), ...limits },
+    memory,
     authenticators: { apiKeys: domain.apiKeys, sessions: domain.sessions, loopback: config.loopback },
     services: domain,
     graphql: createGraphQL({ log }),

@@ -192,6 +192,15 @@ describe('a body that is received', () => {
     await expect(reading).rejects.toThrow(Refusal);
   });
 
+  it('is refused when its client has left before it is read', async () => {
+    const { held, ...options } = account();
+    const request = received({ 'content-length': '100' });
+    request.destroy();
+    await once(request, 'close');
+    await expect(readBody(request, { ...limits, ...options })).rejects.toMatchObject({ status: 400 });
+    expect(held).toEqual({ now: 0, most: 0, charged: 0 });
+  });
+
   it('is refused with 429 as soon as its caller may hold no more', async () => {
     const { held, ...options } = account(100_000);
     const request = received({ 'transfer-encoding': 'chunked' });

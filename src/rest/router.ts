@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
 import type { GraphQLError } from 'graphql';
 import type { z } from 'zod';
@@ -42,8 +43,11 @@ export interface RestList {
 }
 
 export interface Rest {
-  /** Answers any request under /api. The server has authenticated the caller and left in `response.locals` the context, how to read the body and to answer, and whom to tell the route. */
-  readonly handle: Express;
+  /**
+   * Answers any request under /api, and resolves when its work has ended, which may be after its client has left.
+   * The server has authenticated the caller; `locals` hold the context, how to read the body and to answer, and whom to tell the route.
+   */
+  readonly handle: (request: IncomingMessage, response: ServerResponse, locals: object) => Promise<void>;
   /** How a GET or HEAD of this list is answered without a request at hand, and may be kept; undefined for any other path. */
   readonly list: (path: string) => RestList | undefined;
   /** Whether a request may come from a stranger. */
@@ -65,7 +69,12 @@ export function createRest({ maxBody, mask }: RestOptions): Rest {
     const list = { read, pages };
     lists.set(row.path, list).set(row.path.replace(/\/$/, ''), list);
   }
-  return { handle: createRouter({ maxBody, mask }), list: (path) => lists.get(path), isPublic };
+  const router = createRouter({ maxBody, mask });
+  const handle: Rest['handle'] = (request, response, locals) =>
+    new Promise((finish) =>
+      router(request as Request, Object.assign(response, { locals: { ...locals, finish } }) as never),
+    );
+  return { handle, list: (path) => lists.get(path), isPublic };
 }
 
 /** A page of a list, for the caller as they are now: a list may take its time. */
@@ -118,7 +127,7 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
           await admitChange(row, request, contextOf(response));
           next();
         },
-        (request, response) => answer(row, request, response, maxBody),
+        finishing((request, response) => answer(row, request, response, maxBody)),
       );
     app.all(path, (request, _response, next) => {
       // PUT and DELETE of `…/import` are those of an id that is none.
@@ -129,7 +138,10 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
     });
   }
   for (const route of SIGN_IN_ROUTES) {
-    app[route.method](route.path, (request, response) => answerSignIn(route, request, response, maxBody));
+    app[route.method](
+      route.path,
+      finishing((request, response) => answerSignIn(route, request, response, maxBody)),
+    );
     app.all(route.path, (request, response) => {
       response.setHeader('Allow', route.method === 'get' ? 'GET, HEAD' : 'POST');
       throw new Refusal(405, `method ${request.method} not allowed`);
@@ -140,6 +152,14 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   });
   app.use(errorAnswer(mask));
   return app;
+}
+
+/** Express does not tell when a handler has ended; `errorAnswer` finishes one that fails. */
+function finishing(handler: (request: Request, response: Response) => Promise<void>) {
+  return async (request: Request, response: Response) => {
+    await handler(request, response);
+    response.locals.finish();
+  };
 }
 
 async function answerSignIn(route: SignInRoute, request: Request, response: Response, maxBody: number): Promise<void> {
@@ -166,12 +186,12 @@ async function answerSignIn(route: SignInRoute, request: Request, response: Resp
 }
 
 async function answer(row: AnyRow, request: Request, response: Response, maxBody: number): Promise<void> {
-  readId(row, request);
+  const id = readId(row, request);
   const limits = { maxBytes: maxBody, decode: true };
   const given = row.body ? readBody(row.body as z.ZodObject, await readJson(response, limits)) : { value: {} };
   if (given.problem !== undefined) throw new Refusal(400, given.problem);
   if (row.body) await admitAgain(row, request, response);
-  const { status, body } = await execute(row, { id: readId(row, request), body: given.value }, contextOf(response));
+  const { status, body } = await execute(row, { id, body: given.value }, contextOf(response));
   response.locals.reply(status, body);
 }
 
@@ -252,6 +272,7 @@ function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
     if (retryAfter !== undefined && !response.headersSent) response.setHeader('Retry-After', String(retryAfter));
     if (response.headersSent) response.destroy();
     else response.status(status).json({ error: message });
+    response.locals.finish();
   };
 }
 

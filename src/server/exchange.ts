@@ -77,9 +77,10 @@ export class Exchange {
     endWithTurn(response, bytes);
   }
 
-  /** The memory that this request holds, on the account of its caller. */
+  /** The memory that this request holds, on the account of its caller; released, so that it takes no more, once the request is over. */
   holding(viewer: Caller['viewer']): Holding {
     this.#holding ??= this.#memory.open({ viewer, address: this.client.address });
+    if (this.#users === 0) this.#holding.release();
     return this.#holding;
   }
 

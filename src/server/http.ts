@@ -55,6 +55,8 @@ export interface ServerOptions {
   /** Kite's web UI, where one is served. */
   readonly ui?: KiteUi | undefined;
   readonly limits?: Partial<HttpLimits> | undefined;
+  /** Counts what callers hold. */
+  readonly memory?: MemoryBudget | undefined;
   /** Aborted when the server ends: streams end with it. */
   readonly ending: AbortSignal;
 }
@@ -92,7 +94,7 @@ export function createHttpServer(options: ServerOptions): Server {
     onTake: (cost) => metrics.charge(cost),
   });
   // A body that the configuration allows fits, with what it is unpacked to.
-  const memory = new MemoryBudget({ perCaller: Math.max(MAX_HELD, 2 * config.maxBody) });
+  const { memory = new MemoryBudget({ perCaller: Math.max(MAX_HELD, 2 * config.maxBody) }) } = options;
   const kept = new KeptAnswers();
   const isOurs = ourHosts(config);
   const { allowedOrigins, maxBody } = config;
@@ -203,8 +205,8 @@ export function createHttpServer(options: ServerOptions): Server {
         reply: (status: number, body: unknown) => send(exchange, asker, jsonAnswer(status, body)),
         ...sessionOf(exchange, authenticators),
       };
-      rest.handle(request, Object.assign(exchange.prepare(), { locals }) as never);
-      return;
+      // The request holds memory for as long as its handler works, also when its client has left.
+      return rest.handle(request, exchange.prepare(), locals);
     }
     const holding = () => exchange.holding(asker.viewer);
     const large = await answerKept(exchange, asker, '', () =>

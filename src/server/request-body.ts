@@ -101,7 +101,11 @@ function collect(
       received.bytes = size;
     });
     request.once('end', () => resolve(body.subarray(0, received.bytes)));
-    request.once('error', () => reject(new Refusal(400, 'the request ended before its body')));
+    const isCut = () => reject(new Refusal(400, 'the request ended before its body'));
+    request.once('error', isCut);
+    // One that was cut off before its body is read emits no error; after `end` this changes nothing.
+    if (request.destroyed) isCut();
+    else request.once('close', isCut);
   });
 }
 

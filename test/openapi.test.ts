@@ -1,12 +1,14 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { CUT_BODY, OVER_MEMORY, OVER_SHARE, TOO_MANY_CHUNKS, UNREADABLE_BODY } from '../src/refusal.ts';
 import type { OpenApiDocument } from '../src/rest/openapi.ts';
 import { errorResult } from '../src/rest/results.ts';
 import { ROWS } from '../src/rest/routes.ts';
 import { SIGN_IN_ROUTES } from '../src/rest/sign-in.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { openChromium, openWindow } from './support/chromium.ts';
+import { sendBytes } from './support/wire.ts';
 
 let app: TestApp;
 let browser: Browser;
@@ -80,12 +82,32 @@ test('the sentences of refusals are what a caller gets, under the status that is
   await told('createCluster', await app.rest('POST', CLUSTERS, { name: 'one' }));
   await told('createCluster', await app.rest('POST', CLUSTERS, {}));
   await told('createCluster', await app.rest('POST', CLUSTERS, 'no JSON'));
+  const packed = { Authorization: app.admin, 'Content-Encoding': 'gzip' };
+  await told('createCluster', await app.rest('POST', CLUSTERS, 'not packed', packed));
+  const head = `Host: localhost\r\nAuthorization: ${app.admin}\r\nTransfer-Encoding: chunked\r\n\r\n`;
+  const inChunks = await sendBytes(app, `POST ${CLUSTERS} HTTP/1.1\r\n${head}${'1\r\n \r\n'.repeat(4_097)}`);
+  expect(inChunks).toMatch(/^HTTP\/1\.1 400 /);
+  await told('createCluster', { status: 400, body: JSON.parse(inChunks.split('\r\n\r\n')[1] ?? '') });
   await told('createCluster', await app.rest('POST', CLUSTERS, 'x'.repeat(app.config.maxBody + 1)));
   await told('updateCluster', await app.rest('PUT', `${CLUSTERS}0`, {}));
   await told('updateCluster', await app.rest('PUT', `${CLUSTERS}999`, {}));
   await told('updateCluster', await app.rest('PUT', `${CLUSTERS}${made.id}`, { isDefault: 1 }));
   await told('deleteCluster', await app.rest('DELETE', `${CLUSTERS}${made.id}`));
   await told('deleteCluster', await app.rest('DELETE', `${CLUSTERS}999`));
+});
+
+test('every route tells the refusal of an address with too many open requests, and each with a body how that can fail', async () => {
+  const { paths } = await served();
+  const routes = [...ROWS, ...SIGN_IN_ROUTES];
+  for (const route of routes) {
+    const operation = Object(paths[pathOf(route)])[route.method];
+    const told = (status: number) =>
+      Object.values(operation.responses[status]?.content['application/json'].examples ?? {}).map(
+        (example) => Object(example).value.error,
+      );
+    expect(told(429), route.operationId).toEqual(expect.arrayContaining([OVER_SHARE, OVER_MEMORY]));
+    if (route.body) expect(told(400)).toEqual(expect.arrayContaining([TOO_MANY_CHUNKS, UNREADABLE_BODY, CUT_BODY]));
+  }
 });
 
 test('what the rows answer is what the document says', async () => {

@@ -1,4 +1,5 @@
 import { GraphQLError } from 'graphql';
+import { OVER_MEMORY } from '../refusal.ts';
 import type { Context } from './context.ts';
 import { chargeOrThrow } from './cost.ts';
 import { rateLimited } from './running-work.ts';
@@ -108,10 +109,6 @@ export class AnswerSize {
     return size;
   }
 }
-
-/** The error sentence for a request that would make its caller hold too much memory, which is free again once an answer is read. */
-export const OVER_MEMORY =
-  'Your requests hold too much memory at once (64 MiB): wait until one of them is answered, and read its answer';
 
 function tooLarge(): GraphQLError {
   return new GraphQLError(

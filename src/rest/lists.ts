@@ -1,5 +1,5 @@
 import type { Context } from '../graphql/context.ts';
-import { overMemory } from './refusal.ts';
+import { overMemory } from '../refusal.ts';
 
 /** A page of a list: its items as JSON values, the cursor of the next page, and the data of the list's first page. */
 export interface ListPage {

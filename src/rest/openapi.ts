@@ -1,6 +1,14 @@
 import { z } from 'zod';
 import about from '../../package.json' with { type: 'json' };
-import { OVER_MEMORY } from '../graphql/answer-size.ts';
+import {
+  CUT_BODY,
+  OVER_BODY_BUDGET,
+  OVER_MEMORY,
+  OVER_SHARE,
+  TOO_LARGE_BODY,
+  TOO_MANY_CHUNKS,
+  UNREADABLE_BODY,
+} from '../refusal.ts';
 import { errorResult } from './results.ts';
 import { ROWS } from './routes.ts';
 import { SIGN_IN_ROUTES } from './sign-in.ts';
@@ -36,6 +44,11 @@ const ALWAYS: readonly Told[] = [
     OVER_MEMORY,
     'The caller holds too much at once: request bodies, and answers that are not sent yet. `Retry-After` tells how many seconds to wait.',
   ],
+  [
+    429,
+    OVER_SHARE,
+    'Too many requests of the client address, as a trusted proxy names it, are open at once. `Retry-After` tells how many seconds to wait.',
+  ],
   [500, 'Something went wrong on our side; the log has it under this request id', 'A fault of the server.'],
   [503, 'The database cannot be used right now: try again later', 'The database is not available.'],
 ];
@@ -58,10 +71,13 @@ const WITH_BODY: readonly Told[] = [
     'The body nests deeper than 64 levels, or has more than 20,000 keys and list items.',
   ],
   [
-    413,
-    'the body is too large',
-    'The body is larger than 4 MiB, or MAX_BODY; on the routes that anyone may ask, than 16 KiB.',
+    400,
+    TOO_MANY_CHUNKS,
+    'The body comes in too many small chunks, which are less than 256 bytes each. The connection is closed.',
   ],
+  [400, UNREADABLE_BODY, 'The body is not what its `Content-Encoding` says.'],
+  [400, CUT_BODY, 'The connection ended before the body was whole.'],
+  [413, TOO_LARGE_BODY, 'The body is larger than 4 MiB, or MAX_BODY; on the routes that anyone may ask, than 16 KiB.'],
   [
     415,
     'the body must be application/json',
@@ -69,7 +85,7 @@ const WITH_BODY: readonly Told[] = [
   ],
   [
     429,
-    'Your requests of this minute have cost too much: wait for the next minute, or send smaller bodies',
+    OVER_BODY_BUDGET,
     'The bodies and GraphQL documents of the caller have used up the budget of the minute. `Retry-After` tells how many seconds to wait.',
   ],
 ];

@@ -3,7 +3,7 @@ import type { Pending } from '../domain/access/open-id.ts';
 import type { SignedIn } from '../domain/access/sessions.ts';
 import { isThrottled } from '../domain/access/throttle.ts';
 import type { Context } from '../graphql/context.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal } from '../refusal.ts';
 import {
   authUrlResult,
   firstUserResult,

@@ -32,9 +32,6 @@ export const CONNECTION_LIMITS: Omit<ConnectionLimits, 'keepAliveMs'> = {
   stallMs: 15_000,
 };
 
-/** The error sentence for an address with too many open requests. */
-export const OVER_SHARE = 'Too many requests of your address are open at once: wait until some of them are answered';
-
 type Exchange = readonly [request: IncomingMessage, response: ServerResponse];
 
 interface Connection {

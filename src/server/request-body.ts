@@ -1,12 +1,16 @@
 import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
-import { overMemory, Refusal } from '../rest/refusal.ts';
+import {
+  CUT_BODY,
+  OVER_BODY_BUDGET,
+  overMemory,
+  Refusal,
+  TOO_LARGE_BODY,
+  TOO_MANY_CHUNKS,
+  UNREADABLE_BODY,
+} from '../refusal.ts';
 import { MAX_UNCOUNTED } from './memory-budget.ts';
-
-/** The error sentence when bodies have used up the caller's budget of the minute. */
-export const OVER_BODY_BUDGET =
-  'Your requests of this minute have cost too much: wait for the next minute, or send smaller bodies';
 
 /** Reading and parsing a body takes about 5 µs per KiB; the budget counts 2,000 for a millisecond. Smaller ones are free. */
 const COST_PER_KIB = 10;
@@ -30,7 +34,8 @@ export async function readBody(request: IncomingMessage, options: BodyOptions): 
   const { maxBytes, charge } = options;
   if (!hasBody(request)) return Buffer.alloc(0);
   const decoder = decoderOf(request, options);
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw new Refusal(413, TOO_LARGE, { close: true });
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes)
+    throw new Refusal(413, TOO_LARGE_BODY, { close: true });
   const received = { bytes: 0 };
   let seconds: number | undefined;
   let body: Buffer<ArrayBuffer>;
@@ -46,14 +51,7 @@ export async function readBody(request: IncomingMessage, options: BodyOptions): 
   return body;
 }
 
-const TOO_LARGE = 'the body is too large';
-
-const tooManyChunks = () =>
-  new Refusal(400, `the body has more than ${MAX_SMALL_CHUNKS} chunks of less than ${SMALL_CHUNK} bytes`, {
-    close: true,
-  });
-
-/** Each chunk costs some 5 µs, however small it is: clients that stream send thousands of bytes in one. */
+/** `TOO_MANY_CHUNKS` tells both numbers. Each chunk costs some 5 µs, however small it is: clients that stream send thousands of bytes in one. */
 const MAX_SMALL_CHUNKS = 4_096;
 const SMALL_CHUNK = 256;
 
@@ -91,8 +89,9 @@ function collect(
     request.on('data', (chunk: Buffer<ArrayBuffer>) => {
       if (isRefused) return;
       const size = received.bytes + chunk.length;
-      if (size > maxBytes) return refuse(new Refusal(413, TOO_LARGE));
-      if (chunk.length < SMALL_CHUNK && ++smallChunks > MAX_SMALL_CHUNKS) return refuse(tooManyChunks());
+      if (size > maxBytes) return refuse(new Refusal(413, TOO_LARGE_BODY));
+      if (chunk.length < SMALL_CHUNK && ++smallChunks > MAX_SMALL_CHUNKS)
+        return refuse(new Refusal(400, TOO_MANY_CHUNKS, { close: true }));
       if (chunk.length === declared && size <= MAX_UNCOUNTED) body = chunk;
       else {
         if (size > body.length && !makeRoom(size)) return refuse(overMemory());
@@ -101,7 +100,7 @@ function collect(
       received.bytes = size;
     });
     request.once('end', () => resolve(body.subarray(0, received.bytes)));
-    const isCut = () => reject(new Refusal(400, 'the request ended before its body'));
+    const isCut = () => reject(new Refusal(400, CUT_BODY));
     request.once('error', isCut);
     // One that was cut off before its body is read emits no error; after `end` this changes nothing.
     if (request.destroyed) isCut();
@@ -144,6 +143,6 @@ async function decode(
     return decoded as Buffer<ArrayBuffer>;
   } catch (error) {
     const isTooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
-    throw isTooLarge ? new Refusal(413, TOO_LARGE) : new Refusal(400, 'the body cannot be read');
+    throw isTooLarge ? new Refusal(413, TOO_LARGE_BODY) : new Refusal(400, UNREADABLE_BODY);
   }
 }

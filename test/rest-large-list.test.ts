@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Context } from '../src/graphql/context.ts';
@@ -58,6 +58,15 @@ describe('a list of several pages', () => {
   });
 });
 
+/** Everything that comes before the server closes the connection, or cuts it. */
+async function partOf(socket: Socket): Promise<string> {
+  const pieces: Buffer[] = [];
+  socket.on('data', (piece) => pieces.push(piece));
+  socket.on('error', () => {});
+  await new Promise((resolve) => socket.once('close', resolve));
+  return Buffer.concat(pieces).toString();
+}
+
 describe('a list that is larger than what is kept', () => {
   // 1,100 × 10,000 characters of two bytes are 22 MB.
   beforeAll(() => describeAll('ü'.repeat(10_000)));
@@ -100,8 +109,36 @@ describe('a list that is larger than what is kept', () => {
     socket.write(`GET ${CLUSTERS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${body.apiKey.key}\r\n\r\n`);
     await once(socket, 'readable');
     await app.rest('DELETE', `/api/v1/admin/apikeys/${body.apiKey.id}`);
-    const answer = await text(socket).catch(() => '');
+    const answer = await partOf(socket);
+    expect(answer).toMatch(/^HTTP\/1\.1 200 .*\{"id":1,/s);
     expect(answer).not.toMatch(/\]\r\n0\r\n\r\n$/);
+  });
+
+  it('is cut off when it cannot be read to its end, and the log tells why', async () => {
+    const { prisma } = app.domain.database;
+    const rename = (from: string, to: string) => prisma.$executeRawUnsafe(`ALTER TABLE "${from}" RENAME TO "${to}"`);
+    const { hostname, port } = new URL(app.url);
+    const socket = connect({ host: hostname, port: Number(port) });
+    onTestFinished(() => void socket.destroy());
+    socket.write(`GET ${CLUSTERS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${app.admin}\r\n\r\n`);
+    await once(socket, 'readable');
+    await rename('Cluster', 'Elsewhere');
+    const answer = await partOf(socket).finally(() => rename('Elsewhere', 'Cluster'));
+    expect(answer).toMatch(/^HTTP\/1\.1 200 .*\{"id":1,/s);
+    expect(answer).not.toMatch(/\]\r\n0\r\n\r\n$/);
+    const [, requestId] = /x-request-id: (\S+)/i.exec(answer) ?? [];
+    expect(app.logged()).toMatch(new RegExp(`"level":50.*${requestId}.*"a(?: request failed|n answer was cut off)"`));
+  });
+
+  it('leaves nothing in the log about a client that leaves before its end', async () => {
+    const { hostname, port } = new URL(app.url);
+    const socket = connect({ host: hostname, port: Number(port) });
+    const before = app.logged().length;
+    socket.write(`GET ${CLUSTERS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${app.admin}\r\n\r\n`);
+    await once(socket, 'readable');
+    socket.destroy();
+    await vi.waitFor(() => expect(app.logged().slice(before)).toContain('"aborted":true'));
+    expect(app.logged().slice(before)).not.toMatch(/"level":[56]0/);
   });
 });
 

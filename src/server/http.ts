@@ -3,14 +3,13 @@ import type { Config } from '../config.ts';
 import { authorize } from '../domain/access/permissions.ts';
 import type { Caller, Viewer } from '../domain/access/viewer.ts';
 import { LiveBudget } from '../domain/clusters/live.ts';
-import { domainErrorOf } from '../domain/errors.ts';
 import { AnswerSize } from '../graphql/answer-size.ts';
 import type { Context, Services } from '../graphql/context.ts';
 import { OVER_BUDGET } from '../graphql/cost.ts';
-import { ERRORS, maskError } from '../graphql/errors.ts';
+import { maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import type { Logger } from '../log.ts';
-import { OVER_SHARE, overMemory, Refusal } from '../refusal.ts';
+import { OVER_SHARE, Refusal } from '../refusal.ts';
 import { MAX_STRANGER_BODY } from '../rest/body.ts';
 import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
@@ -21,17 +20,18 @@ import { CostBudget } from './cost-budget.ts';
 import { Exchange } from './exchange.ts';
 import { askGraphQL, isStream, passStream, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
 import { excessOf, MAX_HEAD } from './head-limits.ts';
-import { type Answer, type Computed, KeptAnswers, type LargeList, MAX_QUESTION } from './kept.ts';
+import { type Computed, KeptAnswers, type LargeList, MAX_QUESTION } from './kept.ts';
 import type { KiteUi } from './kite-ui.ts';
 import { computeList, sendList } from './large-list.ts';
-import { MAX_HELD, MAX_UNCOUNTED, MemoryBudget } from './memory-budget.ts';
+import { MAX_HELD, MemoryBudget } from './memory-budget.ts';
 import type { Metrics } from './metrics.ts';
 import { crossSiteRefusal, NOT_OUR_HOST, ourHosts } from './origin.ts';
 import { pageFor } from './pages.ts';
 import { clientsBehind, proxiesOf } from './proxies.ts';
 import { questionOf } from './question.ts';
 import { readinessOf } from './readiness.ts';
-import { readBody } from './request-body.ts';
+import { answerError, send } from './reply.ts';
+import { type BodyOptions, readBodyOf } from './request-body.ts';
 import { sessionOf } from './session-cookies.ts';
 import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 
@@ -80,8 +80,6 @@ interface Asker {
   readonly viewer: Viewer | null;
   readonly counters: Counters;
 }
-
-const BROKEN = 'Something went wrong on our side; the log has it under this request id';
 
 /** The HTTP server: a request is checked and authenticated once here, before the two surfaces part. */
 export function createHttpServer(options: ServerOptions): Server {
@@ -173,23 +171,8 @@ export function createHttpServer(options: ServerOptions): Server {
   }
 
   /** Reads the body of a request on the account of its caller. */
-  function bodyOf(exchange: Exchange, { viewer }: Asker, limits: { maxBytes: number; decode: boolean }) {
-    const { request, client } = exchange;
-    const holding = () => exchange.holding(viewer);
-    return readBody(request, {
-      ...limits,
-      grow: (bytes) => holding().grow(bytes),
-      shrink: (bytes) => holding().shrink(bytes),
-      charge: (cost) => budget.take({ viewer, address: client.address }, cost),
-    });
-  }
-
-  /** Sends an answer, which its caller holds until it is sent. */
-  function send(exchange: Exchange, { viewer }: Asker, answer: Answer): void {
-    const { bytes } = answer;
-    if (bytes.length <= MAX_UNCOUNTED || exchange.holding(viewer).holdAnswer(bytes)) exchange.send(answer);
-    else refuse(exchange, overMemory());
-  }
+  const bodyOf = (exchange: Exchange, { viewer }: Asker, most: Pick<BodyOptions, 'maxBytes' | 'decode'>) =>
+    readBodyOf(exchange, viewer, { ...most, budget });
 
   async function answerRest(exchange: Exchange, asker: Asker): Promise<void> {
     const { request, path, requestId } = exchange;
@@ -201,8 +184,8 @@ export function createHttpServer(options: ServerOptions): Server {
         route: (operation: string) => {
           exchange.operation = operation;
         },
-        readBody: (limits: { maxBytes: number; decode: boolean }) => bodyOf(exchange, asker, limits),
-        reply: (status: number, body: unknown) => send(exchange, asker, jsonAnswer(status, body)),
+        readBody: (most: Pick<BodyOptions, 'maxBytes' | 'decode'>) => bodyOf(exchange, asker, most),
+        reply: (status: number, body: unknown) => send(exchange, asker.viewer, jsonAnswer(status, body)),
         ...sessionOf(exchange, authenticators),
       };
       // The request holds memory for as long as its handler works, also when its client has left.
@@ -234,7 +217,7 @@ export function createHttpServer(options: ServerOptions): Server {
         const answer = await askGraphQL(graphql, { request, body, context });
         return isStream(answer)
           ? await passStream(answer, exchange.prepare(), exchange.holding(asker.viewer))
-          : send(exchange, asker, await wholeAnswer(answer));
+          : send(exchange, asker.viewer, await wholeAnswer(answer));
       } finally {
         context.liveBudget.release();
       }
@@ -248,7 +231,7 @@ export function createHttpServer(options: ServerOptions): Server {
       return { answer: { ...answer, operation, cost }, keep: answer.status === 200 && mayBeKept };
     };
     // An answer to a longer question is never kept, and the question would be a copy of the body.
-    if (body.length > MAX_QUESTION) return send(exchange, asker, (await compute()).answer);
+    if (body.length > MAX_QUESTION) return send(exchange, asker.viewer, (await compute()).answer);
     await answerKept(exchange, asker, body.toString('latin1'), compute);
   }
 
@@ -265,7 +248,7 @@ export function createHttpServer(options: ServerOptions): Server {
     const seconds = found?.cost ? budget.take({ viewer, address: exchange.client.address }, found.cost) : undefined;
     if (seconds !== undefined) throw new Refusal(429, OVER_BUDGET, { retryAfter: seconds });
     const answer = found ?? (await kept.compute(counters, question, compute));
-    if (!answer.list) send(exchange, asker, answer);
+    if (!answer.list) send(exchange, asker.viewer, answer);
     return answer.list;
   }
 
@@ -282,34 +265,10 @@ export function createHttpServer(options: ServerOptions): Server {
     sendJson(exchange.prepare(), status, { status: text });
   }
 
-  function refuse(exchange: Exchange, { status, message, retryAfter, close }: Refusal): void {
-    const surface = surfaceOf(exchange.path) ?? REST;
-    surface.refuse(exchange.prepare(), status, message, {
-      ...(retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }),
-      ...(close ? { Connection: 'close' } : {}),
-    });
-  }
-
-  function answerFault(exchange: Exchange, error: unknown): void {
-    const { response, requestId, path } = exchange;
-    if (response.destroyed) return;
-    if (error instanceof Refusal) {
-      refuse(exchange, error);
-      return;
-    }
-    const refusal = domainErrorOf(error);
-    if (!refusal) log.error({ err: error, requestId }, 'a request failed');
-    if (response.headersSent) response.destroy();
-    else {
-      const status = refusal ? ERRORS[refusal.code].status : 500;
-      (surfaceOf(path) ?? REST).refuse(exchange.prepare(), status, refusal?.message ?? BROKEN);
-    }
-  }
-
   function answer(request: IncomingMessage, response: ServerResponse): void {
     const exchange = new Exchange(request, response, { log, metrics, allowedOrigins, clientOf, memory });
     handle(exchange)
-      .catch((error: unknown) => answerFault(exchange, error))
+      .catch((error: unknown) => answerError(exchange, error, log))
       .finally(() => exchange.leave());
   }
 

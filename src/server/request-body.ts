@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
+import type { Viewer } from '../domain/access/viewer.ts';
 import {
   CUT_BODY,
   OVER_BODY_BUDGET,
@@ -10,6 +11,8 @@ import {
   TOO_MANY_CHUNKS,
   UNREADABLE_BODY,
 } from '../refusal.ts';
+import type { CostBudget } from './cost-budget.ts';
+import type { Exchange } from './exchange.ts';
 import { MAX_UNCOUNTED } from './memory-budget.ts';
 
 /** Reading and parsing a body takes about 5 µs per KiB; the budget counts 2,000 for a millisecond. Smaller ones are free. */
@@ -24,6 +27,22 @@ export interface BodyOptions {
   readonly shrink: (bytes: number) => void;
   /** Takes a cost from the caller's budget; the seconds to wait where that does not last. */
   readonly charge: (cost: number) => number | undefined;
+}
+
+/** Reads the body of a request on the account and the budget of its caller. */
+export function readBodyOf(
+  exchange: Exchange,
+  viewer: Viewer | null,
+  { budget, ...most }: Pick<BodyOptions, 'maxBytes' | 'decode'> & { budget: CostBudget },
+): Promise<Buffer<ArrayBuffer>> {
+  const { request, client } = exchange;
+  const holding = () => exchange.holding(viewer);
+  return readBody(request, {
+    ...most,
+    grow: (bytes) => holding().grow(bytes),
+    shrink: (bytes) => holding().shrink(bytes),
+    charge: (cost) => budget.take({ viewer, address: client.address }, cost),
+  });
 }
 
 /**

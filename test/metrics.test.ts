@@ -27,6 +27,7 @@ afterAll(async () => {
 });
 
 const scrape = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+const charged = async () => Number(/^kitestring_charged_cost_total (\S+)$/m.exec(await scrape())?.[1]);
 
 describe('the metrics', () => {
   it('count requests by REST route and GraphQL root field, kept answers too', async () => {
@@ -39,7 +40,6 @@ describe('the metrics', () => {
   });
 
   it('count the cost that documents are charged, also of a cached answer', async () => {
-    const charged = async () => Number(/^kitestring_graphql_cost_total (\S+)$/m.exec(await scrape())?.[1]);
     const ask = () => app.graphql('{ clusters { nodes { name } } }');
     // The first time the document is parsed too; from the third time on its answer is cached.
     await ask();
@@ -49,6 +49,16 @@ describe('the metrics', () => {
     expect(cost).toBeGreaterThan(0);
     for (let time = 0; time < 3; time++) await ask();
     expect((await charged()) - before).toBe(4 * cost);
+  });
+
+  it('count the cost that the body of a REST request is charged', async () => {
+    const before = await charged();
+    const body = JSON.stringify({ unknown: 'x'.repeat(10 * 1_024) });
+    expect((await app.rest('POST', CLUSTERS, body)).status).toBe(400);
+    expect((await charged()) - before).toBe(10 * 10);
+    expect(await scrape()).toContain(
+      '# HELP kitestring_charged_cost_total Cost charged to callers for GraphQL documents and',
+    );
   });
 
   it('show each cluster and its state', async () => {

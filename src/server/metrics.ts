@@ -45,8 +45,8 @@ export class Metrics {
       registers,
     });
     this.#cost = new Counter({
-      name: 'kitestring_graphql_cost_total',
-      help: 'Cost of GraphQL documents that was charged to callers, in the unit of GRAPHQL_COST_PER_MINUTE.',
+      name: 'kitestring_charged_cost_total',
+      help: 'Cost charged to callers for GraphQL documents and request bodies, in units of GRAPHQL_COST_PER_MINUTE.',
       registers,
     });
   }
@@ -61,7 +61,7 @@ export class Metrics {
     this.#probes.observe({ state }, ms / 1000);
   }
 
-  /** Counts the cost of a GraphQL document that its caller was charged. */
+  /** Counts a cost that a caller was charged, for a GraphQL document or a request body. */
   charge(cost: number): void {
     this.#cost.inc(cost);
   }

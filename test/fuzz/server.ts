@@ -95,10 +95,10 @@ export class FuzzServer {
     return { now: bytes('VmRSS'), peak: bytes('VmHWM') };
   }
 
-  /** What all documents so far have cost their callers. */
+  /** What all documents and bodies so far have cost their callers. */
   async charged(): Promise<number> {
     const { text } = await send(this.#metricsUrl, { method: 'GET', path: '/metrics' });
-    const costs = text.matchAll(/^kitestring_graphql_cost_total\S* (\S+)$/gm);
+    const costs = text.matchAll(/^kitestring_charged_cost_total\S* (\S+)$/gm);
     return Array.from(costs, ([, cost]) => Number(cost)).reduce((sum, cost) => sum + cost, 0);
   }
 

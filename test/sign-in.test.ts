@@ -148,6 +148,17 @@ describe('a wrong sign-in', () => {
     expect(await begin(0, 200)).toBe('counted');
   });
 
+  it('takes no turn of the writers to refuse an attempt that overlaps with another', async () => {
+    const app = await freshApp();
+    const { database } = app.domain;
+    const limits = new SignInLimits({ database });
+    const lastAt = new Date(Date.now() + 800);
+    const key = 'address:192.0.2.1';
+    await database.prisma.signInFailure.create({ data: { key, failures: 1_000, lastAt } });
+    await expect(limits.begin({ username: 'ann', address: '192.0.2.1' })).rejects.toThrow('too many failed sign-ins');
+    expect(await database.prisma.signInFailure.findMany({ select: { lastAt: true } })).toEqual([{ lastAt }]);
+  });
+
   it('is remembered over a restart', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'kitestring-'));
     onTestFinished(() => rm(dataDir, { recursive: true, force: true }));

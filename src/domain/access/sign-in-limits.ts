@@ -9,6 +9,8 @@ const FREE_FAILURES = 5;
 const FIRST_WAIT_MS = 1_000;
 /** A name may be anybody's target, so it waits for seconds; an address is the attacker's own. */
 const MAX_WAIT_MS = { name: 30_000, address: 15 * 60_000 };
+/** How far ahead a failure may be stored: attempts that overlap read the time before they store it. */
+const OVERLAP_MS = 1_000;
 /** Failures that are forgotten after so long. */
 const FORGET_MS = 60 * 60_000;
 
@@ -69,7 +71,7 @@ export class SignInLimits {
     const now = await sharedTime(this.#database, client);
     const rows = await client.signInFailure.findMany({ where: { key: { in: counted.map(({ key }) => key) } } });
     // A clock that ran ahead stored them, and has been corrected: their waits begin now.
-    const later = rows.filter(({ lastAt }) => lastAt > now).map(({ key }) => key);
+    const later = rows.filter(({ lastAt }) => lastAt.getTime() > now.getTime() + OVERLAP_MS).map(({ key }) => key);
     if (later.length > 0)
       await client.signInFailure.updateMany({ where: { key: { in: later } }, data: { lastAt: now } });
     for (const { key, most } of counted) {

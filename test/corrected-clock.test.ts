@@ -126,10 +126,23 @@ describe('after the clock was corrected', () => {
     await makePerson(app, 'ann');
     const headers = await whileAhead(365 * DAY, () => signIn(app, 'ann'));
     await app.domain.sessions.prune();
+    await app.domain.sessions.prune();
     const [session] = await app.domain.database.prisma.session.findMany();
     expect(session?.expiresAt.getTime()).toBeLessThanOrEqual(Date.now() + DAY);
     expect(session?.endsAt.getTime()).toBeLessThanOrEqual(Date.now() + 30 * DAY);
     expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(200);
+  });
+
+  it('a session is whole, where the clock was behind at one look', async () => {
+    await makePerson(app, 'ann');
+    await signIn(app, 'ann');
+    const session = () => app.domain.database.prisma.session.findMany();
+    const before = await session();
+    for (const looks of [['behind'], ['right', 'behind', 'right']])
+      for (const look of looks)
+        if (look === 'right') await app.domain.sessions.prune();
+        else await whileAhead(-365 * DAY, () => app.domain.sessions.prune());
+    expect(await session()).toEqual(before);
   });
 
   it('the audit log and the sessions are whole, where it was pruned in between', async () => {

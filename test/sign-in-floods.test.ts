@@ -5,7 +5,7 @@ import type { TestApp } from './support/app.ts';
 import { versionOf } from './support/database.ts';
 import { Browser } from './support/open-id-provider.ts';
 import { atProvider, beforeSignIns, callback, login, provider, somebody } from './support/open-id-sign-in.ts';
-import { keyWith, makePerson, PASSWORD, personWith } from './support/people.ts';
+import { keyWith, LOGIN, makePerson, PASSWORD, personWith } from './support/people.ts';
 import { freshApp } from './support/wire.ts';
 
 const CALLBACK = '/api/auth/callback';
@@ -152,4 +152,40 @@ it('passwords are hashed two at a time, and a hundred may wait', async () => {
   const hashes = await Promise.allSettled(Array.from({ length: 130 }, () => hashPassword('a long password')));
   const refused = hashes.flatMap((hash) => (hash.status === 'rejected' ? [hash.reason as DomainError] : []));
   expect(refused.map(({ code }) => code)).toEqual(Array(28).fill('TOO_MANY_ATTEMPTS'));
+});
+
+describe('an attempt for which no place to hash is left', () => {
+  const TOO_MANY = 'too many passwords are being processed: try again later';
+  const flood = () => Promise.allSettled(Array.from({ length: 130 }, () => hashPassword('a long password')));
+
+  it('does not count as a failed sign-in, and leaves a record', async () => {
+    const app = await freshApp();
+    await makePerson(app, 'ann');
+    const { prisma } = app.domain.database;
+    const hashes = flood();
+    const caller = { viewer: null, address: '127.0.0.1' };
+    const asked = Array.from({ length: 10 }, () =>
+      app.domain.sessions.signIn(caller, { username: 'ann', password: PASSWORD }).catch(({ message }) => message),
+    );
+    expect(await Promise.all(asked)).toEqual(Array(10).fill(TOO_MANY));
+    expect(await prisma.signInFailure.count()).toBe(0);
+    await expect.poll(() => throttled(app)).toBe(1);
+    await hashes;
+    expect((await app.rest('POST', LOGIN, { username: 'ann', password: PASSWORD }, {})).status).toBe(204);
+  });
+
+  it('does not count as a wrong old password', async () => {
+    const app = await freshApp();
+    const headers = await personWith(app, 'ann');
+    const { users, sessions, database } = app.domain;
+    const token = headers.Cookie.replace(/^auth_token=([^;]*).*$/, '$1');
+    const viewer = (await sessions.authenticate(token, await database.counters())) ?? null;
+    const failures = () => database.prisma.signInFailure.findMany({ select: { key: true, failures: true } });
+    const before = await failures();
+    const hashes = flood();
+    const change = users.changePassword({ viewer }, { oldPassword: PASSWORD, newPassword: 'a new long password' });
+    await expect(change).rejects.toThrow(TOO_MANY);
+    expect(await failures()).toEqual(before);
+    await hashes;
+  });
 });

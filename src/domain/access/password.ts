@@ -16,18 +16,47 @@ const MAX_WAITING = 100;
 
 const derive = promisify(argon2);
 
+let admitted = 0;
 let running = 0;
 const waiting: (() => void)[] = [];
 
+/**
+ * Reserves the place of one hash while `work` runs, so that no attempt is counted which cannot be checked.
+ * TOO_MANY_ATTEMPTS, before any work, while all places are taken. `work` hashes at most one password at a time.
+ */
+export async function withHashPlace<T>(work: (hashes: PasswordHashes) => Promise<T>): Promise<T> {
+  if (admitted >= MAX_AT_ONCE + MAX_WAITING)
+    throw tooMany(2, 'too many passwords are being processed: try again later');
+  admitted++;
+  try {
+    return await work(HASHES);
+  } finally {
+    admitted--;
+  }
+}
+
 /** Hashes a password for storage, in PHC form. TOO_MANY_ATTEMPTS while many wait for that. */
-export async function hashPassword(password: string): Promise<string> {
+export function hashPassword(password: string): Promise<string> {
+  return withHashPlace(({ create }) => create(password));
+}
+
+/** The two uses of a reserved place. */
+export interface PasswordHashes {
+  /** Hashes a password for storage, in PHC form. */
+  create(password: string): Promise<string>;
+  /** Whether a password is the stored one. Without a stored one the comparison takes as long and answers false. */
+  matches(password: string, stored: string | null | undefined): Promise<boolean>;
+}
+
+const HASHES: PasswordHashes = { create: createHash, matches };
+
+async function createHash(password: string): Promise<string> {
   const nonce = randomBytes(16);
   const tag = await run(password, nonce, { memory: MEMORY_KIB, passes: PASSES, parallelism: LANES });
   return `$argon2id$v=19$m=${MEMORY_KIB},t=${PASSES},p=${LANES}$${unpadded(nonce)}$${unpadded(tag)}`;
 }
 
-/** Whether a password is the one that was stored. Without a stored one it takes as long and is not. */
-export async function passwordMatches(password: string, stored: string | null | undefined): Promise<boolean> {
+async function matches(password: string, stored: string | null | undefined): Promise<boolean> {
   // Made for both, so that the first who asks cannot tell one from the other.
   const none = await nobody();
   const [, memory, passes, parallelism, nonce = '', tag = ''] = FORMAT.exec(stored ?? '') ?? FORMAT.exec(none) ?? [];
@@ -40,7 +69,7 @@ export async function passwordMatches(password: string, stored: string | null | 
 let nobodys: Promise<string> | undefined;
 
 function nobody(): Promise<string> {
-  nobodys ??= hashPassword(randomBytes(16).toString('hex')).catch((error: unknown) => {
+  nobodys ??= createHash(randomBytes(16).toString('hex')).catch((error: unknown) => {
     nobodys = undefined;
     throw error;
   });
@@ -53,7 +82,6 @@ async function run(
   parameters: { memory: number; passes: number; parallelism: number },
 ): Promise<Buffer> {
   if (running < MAX_AT_ONCE) running++;
-  else if (waiting.length >= MAX_WAITING) throw tooMany(2);
   else await new Promise<void>((resolve) => waiting.push(resolve));
   try {
     return await derive('argon2id', { message: password, nonce, tagLength: TAG_BYTES, ...parameters });

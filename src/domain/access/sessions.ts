@@ -6,9 +6,9 @@ import { CautiousClock } from '../cautious-clock.ts';
 import { DomainError } from '../errors.ts';
 import { isStorable } from '../storable.ts';
 import { networkOf } from './network.ts';
-import { passwordMatches } from './password.ts';
+import { withHashPlace } from './password.ts';
 import type { Roles } from './roles.ts';
-import type { Attempt, SignInLimits } from './sign-in-limits.ts';
+import type { SignInLimits } from './sign-in-limits.ts';
 import { isThrottled } from './throttle.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
@@ -42,6 +42,8 @@ export class Sessions {
   readonly #audit: AuditLog;
   readonly #now: () => Date;
   readonly #cautious: CautiousClock;
+  /** The time of the previous look for sessions that last too long, in ms since 1970; no session is cut at the first look. */
+  #lastLook = Number.POSITIVE_INFINITY;
   #known: { access: number; sessions: Map<string, KnownSession> } = { access: -1, sessions: new Map() };
 
   constructor(options: {
@@ -61,10 +63,15 @@ export class Sessions {
 
   /** Signs a person in by password. Wrong name and wrong password take as long and answer alike: CREDENTIALS_WRONG. */
   async signIn(caller: Caller, { username, password }: { username: string; password: string }): Promise<SignedIn> {
-    const attempt = await this.#begin(caller, username);
     const where = { username: isStorable(username) ? username : '' };
-    const user = await this.#database.prisma.user.findUnique({ where });
-    const matches = await passwordMatches(password, user?.passwordHash);
+    const check = () =>
+      // The place of the hash first: an attempt that cannot be checked must not count as a failed one.
+      withHashPlace(async (hashes) => {
+        const attempt = await this.#limits.begin({ username, address: caller.address });
+        const user = await this.#database.prisma.user.findUnique({ where });
+        return { attempt, user, matches: await hashes.matches(password, user?.passwordHash) };
+      });
+    const { attempt, user, matches } = await this.#recordThrottled(caller, username, check);
     if (!user || !matches || user.disabled) {
       // A name that nobody has may be a password typed in the wrong place.
       const changes = user ? { user: { to: username } } : {};
@@ -75,10 +82,10 @@ export class Sessions {
     return this.begin(caller, user.id, { passwordHash: user.passwordHash });
   }
 
-  /** Counts an attempt. One that is throttled leaves a record: one a minute for its name and for its address. */
-  async #begin(caller: Caller, username: string): Promise<Attempt> {
+  /** Runs an attempt. A throttled attempt leaves a record: one per minute for its name and for its address. */
+  async #recordThrottled<T>(caller: Caller, username: string, attempt: () => Promise<T>): Promise<T> {
     try {
-      return await this.#limits.begin({ username, address: caller.address });
+      return await attempt();
     } catch (error) {
       if (!isThrottled(error)) throw error;
       const changes = async (): Promise<Changes> => {
@@ -152,12 +159,16 @@ export class Sessions {
     });
   }
 
-  /** Deletes sessions that are over, of users who have not signed in since, and cuts those that began under a clock that ran ahead. */
+  /** Deletes sessions that are over, of users who have not signed in since, and cuts those that began under a clock that ran ahead, at the second look. */
   async prune(): Promise<void> {
     const { prisma } = this.#database;
     await prisma.session.deleteMany({ where: { expiresAt: { lt: this.#cautious.look() } } });
-    const now = this.#now().getTime();
-    const [expiresAt, endsAt] = [new Date(now + SESSION_MS), new Date(now + SESSION_END_MS)];
+    const [now, lastLook] = [this.#now().getTime(), this.#lastLook];
+    this.#lastLook = now;
+    if (!Number.isFinite(lastLook)) return;
+    // Too late at both looks: a clock that is behind at one of them alone cuts no session.
+    const latest = Math.max(now, lastLook);
+    const [expiresAt, endsAt] = [new Date(latest + SESSION_MS), new Date(latest + SESSION_END_MS)];
     const later = (time: Date) => ({ gt: new Date(time.getTime() + SKEW_MS) });
     const where = { OR: [{ expiresAt: later(expiresAt) }, { endsAt: later(endsAt) }] };
     if ((await prisma.session.count({ where })) === 0) return;

@@ -8,7 +8,7 @@ import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { isStorable } from '../storable.ts';
 import { changeAccess } from './change-access.ts';
 import { requireCoverage } from './coverage.ts';
-import { hashPassword, passwordMatches } from './password.ts';
+import { hashPassword, withHashPlace } from './password.ts';
 import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
 import type { Roles } from './roles.ts';
 import type { SignInLimits } from './sign-in-limits.ts';
@@ -180,15 +180,18 @@ export class Users {
     const issues: InputIssue[] = [];
     check(z.object({ newPassword: password }), { newPassword }, issues);
     refuse(issues);
-    // Guessing the old one is slowed down as signing in is.
-    const attempt = await this.#limits.begin({ username: viewer.name, address: caller.address });
-    const user = await this.#database.prisma.user.findUnique({ where: { id }, select: { passwordHash: true } });
-    if (!(await passwordMatches(oldPassword, user?.passwordHash))) {
-      await this.#audit.refused(caller, { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' });
-      throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
-    }
-    await this.#limits.succeed(attempt);
-    const passwordHash = await hashPassword(newPassword);
+    // One place for both hashes: an attempt that cannot be checked must not count as a failed one.
+    const { user, passwordHash } = await withHashPlace(async (hashes) => {
+      // Guessing the old one is slowed down as signing in is.
+      const attempt = await this.#limits.begin({ username: viewer.name, address: caller.address });
+      const user = await this.#database.prisma.user.findUnique({ where: { id }, select: { passwordHash: true } });
+      if (!(await hashes.matches(oldPassword, user?.passwordHash))) {
+        await this.#audit.refused(caller, { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' });
+        throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
+      }
+      await this.#limits.succeed(attempt);
+      return { user, passwordHash: await hashes.create(newPassword) };
+    });
     await changeAccess(this.#database, caller, async (tx) => {
       const where = { id, passwordHash: user?.passwordHash ?? null };
       if ((await tx.user.updateMany({ where, data: { passwordHash } })).count === 0)

@@ -44,14 +44,13 @@ export function readBounds<Place extends object | number>(
   return { size: first ?? last ?? size, backward: last != null, ...places };
 }
 
-/** Cuts the one row too many that tells whether there are more. */
+/** Cuts the one row too many that tells whether there are more; `more` tells it where that row is gone by now. */
 export function cutPage<Row>(
   rows: Row[],
   { size, backward }: Pick<Bounds<unknown>, 'size' | 'backward'>,
-  { behind }: { behind: boolean },
+  { behind, more = rows.length > size }: { behind: boolean; more?: boolean },
 ) {
-  const more = rows.length > size;
-  const kept = more ? rows.slice(0, size) : rows;
+  const kept = rows.length > size ? rows.slice(0, size) : rows;
   if (backward) kept.reverse();
   return {
     rows: kept,

@@ -12,6 +12,7 @@ import {
   compareVisible,
   isVisibleCursor,
   type Visible,
+  type VisibleChanges,
   type VisibleClusters,
   writeVisibleCursor,
 } from './visible.ts';
@@ -28,7 +29,7 @@ export type ChangesCursor = Pick<Counters, 'registry' | 'status'>;
 /** How far a stream is: by the counters for one who sees the whole registry, else by what was visible last. */
 type Place =
   | { readonly cursor: ChangesCursor; readonly visible?: undefined }
-  | { readonly cursor?: undefined; readonly visible: Visible };
+  | { readonly cursor?: undefined; readonly visible: VisibleChanges };
 
 const MAX_STREAMS = 50;
 /** More changed clusters than this at once are not told one by one: the reader lists again. */
@@ -145,7 +146,7 @@ export class ClusterChanges {
     const isKnown = typeof from === 'object' && mayReadClusters(caller()) === (from.visible === undefined);
     const place = isKnown ? from : yield* this.#begin(caller, from, counters, where, query);
     if (place.visible) {
-      const visible = await this.#visible.of(caller());
+      const visible = await this.#visible.withChanges(caller());
       yield* this.#betweenVisible(caller, place.visible, visible, where, query);
       return { visible };
     }
@@ -168,7 +169,7 @@ export class ClusterChanges {
       if (!given) yield { kind: 'RESET', cursor: writeChangesCursor(counters) };
       return { cursor: given ?? counters };
     }
-    const visible = await this.#visible.of(caller());
+    const visible = await this.#visible.withChanges(caller());
     const same = after === undefined ? 'SAME' : compareVisible(after, visible);
     if (same === 'CHANGED') yield* this.#betweenVisible(caller, new Map(), visible, where, query);
     // Who may read nothing is told nothing of a cursor they bring; who could until now has something to forget.
@@ -180,8 +181,8 @@ export class ClusterChanges {
   /** What changed for one who does not see the whole registry: which clusters came into sight, went out of it, or changed. */
   async *#betweenVisible(
     caller: () => Caller,
-    from: Visible,
-    to: Visible,
+    from: VisibleChanges,
+    to: VisibleChanges,
     where: Prisma.ClusterWhereInput,
     query: ClusterQuery,
   ): AsyncGenerator<ClusterChange<{ id: number }>> {

@@ -10,9 +10,11 @@ import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from 
 import {
   type ClusterOrder,
   type CursorRow,
+  cutIds,
   orderPage,
   type Page,
   readPage,
+  rowsBeyond,
   whereBehind,
   wherePage,
   writeCursor,
@@ -44,6 +46,8 @@ export interface ListArguments extends PageArguments {
   readonly orderBy?: ClusterOrder | null | undefined;
 }
 
+/** How much more rows are read where a part holds too few visible ones: four parts at most for 10,000 clusters. */
+const PART_GROWTH = 8;
 const MAX_SEARCH = 1_000;
 const MAX_NAMES = 1_000;
 const MAX_DAYS = 3_650;
@@ -93,34 +97,50 @@ export class ClusterList {
     return visible ? this.#visible.keep(caller, found, visible) : found;
   }
 
-  /** One page of the clusters that match, with the counts over all that match; `unlimited` is for the REST lists alone. */
-  async page(caller: Caller, args: ListArguments, query: ClusterQuery, { unlimited }: { unlimited: boolean }) {
+  /**
+   * One page of the clusters that match, with the counts over all that match. `unlimited` is for the REST lists alone,
+   * `withChanges` for a page whose `changes` are read.
+   */
+  async page(
+    caller: Caller,
+    args: ListArguments,
+    query: ClusterQuery,
+    { unlimited, withChanges }: { unlimited: boolean; withChanges: boolean },
+  ) {
     const order = args.orderBy ?? { field: 'DATABASE_ID', direction: 'ASC' };
     const matching = whereFilter(args.filter ?? {});
     const page = readPage(args, order, { unlimited });
     // Before the rows: what changes in between is then told once more, never lost.
-    const visible = mayReadClusters(caller) ? undefined : await this.#visible.of(caller);
-    const within = { AND: [matching, wherePage(page)] };
-    const ids = visible ? await this.#visibleIds(caller, within, visible, page) : undefined;
+    const isScoped = !mayReadClusters(caller);
+    const changes = isScoped && withChanges ? await this.#visible.withChanges(caller) : undefined;
+    const visible = isScoped ? (changes ?? (await this.#visible.of(caller))) : undefined;
+    const isById = order.field === 'DATABASE_ID' && isEmpty(matching);
+    const cut = visible && isById ? cutIds([...visible.keys()], page) : undefined;
+    const [asked, part] = [
+      { matching, bounds: wherePage(page) },
+      { page, wanted: page.size + 1 },
+    ];
+    const ids = cut?.ids ?? (visible && (await this.#visibleIds(caller, asked, visible, part)));
     const found = await this.#read(caller, ({ cluster }) =>
       cluster.findMany({
         select: { ...query.select, id: true, name: true, createdAt: true, registryChange: true },
-        where: ids ? { id: { in: ids } } : within,
+        where: ids ? { id: { in: ids } } : { AND: [matching, wherePage(page)] },
         orderBy: orderPage(page),
         take: page.size + 1,
       }),
     );
     const readable = visible ? await this.#visible.keep(caller, found, visible) : found;
-    const behind = whereBehind(page);
     const { rows, ...more } = cutPage(readable as (CursorRow & (typeof found)[number])[], page, {
-      behind: behind !== undefined && (await this.#exists(caller, { AND: [matching, behind] }, visible)),
+      behind: cut?.isBehind ?? (await this.#isBehind(caller, matching, visible, page)),
+      // A row that is gone since must not end the list.
+      ...(ids ? { more: ids.length > page.size && readable.length > 0 } : {}),
     });
     const states = visible && once(() => this.#visibleStates(caller, matching, visible));
     return {
       edges: rows.map((node) => ({ node, cursor: writeCursor(node, order) })),
       ...more,
       /** What one sees who does not see the whole registry; how much goes on in the rest stays hidden. */
-      visible,
+      changes,
       totalCount: async () =>
         states ? (await states()).length : this.#read(caller, ({ cluster }) => cluster.count({ where: matching })),
       stateCounts: async () => {
@@ -133,13 +153,32 @@ export class ClusterList {
     };
   }
 
-  /** The ids of a page's rows, and of one more, among the clusters that are visible. */
-  async #visibleIds(caller: Caller, where: Prisma.ClusterWhereInput, visible: Visible, page: Page): Promise<number[]> {
-    const found = await this.#read(caller, ({ cluster }) =>
-      cluster.findMany({ select: { id: true }, where, orderBy: orderPage(page) }),
-    );
-    const seen = found.filter(({ id }) => visible.has(id));
-    return seen.slice(0, page.size + 1).map(({ id }) => id);
+  /**
+   * The first ids in the direction of a page among the clusters that are visible. Without a filter the rows are read in
+   * parts, so that all pages of a list together read each row about once; a filter is tested in one statement.
+   */
+  async #visibleIds(
+    caller: Caller,
+    { matching, bounds }: { matching: Prisma.ClusterWhereInput; bounds: Prisma.ClusterWhereInput },
+    visible: Visible,
+    { page, wanted }: { page: Page; wanted: number },
+  ): Promise<number[]> {
+    const ids: number[] = [];
+    let rest = rowsBeyond(page);
+    for (let part = isEmpty(matching) ? wanted : Number.POSITIVE_INFINITY; ; part *= PART_GROWTH) {
+      const found = await this.#read(caller, ({ cluster }) =>
+        cluster.findMany({
+          select: { id: true, name: true, createdAt: true },
+          where: { AND: [matching, bounds, wherePage(rest)] },
+          orderBy: orderPage(page),
+          ...(Number.isFinite(part) ? { take: part } : {}),
+        }),
+      );
+      for (const { id } of found) if (visible.has(id)) ids.push(id);
+      const last = found.at(-1);
+      if (!last || found.length < part || ids.length >= wanted) return ids.slice(0, wanted);
+      rest = rowsBeyond(page, last);
+    }
   }
 
   async #visibleStates(caller: Caller, where: Prisma.ClusterWhereInput, visible: Visible): Promise<string[]> {
@@ -149,16 +188,30 @@ export class ClusterList {
     return found.flatMap(({ id, state }) => (visible.has(id) ? [state] : []));
   }
 
-  async #exists(caller: Caller, where: Prisma.ClusterWhereInput, visible: Visible | undefined): Promise<boolean> {
-    const found = await this.#read(caller, ({ cluster }) =>
-      cluster.findMany({ select: { id: true }, where, ...(visible ? {} : { take: 1 }) }),
-    );
-    return visible ? found.some(({ id }) => visible.has(id)) : found.length > 0;
+  /** Whether any cluster that matches is behind the cursor that the page begins at. */
+  async #isBehind(
+    caller: Caller,
+    matching: Prisma.ClusterWhereInput,
+    visible: Visible | undefined,
+    page: Page,
+  ): Promise<boolean> {
+    const bounds = whereBehind(page);
+    if (!bounds) return false;
+    const where = { AND: [matching, bounds] };
+    const turned = { page: { ...page, backward: !page.backward }, wanted: 1 };
+    const found = visible
+      ? await this.#visibleIds(caller, { matching, bounds }, visible, turned)
+      : await this.#read(caller, ({ cluster }) => cluster.findMany({ select: { id: true }, where, take: 1 }));
+    return found.length > 0;
   }
 
   #read<T>(caller: Caller, read: (prisma: Database['prisma']) => Promise<T>): Promise<T> {
     return this.#database.reads.run(limitKeyOf(signedIn(caller)), () => read(this.#database.prisma));
   }
+}
+
+function isEmpty(filter: Prisma.ClusterWhereInput): boolean {
+  return Object.keys(filter).length === 0;
 }
 
 /** Computes a value at its first use. */

@@ -42,9 +42,20 @@ export function readPage(given: PageArguments, order: ClusterOrder, { unlimited 
 }
 
 /** The cursor of a row: where it stands in this order, also when the row itself is gone. */
-export function writeCursor(row: CursorRow, { field }: ClusterOrder): string {
+export function writeCursor(row: CursorRow, order: ClusterOrder): string {
+  const { field, value, id } = cursorOf(row, order);
+  return Buffer.from(JSON.stringify([field, value, id])).toString('base64url');
+}
+
+function cursorOf(row: CursorRow, { field }: ClusterOrder): Cursor {
   const value = { NAME: row.name, CREATED_AT: row.createdAt.getTime(), DATABASE_ID: row.id }[field];
-  return Buffer.from(JSON.stringify([field, value, row.id])).toString('base64url');
+  return { field, value, id: row.id };
+}
+
+/** Every row in the direction of a page beyond a row of it; without a row every row. */
+export function rowsBeyond(page: Page, row?: CursorRow): Page {
+  const cursor = row && cursorOf(row, page.order);
+  return { ...page, after: page.backward ? undefined : cursor, before: page.backward ? cursor : undefined };
 }
 
 /** Reads a cursor that `writeCursor` made; undefined for any other text. */
@@ -67,6 +78,24 @@ function isPlace(field: unknown, value: unknown, id: number): boolean {
   if (field === 'NAME') return typeof value === 'string' && isStorable(value);
   if (field === 'CREATED_AT') return Number.isInteger(value) && isStorableTime(new Date(Number(value)));
   return field === 'DATABASE_ID' && value === id;
+}
+
+/**
+ * Cuts a page in the order of ids out of ids in ascending order: the ids of its rows and of one more in the direction of
+ * reading, and whether any id is behind the cursor that the page begins at.
+ */
+export function cutIds(ids: readonly number[], { order, backward, after, before, size }: Page) {
+  const isAscending = order.direction === 'ASC';
+  const [low, high] = isAscending ? [after, before] : [before, after];
+  const within = ids.filter((id) => (!low || id > low.id) && (!high || id < high.id));
+  const isLowFirst = isAscending !== backward;
+  const [first = 0, last = 0] = [ids[0], ids.at(-1)];
+  return {
+    ids: isLowFirst ? within.slice(0, size + 1) : within.slice(-size - 1),
+    isBehind: isLowFirst
+      ? low !== undefined && ids.length > 0 && first <= low.id
+      : high !== undefined && last >= high.id,
+  };
 }
 
 /** The rows between the cursors, as a filter: a deleted row neither empties nor repeats a page. */

@@ -4,22 +4,29 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { type Action, allowedClusters, scopesOf } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 
-/** A cluster that a viewer may read at one moment: its uid, and the numbers of its last changes. */
+/** A cluster that a viewer may read at one moment: its uid, and the number of its last change in the registry. */
 interface VisibleCluster {
   readonly uid: string;
   readonly registryChange: number;
-  readonly changes: string;
 }
 
 /** The clusters that a viewer may read at one moment, by id in ascending order. Callers share it: it never changes. */
 export type Visible = ReadonlyMap<number, VisibleCluster>;
 
+/** The same clusters with the numbers of their last changes, those of state included: for cursors and streams. */
+export type VisibleChanges = ReadonlyMap<number, VisibleCluster & { readonly changes: string }>;
+
 /** A cluster's numbers, of whichever caller. */
-interface Row {
+interface Row extends VisibleCluster {
   readonly id: number;
-  readonly uid: string;
-  readonly registryChange: number;
   readonly statusChange: number;
+}
+
+/** The number of the last change of state by cluster id, under one value of the counter. */
+interface Statuses {
+  readonly registry: number;
+  readonly status: number;
+  readonly changes: Promise<ReadonlyMap<number, number>>;
 }
 
 /** Rows that one statement reads, and clusters that one tests against scopes, each of one requirement: some 10 ms. */
@@ -28,19 +35,21 @@ const STEPS_AT_ONCE = 25_000;
 /** Sets of scopes whose clusters are kept, 2 MB each at 10,000 clusters; another one is computed again. */
 const MAX_KEPT = 20;
 
-const NONE: Visible = new Map();
+const NONE: VisibleChanges = new Map();
 
 /**
- * The clusters that each set of scopes lets a caller see, computed once for each value of the counters, in parts between
- * which others are answered, and shared by requests, keys and streams.
+ * The clusters that each set of scopes lets a caller see, computed once for each value of the registry's counter, in parts
+ * between which others are answered, and shared by requests, keys and streams. A scope depends on names and labels alone,
+ * so a change of state reads only the rows whose state changed, and only for cursors and streams.
  */
 export class VisibleClusters {
   readonly #database: Pick<Database, 'prisma' | 'counters'>;
   readonly #names = new WeakMap<object, number>();
   #named = 0;
   #rows: { registry: number; status: number; rows: Promise<readonly Row[]> } | undefined;
-  #members = new Kept<ReadonlyMap<number, Row>>();
-  #visible = new Kept<Visible>();
+  #statuses: Statuses | undefined;
+  #members = new Kept<Visible>();
+  #changes = new Kept<VisibleChanges>();
 
   constructor(database: Pick<Database, 'prisma' | 'counters'>) {
     this.#database = database;
@@ -48,26 +57,20 @@ export class VisibleClusters {
 
   /** The clusters for which the caller holds the action by scopes now. */
   async of(caller: Caller, action: Action = 'clusters.read'): Promise<Visible> {
+    return this.#membersAt(await this.#database.counters(), caller, action);
+  }
+
+  /** The clusters that the caller may read by scopes now, with the numbers of their last changes. */
+  async withChanges(caller: Caller): Promise<VisibleChanges> {
     const counters = await this.#database.counters();
-    const scopes = scopesOf(caller, action);
-    if (scopes.length === 0) return NONE;
-    const key = scopes
-      .map((scope) => this.#nameOf(scope.clusters))
-      .sort()
-      .join();
-    return this.#visible.get(`${key} ${counters.status}`, counters.registry, async () => {
-      // The rows first: a cluster that changes in between is then known to have changed since.
-      const rows = await this.#rowsAt(counters);
-      const members = await this.#members.get(key, counters.registry, () =>
-        this.#membersOf(allowedClusters(caller, action), rows, Math.max(1, ...scopes.map((scope) => scope.steps ?? 1))),
-      );
-      const visible = new Map<number, VisibleCluster>();
-      for (const { id, statusChange } of rows) {
-        const member = members.get(id);
-        if (!member) continue;
-        const { uid, registryChange } = member;
-        visible.set(id, { uid, registryChange, changes: `${registryChange}.${statusChange}` });
-      }
+    const key = this.#keyOf(scopesOf(caller, 'clusters.read'));
+    if (key === '') return NONE;
+    return this.#changes.get(`${key} ${counters.status}`, counters.registry, async () => {
+      const members = await this.#membersAt(counters, caller, 'clusters.read');
+      const statuses = await this.#statusesAt(counters);
+      const visible = new Map<number, VisibleCluster & { changes: string }>();
+      for (const [id, { uid, registryChange }] of members)
+        visible.set(id, { uid, registryChange, changes: `${registryChange}.${statuses.get(id) ?? 0}` });
       return visible;
     });
   }
@@ -90,20 +93,69 @@ export class VisibleClusters {
     return seen.filter((row) => !changed.includes(row) || still.has(row.id));
   }
 
-  #nameOf(scope: object): number {
-    const name = this.#names.get(scope) ?? ++this.#named;
-    this.#names.set(scope, name);
-    return name;
+  async #membersAt(counters: Counters, caller: Caller, action: Action): Promise<Visible> {
+    const scopes = scopesOf(caller, action);
+    const key = this.#keyOf(scopes);
+    if (key === '') return NONE;
+    const stepsOfRow = Math.max(1, ...scopes.map(({ steps }) => steps ?? 1));
+    return this.#members.get(key, counters.registry, async () =>
+      // The rows first: a cluster that changes in between is then known to have changed since.
+      this.#membersOf(allowedClusters(caller, action), await this.#rowsAt(counters).rows, stepsOfRow),
+    );
   }
 
-  #rowsAt({ registry, status }: Counters): Promise<readonly Row[]> {
-    if (this.#rows?.registry === registry && this.#rows.status === status) return this.#rows.rows;
+  /** Names a set of scopes; the empty text names the empty set. */
+  #keyOf(scopes: readonly { readonly clusters: object }[]): string {
+    const nameOf = (scope: object) => {
+      const name = this.#names.get(scope) ?? ++this.#named;
+      this.#names.set(scope, name);
+      return name;
+    };
+    return scopes
+      .map(({ clusters }) => nameOf(clusters))
+      .sort()
+      .join();
+  }
+
+  #rowsAt({ registry, status }: Counters) {
+    if (this.#rows?.registry === registry) return this.#rows;
     const rows = this.#readRows();
-    this.#rows = { registry, status, rows };
+    const reading = { registry, status, rows };
+    this.#rows = reading;
     rows.catch(() => {
-      if (this.#rows?.rows === rows) this.#rows = undefined;
+      if (this.#rows === reading) this.#rows = undefined;
     });
-    return rows;
+    return reading;
+  }
+
+  /** The numbers of the last changes of state, read once as a whole and then only where they moved. */
+  #statusesAt(counters: Counters): Statuses['changes'] {
+    const { registry, status } = counters;
+    const known = this.#statuses?.registry === registry ? this.#statuses : undefined;
+    if (known && known.status >= status) return known.changes;
+    const changes = known
+      ? this.#addMoved(known.status, known.changes)
+      : this.#addMoved(this.#rowsAt(counters).status, this.#statusesOfRows(counters));
+    const next = { registry, status, changes };
+    this.#statuses = next;
+    changes.catch(() => {
+      if (this.#statuses === next) this.#statuses = undefined;
+    });
+    return changes;
+  }
+
+  async #statusesOfRows(counters: Counters): Statuses['changes'] {
+    return new Map((await this.#rowsAt(counters).rows).map(({ id, statusChange }) => [id, statusChange]));
+  }
+
+  async #addMoved(since: number, before: Statuses['changes']): Statuses['changes'] {
+    const statuses = new Map(await before);
+    const moved = await this.#database.prisma.cluster.findMany({
+      where: { statusChange: { gt: since } },
+      select: { id: true, statusChange: true },
+    });
+    for (const { id, statusChange } of moved) statuses.set(id, statusChange);
+    return statuses;
   }
 
   async #readRows(): Promise<readonly Row[]> {
@@ -123,17 +175,16 @@ export class VisibleClusters {
   async #membersOf(scopes: Prisma.ClusterWhereInput, rows: readonly Row[], stepsOfRow: number) {
     const members = new Map<number, Row>();
     const size = Math.min(rows.length, Math.max(1, Math.floor(STEPS_AT_ONCE / stepsOfRow)));
-    const byId = new Map(rows.map((row) => [row.id, row]));
     for (let begin = 0; begin < rows.length; begin += size) {
-      const [first, last] = [rows[begin]?.id ?? 0, rows[Math.min(begin + size, rows.length) - 1]?.id ?? 0];
+      const part = rows.slice(begin, begin + size);
+      const [first, last] = [part[0]?.id ?? 0, part.at(-1)?.id ?? 0];
       const found = await this.#database.prisma.cluster.findMany({
         where: { AND: [{ id: { gte: first, lte: last } }, scopes] },
         select: { id: true },
       });
-      for (const { id } of found) {
-        const row = byId.get(id);
-        if (row) members.set(id, row);
-      }
+      const ids = new Set(found.map(({ id }) => id));
+      // In the order of the rows, which is that of ids.
+      for (const row of part) if (ids.has(row.id)) members.set(row.id, row);
     }
     return members;
   }
@@ -163,13 +214,13 @@ class Kept<Value> {
 // The numbers count what goes on in the whole registry: without the key nobody finds them by trying.
 const KEY = randomBytes(32).toString('base64url');
 
-const cursors = new WeakMap<Visible, string>();
+const cursors = new WeakMap<VisibleChanges, string>();
 
 /**
  * The cursor of one who does not see the whole registry. It tells nothing of the rest: what it stands for is only whether
  * the same clusters are visible, and whether nothing of them has changed.
  */
-export function writeVisibleCursor(visible: Visible): string {
+export function writeVisibleCursor(visible: VisibleChanges): string {
   const known = cursors.get(visible);
   if (known !== undefined) return known;
   const uids = [...visible.values()].map(({ uid }) => uid).join();
@@ -185,10 +236,10 @@ export interface VisibleChange {
   readonly changed: readonly { readonly id: number; readonly uid: string }[];
 }
 
-const differences = new WeakMap<Visible, { readonly to: Visible; readonly change: VisibleChange }>();
+const differences = new WeakMap<VisibleChanges, { readonly to: VisibleChanges; readonly change: VisibleChange }>();
 
 /** What differs between two moments; the streams that stand at the same two share one comparison. */
-export function changeBetween(from: Visible, to: Visible): VisibleChange {
+export function changeBetween(from: VisibleChanges, to: VisibleChanges): VisibleChange {
   const known = differences.get(from);
   if (known?.to === to) return known.change;
   const idAndUid = ([id, { uid }]: [number, VisibleCluster]) => ({ id, uid });
@@ -210,7 +261,7 @@ export function isVisibleCursor(text: string): boolean {
 }
 
 /** What a cursor says of the clusters that are visible now; undefined for a text that is none of these. */
-export function compareVisible(cursor: string, visible: Visible): 'SAME' | 'CHANGED' | 'OTHERS' | undefined {
+export function compareVisible(cursor: string, visible: VisibleChanges): 'SAME' | 'CHANGED' | 'OTHERS' | undefined {
   const [, uids] = CURSOR.exec(cursor) ?? [];
   if (uids === undefined) return undefined;
   const now = writeVisibleCursor(visible);

@@ -1,12 +1,12 @@
 import { queryFromInfo } from '@pothos/plugin-prisma';
-import type { GraphQLResolveInfo } from 'graphql';
+import { type GraphQLResolveInfo, Kind } from 'graphql';
 import { mayReadClusters } from '../../domain/access/permissions.ts';
 import { writeChangesCursor } from '../../domain/clusters/changes.ts';
 import type { ClusterState } from '../../domain/clusters/cluster.ts';
 import { type ClusterBy, type ClusterQuery, type ListArguments, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
 import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
 import { countRequirements } from '../../domain/clusters/label-selector.ts';
-import { type Visible, writeVisibleCursor } from '../../domain/clusters/visible.ts';
+import { type VisibleChanges, writeVisibleCursor } from '../../domain/clusters/visible.ts';
 import { invalidInput } from '../../domain/errors.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
@@ -118,6 +118,20 @@ export function clusterQuery(context: Context, info: GraphQLResolveInfo, ...path
   return queryFromInfo({ context, info, typeName: 'Cluster', paths }) as ClusterQuery;
 }
 
+/** Whether a field is selected right below the field that is resolved, also where a directive skips it. */
+function selects({ fieldNodes, fragments }: GraphQLResolveInfo, name: string): boolean {
+  const sets = new Set(fieldNodes.flatMap(({ selectionSet }) => selectionSet ?? []));
+  // A set that is added meanwhile is visited too, and each one once.
+  for (const { selections } of sets)
+    for (const selection of selections) {
+      if (selection.kind === Kind.FIELD && selection.name.value === name) return true;
+      if (selection.kind === Kind.INLINE_FRAGMENT) sets.add(selection.selectionSet);
+      const fragment = selection.kind === Kind.FRAGMENT_SPREAD ? fragments[selection.name.value] : undefined;
+      if (fragment) sets.add(fragment.selectionSet);
+    }
+  return false;
+}
+
 builder.queryFields((t) => ({
   node: t.field({
     type: builder.nodeInterfaceRef(),
@@ -175,7 +189,8 @@ builder.queryFields((t) => ({
         const { clusterList, caller, unlimited } = context;
         if (args.filter?.credentialExpiresWithinDays != null) context.answer.readsClock = true;
         const query = clusterQuery(context, info, ['edges', 'node'], ['nodes']);
-        const page = await clusterList.page(caller, args, query, { unlimited });
+        const withChanges = selects(info, 'changesCursor');
+        const page = await clusterList.page(caller, args, query, { unlimited, withChanges });
         const { edges, hasNextPage, hasPreviousPage } = page;
         return {
           ...page,
@@ -204,8 +219,8 @@ builder.queryFields((t) => ({
         changesCursor: t.string({
           description: 'Where changes after this page begin: `after` of the subscription `clusterChanged`.',
           resolve: (page, _args, { counters }) => {
-            const { visible } = page as unknown as Counts;
-            return visible ? writeVisibleCursor(visible) : writeChangesCursor(counters);
+            const { changes } = page as unknown as Counts;
+            return changes ? writeVisibleCursor(changes) : writeChangesCursor(counters);
           },
         }),
       }),
@@ -215,7 +230,7 @@ builder.queryFields((t) => ({
 }));
 
 interface Counts {
-  readonly visible: Visible | undefined;
+  readonly changes: VisibleChanges | undefined;
   totalCount(): Promise<number>;
   stateCounts(): Promise<{ state: ClusterState; count: number }[]>;
 }

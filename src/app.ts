@@ -60,13 +60,13 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const seal = new Seal(keys, reread);
     const now = () => new Date();
     const roles = new Roles({ database, now });
-    const auditLog = new AuditLog({ database, now });
+    const visible = new VisibleClusters(database);
+    const auditLog = new AuditLog({ database, now, visible });
     const limits = new SignInLimits({ database });
     const users = new Users({ database, roles, limits, audit: auditLog, now });
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
     const registry = { database, seal, policy: config.policy, now, own: new Set<number>() };
     const news = new News(database);
-    const visible = new VisibleClusters(database);
     const slots = new ProbeSlots({ leases: database.leases });
     const statuses = new Statuses({ database, slots });
     const metrics = new Metrics();

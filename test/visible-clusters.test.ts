@@ -140,6 +140,22 @@ describeFile('the clusters that a role lets see', () => {
     expect(await counted()).toEqual({ statements: 0, rows: 0 });
   });
 
+  it('are read once for all audit logs of one value of the counter, and charged for each', async () => {
+    await defineRole(app, { name: 'auditors', actions: ['audit.read'], clusters: { names: ['mine-*'] } });
+    const { headers } = await keyWith(app, ['auditors']);
+    await update('mine-1', 'audited');
+    await ask('{ auditLog(first: 1) { nodes { action } } }', headers);
+    const counted = countRows();
+    const aliases = Array.from({ length: 10 }, (_, index) => `a${index}: auditLog(first: 1) { nodes { action } }`);
+    const { a0 } = await ask(`{ ${aliases.join(' ')} }`, headers);
+    expect(a0.nodes).toEqual([{ action: 'cluster.update' }]);
+    expect((await counted()).rows).toBeLessThan(100);
+    const tooMany = Array.from({ length: 50 }, (_, index) => `b${index}: auditLog(first: 1) { nodes { action } }`);
+    const { errors } = await app.graphql(`{ ${tooMany.join(' ')} }`, {}, headers);
+    expect(errors?.[0].extensions.code).toBe('TOO_COSTLY');
+    expect(errors?.[0].message).toContain('among those of 2,000 clusters');
+  });
+
   it('are one grant for all who hold the role, at once when it is known', async () => {
     const counters = await app.domain.database.counters();
     const first = await app.domain.roles.grantsOf(['globs'], counters);

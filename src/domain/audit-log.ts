@@ -1,10 +1,11 @@
 import type { Database } from '../storage/database.ts';
 import type { Prisma } from '../storage/generated/sqlite/client.ts';
-import { allowedClusters, authorizeEverywhere, mayEverywhere, signedIn } from './access/permissions.ts';
+import { authorizeEverywhere, mayEverywhere, signedIn } from './access/permissions.ts';
 import { type Caller, limitKeyOf } from './access/viewer.ts';
 import { auditRow, type Changes } from './audit.ts';
 import { CautiousClock } from './cautious-clock.ts';
 import type { ClusterBy } from './clusters/cluster-list.ts';
+import { VisibleClusters } from './clusters/visible.ts';
 import { type InputIssue, invalidInput } from './errors.ts';
 import { cutPage, NO_CURSOR, type PageArguments, readBounds } from './page.ts';
 import { isStorable, isStorableId, UNSTORABLE } from './storable.ts';
@@ -43,10 +44,21 @@ export class AuditLog {
   readonly #database: Database;
   readonly #now: () => Date;
   readonly #cautious: CautiousClock;
+  readonly #visibleClusters: VisibleClusters;
   /** What was recorded in this window, which begins at a time that no correction of the clock moves. */
   #refused = { ...newWindow(0), unrecorded: 0 };
 
-  constructor({ database, now }: { database: Database; now: () => Date }) {
+  /** `visible` is shared with other readers of the registry. */
+  constructor({
+    database,
+    now,
+    visible = new VisibleClusters(database),
+  }: {
+    database: Database;
+    now: () => Date;
+    visible?: VisibleClusters;
+  }) {
+    this.#visibleClusters = visible;
     this.#database = database;
     this.#now = now;
     this.#cautious = new CautiousClock(now);
@@ -200,9 +212,8 @@ export class AuditLog {
   /** The records a viewer may see: all of them, or those of the clusters that their roles let them audit. */
   async #visible(caller: Caller): Promise<Prisma.AuditRecordWhereInput> {
     if (caller.viewer && mayEverywhere(caller.viewer, 'audit.read')) return {};
-    const where = allowedClusters(caller, 'audit.read');
-    const clusters = await this.#database.prisma.cluster.findMany({ where, select: { uid: true } });
-    return { clusterUid: { in: clusters.map(({ uid }) => uid) } };
+    const clusters = await this.#read(caller, () => this.#visibleClusters.of(caller, 'audit.read'));
+    return { clusterUid: { in: [...clusters.values()].map(({ uid }) => uid) } };
   }
 }
 

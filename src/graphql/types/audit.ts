@@ -61,24 +61,27 @@ interface Counts {
   totalCount(): Promise<number>;
 }
 
-/** Steps for one record of a scan, and for one that an index counts. */
+/** Steps for one record of a scan, for one that an index counts, and for one uid of a scope in each statement. */
 const RECORD_SCANNED = 0.35;
 const RECORD_COUNTED = 0.06;
+const UID_SENT = 3;
 
 /** Without a filter, or by the cluster alone, an index leads to the page; any other filter may test every record. */
 const countAudit: CountWork = (args, { context: { caller }, times }) => {
   const { filter, after, before, last } = args as AuditPage;
   const given = Object.entries(filter ?? {}).filter(([name, value]) => name !== 'cluster' && value != null);
-  const isScanned = given.length > 0 || !mayEverywhere(signedIn(caller), 'audit.read');
+  const isScoped = !mayEverywhere(signedIn(caller), 'audit.read');
+  const isScanned = given.length > 0 || isScoped;
   const counted = times('totalCount');
   const behind = (last == null ? after : before) == null ? 0 : 1;
   if (!isScanned && counted === 0) return undefined;
-  return ({ auditRecords }) => {
+  return ({ auditRecords, clusters }) => {
     const all = auditRecords.toLocaleString('en');
     if (!isScanned)
       return { steps: RECORD_COUNTED * auditRecords, times: counted, what: `counting ${all} audit records` };
-    const steps = RECORD_SCANNED * auditRecords;
-    return { steps, times: 1 + behind + counted, what: `testing ${all} audit records` };
+    const steps = RECORD_SCANNED * auditRecords + (isScoped ? UID_SENT * clusters : 0);
+    const among = isScoped ? ` among those of ${clusters.toLocaleString('en')} clusters` : '';
+    return { steps, times: 1 + behind + counted, what: `testing ${all} audit records${among}` };
   };
 };
 

@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs';
 import { buildSchema, parse, validate } from 'graphql';
 import { expect, it } from 'vitest';
 import { generateDocument } from './fuzz/documents.ts';
+import { allowedGrowth, judge } from './fuzz/judge.ts';
 import { Random } from './fuzz/random.ts';
 import { canariesIn } from './fuzz/registry.ts';
 import { generateRequest } from './fuzz/requests.ts';
+import type { FuzzAnswer } from './fuzz/send.ts';
+import type { FuzzServer } from './fuzz/server.ts';
 
 const schema = buildSchema(readFileSync('schema.graphql', 'utf8'));
 const caller = { name: 'scoped', headers: {}, seesHidden: false };
@@ -33,6 +36,25 @@ it('hidden texts count in an answer unless the request itself holds them', () =>
   expect(canariesIn('{"name":"zqhid-name-17"}', '', caller)).toEqual(['zqhid-name-17']);
   expect(canariesIn('{"name":"zqhid-name-17"}', 'rename to zqhid-name-17', caller)).toEqual([]);
   expect(canariesIn('{"name":"zqhid-name-17"}', '', { ...caller, seesHidden: true })).toEqual([]);
+});
+
+it('a request may grow memory by what one caller may hold, and more for live reads alone', () => {
+  const mib = 1024 * 1024;
+  const query = (text: string) => JSON.stringify({ query: text });
+  expect(allowedGrowth({ path: '/graphql', body: query('{ clusters { nodes { name } } }') })).toBeLessThan(128 * mib);
+  const live = query('{ clusters { nodes { live { nodes { name } } } } }');
+  expect(allowedGrowth({ path: '/graphql', body: live })).toBeGreaterThan((64 + 256) * mib);
+  expect(allowedGrowth({ path: '/graphql?query=%7Bcluster%7Blive%7B', body: '' })).toBeGreaterThan((64 + 256) * mib);
+});
+
+it('an error in the log of the server is a fault, told once', async () => {
+  const lines = ['{"level":50,"msg":"a request failed"}'];
+  const server = { isRunning: false, takeErrors: () => lines.splice(0) } as unknown as FuzzServer;
+  const answer = { status: 200, bytes: 2, text: '{}', isLate: false } as FuzzAnswer;
+  const judged = () =>
+    judge(server, { request: generateRequest([caller], 1, 0), answer, cpuMs: 0, growth: 0, stallMs: 0 });
+  expect(await judged()).toContain('error log: {"level":50,"msg":"a request failed"}');
+  expect((await judged()).join()).not.toContain('error log');
 });
 
 function isValid(query: string): boolean {

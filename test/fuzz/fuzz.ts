@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startApiServers } from './api-servers.ts';
-import { isHeavy, judge, judgeCost, type Measured, measure } from './judge.ts';
+import { errorFaults, isHeavy, judge, judgeCost, type Measured, measure } from './judge.ts';
 import { type FuzzCaller, RESTORE, seedRegistry } from './registry.ts';
 import { type FuzzRequest, generateRequest } from './requests.ts';
 import { send } from './send.ts';
@@ -66,12 +66,14 @@ interface Case extends Measured {
 /** The first case of each fault, and how many there were. */
 const found = new Map<string, { first: Case; fault: string; count: number }>();
 const stalls: Case[] = [];
+/** The case that ran last. */
+let last: Case | undefined;
 
 const end = performance.now() + seconds * 1_000;
 let number = only ?? 0;
 for (; only === undefined ? performance.now() < end : number === only; number++) await runCase(number);
-const [{ now }, errors] = [server.memory(), server.takeErrors()];
-await Promise.all([server.stop(), apiServers.stop()]);
+const { now } = server.memory();
+await Promise.all([stopServer(last), apiServers.stop()]);
 report();
 process.exit(found.size > 0 ? 1 : 0);
 
@@ -79,6 +81,7 @@ async function runCase(number: number): Promise<void> {
   const request = generateRequest(callers, seed, number);
   if (!match.test(`${request.caller.name}, ${request.about}`)) return;
   const measured = { number, ...(await measure(server, request)) };
+  last = measured;
   const faults = await judge(server, measured);
   const cost = isHeavy(measured) && server.isRunning ? await confirmCost(number) : undefined;
   for (const fault of cost === undefined ? faults : [...faults, cost]) note(fault, measured);
@@ -119,12 +122,19 @@ function save({ number, request }: Case): string {
   return file;
 }
 
+/** Ends the server; what it logged after a case was judged is a fault too. */
+async function stopServer(after: Case | undefined): Promise<void> {
+  await server.stop();
+  if (after) for (const fault of errorFaults(server)) note(fault, after);
+}
+
 /** Undoes what a change may have done to the cases after it, and starts a server anew that ended or hangs. */
-async function tidyUp({ request, answer }: Case): Promise<void> {
+async function tidyUp(measured: Case): Promise<void> {
+  const { request, answer } = measured;
   if (request.isMutation) changes++;
   const isLarge = request.isMutation && request.body.length > LARGE_CHANGE && answer.status < 300;
   if (!server.isRunning || answer.isLate || isLarge || changes >= CHANGES_PER_SERVER) {
-    await server.stop();
+    await stopServer(measured);
     server = await FuzzServer.start(seeded);
     changes = 0;
   } else if (request.isMutation) await restoreDefault(callers.find(({ name }) => name === 'admin'));
@@ -155,7 +165,6 @@ function report(): void {
       `${stallMs.toFixed(0).padStart(7)} ms  --case ${number}  ${request.caller.name}, ${request.about} (CPU ${cpuMs.toFixed(0)} ms)`,
     );
   console.log(`resident memory at the end: ${(now / 1e6).toFixed(0)} MB`);
-  for (const line of errors.slice(0, 5)) console.log(line.slice(0, 2_000));
   console.log(found.size === 0 ? '\nno faults' : `\n${found.size} faults:`);
   for (const [key, { first, fault, count }] of found)
     console.log(

@@ -7,8 +7,21 @@ const MIB = 1024 * 1024;
 /** What one answer may hold, of GraphQL and of REST but for its lists; an anonymous caller gets the schema at most (141 kB). */
 const MAX_ANSWER = 16 * MIB;
 const MAX_ANONYMOUS_ANSWER = MIB / 4;
-/** What one caller may hold at a time, and what all live reads may. */
-const MAX_GROWTH = (64 + 256) * MIB;
+/** What one caller may hold at a time. */
+const MAX_HELD = 64 * MIB;
+/** What all live reads may hold together. */
+const MAX_LIVE = 256 * MIB;
+/**
+ * What is resident beyond that. The server collects garbage when the heap has grown by a fifth (`--heap-growing-percent=20`)
+ * and its young half by 4 MiB; text of a body of 4 MiB is twice as large while it is parsed, and parsed JSON several times.
+ */
+const GARBAGE = 32 * MIB;
+
+/** Bytes by which the memory of the server may grow for a request: live reads have a limit of their own. */
+export function allowedGrowth({ path, body }: Pick<FuzzRequest, 'path' | 'body'>): number {
+  const isLive = /\blive\b/.test(`${readable(path)} ${typeof body === 'string' ? body : ''}`);
+  return MAX_HELD + GARBAGE + (isLive ? MAX_LIVE : 0);
+}
 /** CPU of the main thread that any request may take, charged or not: stalls of 100 ms, and room for a busy machine. */
 const FREE_MS = 150;
 const ANONYMOUS_FREE_MS = 75;
@@ -52,12 +65,19 @@ export async function judge(server: FuzzServer, { request, answer, growth }: Mea
   if (status >= 500 && status !== 503) faults.push(`status: ${status}`);
   if (text.includes('"code":"INTERNAL"')) faults.push('internal error: an error without a code of its own');
   if (bytes > most && !isUnlimited) faults.push(`answer: ${mib(bytes)}, of ${mib(most)} at most`);
-  if (growth > MAX_GROWTH) faults.push(`memory: ${mib(growth)} more, of ${mib(MAX_GROWTH)} at most`);
-  const canaries = canariesIn(text, `${decodeURIComponent(safe(path))}${body}`, caller);
+  const mostGrowth = allowedGrowth(request);
+  if (growth > mostGrowth) faults.push(`memory: ${mib(growth)} more, of ${mib(mostGrowth)} at most`);
+  faults.push(...errorFaults(server));
+  const canaries = canariesIn(text, `${readable(path)}${body}`, caller);
   if (canaries.length > 0) faults.push(`hidden: the answer tells ${canaries.slice(0, 3).join(', ')}`);
   const wider = server.isRunning ? await widerActions(server.url, request, text) : [];
   if (wider.length > 0) faults.push(`wider key: it may ${wider.join(', ')}, and its creator may not`);
   return faults;
+}
+
+/** A fault for each error in the log of the server since the last call: no request may cause one. */
+export function errorFaults(server: Pick<FuzzServer, 'takeErrors'>): string[] {
+  return server.takeErrors().map((line) => `error log: ${line.slice(0, 2_000)}`);
 }
 
 /** Whether a request took work that nothing but its cost can limit. */
@@ -88,5 +108,5 @@ async function widerActions(url: string, { caller }: FuzzRequest, text: string):
   return (await actionsOf({ Authorization: key })).filter((action) => !own.includes(action));
 }
 
-const safe = (path: string) => path.replaceAll(/%(?![0-9a-f]{2})|%(?:[89a-f][0-9a-f])+/gi, '');
+const readable = (path: string) => decodeURIComponent(path.replaceAll(/%(?![0-9a-f]{2})|%(?:[89a-f][0-9a-f])+/gi, ''));
 const mib = (bytes: number) => `${(bytes / MIB).toFixed(2)} MiB`;

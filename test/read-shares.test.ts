@@ -3,9 +3,11 @@ import { openDatabase } from '../src/storage/database.ts';
 import { ReadShares } from '../src/storage/read-shares.ts';
 import { startApp } from './support/app.ts';
 import { countWaiting } from './support/database.ts';
+import { follow } from './support/followed-changes.ts';
 import { keyWith } from './support/people.ts';
 import { POSTGRES, placeOf } from './support/place.ts';
 import { clusterRow } from './support/rows.ts';
+import { subscribe } from './support/wire.ts';
 
 describe('the reads of one caller', () => {
   it('are as many at once as their share, in the order they came, and leave those of others alone', async () => {
@@ -36,6 +38,30 @@ describe('the reads of one caller', () => {
     const next = shares.run('a', async () => 'read');
     await expect(failing).rejects.toThrow('failed');
     expect(await next).toBe('read');
+  });
+
+  it('include those of streams', async () => {
+    const app = await startApp();
+    onTestFinished(() => app.close());
+    const { database } = app.domain;
+    await database.write('registry', (tx) => tx.cluster.createMany({ data: [clusterRow('one')] }));
+    const [{ headers }, others] = [await keyWith(app, ['viewer']), await keyWith(app, ['viewer'])];
+    const streams = await Promise.all([follow(app, headers), follow(app, others.headers)]);
+    const change = (description: string) =>
+      app.graphql('mutation ($input: UpdateClusterInput!) { updateCluster(input: $input) { __typename } }', {
+        input: { by: { name: 'one' }, description },
+      });
+    await change('begun');
+    await expect.poll(() => streams.map(({ told }) => told().length)).toEqual([1, 1]);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const who = headers.Authorization.replace(/^kite([0-9]+)-.*/, 'api-key:$1');
+    const holds = Array.from({ length: POSTGRES === undefined ? 1 : 4 }, () => database.reads.run(who, () => promise));
+    await change('changed');
+    await expect.poll(() => streams[1].told().length).toBe(2);
+    expect(streams[0].told().length).toBe(1);
+    resolve();
+    await Promise.all(holds);
+    await expect.poll(() => streams[0].told().length).toBe(2);
   });
 
   it('are at most 100 documents that filter or count; more are answered 429', async () => {
@@ -80,6 +106,8 @@ describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wa
     await app.graphql('{ clusters { totalCount } }');
     const locking = other.prisma.$transaction(
       async (tx) => {
+        // The transaction stands still for longer than one of the server may.
+        await tx.$executeRaw`SET LOCAL idle_in_transaction_session_timeout = 0`;
         await tx.$executeRaw`LOCK TABLE "ClusterLabel" IN ACCESS EXCLUSIVE MODE`;
         const asked = Array.from({ length: 25 }, (_, index) =>
           app.graphql(`{ clusters(filter: { labelSelector: "!k${index}" }) { totalCount } }`, {}, headers),
@@ -98,5 +126,37 @@ describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wa
     );
     const answers = await Promise.all(await locking);
     expect(answers.some(({ errors }) => errors === undefined)).toBe(true);
+  });
+
+  it('ends streams whose filter takes too long, and leaves connections to others', { timeout: 40_000 }, async () => {
+    const app = await startApp();
+    onTestFinished(() => app.close());
+    const { database } = app.domain;
+    const { changesCursor } = (await app.graphql('{ clusters { changesCursor } }')).data.clusters;
+    await database.write('registry', (tx, { registry = 0 }) =>
+      tx.cluster.create({ data: { ...clusterRow('one'), registryChange: registry } }),
+    );
+    const { headers } = await keyWith(app, ['viewer']);
+    const other = await openDatabase(placeOf(app.dataDir));
+    onTestFinished(() => other.close());
+    await app.graphql('{ viewer { name } }', {}, headers);
+    const document = `subscription {
+      clusterChanged(after: "${changesCursor}", filter: { labelSelector: "!k" }) { __typename } }`;
+    await other.prisma.$transaction(
+      async (tx) => {
+        // The transaction stands still for longer than one of the server may.
+        await tx.$executeRaw`SET LOCAL idle_in_transaction_session_timeout = 0`;
+        await tx.$executeRaw`LOCK TABLE "ClusterLabel" IN ACCESS EXCLUSIVE MODE`;
+        const streams = await Promise.all(Array.from({ length: 10 }, () => subscribe(app, document, headers)));
+        const texts = streams.map((stream) => stream.text());
+        await expect.poll(() => countWaiting(tx), { timeout: 5_000 }).toBe(4);
+        const { data } = await app.graphql('{ clusters(filter: { search: "one" }) { totalCount } }');
+        expect(data?.clusters.totalCount).toBe(1);
+        const first = await Promise.race(texts);
+        expect(first).toContain('UNAVAILABLE');
+        expect(first).toContain('took too long');
+      },
+      { timeout: 30_000 },
+    );
   });
 });

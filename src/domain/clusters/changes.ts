@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Counters, Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { News } from '../../storage/news.ts';
-import { isUnavailable } from '../../storage/violations.ts';
+import { isUnavailable, tookTooLong } from '../../storage/violations.ts';
 import { may, mayReadClusters, signedIn } from '../access/permissions.ts';
 import { type Caller, limitKeyOf } from '../access/viewer.ts';
-import { DomainError, invalidInput } from '../errors.ts';
+import { DomainError, domainErrorOf, invalidInput } from '../errors.ts';
 import { type ClusterFilter, type ClusterQuery, whereFilter } from './cluster-list.ts';
 import {
   changeBetween,
@@ -123,7 +123,8 @@ export class ClusterChanges {
           // What somebody came with may end by its time, of which no counter tells.
           counters = (await this.#news.after(counters, signal, current.viewer?.expiresAt)) ?? counters;
         } catch (error) {
-          // A database that is away ends no stream: the reader hears afterwards what it missed.
+          // A database that is away ends no stream: the reader hears afterwards what it missed. A filter that takes too
+          // long does (`#readChanged`): it is a domain error.
           if (!isUnavailable(error)) throw error;
           await sleep(AWAY_MS, undefined, { signal, ref: false }).catch(() => {});
         }
@@ -220,10 +221,11 @@ export class ClusterChanges {
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
     for (let begin = 0; begin < changed.length; begin += ROWS_AT_ONCE) {
       const part = changed.slice(begin, begin + ROWS_AT_ONCE);
-      const matching = await this.#database.prisma.cluster.findMany({
-        select: { ...query.select, id: true, registryChange: true },
-        where: { AND: [{ id: { in: part.map(({ id }) => id) } }, where] },
-      });
+      const matching = await this.#readChanged(
+        caller(),
+        { AND: [{ id: { in: part.map(({ id }) => id) } }, where] },
+        query,
+      );
       const readable = visible ? await this.#visible.keep(caller(), matching, visible) : matching;
       const rows = new Map(readable.map((row) => [row.id, row]));
       for (const [index, { id, uid }] of part.entries()) {
@@ -232,6 +234,18 @@ export class ClusterChanges {
         if (cluster) yield { kind: 'UPSERTED', cursor, cluster };
         else yield { kind: 'REMOVED', cursor, uid, databaseId: id };
       }
+    }
+  }
+
+  /** Reads in the caller's share; UNAVAILABLE where the database stops the statement, which would happen again every time. */
+  async #readChanged(caller: Caller, where: Prisma.ClusterWhereInput, query: ClusterQuery) {
+    const select = { ...query.select, id: true, registryChange: true } as const;
+    try {
+      return await this.#database.reads.run(limitKeyOf(signedIn(caller)), () =>
+        this.#database.prisma.cluster.findMany({ select, where }),
+      );
+    } catch (error) {
+      throw tookTooLong(error) ? (domainErrorOf(error) ?? error) : error;
     }
   }
 

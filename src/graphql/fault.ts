@@ -7,10 +7,6 @@ import { GraphQLError } from 'graphql';
 const MAX_READ = 1_000;
 /** Characters of an error's sentence: it echoes an unknown name, which may have any length. */
 const MAX_SENTENCE = 300;
-/** Characters of a string or a key that GraphQL.js may quote; every name and enum value of the schema is shorter. */
-const MAX_QUOTED = 200;
-/** Levels of a value that GraphQL.js may look at: the deepest input type has 5, and it quotes 2 more. */
-const MAX_QUOTED_DEPTH = 10;
 
 // How GraphQL.js introduces the value that does not fit, which may be a kubeconfig or a token. The groups are kept. A
 // parameter or field that is not a valid name may be anything, a kubeconfig in the wrong place.
@@ -38,20 +34,6 @@ function endedAt(text: string, { index, 1: represent, 2: token, 3: name }: RegEx
     .slice(0, index)
     .trimEnd()
     .replace(/[^\w\s]$/, '');
-}
-
-/**
- * A copy of the variables for error messages alone, with long strings and keys shortened and deep values dropped: it is
- * valid for a type of the schema exactly if the variables are.
- */
-export function quotable(value: unknown, depth = 0): unknown {
-  if (typeof value === 'string') return value.length > MAX_QUOTED ? value.slice(0, MAX_QUOTED) : value;
-  if (typeof value !== 'object' || value === null) return value;
-  if (depth > MAX_QUOTED_DEPTH) return null;
-  if (Array.isArray(value)) return value.map((item) => quotable(item, depth + 1));
-  const copy: Record<string, unknown> = Object.create(null);
-  for (const [key, item] of Object.entries(value)) copy[key.slice(0, MAX_QUOTED)] = quotable(item, depth + 1);
-  return copy;
 }
 
 /** An error that validation found, without the value that was sent. */

@@ -14,7 +14,8 @@ import type { Plugin, YogaInitialContext } from 'graphql-yoga';
 import { STRANGER } from '../domain/access/permissions.ts';
 import type { Context } from './context.ts';
 import { chargeOrThrow, TOKEN_COST } from './cost.ts';
-import { faultOfVariable, quotable } from './fault.ts';
+import { faultOfVariable } from './fault.ts';
+import { quotableVariables } from './quotable.ts';
 import { rootFieldsOf } from './stored.ts';
 
 /** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
@@ -74,7 +75,7 @@ interface Operation {
 }
 
 /** Answers an operation before its cost is counted, and keeps it from being run; undefined lets it pass. */
-function beforehand(answer: (args: ExecutionArgs) => ExecutionResult | undefined): Plugin<Context> {
+export function beforehand(answer: (args: ExecutionArgs) => ExecutionResult | undefined): Plugin<Context> {
   const check = ({ args, setResultAndStopExecution }: Operation) => {
     const result = answer(args);
     if (result) setResultAndStopExecution(result);
@@ -119,14 +120,8 @@ export function streamLimit(): Plugin<Context> {
 export function variableLimit(): Plugin<Context> {
   return beforehand(({ schema, document, operationName, variableValues }) => {
     const definitions = getOperationAST(document, operationName)?.variableDefinitions ?? [];
-    const { errors } = getVariableValues(
-      schema,
-      definitions,
-      quotable(variableValues ?? {}) as Record<string, unknown>,
-      {
-        maxErrors: MAX_FAULTS,
-      },
-    );
+    const given = quotableVariables(schema, definitions, variableValues ?? {});
+    const { errors } = getVariableValues(schema, definitions, given, { maxErrors: MAX_FAULTS });
     return errors && { errors: errors.map(faultOfVariable) };
   });
 }

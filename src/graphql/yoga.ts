@@ -1,6 +1,7 @@
 import { type ExecutionArgs, type ExecutionResult, execute, subscribe } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import type { Logger } from '../log.ts';
+import { argumentLimit } from './argument-size.ts';
 import type { Context } from './context.ts';
 import { costBudget } from './cost.ts';
 import { readCounted } from './counted.ts';
@@ -39,6 +40,7 @@ export function createGraphQL({ log }: { log: Logger }) {
       boundedValidation(),
       anonymousLimit(),
       streamLimit(),
+      argumentLimit(),
       variableLimit(),
       nameRequest(log),
       costBudget(),

@@ -8,7 +8,7 @@ import type { ClusterBy } from './clusters/cluster-list.ts';
 import { VisibleClusters } from './clusters/visible.ts';
 import { type InputIssue, invalidInput } from './errors.ts';
 import { cutPage, NO_CURSOR, type PageArguments, readBounds } from './page.ts';
-import { isStorable, isStorableId, UNSTORABLE } from './storable.ts';
+import { canBeName, isStorable, isStorableId, isWithin, MAX_NAME, UNSTORABLE } from './storable.ts';
 
 export interface AuditFilter {
   /** The id of an actor (`user:3`, `api-key:1`), which holds what a person's keys did too, or a name. */
@@ -143,7 +143,7 @@ export class AuditLog {
     if (unrecorded === undefined) return;
     const { prisma } = this.#database;
     try {
-      const storable = by && Object.values(by).every((value) => isStorable(String(value)));
+      const storable = by && Object.values(by).every((value) => canBeName(String(value)));
       const where = storable ? ('databaseId' in by ? { id: by.databaseId } : by) : undefined;
       const cluster = where
         ? await prisma.cluster.findFirst({ where, select: { uid: true, id: true, name: true } })
@@ -223,9 +223,10 @@ function newWindow(since: number) {
 
 function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilter): Prisma.AuditRecordWhereInput {
   const texts = { actor, action, outcome, cluster: cluster ? String(Object.values(cluster)[0]) : null };
-  const issues: InputIssue[] = Object.entries(texts).flatMap(([field, text]) =>
-    text == null || isStorable(text) ? [] : [{ path: ['filter', field], message: UNSTORABLE }],
-  );
+  const issues: InputIssue[] = Object.entries(texts).flatMap(([field, text]) => {
+    const problem = text == null ? undefined : problemOf(text);
+    return problem === undefined ? [] : [{ path: ['filter', field], message: problem }];
+  });
   if (issues.length > 0) throw invalidInput(issues);
   const person = Number(/^user:([1-9][0-9]{0,9})$/.exec(actor ?? '')?.[1]);
   return {
@@ -237,6 +238,12 @@ function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilt
     ...(since || until ? { at: { ...(since ? { gte: since } : {}), ...(until ? { lt: until } : {}) } } : {}),
     ...(outcome == null ? {} : { outcome }),
   };
+}
+
+/** What a record tells of each is a name, an id or a word: none is longer than a name. */
+function problemOf(text: string): string | undefined {
+  if (!isWithin(text, MAX_NAME)) return `must be at most ${MAX_NAME} characters`;
+  return isStorable(text) ? undefined : UNSTORABLE;
 }
 
 // Records outlive their clusters, and tell the name that each had then.

@@ -42,10 +42,29 @@ export class DomainError extends Error {
   }
 }
 
-/** Lists every wrong field; the message joins them, so that a surface with room for one sentence loses none. */
-export function invalidInput(issues: readonly InputIssue[]): DomainError {
+/** Issues that one error tells: every field of the largest input may be wrong. Of more it tells how many there are. */
+const MAX_ISSUES = 25;
+/** Names in a sentence that are told; of the others, how many there are. */
+const MAX_TOLD = 5;
+/** Characters of a name that is told: no longer one is any of ours. */
+const MAX_TOLD_NAME = 80;
+
+/** Lists the wrong fields, the first MAX_ISSUES; the message joins them, so that a surface with room for one sentence loses none. */
+export function invalidInput(given: readonly InputIssue[]): DomainError {
+  const issues = given.slice(0, MAX_ISSUES);
+  const more = given.length - issues.length;
+  if (more > 0) issues.push({ path: [], message: `and ${more.toLocaleString('en')} more problems` });
   const message = issues.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message));
   return new DomainError('INVALID_INPUT', message.join('; '), { issues });
+}
+
+/** Names that a caller gave, for a sentence. */
+export function listed(names: readonly string[]): string {
+  const told = names
+    .slice(0, MAX_TOLD)
+    .map((name) => (name.length > MAX_TOLD_NAME ? `${name.slice(0, MAX_TOLD_NAME)}…` : name));
+  const more = names.length - told.length;
+  return more > 0 ? `${told.join(', ')} and ${more.toLocaleString('en')} more` : told.join(', ');
 }
 
 /** The error itself when the domain threw it, UNAVAILABLE when the database cannot be used now; undefined for a bug. */

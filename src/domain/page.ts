@@ -18,6 +18,9 @@ export interface Bounds<Place> {
   readonly before: Place | undefined;
 }
 
+/** Characters of a cursor: with a name of 253 code points, of at most 6 bytes each in JSON, it has 2,100 in base64. */
+const MAX_CURSOR = 2_200;
+
 /** What is said of a cursor that cannot be read. */
 export const NO_CURSOR = 'is no cursor of this connection';
 
@@ -34,7 +37,8 @@ export function readBounds<Place extends object | number>(
       issues.push({ path: [path], message: `must be 1 to ${MAX_PAGE}` });
   const read = (path: string, text: string | null | undefined) => {
     if (text == null) return undefined;
-    const place = readPlace(text);
+    // Before it is decoded, however it is read.
+    const place = text.length > MAX_CURSOR ? NO_CURSOR : readPlace(text);
     if (typeof place !== 'string') return place;
     issues.push({ path: [path], message: place });
     return undefined;

@@ -9,6 +9,21 @@ export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
 }
 
+/** Code points of a name of a cluster, a person or a key, at most. */
+export const MAX_NAME = 253;
+
+/** Whether a text has at most so many code points. Takes no longer for a text that has many more. */
+export function isWithin(text: string, most: number): boolean {
+  // A code point is one or two UTF-16 units.
+  if (text.length <= most) return true;
+  return text.length <= 2 * most && [...text].length <= most;
+}
+
+/** Whether a row can have this name, or uid. */
+export function canBeName(text: string): boolean {
+  return isWithin(text, MAX_NAME) && isStorable(text);
+}
+
 /** Whether a row can have this id: a positive integer of 32 bits. */
 export function isStorableId(id: unknown): id is number {
   return typeof id === 'number' && Number.isInteger(id) && id > 0 && id < 2 ** 31;

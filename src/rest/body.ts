@@ -3,6 +3,11 @@ import { ACTIONS, actionName } from '../domain/access/permissions.ts';
 import { isStorable, isStorableTime, UNSTORABLE } from '../domain/storable.ts';
 import type { Action } from './operations.generated.ts';
 
+/** Items of a list in a body: the longest, of roles, has at most 100. */
+const MAX_ITEMS = 100;
+/** Problems that one sentence tells. */
+const MAX_TOLD = 5;
+
 /** Bytes that anyone may send without being known: an introspection has some 2 KiB, a sign-in less. */
 export const MAX_STRANGER_BODY = 16 * 1024;
 
@@ -125,13 +130,17 @@ export function readBody<Schema extends Fields>(
     found.set(field, value);
   }
   const known = [...found].filter(([, value]) => value != null);
+  const long = known.find(([, value]) => Array.isArray(value) && value.length > MAX_ITEMS);
+  if (long) return { problem: `${long[0]} must be a list of at most ${MAX_ITEMS} items` };
   const result = schema.safeParse(Object.fromEntries(known));
   if (result.success) return { value: result.data };
-  const problems = result.error.issues.map(({ code, path, message }) => {
+  const { issues } = result.error;
+  const problems = issues.slice(0, MAX_TOLD).map(({ code, path, message }) => {
     const field = path.join('.');
     const isAbsent = path.length === 1 && !known.some(([name]) => name === field);
     if (code === 'invalid_type' && isAbsent) return `${field} is required`;
     return path.length > 0 ? `${field} ${message}` : message;
   });
+  if (issues.length > MAX_TOLD) problems.push(`and ${issues.length - MAX_TOLD} more problems`);
   return { problem: problems.join('; ') };
 }

@@ -3,8 +3,8 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { passGivenKeyIds } from '../../storage/key-ids.ts';
 import { record } from '../audit.ts';
 import { refuse } from '../clusters/cluster.ts';
-import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
-import { isStorable } from '../storable.ts';
+import { DomainError, type InputIssue, invalidInput, listed } from '../errors.ts';
+import { isStorable, MAX_NAME } from '../storable.ts';
 import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api-key.ts';
 import { changeAccess } from './change-access.ts';
 import { type Holding, refuseToOutlive, requireCoverage } from './coverage.ts';
@@ -96,14 +96,13 @@ export class ApiKeys {
     const ownerId = this.#ownerOf(caller, input);
     const issues: InputIssue[] = [];
     const issue = (field: string, message: string) => issues.push({ path: [field], message });
-    if (input.roles.length > MAX_ROLES)
-      throw invalidInput([{ path: ['roles'], message: `must be at most ${MAX_ROLES}` }]);
+    refuseTooMany(input.roles);
     await this.#roles.check(input.roles, issues);
-    if (input.name.trim() === '' || input.name.length > 253) issue('name', 'must be 1 to 253 characters');
+    if (input.name.length > MAX_NAME || input.name.trim() === '') issue('name', 'must be 1 to 253 characters');
     else if (!isStorable(input.name) || /\p{Cc}/u.test(input.name))
       issue('name', 'must not hold control characters or lone surrogates');
     const strange = (input.scopes ?? []).filter((scope) => !ACTIONS.includes(scope as Action));
-    if (strange.length > 0) issue('scopes', `no action is named ${strange.join(', ')}; there is ${ACTIONS.join(', ')}`);
+    if (strange.length > 0) issue('scopes', `no action is named ${listed(strange)}; there is ${ACTIONS.join(', ')}`);
     if (input.expiresAt && input.expiresAt <= this.#now()) issue('expiresAt', 'must be in the future');
     refuse(issues);
     const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
@@ -155,9 +154,9 @@ export class ApiKeys {
       throw invalidInput([
         { path: ['personal'], message: 'only a person has keys of their own: sign in with a password' },
       ]);
+    refuseTooMany(roles);
     const more = roles.filter((role) => !viewer.roles.includes(role));
-    if (more.length > 0)
-      throw invalidInput([{ path: ['roles'], message: `you do not hold ${more.join(', ')} yourself` }]);
+    if (more.length > 0) throw invalidInput([{ path: ['roles'], message: `you do not hold ${listed(more)} yourself` }]);
     return viewer.userId;
   }
 
@@ -299,4 +298,8 @@ function declaredKey(secret: string) {
     ownerId: null,
     scopes: NO_JSON,
   };
+}
+
+function refuseTooMany(roles: readonly string[]): void {
+  if (roles.length > MAX_ROLES) throw invalidInput([{ path: ['roles'], message: `must be at most ${MAX_ROLES}` }]);
 }

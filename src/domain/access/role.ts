@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { listWithin, textWithin } from '../bounded.ts';
 import { LabelSyntaxError, parseLabelSelector } from '../clusters/label-selector.ts';
-import { isStorable, UNSTORABLE } from '../storable.ts';
+import { isStorable, MAX_NAME, UNSTORABLE } from '../storable.ts';
 import { BUILT_IN_ROLES, GRANTABLE } from './permissions.ts';
 
 /** The clusters a role holds for: either part lets a cluster in. */
@@ -10,17 +11,17 @@ export interface ClusterScope {
   readonly labelSelector?: string | undefined;
 }
 
-const selector = z
-  .string()
-  .max(1_000)
-  .superRefine((text, context) => {
-    try {
-      parseLabelSelector(text);
-    } catch (error) {
-      if (!(error instanceof LabelSyntaxError)) throw error;
-      context.addIssue({ code: 'custom', message: error.message });
-    }
-  });
+/** Actions that a role names: more than there are. */
+const MAX_ACTIONS = 100;
+
+const selector = textWithin(1_000).superRefine((text, context) => {
+  try {
+    parseLabelSelector(text);
+  } catch (error) {
+    if (!(error instanceof LabelSyntaxError)) throw error;
+    context.addIssue({ code: 'custom', message: error.message });
+  }
+});
 
 /** The rules of a role that somebody defines. */
 export const roleSchema = z.object({
@@ -28,20 +29,20 @@ export const roleSchema = z.object({
     .string()
     .regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be 1 to 63 lower-case letters, digits or "-", beginning with a letter')
     .refine((name) => !BUILT_IN_ROLES.includes(name), 'is built in'),
-  description: z
-    .string()
-    .max(1_000, 'must be at most 1,000 characters')
+  description: textWithin(1_000)
     .refine(isStorable, UNSTORABLE)
     .nullish()
     .transform((text) => text ?? ''),
-  actions: z
-    .array(z.enum(GRANTABLE, { error: `must be some of ${GRANTABLE.join(', ')}` }))
-    .min(1, 'must name at least one action'),
+  actions: listWithin(
+    z
+      .array(z.enum(GRANTABLE, { error: `must be some of ${GRANTABLE.join(', ')}` }))
+      .min(1, 'must name at least one action'),
+    MAX_ACTIONS,
+    'actions',
+  ),
   clusters: z
     .object({
-      names: z
-        .array(z.string().min(1).max(253).refine(isStorable, UNSTORABLE))
-        .max(100, 'must be at most 100 names')
+      names: listWithin(z.array(textWithin(MAX_NAME).min(1).refine(isStorable, UNSTORABLE)), 100, 'names')
         .nullish()
         .transform((names) => names ?? []),
       labelSelector: selector.nullish().transform((text) => text || undefined),

@@ -4,8 +4,8 @@ import { record } from '../audit.ts';
 import { check, refuse } from '../clusters/cluster.ts';
 import { stepsOfRequirements } from '../clusters/filter-steps.ts';
 import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
-import { DomainError, type InputIssue } from '../errors.ts';
-import { isStorable } from '../storable.ts';
+import { DomainError, type InputIssue, listed } from '../errors.ts';
+import { canBeName } from '../storable.ts';
 import { changeAccess } from './change-access.ts';
 import { requireActions, requireCoverage } from './coverage.ts';
 import {
@@ -95,7 +95,7 @@ export class Roles {
   /** Deletes a role; whoever held it holds it no more. */
   async delete(caller: Caller, name: string): Promise<void> {
     authorizeEverywhere(caller, 'access.manage');
-    const where = { name: isStorable(name) ? name : '' };
+    const where = { name: canBeName(name) ? name : '' };
     await changeAccess(this.#database, caller, async (tx) => {
       await requireCoverage(tx, caller, [{ roles: [where.name] }]);
       const { count } = await tx.role.deleteMany({ where });
@@ -117,19 +117,22 @@ export class Roles {
     names: readonly string[],
     client: Pick<Transaction, 'role'> = this.#database.prisma,
   ): Promise<string[]> {
-    const candidates = names.filter((name) => !BUILT_IN_ROLES.includes(name));
+    const candidates = [...new Set(names)].filter((name) => !BUILT_IN_ROLES.includes(name));
     if (candidates.length === 0) return [];
     const found = await client.role.findMany({
-      where: { name: { in: candidates.filter(isStorable) } },
+      where: { name: { in: candidates.filter(canBeName) } },
       select: { name: true },
     });
-    return candidates.filter((name) => !found.some((role) => role.name === name));
+    const known = new Set(found.map(({ name }) => name));
+    return candidates.filter((name) => !known.has(name));
   }
 
   /** Adds an issue of input that names roles which nobody has defined. */
   async check(names: readonly string[], issues: InputIssue[], client?: Pick<Transaction, 'role'>): Promise<void> {
+    // What is refused already, such as too many, is not looked up.
+    if (issues.some(({ path }) => path[0] === 'roles')) return;
     const unknown = await this.unknown(names, client);
-    if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${unknown.join(', ')}` });
+    if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${listed(unknown)}` });
   }
 
   /** Lets no role be given that was deleted since the input was checked; for the transaction that gives it. */

@@ -4,7 +4,7 @@ import { type Changes, record } from '../audit.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { CautiousClock } from '../cautious-clock.ts';
 import { DomainError } from '../errors.ts';
-import { isStorable } from '../storable.ts';
+import { canBeName } from '../storable.ts';
 import { networkOf } from './network.ts';
 import { withHashPlace } from './password.ts';
 import type { Roles } from './roles.ts';
@@ -63,7 +63,7 @@ export class Sessions {
 
   /** Signs a person in by password. Wrong name and wrong password take as long and answer alike: CREDENTIALS_WRONG. */
   async signIn(caller: Caller, { username, password }: { username: string; password: string }): Promise<SignedIn> {
-    const where = { username: isStorable(username) ? username : '' };
+    const where = { username: canBeName(username) ? username : '' };
     const check = () =>
       // The place of the hash first: an attempt that cannot be checked must not count as a failed one.
       withHashPlace(async (hashes) => {
@@ -89,7 +89,7 @@ export class Sessions {
     } catch (error) {
       if (!isThrottled(error)) throw error;
       const changes = async (): Promise<Changes> => {
-        const where = { username: isStorable(username) ? username : '' };
+        const where = { username: canBeName(username) ? username : '' };
         return (await this.#database.prisma.user.count({ where })) > 0 ? { user: { to: username } } : {};
       };
       const once = [`name:${username}`, `address:${networkOf(caller.address ?? '')}`];

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { isStorable } from '../storable.ts';
+import { listWithin, textWithin } from '../bounded.ts';
+import { isStorable, MAX_NAME } from '../storable.ts';
 
 // Long rather than intricate: NIST SP 800-63B asks for eight and more, and against rules of composition.
 const MIN_PASSWORD = 10;
-const MAX_PASSWORD = 256;
+export const MAX_PASSWORD = 256;
 
 /** The rules of a username. */
 export const username = z
@@ -17,17 +18,22 @@ export const password = z
   .string()
   .min(MIN_PASSWORD, `must be at least ${MIN_PASSWORD} characters`)
   .max(MAX_PASSWORD, `must be at most ${MAX_PASSWORD} characters`);
-const name = z
-  .string()
-  .max(253, 'must be at most 253 characters')
-  .refine((text) => isStorable(text) && !/\p{Cc}/u.test(text), 'must not hold control characters or lone surrogates');
+const name = textWithin(MAX_NAME).refine(
+  (text) => isStorable(text) && !/\p{Cc}/u.test(text),
+  'must not hold control characters or lone surrogates',
+);
+
+/** Roles that one person holds. */
+const MAX_ROLES = 50;
+
+const roles = listWithin(z.array(z.string()), MAX_ROLES, 'roles');
 
 /** The rules of a new user. */
 export const createSchema = z.object({
   username,
   password: password.nullish().transform((text) => text ?? undefined),
   name: name.nullish().transform((text) => text ?? ''),
-  roles: z.array(z.string()).max(50),
+  roles,
 });
 
 /** The rules of a change of a user: an absent field keeps its value. */
@@ -35,5 +41,5 @@ export const updateSchema = z.object({
   name: name.optional(),
   password: password.optional(),
   disabled: z.boolean().optional(),
-  roles: z.array(z.string()).max(50).optional(),
+  roles: roles.optional(),
 });

@@ -5,14 +5,14 @@ import { type Changes, record } from '../audit.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { check, refuse } from '../clusters/cluster.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
-import { isStorable } from '../storable.ts';
+import { canBeName } from '../storable.ts';
 import { changeAccess } from './change-access.ts';
 import { requireCoverage } from './coverage.ts';
 import { hashPassword, withHashPlace } from './password.ts';
 import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
 import type { Roles } from './roles.ts';
 import type { SignInLimits } from './sign-in-limits.ts';
-import { createSchema, password, updateSchema } from './user.ts';
+import { createSchema, MAX_PASSWORD, password, updateSchema } from './user.ts';
 import { isUsernameTaken } from './username.ts';
 import type { Caller } from './viewer.ts';
 
@@ -185,7 +185,8 @@ export class Users {
       // Guessing the old one is slowed down as signing in is.
       const attempt = await this.#limits.begin({ username: viewer.name, address: caller.address });
       const user = await this.#database.prisma.user.findUnique({ where: { id }, select: { passwordHash: true } });
-      if (!(await hashes.matches(oldPassword, user?.passwordHash))) {
+      // A longer one is nobody's, however much longer.
+      if (!(await hashes.matches(oldPassword.slice(0, MAX_PASSWORD + 1), user?.passwordHash))) {
         await this.#audit.refused(caller, { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' });
         throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
       }
@@ -243,7 +244,7 @@ export class Users {
 }
 
 async function find(tx: Transaction, username: string): Promise<User> {
-  const row = isStorable(username) ? await tx.user.findUnique({ where: { username }, select: shown }) : null;
+  const row = canBeName(username) ? await tx.user.findUnique({ where: { username }, select: shown }) : null;
   if (!row) throw new DomainError('NOT_FOUND', 'user not found');
   return userOf(row);
 }

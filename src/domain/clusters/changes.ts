@@ -38,6 +38,8 @@ const MAX_CHANGES = 1_000;
 const AWAY_MS = 1_000;
 /** Rows that a stream holds at once: what a reader who stands still costs. */
 const ROWS_AT_ONCE = 50;
+/** Characters of a cursor: two numbers of 15 digits and a point have 42 in base64. */
+const MAX_CHANGES_CURSOR = 42;
 /** Deletes are remembered for so many changes of the registry; a cursor from before is too old. */
 export const REMEMBERED_CHANGES = 100_000;
 
@@ -48,6 +50,7 @@ export function writeChangesCursor({ registry, status }: ChangesCursor): string 
 
 /** Reads a cursor; undefined for a text that is none. */
 function readChangesCursor(text: string): ChangesCursor | undefined {
+  if (text.length > MAX_CHANGES_CURSOR) return undefined;
   const [, registry, status] =
     /^([0-9]{1,15})\.([0-9]{1,15})$/.exec(Buffer.from(text, 'base64url').toString('latin1')) ?? [];
   return registry && status ? { registry: Number(registry), status: Number(status) } : undefined;

@@ -4,7 +4,7 @@ import { mayReadClusters, readableClusters, signedIn } from '../access/permissio
 import { type Caller, limitKeyOf } from '../access/viewer.ts';
 import { invalidInput } from '../errors.ts';
 import { cutPage, type PageArguments } from '../page.ts';
-import { isStorable, UNSTORABLE } from '../storable.ts';
+import { canBeName, isStorable, isWithin, MAX_NAME, UNSTORABLE } from '../storable.ts';
 import type { ClusterState } from './cluster.ts';
 import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from './label-selector.ts';
 import {
@@ -19,7 +19,7 @@ import {
   wherePage,
   writeCursor,
 } from './page.ts';
-import { fold } from './search.ts';
+import { fold, MAX_SEARCH } from './search.ts';
 import type { Visible, VisibleClusters } from './visible.ts';
 
 /** More uids at once are refused. */
@@ -48,7 +48,6 @@ export interface ListArguments extends PageArguments {
 
 /** How much more rows are read where a part holds too few visible ones: four parts at most for 10,000 clusters. */
 const PART_GROWTH = 8;
-const MAX_SEARCH = 1_000;
 const MAX_NAMES = 1_000;
 const MAX_DAYS = 3_650;
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -59,8 +58,9 @@ export function whereReadable(caller: Caller, by: ClusterBy): Prisma.ClusterWher
 }
 
 function whereStored(by: ClusterBy): Prisma.ClusterWhereInput {
-  if (!Object.values(by).every((value) => isStorable(String(value)))) return { id: { in: [] } };
-  return 'databaseId' in by ? { id: by.databaseId } : by;
+  if ('databaseId' in by) return { id: by.databaseId };
+  // No database is asked for what no row has.
+  return Object.values(by).every(canBeName) ? by : { id: { in: [] } };
 }
 
 /** Reads of the registry. Each looks up and authorizes in one step: hidden and missing answer alike. */
@@ -81,7 +81,7 @@ export class ClusterList {
 
   /** The clusters with these uids, in any order; those that are missing or hidden are left out. */
   async findMany(caller: Caller, uids: readonly string[], query: ClusterQuery) {
-    const where = { uid: { in: uids.filter(isStorable) } };
+    const where = { uid: { in: uids.filter(canBeName) } };
     return this.#findReadable(caller, where, { select: { ...query.select, uid: true } });
   }
 
@@ -107,6 +107,7 @@ export class ClusterList {
     query: ClusterQuery,
     { unlimited, withChanges }: { unlimited: boolean; withChanges: boolean },
   ) {
+    signedIn(caller);
     const order = args.orderBy ?? { field: 'DATABASE_ID', direction: 'ASC' };
     const matching = whereFilter(args.filter ?? {});
     const page = readPage(args, order, { unlimited });
@@ -240,21 +241,24 @@ export function whereFilter({
   credentialExpiresWithinDays: days,
 }: ClusterFilter): Prisma.ClusterWhereInput {
   const issue = (field: string, message: string) => invalidInput([{ path: ['filter', field], message }]);
-  if (search != null && !isStorable(search)) throw issue('search', UNSTORABLE);
-  if (names && !names.every(isStorable)) throw issue('names', UNSTORABLE);
+  // Lengths first: everything else goes over the whole text.
   if ((search?.length ?? 0) > MAX_SEARCH) throw issue('search', `must be at most ${MAX_SEARCH} characters`);
   if ((names?.length ?? 0) > MAX_NAMES) throw issue('names', `must be at most ${MAX_NAMES} names`);
   if ((labelSelector?.length ?? 0) > MAX_SELECTOR)
     throw issue('labelSelector', `must be at most ${MAX_SELECTOR} characters`);
   if (days != null && (days < 0 || days > MAX_DAYS))
     throw issue('credentialExpiresWithinDays', `must be 0 to ${MAX_DAYS}`);
+  if (search != null && !isStorable(search)) throw issue('search', UNSTORABLE);
+  // A longer name is no cluster's.
+  const possible = names && [...new Set(names)].filter((name) => isWithin(name, MAX_NAME));
+  if (possible && !possible.every(isStorable)) throw issue('names', UNSTORABLE);
   const end = days == null ? undefined : new Date(Date.now() + days * DAY_MS);
   try {
     return {
       ...(end ? { OR: [{ credentialExpiresAt: { lt: end } }, { caExpiresAt: { lt: end } }] } : {}),
       ...(search ? { searchText: { contains: fold(search) } } : {}),
-      ...(names ? { name: { in: [...names] } } : {}),
-      ...(states ? { state: { in: [...states] } } : {}),
+      ...(possible ? { name: { in: possible } } : {}),
+      ...(states ? { state: { in: [...new Set(states)] } } : {}),
       ...(enabled == null ? {} : { enabled }),
       ...(labelSelector ? whereLabels(parseLabelSelector(labelSelector)) : {}),
     };

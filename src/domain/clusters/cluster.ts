@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { type AddressPolicy, judgeHost } from '../../kubernetes/address.ts';
+import { listWithin, textWithin } from '../bounded.ts';
 import { type InputIssue, invalidInput } from '../errors.ts';
+import { MAX_NAME } from '../storable.ts';
 import { labelKeyProblem, labelNumber, labelValueProblem } from './label-selector.ts';
 
 export const CLUSTER_STATES = [
@@ -24,20 +26,16 @@ const CONTROL = /\p{Cc}/u;
 const cannotBeNull = 'cannot be null: leave it out to keep the value';
 
 const text = (most: number) =>
-  z
-    .string({ error: 'must be a string' })
+  textWithin(most)
     .refine((value) => value.isWellFormed(), 'must not hold a lone surrogate')
-    .refine((value) => !value.includes('\0'), 'must not hold a NUL character')
-    .refine((value) => [...value].length <= most, `must be at most ${most.toLocaleString('en')} characters`);
+    .refine((value) => !value.includes('\0'), 'must not hold a NUL character');
 
-const name = text(253)
+const name = text(MAX_NAME)
   .refine((value) => value.trim() !== '', 'is required and must not be blank')
   .refine((value) => !CONTROL.test(value), 'must not hold control characters');
 
-const labels = z
-  .array(z.object({ key: z.string(), value: z.string() }))
-  .max(MAX_LABELS, `must be at most ${MAX_LABELS} labels`)
-  .superRefine((list, context) => {
+const labels = listWithin(z.array(z.object({ key: z.string(), value: z.string() })), MAX_LABELS, 'labels').superRefine(
+  (list, context) => {
     const seen = new Set<string>();
     list.forEach(({ key, value }, index) => {
       const issue = (field: string, message: string | undefined) =>
@@ -46,7 +44,8 @@ const labels = z
       issue('value', labelValueProblem(value));
       seen.add(key);
     });
-  });
+  },
+);
 
 const flag = z.boolean({ error: (issue) => (issue.input === null ? cannotBeNull : 'must be true or false') });
 

@@ -1,7 +1,7 @@
 import type { Counts } from '../sizes.ts';
 import type { ClusterFilter } from './cluster-list.ts';
 import { MAX_SELECTOR, parseLabelSelector, type Requirement } from './label-selector.ts';
-import { fold } from './search.ts';
+import { fold, MAX_SEARCH } from './search.ts';
 
 // A step is what one row takes against one requirement: some 0.35 µs in SQLite. The rest is measured against that.
 const ROW = 0.3;
@@ -18,15 +18,21 @@ export function stepsOfFilter(
   { clusters, searchBytes }: Pick<Counts, 'clusters' | 'searchBytes'>,
 ): number {
   const requirements = requirementsOf(labelSelector ?? '');
-  const values = requirements.reduce((sum, { values }) => sum + values.length, names?.length ?? 0);
+  const given = (names?.length ?? 0) + new Set(states).size;
+  const values = requirements.reduce((sum, { values }) => sum + values.length, given);
   const isScanned = [search, states, enabled, days].some((given) => given != null) || requirements.length > 0;
   const perRow = stepsOfRequirements(requirements.length) + (isScanned ? ROW : 0);
-  return clusters * perRow + TEXT * values + BYTE * searchBytes * Buffer.byteLength(fold(search ?? ''));
+  return clusters * perRow + TEXT * values + BYTE * searchBytes * bytesOfSearch(search ?? '');
 }
 
 /** The steps of testing one cluster against so many label requirements. */
 export function stepsOfRequirements(requirements: number): number {
   return requirements + requirements ** 2 / CURSORS;
+}
+
+/** None of a text that is refused anyway. */
+function bytesOfSearch(text: string): number {
+  return text.length > MAX_SEARCH ? 0 : Buffer.byteLength(fold(text));
 }
 
 /** None of a selector that is refused anyway. */

@@ -16,6 +16,7 @@ import {
   readVersion,
 } from '../../kubernetes/objects.ts';
 import { invalidInput } from '../errors.ts';
+import { MAX_SELECTOR } from './label-selector.ts';
 
 /** Milliseconds that the live reads of one document may take in all. */
 export const LIVE_MS = 8_000;
@@ -68,6 +69,12 @@ function lateness(): AbortSignal {
   return late.signal;
 }
 
+/** Characters of what a read of objects is asked by: of names as Kubernetes has them, of the rest what a URL holds. */
+const MAX_TEXTS = {
+  ...{ apiVersion: 253, kind: 253, namespace: 253 },
+  ...{ labelSelector: MAX_SELECTOR, fieldSelector: MAX_SELECTOR, after: MAX_SELECTOR },
+} as const;
+
 /** A part of a live answer that failed. */
 export interface LiveFault {
   readonly path: readonly string[];
@@ -118,6 +125,9 @@ export class Live {
   resources(path: string, query: ResourceQuery): Promise<ResourcePage | null> {
     if (query.first < 1 || query.first > MAX_OBJECTS)
       throw invalidInput([{ path: ['first'], message: `must be 1 to ${MAX_OBJECTS}` }]);
+    for (const [name, most] of Object.entries(MAX_TEXTS))
+      if ((query[name as keyof typeof MAX_TEXTS]?.length ?? 0) > most)
+        throw invalidInput([{ path: [name], message: `must be at most ${most.toLocaleString('en')} characters` }]);
     return this.#part(path, (asker) => readResources(asker, query));
   }
 

@@ -3,6 +3,9 @@
 const SPECIAL: Readonly<Record<string, string>> = { '%': '\u{F0001}', _: '\u{F0002}', '\\': '\u{F0003}' };
 const BETWEEN = '\u{F0000}';
 
+/** Characters that may be searched for. */
+export const MAX_SEARCH = 1_000;
+
 /** Folds a text so that a plain `contains` on folded text finds it in any letter case, on every database alike. */
 export function fold(text: string): string {
   // By way of both cases, so that ß, ẞ and SS find each other; the final sigma is the one letter its neighbours decide.

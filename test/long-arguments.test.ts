@@ -1,0 +1,189 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { roleSchema } from '../src/domain/access/role.ts';
+import { createSchema } from '../src/domain/access/user.ts';
+import { clusterFields } from '../src/domain/clusters/cluster.ts';
+import { stepsOfFilter } from '../src/domain/clusters/filter-steps.ts';
+import { readBounds } from '../src/domain/page.ts';
+import { isWithin } from '../src/domain/storable.ts';
+import { decodeGlobalId, encodeGlobalId } from '../src/graphql/global-id.ts';
+import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
+import { startApp, type TestApp } from './support/app.ts';
+import { describeFile } from './support/database.ts';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startApp({ GRAPHQL_COST_PER_MINUTE: '0' });
+});
+afterAll(() => app.close());
+afterEach(() => vi.restoreAllMocks());
+
+const long = 'x'.repeat(3_000_000);
+const rules = clusterFields({ allowLoopback: true } as never);
+const create = (input: object) => rules.create.safeParse({ name: 'x', ...input }).error?.issues ?? [];
+
+/** How often a text is gone over as a whole. */
+function watched(): { calls: () => number } {
+  const spies = [
+    vi.spyOn(String.prototype, 'isWellFormed'),
+    vi.spyOn(String.prototype, 'includes'),
+    vi.spyOn(String.prototype, 'match'),
+    vi.spyOn(String.prototype, 'toLowerCase'),
+    vi.spyOn(RegExp.prototype, 'exec'),
+    vi.spyOn(RegExp.prototype, 'test'),
+    vi.spyOn(URL, 'parse'),
+    vi.spyOn(Buffer, 'from'),
+    vi.spyOn(JSON, 'parse'),
+  ];
+  const isLong = (value: unknown) => typeof value === 'string' && value.length > 100_000;
+  return {
+    calls: () =>
+      spies.reduce(
+        (sum, { mock }) =>
+          sum + mock.calls.filter((args, index) => isLong(args[0]) || isLong(mock.contexts[index]?.toString())).length,
+        0,
+      ),
+  };
+}
+
+describe('a text that is too long is refused by its length alone', () => {
+  it.each([
+    ['a name', () => create({ name: long })],
+    ['a description', () => create({ description: long })],
+    ['a URL', () => create({ prometheusURL: `http://${long}` })],
+    ['the name of a person', () => createSchema.safeParse({ username: 'x', name: long, roles: [] }).error?.issues],
+    [
+      'a label selector of a role',
+      () =>
+        roleSchema.safeParse({ name: 'x', actions: ['clusters.read'], clusters: { labelSelector: long } }).error
+          ?.issues,
+    ],
+    [
+      'a name of a role’s clusters',
+      () => roleSchema.safeParse({ name: 'x', actions: ['clusters.read'], clusters: { names: [long] } }).error?.issues,
+    ],
+  ])('%s', (_, check) => {
+    const work = watched();
+    const issues = check();
+    expect(work.calls()).toBe(0);
+    expect(issues).toEqual([
+      expect.objectContaining({ message: expect.stringMatching(/^must be at most [\d,]+ characters$/) }),
+    ]);
+  });
+
+  it('a cursor, before it is decoded', () => {
+    const read = vi.fn(() => 7);
+    expect(() => readBounds({ after: long, before: long }, read)).toThrow('after: is no cursor of this connection');
+    expect(read).not.toHaveBeenCalled();
+  });
+
+  it('a global id, before it is decoded', () => {
+    const work = watched();
+    expect(decodeGlobalId(encodeGlobalId('Cluster', 'x').padEnd(3_000_000, 'A'))).toEqual({ typename: '', id: '' });
+    expect(work.calls()).toBe(0);
+  });
+
+  it('a search, before it is folded to count its work', () => {
+    const work = watched();
+    expect(stepsOfFilter({ search: long }, { clusters: 0, searchBytes: 10_000 })).toBe(0);
+    expect(work.calls()).toBe(0);
+  });
+
+  it('a text is taken up to its last code point', () => {
+    expect([isWithin('🙂'.repeat(253), 253), isWithin('🙂'.repeat(254), 253), isWithin('x'.repeat(253), 253)]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+  });
+});
+
+describe('a list that is too long is refused before its items are looked at', () => {
+  const items = <T>(item: T) => {
+    let read = 0;
+    const list = new Proxy(Array<T>(19_900).fill(item), {
+      get(target, key, receiver) {
+        if (typeof key === 'string' && /^\d+$/.test(key)) read++;
+        return Reflect.get(target, key, receiver);
+      },
+    });
+    return { list, read: () => read };
+  };
+
+  it.each([
+    ['labels', { key: '!', value: '!' }, (list: unknown) => create({ labels: list })],
+    ['roles of a person', 7, (list: unknown) => createSchema.safeParse({ username: 'x', roles: list }).error?.issues],
+    ['actions of a role', 'none', (list: unknown) => roleSchema.safeParse({ name: 'x', actions: list }).error?.issues],
+    [
+      'clusters of a role',
+      '',
+      (list: unknown) =>
+        roleSchema.safeParse({ name: 'x', actions: ['clusters.read'], clusters: { names: list } }).error?.issues,
+    ],
+  ])('%s', (_, item, check) => {
+    const { list, read } = items(item);
+    expect(check(list)).toHaveLength(1);
+    expect(read()).toBe(0);
+  });
+});
+
+describe('an answer to wrong input is short', () => {
+  const names = Array.from({ length: 19_000 }, (_, index) => `role-${index}-${'x'.repeat(150)}`);
+
+  it('from REST, of thousands of wrong items', async () => {
+    const { status, text } = await app.rest('POST', '/api/v1/admin/apikeys/', { name: 'x', scopes: names });
+    expect([status, text.length < 300]).toEqual([400, true]);
+  });
+
+  it('from REST, of many wrong items, tells some and how many more', async () => {
+    const { text } = await app.rest('POST', '/api/v1/admin/apikeys/', { name: 'x', scopes: names.slice(0, 60) });
+    expect(text.length).toBeLessThan(4_000);
+    expect(text).toContain('and 55 more problems');
+  });
+
+  it.each([
+    ['createUser(input: { username: "x", roles: $names })', 50],
+    ['createApiKey(input: { name: "x", roles: $names })', 100],
+  ])('from %s, in a list however long', async (field, most) => {
+    for (const count of [most - 5, names.length]) {
+      const { data, errors } = await app.graphql(
+        `mutation ($names: [String!]!) { m: ${field} { ... on InvalidInputError { message issues { path message } } } }`,
+        { names: names.slice(0, count) },
+      );
+      expect(errors).toBeUndefined();
+      expect(JSON.stringify(data).length).toBeLessThan(2_500);
+      expect(data.m.message).toContain(count === names.length ? `at most ${most}` : 'and');
+    }
+  });
+});
+
+describeFile('a name that no cluster can have', () => {
+  it('is not looked for in the database', async () => {
+    const parameters = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
+    const { data, errors } = await app.graphql(
+      'query ($name: String!, $names: [String!]!) { cluster(by: { name: $name }) { id } clusters(filter: { names: $names }) { totalCount } }',
+      { name: long.slice(0, 100_000), names: Array(900).fill('y'.repeat(1_000)) },
+    );
+    expect(errors).toBeUndefined();
+    expect(data).toEqual({ cluster: null, clusters: { totalCount: 0 } });
+    expect(parameters.mock.calls.every((call) => JSON.stringify(call).length < 10_000)).toBe(true);
+  });
+
+  it('is refused by the audit log, by each of its texts', async () => {
+    for (const filter of [{ actor: long }, { action: long }, { outcome: long }, { cluster: { name: long } }]) {
+      const { errors } = await app.graphql(
+        'query ($filter: AuditFilter) { auditLog(filter: $filter) { edges { cursor } } }',
+        { filter },
+      );
+      expect(errors?.[0].extensions.code).toBe('INVALID_INPUT');
+      expect(errors?.[0].message).toContain('must be at most 253 characters');
+    }
+  });
+
+  it('is sent once, however often a filter names it', async () => {
+    const parameters = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
+    await app.graphql('query ($filter: ClusterFilter) { clusters(filter: $filter) { nodes { id } } }', {
+      filter: { names: Array(900).fill('same'), states: Array(9_000).fill('READY') },
+    });
+    expect(parameters.mock.calls.every((call) => JSON.stringify(call).length < 5_000)).toBe(true);
+  });
+});

@@ -61,6 +61,28 @@ describe('the metrics', () => {
     );
   });
 
+  it('count the cost of an import by its contexts', async () => {
+    const kubeconfigOf = (names: string[]) =>
+      JSON.stringify({
+        clusters: [{ name: 'c', cluster: { server: 'https://10.0.0.1:6443' } }],
+        users: [{ name: 'u', user: { token: 'secret' } }],
+        contexts: names.map((name) => ({ name, context: { cluster: 'c', user: 'u' } })),
+      });
+    const names = Array.from({ length: 50 }, (_, index) => `imported-${index}`);
+    const input = (count: number) => ({ kubeconfig: kubeconfigOf(names.slice(0, count)), dryRun: true });
+    const costOf = async (count: number) => {
+      const before = await charged();
+      const query = 'mutation ($input: ImportClustersInput!) { importClusters(input: $input) { __typename } }';
+      expect((await app.graphql(query, { input: input(count) })).data.importClusters.__typename).toBe(
+        'ImportClustersSuccess',
+      );
+      return (await charged()) - before;
+    };
+    await costOf(1);
+    const [one, fifty] = [await costOf(1), await costOf(50)];
+    expect(fifty - one).toBeGreaterThanOrEqual(49 * 200);
+  });
+
   it('show each cluster and its state', async () => {
     const text = await scrape();
     expect(text).toContain('kitestring_cluster_up{cluster="demo-cluster"} 0');

@@ -79,9 +79,10 @@ export class ClusterImport {
 
   /**
    * Gives what became of each context, and of a dry run what would; clusters that were made are waited for until they have
-   * been tried, a second at most. FORBIDDEN; INVALID_INPUT by path; REGISTRY_NOT_EMPTY; NAME_TAKEN with FAIL.
+   * been tried, a second at most. `charge` is told the number of contexts before any of them costs more than reading it.
+   * FORBIDDEN; INVALID_INPUT by path; REGISTRY_NOT_EMPTY; NAME_TAKEN with FAIL.
    */
-  async run(caller: Caller, input: ImportClusters, query: ClusterQuery) {
+  async run(caller: Caller, input: ImportClusters, query: ClusterQuery, charge: (contexts: number) => void = () => {}) {
     const began = performance.now();
     authorizeEverywhere(caller, 'clusters.import');
     if (input.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
@@ -89,6 +90,7 @@ export class ClusterImport {
       refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
     if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);
     const { candidates, current } = await this.#candidates(caller, input);
+    charge(candidates.length);
     if (input.verify === 'CONNECT') await this.#tryOut(candidates);
     // Asking clusters takes its time.
     const now = input.verify === 'CONNECT' ? await presently(caller) : caller;

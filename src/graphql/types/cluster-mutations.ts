@@ -1,6 +1,7 @@
 import { IMPORT_OUTCOMES, type ImportedContext as ImportedContextRow } from '../../domain/clusters/import-decisions.ts';
 import type { Warning as DomainWarning } from '../../domain/clusters/warnings.ts';
 import { builder } from '../builder.ts';
+import { chargeOrThrow } from '../cost.ts';
 import { attempt, resultType } from '../errors.ts';
 import { encodeGlobalId } from '../global-id.ts';
 import { Cluster } from './cluster.ts';
@@ -153,6 +154,8 @@ const ImportClustersResult = builder.unionType('ImportClustersResult', {
 });
 
 const input = { required: true, description: 'What to do.' } as const;
+/** Cost of each context of an import: reading, sealing and storing one takes almost 1 ms. */
+const CONTEXT_COST = 200;
 const CONFLICT = [{ name: 'current', type: 'RevisionConflictError' }];
 
 builder.mutationFields((t) => ({
@@ -204,7 +207,12 @@ builder.mutationFields((t) => ({
     args: { input: t.arg({ type: ImportClustersInput, ...input }) },
     resolve: (_root, { input }, context, info) =>
       attempt(() =>
-        context.clusterImport.run(context.caller, input, clusterQuery(context, info, ['contexts', 'cluster'])),
+        context.clusterImport.run(
+          context.caller,
+          input,
+          clusterQuery(context, info, ['contexts', 'cluster']),
+          (contexts) => chargeOrThrow(context.charge, contexts * CONTEXT_COST),
+        ),
       ),
   }),
 }));

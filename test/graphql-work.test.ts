@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { MAX_STEPS } from '../src/graphql/work.ts';
+import { CostBudget } from '../src/server/cost-budget.ts';
 import { Pace } from '../src/storage/pace.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
@@ -113,6 +114,51 @@ describe('a document whose work in the database is too much', () => {
       }),
     });
     expect(await response.text()).toContain('TOO_COSTLY');
+  });
+});
+
+describe('a document that is refused as too costly', () => {
+  it.each([
+    ['for its steps', FILTERED, { filter: { labelSelector: selector(100) } }, 10_000],
+    [
+      'for its complexity',
+      `{ ${repeat(2, (i) => `a${i}: clusters(first: 100) { nodes { ${repeat(60, (j) => `b${j}: name`)} } }`)} }`,
+      {},
+      10_000,
+    ],
+    ['for its introspections', `{ __schema { types { fields { ${'a'.repeat(10_000)}: name } } } }`, {}, 40_000],
+    ['for its validation', `{ viewer { ${'name '.repeat(150)} } }`, {}, 5 * 150],
+  ])('is charged up to the limit each time and answered 400: %s', async (_, document, variables, least) => {
+    const charged: number[] = [];
+    const take = vi.spyOn(CostBudget.prototype, 'take');
+    for (let asked = 0; asked < 2; asked++) {
+      take.mockClear();
+      const response = await fetch(`${app.url}/graphql`, {
+        method: 'POST',
+        headers: {
+          'Content-Type': 'application/json',
+          Accept: 'application/graphql-response+json',
+          Authorization: app.admin,
+        },
+        body: JSON.stringify({ query: document, variables }),
+      });
+      expect([response.status, (await response.json()).errors[0].extensions.code]).toEqual([400, 'TOO_COSTLY']);
+      charged.push(take.mock.calls.reduce((sum, [, cost]) => sum + cost, 0));
+    }
+    for (const cost of charged) expect(cost).toBeGreaterThanOrEqual(least);
+  });
+
+  it('counts the roles that are listed under many aliases', async () => {
+    const data = Array.from({ length: 1_000 }, (_, index) => ({
+      ...{ name: `role-${index}`, description: '', actions: [], createdAt: new Date() },
+    }));
+    await app.domain.database.write('access', (tx) => tx.role.createMany({ data }));
+    onTestFinished(async () => {
+      await app.domain.database.write('access', (tx) => tx.role.deleteMany());
+    });
+    const { code, message } = await ask(`{ ${repeat(13, (i) => `a${i}: roles { name }`)} }`);
+    expect(code).toBe('TOO_COSTLY');
+    expect(message).toContain('listing 1,000 roles');
   });
 });
 

@@ -7,6 +7,8 @@ export interface Counts {
   readonly searchBytes: number;
   readonly users: number;
   readonly apiKeys: number;
+  /** Roles that users defined. */
+  readonly roles: number;
   /** Audit records, counted up to MAX_RECORDS. */
   readonly auditRecords: number;
 }
@@ -51,6 +53,7 @@ export class Sizes {
       (SELECT COALESCE(SUM(octet_length("searchText")), 0) FROM "Cluster") AS "searchBytes",
       (SELECT COUNT(*) FROM "User") AS "users",
       (SELECT COUNT(*) FROM "ApiKey") AS "apiKeys",
+      (SELECT COUNT(*) FROM "Role") AS "roles",
       (SELECT COUNT(*) FROM (SELECT 1 FROM "AuditRecord" LIMIT ${MAX_RECORDS}) AS "some") AS "auditRecords"`;
     const count = (name: keyof Counts) => Number(row?.[name] ?? 0);
     return {
@@ -58,6 +61,7 @@ export class Sizes {
       searchBytes: count('searchBytes'),
       users: count('users'),
       apiKeys: count('apiKeys'),
+      roles: count('roles'),
       auditRecords: count('auditRecords'),
     };
   }

@@ -1,17 +1,11 @@
 import { complexityFromQuery } from '@pothos/plugin-complexity';
-import {
-  type DocumentNode,
-  type ExecutionArgs,
-  GraphQLError,
-  getOperationAST,
-  Kind,
-  type OperationDefinitionNode,
-} from 'graphql';
+import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST, Kind } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { LIMITS } from './builder.ts';
 import type { Context } from './context.ts';
 import { introspectionsIn, MAX_INTROSPECTIONS } from './introspection.ts';
 import { RunningWork, rateLimited } from './running-work.ts';
+import { tooCostly } from './too-costly.ts';
 import { MAX_STEPS, stepsOf, tooMuchWork, type Work, worksOf } from './work.ts';
 
 /** What a whole introspection costs: some 10 ms, as much as five pages of 100 clusters. */
@@ -43,14 +37,18 @@ export function costBudget(): Plugin<Context> {
 
 export const OVER_BUDGET = 'Your documents of this minute have cost too much: go on in the next one, or ask for less';
 
-/** Charges a document, and returns its refusal where it costs too much or the budget of the minute does not last. */
+/**
+ * Charges a document, and returns its refusal where it costs too much or the budget of the minute does not last. What is
+ * counted beyond a limit is charged up to the limit, so that a refused document is never free.
+ */
 function charge(args: ExecutionArgs, works: readonly Work[]): GraphQLError | undefined {
   const { charge, answer } = args.contextValue as Context;
   const steps = stepsOf(works);
   try {
-    answer.cost = costOf(args) + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
+    const { cost, refusal } = costOf(args);
+    answer.cost = cost + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
     chargeOrThrow(charge, answer.cost);
-    return steps > MAX_STEPS ? tooMuchWork(works) : undefined;
+    return refusal ?? (steps > MAX_STEPS ? tooMuchWork(works) : undefined);
   } catch (error) {
     if (error instanceof GraphQLError) return error;
     throw error;
@@ -63,35 +61,29 @@ export function chargeOrThrow(charge: Context['charge'], cost: number): void {
   if (seconds !== undefined) throw rateLimited(OVER_BUDGET, seconds);
 }
 
-/** Throws the error of a document that costs too much. 0 where there is no operation, which the execution refuses. */
-function costOf(args: ExecutionArgs): number {
+/** The cost of the fields, each part up to its limit, and the refusal beyond one. 0 where no operation is to be executed. */
+function costOf(args: ExecutionArgs): { cost: number; refusal?: GraphQLError } {
   const { schema, document, operationName, variableValues, contextValue } = args;
   const operation = getOperationAST(document, operationName);
-  if (!operation) return 0;
+  if (!operation) return { cost: 0 };
   const fragments = document.definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION);
   const alone: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] };
-  const cost = complexityFromQuery(alone, {
+  const counted = complexityFromQuery(alone, {
     schema,
     ctx: contextValue as Context,
     variables: variableValues ?? {},
   });
-  for (const kind of ['depth', 'breadth', 'complexity'] as const)
-    if (cost[kind] > LIMITS[kind])
-      throw tooCostly(
-        operation,
-        `${kind} ${cost[kind]} of at most ${LIMITS[kind]}. Ask for fewer fields, or for smaller pages`,
-      );
   const introspections = introspectionsIn(args);
+  const cost =
+    Math.min(counted.complexity, LIMITS.complexity) +
+    Math.ceil(Math.min(introspections ?? MAX_INTROSPECTIONS, MAX_INTROSPECTIONS) * INTROSPECTION_COST);
+  const refuse = (reason: string) => ({ cost, refusal: tooCostly(reason, { nodes: operation }) });
+  for (const kind of ['depth', 'breadth', 'complexity'] as const)
+    if (counted[kind] > LIMITS[kind])
+      return refuse(`${kind} ${counted[kind]} of at most ${LIMITS[kind]}. Ask for fewer fields, or for smaller pages`);
   if (introspections === undefined)
-    throw tooCostly(
-      operation,
+    return refuse(
       `its answer would be more than ${MAX_INTROSPECTIONS} times the whole schema. Ask for fewer fields of it`,
     );
-  return cost.complexity + Math.ceil(introspections * INTROSPECTION_COST);
-}
-
-function tooCostly(nodes: OperationDefinitionNode, reason: string): GraphQLError {
-  // `spec` keeps 200 for application/json, as for any fault of a document.
-  const extensions = { code: 'TOO_COSTLY', http: { status: 400, spec: true } };
-  return new GraphQLError(`The document is too costly: ${reason}.`, { nodes, extensions });
+  return { cost };
 }

@@ -2,10 +2,11 @@ import {
   type DocumentNode,
   type FieldNode,
   type FragmentDefinitionNode,
-  GraphQLError,
+  type GraphQLError,
   Kind,
   type SelectionSetNode,
 } from 'graphql';
+import { tooCostly } from './too-costly.ts';
 
 /** Fragments of one document: GraphQL.js compares each with each, 5,000 pairs at most. */
 const MAX_FRAGMENTS = 100;
@@ -24,7 +25,7 @@ export function validationCostError(document: DocumentNode): GraphQLError | unde
   for (const definition of document.definitions)
     if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
   if (fragments.size > MAX_FRAGMENTS)
-    return tooCostly(`it defines ${fragments.size} fragments, at most ${MAX_FRAGMENTS} are allowed`);
+    return tooCostlyToValidate(`it defines ${fragments.size} fragments, at most ${MAX_FRAGMENTS} are allowed`);
   const counter = new SelectionCounter(fragments);
   for (const definition of document.definitions) {
     if (definition.kind !== Kind.OPERATION_DEFINITION && definition.kind !== Kind.FRAGMENT_DEFINITION) continue;
@@ -34,11 +35,8 @@ export function validationCostError(document: DocumentNode): GraphQLError | unde
   return undefined;
 }
 
-function tooCostly(reason: string, nodes?: FieldNode): GraphQLError {
-  return new GraphQLError(`The document is too costly to validate: ${reason}.`, {
-    nodes,
-    extensions: { code: 'TOO_COSTLY' },
-  });
+function tooCostlyToValidate(reason: string, nodes?: FieldNode): GraphQLError {
+  return tooCostly(reason, { verb: ' to validate', ...(nodes ? { nodes } : {}) });
 }
 
 class SelectionCounter {
@@ -55,13 +53,13 @@ class SelectionCounter {
     const byResponseName = new Map<string, FieldNode[]>();
     for (const selectionSet of merged) this.#collect(selectionSet, byResponseName);
     if (this.#selections > MAX_SELECTIONS)
-      return tooCostly(
+      return tooCostlyToValidate(
         `it selects more than ${MAX_SELECTIONS} fields and fragments once its fragments are spread; spread them less often`,
       );
     for (const [name, fields] of byResponseName) {
       this.#pairs += (fields.length * (fields.length - 1)) / 2;
       if (this.#pairs > MAX_PAIRS)
-        return tooCostly(
+        return tooCostlyToValidate(
           `it selects "${name}" ${fields.length} times in one place; at most ${MAX_PAIRS} pairs of fields may share a response name, so select each field once`,
           fields[0],
         );

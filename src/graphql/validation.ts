@@ -1,9 +1,11 @@
 import { type DocumentNode, type GraphQLError, NoFragmentCyclesRule, specifiedRules, validate } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
 import type { Context } from './context.ts';
+import { OVER_BUDGET, TOKEN_COST } from './cost.ts';
 import { withoutValue } from './fault.ts';
 import { limitIntrospection } from './introspection.ts';
 import { closedFieldsOf } from './limits.ts';
+import { rateLimited } from './running-work.ts';
 import { schema } from './schema.ts';
 import { validationCostError } from './selections.ts';
 
@@ -19,11 +21,15 @@ export function boundedValidation(): Plugin<Context> {
   const known = new WeakMap<DocumentNode, readonly GraphQLError[]>();
   return {
     onValidate({ params: { documentAST }, context, setResult }) {
-      const { caller, params } = context as unknown as Context & YogaInitialContext;
+      const { caller, charge, params } = context as unknown as Context & YogaInitialContext;
       if (!caller.viewer && closedFieldsOf(documentAST, params.operationName).length > 0) return setResult([]);
-      const errors = known.get(documentAST) ?? errorsOf(documentAST);
+      const before = known.get(documentAST);
+      const errors = before ?? errorsOf(documentAST);
       known.set(documentAST, errors);
-      setResult(errors);
+      // A document that is new was charged when it was parsed; an invalid one reaches no other charge.
+      const isCharged = !before || errors.length === 0;
+      const seconds = isCharged ? undefined : charge(TOKEN_COST * (documentAST.tokenCount ?? 0));
+      setResult(seconds === undefined ? errors : [rateLimited(OVER_BUDGET, seconds)]);
     },
   };
 }

@@ -2,7 +2,7 @@ import {
   type ExecutionArgs,
   type FieldNode,
   type FragmentDefinitionNode,
-  GraphQLError,
+  type GraphQLError,
   type GraphQLField,
   GraphQLIncludeDirective,
   GraphQLSkipDirective,
@@ -15,6 +15,7 @@ import {
 } from 'graphql';
 import type { Counts } from '../domain/sizes.ts';
 import type { Context } from './context.ts';
+import { tooCostly } from './too-costly.ts';
 
 /**
  * Steps that one document may let the database go through (a step: one row against one requirement, 0.35 µs in SQLite):
@@ -38,6 +39,9 @@ export type CountWork = (
   args: Readonly<Record<string, unknown>>,
   asked: { readonly context: Context; readonly times: (name: string) => number },
 ) => ((counts: Counts) => Work) | undefined;
+
+/** Steps for a row that is read whole, with what belongs to it: a user, an API key or a role. */
+export const STEPS_OF_ROW = 20;
 
 /** The work of each root field, under every alias; nothing of fields that read a bounded number of rows. */
 export async function worksOf(args: ExecutionArgs): Promise<Work[]> {
@@ -107,9 +111,8 @@ export function stepsOf(works: readonly Work[]): number {
 export function tooMuchWork(works: readonly Work[]): GraphQLError {
   const most = works.reduce((left, right) => (right.steps * right.times > left.steps * left.times ? right : left));
   const all = Math.ceil(stepsOf(works)).toLocaleString('en');
-  return new GraphQLError(
-    `The document is too costly: it takes ${all} steps in the database, of at most ${MAX_STEPS.toLocaleString('en')}; the most for ${most.what}, ${most.times} times. Ask for less in one document.`,
-    { extensions: { code: 'TOO_COSTLY' } },
+  return tooCostly(
+    `it takes ${all} steps in the database, of at most ${MAX_STEPS.toLocaleString('en')}; the most for ${most.what}, ${most.times} times. Ask for less in one document`,
   );
 }
 

@@ -112,7 +112,7 @@ export type ErrorCode =
   | 'REGISTRY_NOT_EMPTY'
   /** The cluster was changed since the expected revision. */
   | 'REVISION_CONFLICT'
-  /** Too many sign-ins failed, or too many large kubeconfigs were given at once: wait. */
+  /** Too many attempts; retry after `retryAfterSeconds`. */
   | 'TOO_MANY_ATTEMPTS'
   /** The caller has 50 event streams open already. */
   | 'TOO_MANY_STREAMS'

@@ -1,7 +1,7 @@
 import type { ApiKey as ApiKeyRow } from '../../domain/access/api-keys.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
-import type { CountWork } from '../work.ts';
+import { type CountWork, STEPS_OF_ROW } from '../work.ts';
 import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
 import { ActionEnum } from './roles.ts';
 
@@ -100,9 +100,6 @@ const RevokeApiKeyResult = builder.unionType('RevokeApiKeyResult', {
 });
 
 const input = { required: true, description: 'What to do.' } as const;
-
-/** Each row is read whole, with what belongs to it. */
-const STEPS_OF_ROW = 20;
 
 const countApiKeys: CountWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.apiKeys,

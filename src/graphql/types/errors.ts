@@ -18,7 +18,7 @@ const ErrorCodeEnum = builder.enumType('ErrorCode', {
     CONNECTION_FAILED: 'The cluster was asked and cannot be reached as wanted.',
     DIFFERENT_CLUSTER: 'The credential leads to another cluster than before.',
     CREDENTIALS_WRONG: 'The name or the password is wrong.',
-    TOO_MANY_ATTEMPTS: 'Too many sign-ins failed, or too many large kubeconfigs were given at once: wait.',
+    TOO_MANY_ATTEMPTS: 'Too many attempts; retry after `retryAfterSeconds`.',
     ALREADY_SET_UP: 'The first set-up is over: a user exists.',
     LAST_ADMIN: 'Nobody would be left who may mend it.',
     TOO_MANY_STREAMS: 'The caller has 50 event streams open already.',

@@ -2,6 +2,7 @@ import { ACTIONS, type Action, actionName } from '../../domain/access/permission
 import type { ClusterScope } from '../../domain/access/role.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
+import { type CountWork, STEPS_OF_ROW } from '../work.ts';
 import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
 
 interface RoleRow {
@@ -116,11 +117,18 @@ const DeleteRoleResult = builder.unionType('DeleteRoleResult', {
 
 const input = { required: true, description: 'What to do.' } as const;
 
+const countRoles: CountWork = () => (counts) => ({
+  steps: STEPS_OF_ROW * counts.roles,
+  times: 1,
+  what: `listing ${counts.roles.toLocaleString('en')} roles`,
+});
+
 builder.queryField('roles', (t) =>
   t.field({
     type: [Role],
     description: 'The roles: the built-in ones, then the others by name. None for whoever may not manage them.',
     complexity: { field: 1, multiplier: 50 },
+    extensions: { work: countRoles },
     resolve: (_root, _args, { roles, caller }) => roles.list(caller),
   }),
 );

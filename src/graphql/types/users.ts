@@ -1,7 +1,7 @@
 import type { User as DomainUser } from '../../domain/access/users.ts';
 import { builder } from '../builder.ts';
 import { attempt, resultType } from '../errors.ts';
-import type { CountWork } from '../work.ts';
+import { type CountWork, STEPS_OF_ROW } from '../work.ts';
 import { ForbiddenError, InvalidInputError, LastAdminError, NameTakenError, NotFoundError } from './errors.ts';
 
 const User = builder.objectRef<DomainUser>('User').implement({
@@ -102,9 +102,6 @@ const ChangePasswordResult = builder.unionType('ChangePasswordResult', {
 });
 
 const input = { required: true, description: 'What to do.' } as const;
-
-/** Each row is read whole, with what belongs to it. */
-const STEPS_OF_ROW = 20;
 
 const countUsers: CountWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.users,

@@ -191,7 +191,7 @@ export class AuditLog {
       this.#refused = { ...newWindow(now), unrecorded: this.#refused.unrecorded };
     const refused = this.#refused;
     // A person is one, with all of their keys.
-    const actor = viewer?.userId === undefined ? (viewer?.id ?? address ?? '') : `user:${viewer.userId}`;
+    const actor = viewer ? limitKeyOf(viewer) : (address ?? '');
     const kind = viewer ? 'others' : 'strangers';
     const times = refused.byActor.get(actor) ?? 0;
     const isRepeated = once.some((text) => refused.once.has(text));

@@ -1,4 +1,5 @@
 import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql';
+import { ConcurrencyCounter } from '../domain/access/concurrency-counter.ts';
 import { limitKeyOf } from '../domain/access/viewer.ts';
 import type { Context } from './context.ts';
 
@@ -14,24 +15,21 @@ export function rateLimited(message: string, seconds: number): GraphQLError {
 
 /** Limits how many documents with work in the database each caller has under way. */
 export class RunningWork {
-  readonly #running = new Map<string, number>();
+  readonly #running = new ConcurrencyCounter();
 
   /** Runs a document, or refuses it. */
   async run<T>({ contextValue }: ExecutionArgs, execute: () => T | Promise<T>): Promise<T | ExecutionResult> {
     const { viewer } = (contextValue as Context).caller;
     const who = viewer ? limitKeyOf(viewer) : '';
-    const running = this.#running.get(who) ?? 0;
-    if (running >= MAX_RUNNING) {
+    if (this.#running.of(who) >= MAX_RUNNING) {
       const message = `${MAX_RUNNING} of your documents that count or filter are being answered: wait for some of them`;
       return { errors: [rateLimited(message, 1)] };
     }
-    this.#running.set(who, running + 1);
+    const end = this.#running.begin(who);
     try {
       return await execute();
     } finally {
-      const left = (this.#running.get(who) ?? 1) - 1;
-      if (left > 0) this.#running.set(who, left);
-      else this.#running.delete(who);
+      end();
     }
   }
 }

@@ -1,4 +1,5 @@
 import { DomainError } from '../errors.ts';
+import { ConcurrencyCounter } from './concurrency-counter.ts';
 import { networkOf } from './network.ts';
 import type { Caller } from './viewer.ts';
 
@@ -16,7 +17,7 @@ const MAX_NETWORKS = 100_000;
 /** Lets few runs be under way at once in this process, and few begin in a minute: refused before any work. By the monotonic clock. */
 export class Throttle {
   readonly #limits: ThrottleLimits;
-  readonly #underWay = new Map<string, number>();
+  readonly #underWay = new ConcurrencyCounter();
   #all = 0;
   #minute = { since: 0, begun: new Map<string, number>() };
 
@@ -28,18 +29,15 @@ export class Throttle {
   async run<T>({ address }: Pick<Caller, 'address'>, work: () => Promise<T>): Promise<T> {
     const network = address === undefined ? '' : networkOf(address);
     const { atOnce } = this.#limits;
-    const before = this.#underWay.get(network) ?? 0;
-    if (before >= atOnce.network || this.#all >= atOnce.all) throw tooMany(1);
+    if (this.#underWay.of(network) >= atOnce.network || this.#all >= atOnce.all) throw tooMany(1);
     this.#count(network);
-    this.#underWay.set(network, before + 1);
+    const end = this.#underWay.begin(network);
     this.#all++;
     try {
       return await work();
     } finally {
       this.#all--;
-      const left = (this.#underWay.get(network) ?? 1) - 1;
-      if (left > 0) this.#underWay.set(network, left);
-      else this.#underWay.delete(network);
+      end();
     }
   }
 

@@ -3,6 +3,7 @@ import type { Counters, Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { News } from '../../storage/news.ts';
 import { isUnavailable, tookTooLong } from '../../storage/violations.ts';
+import { ConcurrencyCounter } from '../access/concurrency-counter.ts';
 import { may, mayReadClusters, signedIn } from '../access/permissions.ts';
 import { type Caller, limitKeyOf } from '../access/viewer.ts';
 import { DomainError, domainErrorOf, invalidInput } from '../errors.ts';
@@ -64,7 +65,7 @@ function readChangesCursor(text: string): ChangesCursor | undefined {
 export class ClusterChanges {
   readonly #database: Database;
   readonly #news: News;
-  readonly #streams = new Map<string, number>();
+  readonly #streams = new ConcurrencyCounter();
 
   readonly #visible: VisibleClusters;
 
@@ -89,13 +90,12 @@ export class ClusterChanges {
     if (after != null && !readChangesCursor(after) && !isVisibleCursor(after))
       throw invalidInput([{ path: ['after'], message: 'is no cursor of changes' }]);
     const who = limitKeyOf(viewer);
-    const open = this.#streams.get(who) ?? 0;
-    if (open >= MAX_STREAMS)
+    if (this.#streams.of(who) >= MAX_STREAMS)
       throw new DomainError(
         'TOO_MANY_STREAMS',
         `at most ${MAX_STREAMS} streams are open for one caller: end some first`,
       );
-    this.#streams.set(who, open + 1);
+    const end = this.#streams.begin(who);
     try {
       let counters = await this.#database.counters();
       let current = first;
@@ -133,9 +133,7 @@ export class ClusterChanges {
         }
       }
     } finally {
-      const left = (this.#streams.get(who) ?? 1) - 1;
-      if (left > 0) this.#streams.set(who, left);
-      else this.#streams.delete(who);
+      end();
     }
   }
 

@@ -5,6 +5,7 @@ import type { Context } from '../graphql/context.ts';
 import { describeJsonExcess } from '../graphql/json-limits.ts';
 import { takesStream } from '../graphql/limits.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
+import { shortAccept } from './accept.ts';
 import type { Answer } from './kept.ts';
 import type { Holding } from './memory-budget.ts';
 
@@ -99,7 +100,9 @@ const FORM = /^application\/x-www-form-urlencoded\s*(?:[;,]|$)/i;
 
 function fetchHeaders({ headers }: IncomingMessage, { caller }: Context): [string, string][] {
   const fields = Object.entries(headers).flatMap(([name, value]) =>
-    value === undefined ? [] : [value].flat().map((one): [string, string] => [name, one]),
+    value === undefined
+      ? []
+      : [value].flat().map((one): [string, string] => [name, name === 'accept' ? shortAccept(one) : one]),
   );
   // What curl's -d says of a body, or nothing: with a key it is JSON, as on the REST routes.
   const { 'content-type': type } = headers;

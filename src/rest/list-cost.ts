@@ -2,7 +2,7 @@ import { mayReadClusters } from '../domain/access/permissions.ts';
 import { LIST_PAGE } from '../domain/clusters/page.ts';
 import type { Context } from '../graphql/context.ts';
 import { OVER_BUDGET } from '../graphql/cost.ts';
-import { Refusal } from './refusal.ts';
+import { Refusal } from '../refusal.ts';
 
 /** What a page of a list costs: 10 ms, and what GraphQL charges for as many clusters whole. */
 export const PAGE_COST = 40 * LIST_PAGE;

@@ -28,15 +28,16 @@ const COST_PER_1024 = 10;
 export function argumentLimit(): Plugin<Context> {
   return beforehand((args) => {
     const uses = sizesOfVariables(args);
+    const repeated = uses.reduce((sum, use) => sum + repeatedSize(use), 0);
+    if (repeated > MAX_REPEATED) return { errors: [tooLarge(uses, args)] };
     const cost = COST_PER_1024 * Math.floor(uses.reduce((sum, { size, times }) => sum + size * times, 0) / 1024);
     try {
       if (cost > 0) chargeOrThrow((args.contextValue as Context).charge, cost);
+      return undefined;
     } catch (error) {
       if (error instanceof GraphQLError) return { errors: [error] };
       throw error;
     }
-    const repeated = uses.reduce((sum, use) => sum + repeatedSize(use), 0);
-    return repeated > MAX_REPEATED ? { errors: [tooLarge(uses, args)] } : undefined;
   });
 }
 

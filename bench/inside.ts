@@ -1,5 +1,5 @@
 import { parse } from 'graphql';
-import { LiveBudget } from '../src/domain/clusters/live.ts';
+import { LiveBudget } from '../src/domain/clusters/live-reads.ts';
 import type { Context } from '../src/graphql/context.ts';
 import { maskError } from '../src/graphql/errors.ts';
 import { executeDocument } from '../src/graphql/execute.ts';
@@ -16,8 +16,8 @@ export async function computeInside(dataDir: string, rounds: number): Promise<{ 
   const { signal } = new AbortController();
   const context = async (unlimited: boolean): Promise<Context> => ({
     ...domain,
-    ...{ counters: await domain.database.counters(), caller, unlimited, answer: { mayBeKept: false } },
-    ...{ signal, askAgain: async () => caller, charge: () => undefined, liveBudget: new LiveBudget(signal) },
+    ...{ counters: await domain.database.counters(), caller, unlimited, answer: { isCacheable: false } },
+    ...{ signal, refresh: async () => caller, charge: () => undefined, liveBudget: new LiveBudget(signal) },
   });
   const list = createRest({ maxBody: 0, mask: (error) => maskError(error, { log: silent }) }).list(CLUSTERS);
   const whole = { maxBytes: Number.POSITIVE_INFINITY, grow: () => true, shrink: () => {} };

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openDatabase, type Place } from '../src/storage/database.ts';
+import { type DatabaseLocation, openDatabase } from '../src/storage/database.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../test/support/postgres-server.ts';
 import { type Ask, askWell } from './client.ts';
 import { describeMachine } from './machine.ts';
@@ -65,9 +65,11 @@ export async function benchScale({ quick }: { quick: boolean }): Promise<void> {
   print(figures, sizes);
 }
 
-const fileIn = (root: string, clusters: number): Place => ({ file: join(root, `sqlite-${clusters}`, 'kitestring.db') });
+const fileIn = (root: string, clusters: number): DatabaseLocation => ({
+  file: join(root, `sqlite-${clusters}`, 'kitestring.db'),
+});
 
-function schemaOn({ url }: PostgresServer, schema: string): Place {
+function schemaOn({ url }: PostgresServer, schema: string): DatabaseLocation {
   const own = new URL(url);
   own.searchParams.set('schema', schema);
   return { url: own.href };
@@ -75,7 +77,7 @@ function schemaOn({ url }: PostgresServer, schema: string): Place {
 
 async function benchSetUp(
   setUp: string,
-  { clusters, root, place, replicas }: { clusters: number; root: string; place: Place; replicas: number },
+  { clusters, root, place, replicas }: { clusters: number; root: string; place: DatabaseLocation; replicas: number },
 ): Promise<Figure[]> {
   console.error(`${clusters} clusters: ${setUp}`);
   await fill(place, clusters);
@@ -123,7 +125,7 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 }
 
 /** Fills a registry with clusters that are disabled, so that nothing is asked. */
-async function fill(place: Place, clusters: number): Promise<void> {
+async function fill(place: DatabaseLocation, clusters: number): Promise<void> {
   const database = await openDatabase(place);
   await database.write('registry', async (tx, { registry = 0 }) => {
     const { rows, labelsOf } = clusterRows(clusters, registry);

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { type Domain, openDomain } from '../src/app.ts';
 import { readConfig } from '../src/config.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { searchText } from '../src/domain/clusters/search.ts';
 import { makeAuthority } from '../test/support/certificates.ts';
 

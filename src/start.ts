@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts';
-import { startChores } from './chores.ts';
+import { startBackgroundJobs } from './background-jobs.ts';
 import type { Config } from './config.ts';
-import { systemCaller } from './domain/access/system.ts';
+import { systemCaller } from './domain/access/system-caller.ts';
 import { DomainError } from './domain/errors.ts';
 import type { Logger } from './log.ts';
 import { makeDirectory } from './storage/directory.ts';
@@ -28,7 +28,7 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
     // Only now: what is shown once must not be shown by a start that fails.
     await makeFirstKey(config, log, domain, terminal);
     await offerSetUp(config, log, domain, terminal);
-    const stopChores = startChores(config, log, domain);
+    const stopChores = startBackgroundJobs(config, log, domain);
     log.info(
       {
         ...{ url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },

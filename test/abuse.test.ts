@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { LOGIN, makePerson, signIn } from './support/people.ts';
+import { createUser, LOGIN, signIn } from './support/users.ts';
 import { send } from './support/wire.ts';
 
 let app: TestApp;
@@ -153,8 +153,8 @@ describe('a key that is revoked while its body is under way', () => {
 
 it('a session that ends with a role, while its body is under way, writes nothing', async () => {
   const caller = systemCaller('command line');
-  await makePerson(app, 'late', ['admin']);
-  await makePerson(app, 'another', ['admin']);
+  await createUser(app, 'late', ['admin']);
+  await createUser(app, 'another', ['admin']);
   const headers = { ...(await signIn(app, 'late')), 'Content-Type': 'application/json', 'Content-Length': 15 };
   const sending = request(`${app.url}${CLUSTERS}`, { method: 'POST', headers });
   sending.write('{"nam');

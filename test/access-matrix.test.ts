@@ -4,7 +4,7 @@ import { ROWS } from '../src/rest/routes.ts';
 import { SIGN_IN_ROUTES } from '../src/rest/sign-in.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
-import { defineRole, keyWith, PASSWORD, personWith } from './support/people.ts';
+import { defineRole, keyWith, PASSWORD, signedInUser } from './support/users.ts';
 
 /** Who asks; the roles in the middle are scoped to clusters of staging. */
 const CALLERS = ['stranger', 'nobody', 'viewer', 'byName', 'byGlob', 'byLabel', 'admin'] as const;
@@ -51,7 +51,7 @@ beforeAll(async () => {
   for (const caller of CALLERS.slice(1)) {
     const roles = ROLE_OF[caller] ? [ROLE_OF[caller]] : [];
     Object.assign(key ?? {}, { [caller]: (await keyWith(app, roles)).headers });
-    Object.assign(session ?? {}, { [caller]: await personWith(app, caller, roles) });
+    Object.assign(session ?? {}, { [caller]: await signedInUser(app, caller, roles) });
   }
   Object.assign(headers, { key, session });
 });

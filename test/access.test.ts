@@ -8,7 +8,7 @@ import {
   parseApiKey,
   secretMatches,
 } from '../src/domain/access/api-key.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf, versionOf } from './support/database.ts';
 import { follow } from './support/followed-changes.ts';

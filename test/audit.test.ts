@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { keyWith, makePerson, PASSWORD, personWith, signIn } from './support/people.ts';
+import { createUser, keyWith, PASSWORD, signedInUser, signIn } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 let app: TestApp;
@@ -44,7 +44,7 @@ describe('a record', () => {
   });
 
   it('names the person whose own key was used', async () => {
-    const headers = await personWith(app, 'ann', ['admin']);
+    const headers = await signedInUser(app, 'ann', ['admin']);
     const { data } = await app.graphql(
       'mutation { createApiKey(input: { name: "mine", roles: ["admin"], personal: true }) { ... on CreateApiKeySuccess { text apiKey { databaseId } } } }',
       {},
@@ -77,7 +77,7 @@ describe('a record', () => {
 
   it('of a wrong sign-in tells the name where somebody has it, and no other text', async () => {
     const own = await freshApp();
-    await makePerson(own, 'ann');
+    await createUser(own, 'ann');
     for (const username of ['ann', PASSWORD])
       await own.rest('POST', '/api/auth/login/password', { username, password: 'wrong' }, {});
     const { nodes } = await log({ action: 'session.begin' }, {}, own);
@@ -93,7 +93,7 @@ describe('a record', () => {
 
   it('of an old password that is wrong, and of one too many, tells who tried', async () => {
     const own = await freshApp();
-    const headers = await personWith(own, 'ann');
+    const headers = await signedInUser(own, 'ann');
     const change = (newPassword: string) =>
       own.graphql(
         'mutation ($i: ChangePasswordInput!) { changePassword(input: $i) { __typename } }',
@@ -111,7 +111,7 @@ describe('a record', () => {
 
   it('of who tried to take the last admin away tells so', async () => {
     const own = await freshApp();
-    await makePerson(own, 'root', ['admin']);
+    await createUser(own, 'root', ['admin']);
     await own.graphql('mutation { updateUser(input: { username: "root", disabled: true }) { __typename } }');
     await own.graphql('mutation { deleteUser(input: { username: "root" }) { __typename } }');
     expect((await log({ outcome: 'LAST_ADMIN' }, {}, own)).nodes).toMatchObject([
@@ -122,11 +122,11 @@ describe('a record', () => {
 
   it('stands in the transaction of its change: one that is rolled back leaves none', async () => {
     const own = await freshApp();
-    await makePerson(own, 'root', ['admin']);
+    await createUser(own, 'root', ['admin']);
     const count = async () => (await log({ action: 'user.delete', outcome: 'DONE' }, {}, own)).totalCount;
     await own.graphql('mutation { deleteUser(input: { username: "root" }) { __typename } }');
     expect(await count()).toBe(0);
-    await makePerson(own, 'other', ['admin']);
+    await createUser(own, 'other', ['admin']);
     await own.graphql('mutation { deleteUser(input: { username: "root" }) { __typename } }');
     expect(await count()).toBe(1);
   });

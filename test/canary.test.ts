@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { allRowsOf } from './support/database.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { Browser, CLIENT_SECRET, startOpenIdProvider } from './support/open-id-provider.ts';
-import { POSTGRES } from './support/place.ts';
 import { failToStart, type Running, runCommand, startProcess } from './support/process.ts';
 
 const CANARY = 'zq7Yellow9Feathered4Secret';

@@ -3,14 +3,14 @@ import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/pro
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
-import { REMEMBERED_CHANGES } from '../src/domain/clusters/changes.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
+import { REMEMBERED_CHANGES } from '../src/domain/clusters/cluster-changes.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { describeFile } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { LOGIN, makePerson, PASSWORD } from './support/people.ts';
 import { type Ended, runCommand } from './support/process.ts';
+import { createUser, LOGIN, PASSWORD } from './support/users.ts';
 
 async function serve(): Promise<TestApp> {
   const app = await startApp();
@@ -269,7 +269,7 @@ describeFile('restore', () => {
     const { app, file, back } = await backedUp();
     const { users } = app.domain;
     const names = ['changed', 'deleted', 'disabled', 'long-disabled', 'stays'];
-    for (const name of names) await makePerson(app, name, ['admin']);
+    for (const name of names) await createUser(app, name, ['admin']);
     const caller = systemCaller('command line');
     await users.update(caller, { username: 'long-disabled', disabled: true });
     await back();
@@ -277,7 +277,7 @@ describeFile('restore', () => {
     await users.update(caller, { username: 'disabled', disabled: true });
     await users.update(caller, { username: 'long-disabled', disabled: false });
     await users.delete(caller, 'deleted');
-    await makePerson(app, 'made-later');
+    await createUser(app, 'made-later');
     for (let restored = 1; restored <= 2; restored++) {
       const [, note] = (await succeed(app.dataDir, 'restore', file)).split('\n');
       expect(note).toMatch(/after the backup: changed, deleted, disabled\. /);

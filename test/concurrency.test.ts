@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDomain } from '../src/app.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { openLog } from '../src/log.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { itOfFile } from './support/database.ts';

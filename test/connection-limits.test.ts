@@ -5,7 +5,12 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { serve } from '../src/app.ts';
 import { openLog } from '../src/log.ts';
-import { CONNECTION_LIMITS, type ConnectionLimits, Connections, connectionShares } from '../src/server/connections.ts';
+import {
+  CONNECTION_LIMITS,
+  ConnectionGuard,
+  type ConnectionLimits,
+  connectionShares,
+} from '../src/server/connection-guard.ts';
 import type { HttpLimits } from '../src/server/http.ts';
 import { listen } from '../src/server/listen.ts';
 import type { TestApp } from './support/app.ts';
@@ -101,7 +106,7 @@ describe('connections of one address', () => {
 /** A server whose requests the test answers itself. */
 async function answeredByTest(limits: Partial<ConnectionLimits> = {}) {
   const handled: ServerResponse[] = [];
-  const connections = new Connections({ ...CONNECTION_LIMITS, keepAliveMs: 1_000, ...limits }, () => false);
+  const connections = new ConnectionGuard({ ...CONNECTION_LIMITS, keepAliveMs: 1_000, ...limits }, () => false);
   const server = createServer((request, response) =>
     connections.take(request, response, (_request, taken) => void handled.push(taken)),
   );

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { ClusterError, faultOf } from '../src/kubernetes/cluster-error.ts';
 import {
   type Call,
   CONNECT_TIMEOUT_MS,
@@ -10,7 +11,6 @@ import {
   MAX_SOCKETS,
 } from '../src/kubernetes/connection.ts';
 import type { Lookup } from '../src/kubernetes/connector.ts';
-import { ClusterError, faultOf } from '../src/kubernetes/errors.ts';
 import type { Target } from '../src/kubernetes/kubeconfig.ts';
 import { makeAuthority } from './support/certificates.ts';
 import {

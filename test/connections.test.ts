@@ -2,7 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Connection } from '../src/kubernetes/connection.ts';
-import { Connections, type ConnectionsOptions, type Credential } from '../src/kubernetes/connections.ts';
+import { Connections, type ConnectionsOptions, type OpenedCredential } from '../src/kubernetes/connections.ts';
 import { readInCluster, TOKEN_REUSE_MS } from '../src/kubernetes/in-cluster.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { answerWith, authority, standIn } from './support/stand-in.ts';
@@ -13,7 +13,7 @@ const policy = { allowLoopback: true };
 async function oneCluster(options: Partial<ConnectionsOptions> = {}) {
   const server = await standIn(({ headers }, response) => answerWith(response, 200, { seen: headers.authorization }));
   const registry = {
-    credential: { credentialsVersion: 1, target: server.target({ token: 'one' }) } as Credential | undefined,
+    credential: { credentialsVersion: 1, target: server.target({ token: 'one' }) } as OpenedCredential | undefined,
     reads: 0,
   };
   const connections = new Connections({

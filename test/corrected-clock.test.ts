@@ -3,8 +3,8 @@ import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
 import { CautiousClock } from '../src/domain/cautious-clock.ts';
 import type { DomainError } from '../src/domain/errors.ts';
 import type { TestApp } from './support/app.ts';
-import { keyWith, LOGIN, makePerson, signIn } from './support/people.ts';
-import { POSTGRES } from './support/place.ts';
+import { POSTGRES } from './support/database-location.ts';
+import { createUser, keyWith, LOGIN, signIn } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 const HOUR = 60 * 60_000;
@@ -68,7 +68,7 @@ describe('a sign-in failure that is stored with a time in the future', () => {
   });
 
   it.runIf(POSTGRES === undefined)('by a sign-in that succeeded keeps out nobody of the same address', async () => {
-    for (const username of ['ann', 'bob']) await makePerson(app, username);
+    for (const username of ['ann', 'bob']) await createUser(app, username);
     await whileAhead(HOUR, () => signIn(app, 'ann'));
     await signIn(app, 'ann');
     await signIn(app, 'bob');
@@ -77,7 +77,7 @@ describe('a sign-in failure that is stored with a time in the future', () => {
 
 describe('an attempt that is throttled', () => {
   it('leaves one record a minute for its name and for its address, which counts the others', async () => {
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     await app.domain.database.prisma.signInFailure.create({
       data: { key: 'address:127.0.0.1', failures: 1_000, lastAt: new Date() },
     });
@@ -123,7 +123,7 @@ describe('after the clock was corrected', () => {
   });
 
   it('a session lasts for a day from now, and for thirty at most', async () => {
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     const headers = await whileAhead(365 * DAY, () => signIn(app, 'ann'));
     await app.domain.sessions.prune();
     await app.domain.sessions.prune();
@@ -134,7 +134,7 @@ describe('after the clock was corrected', () => {
   });
 
   it('a session is whole, where the clock was behind at one look', async () => {
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     await signIn(app, 'ann');
     const session = () => app.domain.database.prisma.session.findMany();
     const before = await session();
@@ -146,7 +146,7 @@ describe('after the clock was corrected', () => {
   });
 
   it('the audit log and the sessions are whole, where it was pruned in between', async () => {
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     const headers = await signIn(app, 'ann');
     const count = () => app.domain.database.prisma.auditRecord.count();
     const before = await count();

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readCursor, writeCursor } from '../src/domain/clusters/page.ts';
+import { readCursor, writeCursor } from '../src/domain/clusters/cluster-page.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { clusterRow } from './support/rows.ts';
+import { clusterRow } from './support/cluster-row.ts';
 
 let app: TestApp;
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { schema } from '../src/graphql/schema.ts';
 import { ROWS } from '../src/rest/routes.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';

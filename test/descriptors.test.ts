@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
+import { clusterErrorOf, ResourceError } from '../src/kubernetes/cluster-error.ts';
 import { Connection } from '../src/kubernetes/connection.ts';
 import { readDescriptorLimit, shareDescriptors } from '../src/kubernetes/descriptors.ts';
-import { clusterErrorOf, ResourceError } from '../src/kubernetes/errors.ts';
 import { SocketBudget } from '../src/kubernetes/socket-budget.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfigOfAll } from './support/live.ts';

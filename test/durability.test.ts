@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { itOfFile, rowsOf } from './support/database.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { POSTGRES } from './support/place.ts';
 import { firstKey, launchProcess, type Running, startProcess } from './support/process.ts';
 
 const config = kubeconfig();

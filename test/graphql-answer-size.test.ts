@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { AnswerSize } from '../src/graphql/answer-size.ts';
 import { MemoryBudget } from '../src/server/memory-budget.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { clusterRow } from './support/rows.ts';
+import { clusterRow } from './support/cluster-row.ts';
 import { subscribe } from './support/wire.ts';
 
 const MIB = 1024 * 1024;

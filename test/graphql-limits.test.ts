@@ -2,7 +2,7 @@ import { getIntrospectionQuery } from 'graphql';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { LIMITS } from '../src/graphql/builder.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { clusterRow } from './support/rows.ts';
+import { clusterRow } from './support/cluster-row.ts';
 
 let app: TestApp;
 beforeAll(async () => {

@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { schema } from '../src/graphql/schema.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { clusterRow } from './support/cluster-row.ts';
 import { describeFile } from './support/database.ts';
-import { clusterRow } from './support/rows.ts';
 
 let app: TestApp;
 beforeAll(async () => {

@@ -4,8 +4,8 @@ import { CostBudget } from '../src/server/cost-budget.ts';
 import { Pace } from '../src/storage/pace.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { clusterRow } from './support/cluster-row.ts';
 import { describeFile, itOfFile } from './support/database.ts';
-import { clusterRow } from './support/rows.ts';
 
 const CLUSTERS = 10_000;
 const RECORDS = 200_000;

@@ -3,7 +3,7 @@ import { ACTIONS, actionName } from '../src/domain/access/permissions.ts';
 import { schema } from '../src/graphql/schema.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { defineRole, keyWith } from './support/people.ts';
+import { defineRole, keyWith } from './support/users.ts';
 
 const SERVER = 'https://canary-server.internal:6443';
 const IDENTITY = 'canary-identity-0001';

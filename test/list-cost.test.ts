@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { PAGE_COST } from '../src/rest/list-cost.ts';
 import { CostBudget } from '../src/server/cost-budget.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { clusterRow } from './support/rows.ts';
+import { clusterRow } from './support/cluster-row.ts';
 
 const VISIBLE = '/api/v1/clusters';
 const PAGES = 3;

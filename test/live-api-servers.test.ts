@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { attemptOver, type ProbeOutcome } from '../src/kubernetes/attempt.ts';
+import type { FaultCode } from '../src/kubernetes/cluster-error.ts';
 import { Connections } from '../src/kubernetes/connections.ts';
-import type { FaultCode } from '../src/kubernetes/errors.ts';
 import { readKubeconfig, type Target } from '../src/kubernetes/kubeconfig.ts';
 import type { ProbeState } from '../src/kubernetes/probe.ts';
+import { type ProbeOutcome, probeOver } from '../src/kubernetes/probe-function.ts';
 import { Prober } from '../src/kubernetes/prober.ts';
 import { type ApiServers, findApiServers, startApiServers } from './support/api-servers.ts';
 import { fastClock } from './support/clock.ts';
@@ -39,7 +39,7 @@ function openFleet() {
   const prober = new Prober({
     clock,
     targets: async () => list,
-    attempt: attemptOver(connections),
+    attempt: probeOver(connections),
     store: async (batch) => {
       outcomes.push(...batch);
     },

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { type ApiServers, startApiServers } from './support/api-servers.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { binaryFor, kubeconfigOf, probingApp, register, untilState } from './support/live.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { FaultCode } from '../src/kubernetes/errors.ts';
+import type { FaultCode } from '../src/kubernetes/cluster-error.ts';
 import { CLUSTERS } from './support/app.ts';
 import { makeAuthority } from './support/certificates.ts';
 import { kubeconfig, needingCommand } from './support/kubeconfigs.ts';

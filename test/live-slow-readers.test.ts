@@ -5,8 +5,8 @@ import { expect, it, onTestFinished } from 'vitest';
 import { openDatabase } from '../src/storage/database.ts';
 import { CLUSTERS } from './support/app.ts';
 import { CHANGES, openChanges } from './support/changes.ts';
+import { locationOf } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
-import { placeOf } from './support/place.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
 
 /** docs/architecture.md: it has ended within ten seconds of SIGTERM. */
@@ -55,7 +55,7 @@ it('readers that stand still cost no memory, others hear all the same, comments 
   };
   for (let row = 0; row < ROWS; row++) await ask(CLUSTERS, { name: `c${row}`, enabled: false });
   // As another server over the same file makes them: several times as fast as over HTTP.
-  const database = await openDatabase(placeOf(dataDir));
+  const database = await openDatabase(locationOf(dataDir));
   onTestFinished(() => database.close());
   let made = 0;
   const change = async (count: number) => {

@@ -2,9 +2,9 @@ import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { Observation } from '../src/domain/clusters/statuses.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { gate, kubeconfigOf, listed, probingApp, register, statusOf, untilState } from './support/live.ts';
-import { POSTGRES } from './support/place.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
 import { freshApp } from './support/wire.ts';
 

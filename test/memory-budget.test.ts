@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { type Holding, MemoryBudget } from '../src/server/memory-budget.ts';
+import { MemoryBudget, type MemoryHolding } from '../src/server/memory-budget.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
 import { freshApp } from './support/wire.ts';
 
@@ -21,9 +21,9 @@ it('a caller never holds more than the limit, and nothing once every request is 
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
       const budget = new MemoryBudget({ perCaller: 100 });
-      const holdings: Holding[] = Array.from({ length: 6 }, () => budget.open(key('api-key:1')));
+      const holdings: MemoryHolding[] = Array.from({ length: 6 }, () => budget.open(key('api-key:1')));
       for (const { request, action, size } of steps) {
-        const holding = holdings[request] as Holding;
+        const holding = holdings[request] as MemoryHolding;
         if (action === 'grow') holding.grow(size);
         else if (action === 'shrink') holding.shrink(size);
         else if (action === 'answer') holding.holdAnswer(buffers[size % 3] as Buffer);

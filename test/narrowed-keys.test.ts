@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ACTIONS, actionName } from '../src/domain/access/permissions.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { defineRole, keyWith, makePerson, PASSWORD, personWith } from './support/people.ts';
+import { createUser, defineRole, keyWith, PASSWORD, signedInUser } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 const KEYS = '/api/v1/admin/apikeys/';
@@ -14,8 +14,8 @@ let narrow: { Authorization: string };
 beforeAll(async () => {
   app = await startApp();
   ({ headers: narrow } = await keyWith(app, ['admin'], { scopes: ['access.manage', 'clusters.read', 'rest.use'] }));
-  await makePerson(app, 'root', ['admin']);
-  await makePerson(app, 'reader', ['viewer']);
+  await createUser(app, 'root', ['admin']);
+  await createUser(app, 'reader', ['viewer']);
   await defineRole(app, { name: 'reading', actions: ['clusters.read'], clusters: { names: ['a'] } });
   await defineRole(app, { name: 'writing', actions: ['clusters.read', 'clusters.update'], clusters: { names: ['a'] } });
 });
@@ -139,7 +139,7 @@ describe('a narrowed key that expires', () => {
 
 describe('a caller who holds everything', () => {
   it('creates any key, by a key and by a session', async () => {
-    for (const headers of [{ Authorization: app.admin }, await personWith(app, 'ada', ['admin'])]) {
+    for (const headers of [{ Authorization: app.admin }, await signedInUser(app, 'ada', ['admin'])]) {
       const { __typename } = await mutate('createApiKey(input: { name: "x", roles: ["admin", "writing"] })', headers);
       expect(__typename).toBe('CreateApiKeySuccess');
     }
@@ -148,7 +148,7 @@ describe('a caller who holds everything', () => {
 
 describe('a user without the right to manage access', () => {
   it('revokes a key of their own that names a role which they have lost', async () => {
-    const headers = await personWith(app, 'ann', ['writing', 'viewer']);
+    const headers = await signedInUser(app, 'ann', ['writing', 'viewer']);
     await mutate('createApiKey(input: { name: "own", roles: ["writing"], personal: true })', headers);
     await app.domain.database.write('access', (tx) => tx.userRole.deleteMany({ where: { role: 'writing' } }));
     const { id } = await app.domain.database.prisma.apiKey.findFirstOrThrow({ where: { name: 'own' } });

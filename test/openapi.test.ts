@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CUT_BODY, OVER_MEMORY, OVER_SHARE, TOO_MANY_CHUNKS, UNREADABLE_BODY } from '../src/refusal.ts';
+import { CUT_BODY, OVER_MEMORY, OVER_SHARE, TOO_MANY_CHUNKS, UNREADABLE_BODY } from '../src/http-error.ts';
 import type { OpenApiDocument } from '../src/rest/openapi.ts';
 import { errorResult } from '../src/rest/results.ts';
 import { ROWS } from '../src/rest/routes.ts';

@@ -1,18 +1,18 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { record } from '../src/domain/audit.ts';
 import { AuditLog } from '../src/domain/audit-log.ts';
 import { type Database, openDatabase, type Transaction } from '../src/storage/database.ts';
 import { countWaiting } from './support/database.ts';
+import { locationOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
-import { POSTGRES, placeOf } from './support/place.ts';
 
 const caller = systemCaller('command line');
 const now = () => new Date();
 const entry = (action: string) => ({ action, at: now(), changes: {} });
 
 async function open(dataDir: string): Promise<Database> {
-  const database = await openDatabase(placeOf(dataDir));
+  const database = await openDatabase(locationOf(dataDir));
   onTestFinished(() => database.close());
   return database;
 }

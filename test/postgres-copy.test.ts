@@ -9,9 +9,9 @@ import { setUp } from '../src/storage/postgres/pool.ts';
 import { readPostgresUrl } from '../src/storage/postgres/url.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf } from './support/database.ts';
+import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { databaseOf, POSTGRES } from './support/place.ts';
 import { launchCommand, runCommand, startProcess } from './support/process.ts';
 
 /** What keeps a server on a file, also where the suite runs on PostgreSQL. */

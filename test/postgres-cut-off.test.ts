@@ -2,9 +2,9 @@ import type { RequestListener } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { rowsOf } from './support/database.ts';
+import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
-import { databaseOf, POSTGRES } from './support/place.ts';
 import {
   askedLastBy,
   LEASES,

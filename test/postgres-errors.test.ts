@@ -1,11 +1,11 @@
 import { Client } from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openDatabase } from '../src/storage/database.ts';
+import { isUnavailable } from '../src/storage/database-error.ts';
 import { toDriverError } from '../src/storage/postgres/errors.ts';
-import { isUnavailable } from '../src/storage/violations.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
+import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
-import { databaseOf, POSTGRES } from './support/place.ts';
 
 const withCode = (code: string, error = new Error('canary')) => Object.assign(error, { code });
 

@@ -4,9 +4,9 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { openChanges } from './support/changes.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { POSTGRES } from './support/place.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from './support/postgres-server.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
 

@@ -1,10 +1,10 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf, whileCountersFail, whileReadOnly } from './support/database.ts';
+import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { follow } from './support/followed-changes.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { databaseOf, POSTGRES } from './support/place.ts';
 import { freshApp } from './support/wire.ts';
 
 const NAME = 'kitestring cut off';

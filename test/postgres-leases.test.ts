@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { COUNTED_MS, LEASE_MS, PROVEN_MS, REST_MS } from '../src/storage/leases.ts';
-import { POSTGRES } from './support/place.ts';
+import { COOL_DOWN_MS, COUNTED_MS, LEASE_MS, PROVEN_MS } from '../src/storage/leases.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { freshApp } from './support/wire.ts';
 
 /** What is promised: within so many milliseconds no third replica asks a cluster. */
@@ -36,7 +36,7 @@ async function makeSlot() {
   return {
     clear: () =>
       prisma.probeLease.updateMany({ data: { holder: null, expiresAt: null, askFrom: null, askedUntil: null } }),
-    take: async (name: string) => (await leases.take(name, [SLOT])).get(SLOT)?.restMs ?? Number.NaN,
+    take: async (name: string) => (await leases.take(name, [SLOT])).get(SLOT)?.coolDownMs ?? Number.NaN,
     hold: async (name: string, ms: number) => {
       for (let left = ms; left > 0; left -= LEASE_MS / 2) {
         await elapse(Math.min(left, LEASE_MS / 2));
@@ -68,7 +68,7 @@ it.runIf(POSTGRES !== undefined)(
           const taken = now;
           const from = taken + (await slot.take(name));
           // Also who is killed while it rests leaves nothing behind that holds the next one up.
-          const latest = before.asked ? before.taken + REST_MS : before.from;
+          const latest = before.asked ? before.taken + COOL_DOWN_MS : before.from;
           expect(from).toBeLessThanOrEqual(Math.max(taken, latest) + STATEMENTS_MS);
           await slot.hold(name, holdsMs);
           const until = taken + holdsMs;

@@ -8,11 +8,11 @@ import { openDatabase } from '../src/storage/database.ts';
 import { migratedBy } from '../src/storage/migrations.ts';
 import { migrate, postgresForSchemaEngine } from '../src/storage/postgres/migrations.ts';
 import { setUp } from '../src/storage/postgres/pool.ts';
-import { type PostgresPlace, readPostgresUrl } from '../src/storage/postgres/url.ts';
+import { type PostgresLocation, readPostgresUrl } from '../src/storage/postgres/url.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
+import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { databaseOf, POSTGRES } from './support/place.ts';
 import { failToStart } from './support/process.ts';
 
 const ADDED = '20990101000000_added';
@@ -39,7 +39,7 @@ async function makePlace() {
   return { dataDir, url, place, folder, add, client: await connect(place) };
 }
 
-async function connect(place: PostgresPlace): Promise<Client> {
+async function connect(place: PostgresLocation): Promise<Client> {
   const connected = new Client(place.client);
   await connected.connect();
   await setUp(connected, place);

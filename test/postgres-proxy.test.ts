@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { openChanges } from './support/changes.ts';
+import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { freePort } from './support/free-port.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { databaseOf, POSTGRES } from './support/place.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
 
 const isThere = POSTGRES !== undefined && spawnSync('haproxy', ['-v']).status === 0;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { POSTGRES } from './support/place.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { type Asked, CLUSTERS_MADE, makeFleet, names, type Replica, register } from './support/replicas.ts';
 
 /** How long the replicas are killed and started for; longer by this variable. */

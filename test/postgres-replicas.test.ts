@@ -2,8 +2,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { SLOTS } from '../src/domain/clusters/probe-slots.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { rowsOf } from './support/database.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { POSTGRES } from './support/place.ts';
 import {
   askedLastBy,
   CLUSTERS_MADE,

@@ -2,21 +2,21 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ApiKeys } from '../src/domain/access/api-keys.ts';
 import { Roles } from '../src/domain/access/roles.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
-import { changeRegistry } from '../src/domain/clusters/registry.ts';
-import { sealAnew } from '../src/domain/clusters/sealed.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
+import { changeRegistry } from '../src/domain/clusters/registry-change.ts';
+import { reseal } from '../src/domain/clusters/sealed-kubeconfigs.ts';
 import { type Database, openDatabase } from '../src/storage/database.ts';
 import { Seal, sealKey } from '../src/storage/seal.ts';
+import { clusterRow } from './support/cluster-row.ts';
 import { countWaiting } from './support/database.ts';
+import { locationOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
-import { POSTGRES, placeOf } from './support/place.ts';
-import { clusterRow } from './support/rows.ts';
 
 const caller = systemCaller('command line');
 const now = () => new Date();
 
 async function open(dataDir?: string): Promise<Database> {
-  const database = await openDatabase(placeOf(dataDir ?? (await temporaryDirectory())));
+  const database = await openDatabase(locationOf(dataDir ?? (await temporaryDirectory())));
   onTestFinished(() => database.close());
   return database;
 }
@@ -64,7 +64,7 @@ describe.runIf(POSTGRES !== undefined)('a change that met another and is run aga
     }
     await conflictOnce(database, 'ClusterCredential', 'UPDATE');
     const told: number[] = [];
-    const { done, faults } = await sealAnew(database, new Seal([first, old]), (count) => told.push(count));
+    const { done, faults } = await reseal(database, new Seal([first, old]), (count) => told.push(count));
     expect(await attempts(database)).toBe(2);
     expect([done, faults.map(({ name }) => name), told]).toEqual([1, ['does not open'], [1]]);
   });

@@ -1,16 +1,16 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { ApiKeys } from '../src/domain/access/api-keys.ts';
-import { OpenIdPeople } from '../src/domain/access/open-id-people.ts';
+import { OpenIdUsers } from '../src/domain/access/open-id-users.ts';
 import { Roles } from '../src/domain/access/roles.ts';
 import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { Users } from '../src/domain/access/users.ts';
 import { AuditLog } from '../src/domain/audit-log.ts';
 import { openDatabase } from '../src/storage/database.ts';
 import type { TestApp } from './support/app.ts';
 import { whileAuditWaits } from './support/database.ts';
-import { makePerson } from './support/people.ts';
-import { POSTGRES, placeOf } from './support/place.ts';
+import { locationOf, POSTGRES } from './support/database-location.ts';
+import { createUser } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 const caller = systemCaller('command line');
@@ -30,19 +30,19 @@ const GRANTS: [string, (replica: Replica) => Promise<unknown>, string][] = [
 type Replica = Awaited<ReturnType<typeof replicaOf>>;
 
 async function replicaOf(app: TestApp) {
-  const database = await openDatabase(placeOf(app.dataDir));
+  const database = await openDatabase(locationOf(app.dataDir));
   onTestFinished(() => database.close());
   const options = { database, now, roles: new Roles({ database, now }) };
   const users = new Users({ ...options, limits: new SignInLimits(options), audit: new AuditLog(options) });
-  return { users, apiKeys: new ApiKeys(options), people: new OpenIdPeople(options) };
+  return { users, apiKeys: new ApiKeys(options), people: new OpenIdUsers(options) };
 }
 
 describe.runIf(POSTGRES !== undefined)('a role that is deleted on one replica', () => {
   it.each(GRANTS)('is not given to %s on another meanwhile', async (_, grant, code) => {
     const app = await freshApp();
     const { prisma } = app.domain.database;
-    await makePerson(app, 'ann');
-    await makePerson(app, 'ada', ['admin']);
+    await createUser(app, 'ann');
+    await createUser(app, 'ada', ['admin']);
     await prisma.user.create({
       data: { subject: 'known', username: 'known', name: 'Known', provider: 'SSO', createdAt: now() },
     });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { SLOTS } from '../src/domain/clusters/probe-slots.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { kubeconfigOf, register, statusOf } from './support/live.ts';
-import { POSTGRES } from './support/place.ts';
 import { freshApp } from './support/wire.ts';
 
 const NOWHERE = kubeconfigOf({ server: 'https://127.0.0.1:9', insecureSkipTlsVerify: false, token: 't' });

@@ -1,10 +1,10 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import type { DomainError } from '../src/domain/errors.ts';
 import { whileAuditWaits } from './support/database.ts';
-import { makePerson, signIn } from './support/people.ts';
-import { POSTGRES } from './support/place.ts';
+import { POSTGRES } from './support/database-location.ts';
+import { createUser, signIn } from './support/users.ts';
 import { freshApp, replicaOf } from './support/wire.ts';
 
 const caller = systemCaller('command line');
@@ -15,7 +15,7 @@ describe.runIf(POSTGRES !== undefined)('a session that begins on one replica', (
     async (change) => {
       const first = await freshApp();
       const second = await replicaOf(first);
-      await makePerson(first, 'ann');
+      await createUser(first, 'ann');
       const { signingIn, changing } = await whileAuditWaits(first.dataDir, async (waiting) => {
         const signingIn = signIn(first, 'ann');
         await expect.poll(waiting).toBe(1);
@@ -41,7 +41,7 @@ describe.runIf(POSTGRES !== undefined)('a wait after wrong passwords', () => {
     ['behind', -MINUTE],
   ])('is as long on a replica whose clock is %s the others’', async (_, skew) => {
     const app = await freshApp();
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     const limits = new SignInLimits({ database: app.domain.database });
     const waitOf = () =>
       limits.begin({ username: 'ann' }).then(

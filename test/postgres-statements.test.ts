@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { openDatabase } from '../src/storage/database.ts';
+import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
-import { databaseOf, POSTGRES } from './support/place.ts';
 
 it.runIf(POSTGRES !== undefined)('statements that come often are prepared, whatever lists came before', async () => {
   const database = await openDatabase({ url: databaseOf(await temporaryDirectory()).DATABASE_URL ?? '' });

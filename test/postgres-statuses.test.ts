@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { Observation } from '../src/domain/clusters/statuses.ts';
 import type { Transaction } from '../src/storage/database.ts';
 import type { TestApp } from './support/app.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { kubeconfigOf, register } from './support/live.ts';
-import { POSTGRES } from './support/place.ts';
 import { freshApp, replicaOf } from './support/wire.ts';
 
 const NOWHERE = kubeconfigOf({ server: 'https://127.0.0.1:9', insecureSkipTlsVerify: false, token: 't' });

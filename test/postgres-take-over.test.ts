@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { SLOTS } from '../src/domain/clusters/probe-slots.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
-import { POSTGRES } from './support/place.ts';
 import { kubernetes, standIn } from './support/stand-in.ts';
 import { replicaOf } from './support/wire.ts';
 

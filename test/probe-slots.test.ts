@@ -15,7 +15,7 @@ function leasesLeft(): { leases: Leases; taken: Set<number> } {
     }),
     take: async (_replica, slots) => {
       for (const slot of slots) taken.add(slot);
-      return new Map(slots.map((slot) => [slot, { fence: 1, restMs: 0 }]));
+      return new Map(slots.map((slot) => [slot, { fence: 1, coolDownMs: 0 }]));
     },
     give: async () => {},
     leave: async () => {},

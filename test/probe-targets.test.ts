@@ -3,7 +3,7 @@ import { ProbeSlots } from '../src/domain/clusters/probe-slots.ts';
 import { ProbeTargets } from '../src/domain/clusters/probe-targets.ts';
 import type { Leases } from '../src/storage/leases.ts';
 import { startApp } from './support/app.ts';
-import { clusterRow } from './support/rows.ts';
+import { clusterRow } from './support/cluster-row.ts';
 
 /** What is probed of a registry that one writes to; `leases` where it is shared. */
 async function targetsOver(leases?: Leases) {
@@ -37,12 +37,12 @@ it('what somebody has asked for while it could not be tried is not tried once it
   // Another holds every slot.
   const { database, targets, add } = await targetsOver({ onGiven: () => () => {} } as unknown as Leases);
   const { id, uid } = await add('a', { enabled: false });
-  targets.tryHere(uid);
+  targets.probeHere(uid);
   expect(await targets.read()).toEqual([]);
   await database.write('registry', (tx, { registry: registryChange = 0 }) =>
     tx.cluster.update({ where: { id }, data: { enabled: true, registryChange } }),
   );
   expect(await targets.read()).toEqual([]);
-  targets.tryHere(uid);
+  targets.probeHere(uid);
   expect(await targets.read()).toMatchObject([{ uid, once: true }]);
 });

@@ -1,9 +1,9 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type Attempted, attemptOver, type ProbeOutcome } from '../src/kubernetes/attempt.ts';
+import { ClusterError, ResourceError } from '../src/kubernetes/cluster-error.ts';
 import { Connections } from '../src/kubernetes/connections.ts';
-import { ClusterError, ResourceError } from '../src/kubernetes/errors.ts';
 import type { Target } from '../src/kubernetes/kubeconfig.ts';
 import type { ProbeState } from '../src/kubernetes/probe.ts';
+import { type ProbeOutcome, type ProbeReport, probeOver } from '../src/kubernetes/probe-function.ts';
 import type { ProbeTarget } from '../src/kubernetes/probe-target.ts';
 import { Prober } from '../src/kubernetes/prober.ts';
 import { makeAuthority } from './support/certificates.ts';
@@ -60,7 +60,7 @@ function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = (
       return fleet.targets;
     },
     holds: () => fleet.holds,
-    attempt: async ({ uid, credentialsVersion }, { details, signal, budgetMs }): Promise<Attempted> => {
+    attempt: async ({ uid, credentialsVersion }, { details, signal, budgetMs }): Promise<ProbeReport> => {
       attempts.push({ uid, at: at(), details, credentialsVersion });
       running.add(signal);
       fleet.most = Math.max(fleet.most, [...running].filter(({ aborted }) => !aborted).length);
@@ -590,7 +590,7 @@ test('over real connections the state of each cluster is its own', async () => {
   const stored = new Map<string, ProbeOutcome>();
   const prober = new Prober({
     targets: async () => list,
-    attempt: attemptOver(connections),
+    attempt: probeOver(connections),
     store: async (outcomes) => {
       for (const outcome of outcomes) stored.set(outcome.uid, outcome);
     },

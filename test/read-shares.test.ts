@@ -2,11 +2,11 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { openDatabase } from '../src/storage/database.ts';
 import { ReadShares } from '../src/storage/read-shares.ts';
 import { startApp } from './support/app.ts';
+import { clusterRow } from './support/cluster-row.ts';
 import { countWaiting } from './support/database.ts';
+import { locationOf, POSTGRES } from './support/database-location.ts';
 import { follow } from './support/followed-changes.ts';
-import { keyWith } from './support/people.ts';
-import { POSTGRES, placeOf } from './support/place.ts';
-import { clusterRow } from './support/rows.ts';
+import { keyWith } from './support/users.ts';
 import { subscribe } from './support/wire.ts';
 
 describe('the reads of one caller', () => {
@@ -101,7 +101,7 @@ describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wa
     const { database } = app.domain;
     await database.write('registry', (tx) => tx.cluster.createMany({ data: [clusterRow('one')] }));
     const { headers } = await keyWith(app, ['viewer']);
-    const other = await openDatabase(placeOf(app.dataDir));
+    const other = await openDatabase(locationOf(app.dataDir));
     onTestFinished(() => other.close());
     await app.graphql('{ clusters { totalCount } }');
     const locking = other.prisma.$transaction(
@@ -137,7 +137,7 @@ describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wa
       tx.cluster.create({ data: { ...clusterRow('one'), registryChange: registry } }),
     );
     const { headers } = await keyWith(app, ['viewer']);
-    const other = await openDatabase(placeOf(app.dataDir));
+    const other = await openDatabase(locationOf(app.dataDir));
     onTestFinished(() => other.close());
     await app.graphql('{ viewer { name } }', {}, headers);
     const document = `subscription {

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { serve } from '../src/app.ts';
 import type { Logger } from '../src/log.ts';
-import { Exchange } from '../src/server/exchange.ts';
+import { HttpExchange } from '../src/server/http-exchange.ts';
 import { listen } from '../src/server/listen.ts';
 import { MemoryBudget } from '../src/server/memory-budget.ts';
 import { Metrics } from '../src/server/metrics.ts';
@@ -111,7 +111,7 @@ it('a request holds its body until its work has ended, and nothing afterwards, w
 it('a request that is over opens no holding that stays', async () => {
   const memory = new WatchedBudget();
   const server = createServer((request, response) => {
-    const exchange = new Exchange(request, response, {
+    const exchange = new HttpExchange(request, response, {
       ...{ log: pino({ level: 'silent' }), metrics: new Metrics(), allowedOrigins: [], memory },
       clientOf: () => ({ address: undefined, secure: false }),
     });

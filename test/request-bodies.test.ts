@@ -3,9 +3,9 @@ import { IncomingMessage } from 'node:http';
 import { connect, Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Refusal } from '../src/refusal.ts';
-import { createBody, readBody as readFields } from '../src/rest/body.ts';
-import { readBody } from '../src/server/request-body.ts';
+import { HttpError } from '../src/http-error.ts';
+import { createBody, parseFields } from '../src/rest/body.ts';
+import { receiveBody } from '../src/server/request-body.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { freshApp, send } from './support/wire.ts';
 
@@ -84,7 +84,7 @@ it('REST looks at each key of a body once', () => {
       return Reflect.get(target, key, receiver);
     },
   });
-  readFields(createBody, body);
+  parseFields(createBody, body);
   expect(reads).toBe(1_000);
 });
 
@@ -143,7 +143,7 @@ describe('a body that is received', () => {
   it('in small chunks occupies at most twice its size', async () => {
     const { held, ...options } = account();
     const request = received({ 'transfer-encoding': 'chunked' });
-    const reading = readBody(request, { ...limits, ...options });
+    const reading = receiveBody(request, { ...limits, ...options });
     const chunk = 'x'.repeat(100);
     for (let pushed = 0; pushed < 4_000; pushed++) request.push(chunk);
     request.push(null);
@@ -155,7 +155,7 @@ describe('a body that is received', () => {
   it('in thousands of one-byte chunks is refused, and the rest of it is not received', async () => {
     const { held, ...options } = account();
     const request = received({ 'transfer-encoding': 'chunked' });
-    const reading = readBody(request, { ...limits, ...options });
+    const reading = receiveBody(request, { ...limits, ...options });
     for (let pushed = 0; pushed < 5_000; pushed++) request.push('x');
     await expect(reading).rejects.toMatchObject({ status: 400, close: true });
     expect(held.charged).toBe(40);
@@ -184,12 +184,12 @@ describe('a body that is received', () => {
   it('is not given room before its bytes come', async () => {
     const { held, ...options } = account();
     const request = received({ 'content-length': String(1024 * 1024) });
-    const reading = readBody(request, { ...limits, ...options });
+    const reading = receiveBody(request, { ...limits, ...options });
     request.push('{');
     await once(request, 'data');
     expect(held.now).toBe(64 * 1024);
     request.destroy(new Error('aborted'));
-    await expect(reading).rejects.toThrow(Refusal);
+    await expect(reading).rejects.toThrow(HttpError);
   });
 
   it('is refused when its client has left before it is read', async () => {
@@ -197,14 +197,14 @@ describe('a body that is received', () => {
     const request = received({ 'content-length': '100' });
     request.destroy();
     await once(request, 'close');
-    await expect(readBody(request, { ...limits, ...options })).rejects.toMatchObject({ status: 400 });
+    await expect(receiveBody(request, { ...limits, ...options })).rejects.toMatchObject({ status: 400 });
     expect(held).toEqual({ now: 0, most: 0, charged: 0 });
   });
 
   it('is refused with 429 as soon as its caller may hold no more', async () => {
     const { held, ...options } = account(100_000);
     const request = received({ 'transfer-encoding': 'chunked' });
-    const reading = readBody(request, { ...limits, ...options });
+    const reading = receiveBody(request, { ...limits, ...options });
     request.push(Buffer.alloc(60_000));
     request.push(Buffer.alloc(60_000));
     await expect(reading).rejects.toMatchObject({ status: 429, retryAfter: 1 });
@@ -220,8 +220,8 @@ describe('a body that is received', () => {
       request.push(null);
       return request;
     };
-    expect((await readBody(pack(500_000), { ...limits, ...options })).length).toBe(500_000);
+    expect((await receiveBody(pack(500_000), { ...limits, ...options })).length).toBe(500_000);
     expect(held.now).toBe(500_000);
-    await expect(readBody(pack(64 * 1024 * 1024), { ...limits, ...options })).rejects.toMatchObject({ status: 413 });
+    await expect(receiveBody(pack(64 * 1024 * 1024), { ...limits, ...options })).rejects.toMatchObject({ status: 413 });
   });
 });

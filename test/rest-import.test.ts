@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { CLUSTERS, type TestApp } from './support/app.ts';
 import { contexts } from './support/kubeconfigs.ts';
-import { keyWith } from './support/people.ts';
+import { keyWith } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 const path = `${CLUSTERS}import`;

@@ -1,13 +1,13 @@
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { describeFile } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { defineRole, keyWith, makePerson } from './support/people.ts';
 import { launchCommand, runCommand, startProcess } from './support/process.ts';
+import { createUser, defineRole, keyWith } from './support/users.ts';
 
 const caller = systemCaller('command line');
 
@@ -120,9 +120,9 @@ describeFile('a restore gives back no right that was taken away after the backup
   it('to a user, whose other roles come back, and names it', async () => {
     const { app, back, restore } = await backedUp();
     const { users } = app.domain;
-    await makePerson(app, 'ann', ['admin', 'viewer']);
-    await makePerson(app, 'ben', ['viewer']);
-    await makePerson(app, 'cid', ['admin']);
+    await createUser(app, 'ann', ['admin', 'viewer']);
+    await createUser(app, 'ben', ['viewer']);
+    await createUser(app, 'cid', ['admin']);
     await back();
     await users.update(caller, { username: 'ann', roles: ['viewer'] });
     await users.update(caller, { username: 'ben', roles: [] });
@@ -153,7 +153,7 @@ describeFile('a restore gives back no right that was taken away after the backup
     const everywhere = (name: string) => defineRole(app, { name, actions: [read, change] });
     for (const name of ['deleted', 'fewer-actions', 'fewer-clusters', 'stays']) await everywhere(name);
     await defineRole(app, { name: 'widened', actions: [read], clusters: { names: ['a*'] } });
-    await makePerson(app, 'ann', ['deleted', 'stays']);
+    await createUser(app, 'ann', ['deleted', 'stays']);
     const { id } = await keyWith(app, ['deleted', 'stays']);
     await back();
     await app.domain.roles.delete(caller, 'deleted');
@@ -179,7 +179,7 @@ describeFile('a restore gives back no right that was taken away after the backup
   it('and gives everything back on another machine', async () => {
     const { app, file, back } = await backedUp();
     await defineRole(app, { name: 'ops', actions: ['clusters.read'] });
-    await makePerson(app, 'ann', ['ops']);
+    await createUser(app, 'ann', ['ops']);
     await back();
     await app.domain.roles.delete(caller, 'ops');
     const dataDir = await temporaryDirectory();

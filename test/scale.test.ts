@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'v
 import { searchText } from '../src/domain/clusters/search.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { databaseOf, placeOf } from './support/place.ts';
-import { clusterRow } from './support/rows.ts';
+import { clusterRow } from './support/cluster-row.ts';
+import { databaseOf, locationOf } from './support/database-location.ts';
 
 /** As many as are promised to be read by index. */
 const CLUSTERS_MADE = 10_000;
@@ -67,7 +67,7 @@ async function statementsOf(document: string, variables: object): Promise<Statem
 
 /** How the database goes about a statement, as one text. */
 async function planOf({ sql, values }: Statement): Promise<string> {
-  const place = placeOf(app.dataDir);
+  const place = locationOf(app.dataDir);
   if ('file' in place) {
     const database = new DatabaseSync(place.file, { readOnly: true });
     const rows = database

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
-import { defineRole, keyWith } from './support/people.ts';
+import { defineRole, keyWith } from './support/users.ts';
 
 let app: TestApp;
 let headers: { Authorization: string };

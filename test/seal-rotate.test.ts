@@ -6,15 +6,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { kubeconfigPlace } from '../src/domain/clusters/registry.ts';
-import { verifySealed } from '../src/domain/clusters/sealed.ts';
+import { kubeconfigPlace } from '../src/domain/clusters/registry-change.ts';
+import { verifySealed } from '../src/domain/clusters/sealed-kubeconfigs.ts';
 import { sealKey } from '../src/storage/seal.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { clusterRow } from './support/cluster-row.ts';
 import { describeFile } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { runCommand } from './support/process.ts';
-import { clusterRow } from './support/rows.ts';
 
 const config = kubeconfig();
 
@@ -84,7 +84,7 @@ describeFile('seal rotate, beside a running server', () => {
     await rotate(app);
     const [first = ''] = await keysOf(app.dataDir);
     const uid = (await app.domain.database.prisma.cluster.findUniqueOrThrow({ where: { id } })).uid;
-    await expect(app.domain.fleet.wayTo(uid)).resolves.toBeDefined();
+    await expect(app.domain.fleet.connectionSourceOf(uid)).resolves.toBeDefined();
     await create(app, 'after');
     expect(await sealedWith(app)).toEqual([first]);
   });

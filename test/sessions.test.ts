@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ApiKeys } from '../src/domain/access/api-keys.ts';
 import { Roles } from '../src/domain/access/roles.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
-import { defineRole, keyWith, LOGIN, makePerson, PASSWORD, personWith, signIn } from './support/people.ts';
+import { createUser, defineRole, keyWith, LOGIN, PASSWORD, signedInUser, signIn } from './support/users.ts';
 import { freshApp, send } from './support/wire.ts';
 
 const caller = systemCaller('command line');
@@ -14,7 +14,7 @@ let second: TestApp;
 beforeAll(async () => {
   app = await startApp();
   second = await startApp({ DATA_DIR: app.dataDir });
-  await makePerson(app, 'root', ['admin']);
+  await createUser(app, 'root', ['admin']);
 });
 afterAll(async () => {
   await second.close();
@@ -32,7 +32,7 @@ const mutate = (field: string, headers?: Record<string, string>) =>
 
 describe('a session', () => {
   it('is begun by a cookie that scripts and other sites cannot use, and tells who it is of', async () => {
-    await makePerson(app, 'ann', ['viewer']);
+    await createUser(app, 'ann', ['viewer']);
     const { status, headers, text } = await app.rest('POST', LOGIN, { username: 'ann', password: PASSWORD }, {});
     expect([status, text]).toEqual([204, '']);
     const [cookie = '', ...more] = headers.getSetCookie();
@@ -49,7 +49,7 @@ describe('a session', () => {
 
   it('has a cookie for TLS alone where a trusted proxy says that it ends TLS', async () => {
     const own = await freshApp({ TRUSTED_PROXIES: '127.0.0.1' });
-    await makePerson(own, 'root');
+    await createUser(own, 'root');
     const headers = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-For': '192.0.2.1' };
     const { headers: answered } = await own.rest('POST', LOGIN, { username: 'root', password: PASSWORD }, headers);
     expect(answered.getSetCookie()[0]).toMatch(/; Secure$/);
@@ -57,7 +57,7 @@ describe('a session', () => {
 
   it('opens the REST routes to an admin alone', async () => {
     expect((await app.rest('GET', CLUSTERS, undefined, await signIn(app, 'root'))).status).toBe(200);
-    const viewer = await personWith(app, 'viewer', ['viewer']);
+    const viewer = await signedInUser(app, 'viewer', ['viewer']);
     expect(await app.rest('GET', CLUSTERS, undefined, viewer)).toMatchObject({
       ...{ status: 403, body: { error: 'Admin role required' } },
     });
@@ -81,7 +81,7 @@ describe('a session', () => {
   ])('ends at once by %s, on another server too, and so do its streams', async (how, end) => {
     const username = `ends-by-${how.replace(/\W/g, '-')}`;
     await defineRole(app, { name: 'passing', actions: ['clusters.read'] });
-    const headers = await personWith(app, username, ['passing']);
+    const headers = await signedInUser(app, username, ['passing']);
     expect(await statuses(headers)).toEqual([200, 200]);
     const { ended } = await follow(second, headers);
     await end(username, headers);
@@ -92,7 +92,7 @@ describe('a session', () => {
   });
 
   it('ends at its time; a refresh lengthens it, up to its absolute end', async () => {
-    const headers = await personWith(app, 'late');
+    const headers = await signedInUser(app, 'late');
     const { session } = app.domain.database.prisma;
     const { id } = await app.domain.database.prisma.user.findUniqueOrThrow({ where: { username: 'late' } });
     const at = (ms: number) => new Date(Date.now() + ms);
@@ -112,7 +112,10 @@ describe('a session', () => {
   });
 
   it('ends its idle stream at its time, and not before where it was lengthened', async () => {
-    const [short, lengthened] = [await personWith(app, 'short', ['viewer']), await personWith(app, 'long', ['viewer'])];
+    const [short, lengthened] = [
+      await signedInUser(app, 'short', ['viewer']),
+      await signedInUser(app, 'long', ['viewer']),
+    ];
     const { session } = app.domain.database.prisma;
     const expiresAt = new Date(Date.now() + 1_500);
     for (const username of ['short', 'long'])
@@ -186,7 +189,7 @@ describe('a request with a session', () => {
 describe('the last enabled admin', () => {
   it('cannot be disabled, deleted or stripped of the role, and of two that go at once one stays', async () => {
     const own = await freshApp();
-    await makePerson(own, 'one', ['admin']);
+    await createUser(own, 'one', ['admin']);
     const ask = async (field: string) =>
       Object.values(
         (await own.graphql(`mutation { ${field} { __typename } }`)).data as Record<string, { __typename: string }>,
@@ -197,7 +200,7 @@ describe('the last enabled admin', () => {
       'deleteUser(input: { username: "one" })',
     ])
       expect(await ask(field)).toBe('LastAdminError');
-    await makePerson(own, 'two', ['admin']);
+    await createUser(own, 'two', ['admin']);
     const results = await Promise.all([
       ask('deleteUser(input: { username: "one" })'),
       ask('updateUser(input: { username: "two", disabled: true })'),
@@ -210,7 +213,7 @@ describe('the last enabled admin', () => {
 
 describe('a key', () => {
   it('of a person ends with them, and never may more than they', async () => {
-    await makePerson(app, 'owner', ['viewer', 'admin']);
+    await createUser(app, 'owner', ['viewer', 'admin']);
     const headers = await signIn(app, 'owner');
     const { data } = await app.graphql(
       'mutation { createApiKey(input: { name: "mine", roles: ["admin"], personal: true }) { ... on CreateApiKeySuccess { text apiKey { databaseId owner } } } }',
@@ -232,7 +235,7 @@ describe('a key', () => {
   });
 
   it('of one’s own takes no role that one does not hold, and is seen and revoked by oneself alone', async () => {
-    const [mine, other] = [await personWith(app, 'mine', ['viewer']), await personWith(app, 'other')];
+    const [mine, other] = [await signedInUser(app, 'mine', ['viewer']), await signedInUser(app, 'other')];
     const create = (roles: string, headers: Record<string, string>) =>
       app.graphql(
         `mutation { createApiKey(input: { name: "k", roles: ${roles}, personal: true }) { __typename ... on CreateApiKeySuccess { apiKey { databaseId } } } }`,

@@ -5,7 +5,7 @@ import type { TestApp } from './support/app.ts';
 import { versionOf } from './support/database.ts';
 import { Browser } from './support/open-id-provider.ts';
 import { atProvider, beforeSignIns, callback, login, provider, somebody } from './support/open-id-sign-in.ts';
-import { keyWith, LOGIN, makePerson, PASSWORD, personWith } from './support/people.ts';
+import { createUser, keyWith, LOGIN, PASSWORD, signedInUser } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 const CALLBACK = '/api/auth/callback';
@@ -18,7 +18,7 @@ beforeSignIns();
 /** A server with the provider, which takes the address of a request from X-Forwarded-For. */
 async function signInApp(): Promise<TestApp> {
   const app = await freshApp({ ...provider.environment, OIDC_NAME: 'corporate', TRUSTED_PROXIES: '127.0.0.1' });
-  await makePerson(app, 'root', ['admin']);
+  await createUser(app, 'root', ['admin']);
   return app;
 }
 const from = (address: string) => ({ 'X-Forwarded-For': address });
@@ -128,7 +128,7 @@ describe('the first set-up', () => {
 describe('a session', () => {
   it('that is refreshed all the time is stored once a minute', async () => {
     const app = await freshApp();
-    const headers = await personWith(app, 'ann');
+    const headers = await signedInUser(app, 'ann');
     const version = versionOf(app.dataDir);
     const before = await version();
     for (let asked = 0; asked < 20; asked++)
@@ -160,7 +160,7 @@ describe('an attempt for which no place to hash is left', () => {
 
   it('does not count as a failed sign-in, and leaves a record', async () => {
     const app = await freshApp();
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     const { prisma } = app.domain.database;
     const hashes = flood();
     const caller = { viewer: null, address: '127.0.0.1' };
@@ -176,7 +176,7 @@ describe('an attempt for which no place to hash is left', () => {
 
   it('does not count as a wrong old password', async () => {
     const app = await freshApp();
-    const headers = await personWith(app, 'ann');
+    const headers = await signedInUser(app, 'ann');
     const { users, sessions, database } = app.domain;
     const token = headers.Cookie.replace(/^auth_token=([^;]*).*$/, '$1');
     const viewer = (await sessions.authenticate(token, await database.counters())) ?? null;

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
-import { systemCaller } from '../src/domain/access/system.ts';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { keyWith, LOGIN, makePerson, PASSWORD, signIn } from './support/people.ts';
+import { createUser, keyWith, LOGIN, PASSWORD, signIn } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 const WRONG = { status: 401, body: { error: 'invalid credentials' } };
@@ -38,8 +38,8 @@ async function lengthenWaits({ domain: { database } }: TestApp): Promise<void> {
 describe('a wrong sign-in', () => {
   it('is answered alike for known, unknown, disabled and impossible names', async () => {
     const app = await freshApp();
-    await makePerson(app, 'known');
-    await makePerson(app, 'disabled');
+    await createUser(app, 'known');
+    await createUser(app, 'disabled');
     await app.domain.users.update(systemCaller('command line'), { username: 'disabled', disabled: true });
     for (const username of ['known', 'unknown', 'disabled', 'a\0b', '\ud800', '', 'K'.repeat(10_000)]) {
       const password = username === 'disabled' ? PASSWORD : 'wrong';
@@ -51,7 +51,7 @@ describe('a wrong sign-in', () => {
 
   it('takes nearly the same time for known and unknown names', async () => {
     const app = await freshApp();
-    await makePerson(app, 'known');
+    await createUser(app, 'known');
     const times: Record<string, number[]> = { known: [], unknown: [] };
     for (let round = 0; round < 15; round++)
       for (const username of ['known', 'unknown']) {
@@ -68,7 +68,7 @@ describe('a wrong sign-in', () => {
 
   it('is slowed down after five, for the name and for the address, and longer each time', async () => {
     const app = await freshApp();
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     for (let failed = 0; failed < 5; failed++) expect((await ask(app, 'ann', 'wrong')).status).toBe(401);
     const slowed = await ask(app, 'ann', PASSWORD);
     expect([slowed.status, slowed.headers.get('retry-after')]).toEqual([429, '1']);
@@ -85,7 +85,7 @@ describe('a wrong sign-in', () => {
 
   it('keeps nobody out for long: a name waits for half a minute at most', async () => {
     const app = await freshApp();
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     await ask(app, 'ann', 'wrong');
     const { signInFailure } = app.domain.database.prisma;
     await signInFailure.updateMany({ where: { key: { startsWith: 'name:' } }, data: { failures: 1_000 } });
@@ -96,7 +96,7 @@ describe('a wrong sign-in', () => {
 
   it('is counted when many are tried at a time', async () => {
     const app = await freshApp();
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     await lengthenWaits(app);
     const tries = Array.from({ length: 30 }, (_, at) => ask(app, 'ann', `wrong ${at}`));
     const statuses = (await Promise.all(tries)).map(({ status }) => status);
@@ -106,7 +106,7 @@ describe('a wrong sign-in', () => {
 
   it('holds no change up, however many are tried at a time', async () => {
     const app = await freshApp();
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     await lengthenWaits(app);
     const write = vi.spyOn(app.domain.database, 'write');
     const turns = () => write.mock.calls.filter(([counters]) => counters.length === 0).length;
@@ -163,7 +163,7 @@ describe('a wrong sign-in', () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'kitestring-'));
     onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
     const before = await startApp({ DATA_DIR: dataDir });
-    await makePerson(before, 'ann');
+    await createUser(before, 'ann');
     for (let failed = 0; failed < 8; failed++) {
       await ask(before, 'ann', 'wrong');
       await pass(before, 60_000);
@@ -177,7 +177,7 @@ describe('a wrong sign-in', () => {
 
   it('with an old password of one’s own counts as well', async () => {
     const app = await freshApp();
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     const headers = await signIn(app, 'ann');
     const change = async () => {
       const document =
@@ -194,7 +194,7 @@ describe('a wrong sign-in', () => {
 describe('a password', () => {
   it('is stored by argon2id, and shown by nothing', async () => {
     const app = await freshApp();
-    await makePerson(app, 'ann', ['admin']);
+    await createUser(app, 'ann', ['admin']);
     const [stored] = await app.domain.database.prisma.user.findMany();
     expect(stored?.passwordHash).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
     await signIn(app, 'ann');

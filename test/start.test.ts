@@ -8,9 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { itOfFile, rowsOf } from './support/database.ts';
+import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { databaseOf, POSTGRES } from './support/place.ts';
 import { failToStart, firstKey, type Running, startProcess } from './support/process.ts';
 
 const WEAK = 'kite7-adminsecret';

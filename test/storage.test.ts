@@ -4,18 +4,18 @@ import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Database, openDatabase } from '../src/storage/database.ts';
+import { isUnavailable, unavailability, uniqueViolation } from '../src/storage/database-error.ts';
 import { backupFile, checkIntegrity } from '../src/storage/sqlite/file.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
-import { isUnavailable, unavailability, uniqueViolation } from '../src/storage/violations.ts';
+import { clusterRow } from './support/cluster-row.ts';
 import { describeFile, itOfFile } from './support/database.ts';
+import { locationOf, POSTGRES } from './support/database-location.ts';
 import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
-import { POSTGRES, placeOf } from './support/place.ts';
-import { clusterRow } from './support/rows.ts';
 
 async function place() {
   const directory = await temporaryDirectory();
   const file = join(directory, 'kitestring.db');
-  const database = await openDatabase(placeOf(directory));
+  const database = await openDatabase(locationOf(directory));
   onTestFinished(() => database.close());
   return { directory, file, database };
 }

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startApp, type TestApp } from './support/app.ts';
 import { temporaryDirectory } from './support/directory.ts';
-import { LOGIN, makePerson, PASSWORD, personWith } from './support/people.ts';
 import { type Ended, runCommand, startProcess } from './support/process.ts';
+import { createUser, LOGIN, PASSWORD, signedInUser } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 const run = (dataDir: string, words: string[], input?: string) =>
@@ -48,13 +48,13 @@ describe('users', () => {
 
   it('are disabled and enabled beside a running server, but for the last admin', async () => {
     const app = await freshApp();
-    const headers = await personWith(app, 'ann');
+    const headers = await signedInUser(app, 'ann');
     await succeed(app.dataDir, ['users', 'disable', 'ann']);
     expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(401);
     expect(await signsIn(app, 'ann', PASSWORD)).toBe(401);
     await succeed(app.dataDir, ['users', 'enable', 'ann']);
     expect(await signsIn(app, 'ann', PASSWORD)).toBe(204);
-    await makePerson(app, 'root', ['admin']);
+    await createUser(app, 'root', ['admin']);
     expect(await run(app.dataDir, ['users', 'disable', 'root'])).toMatchObject({ code: 1, stdout: '' });
     expect(await run(app.dataDir, ['users', 'disable', 'nobody'])).toMatchObject({
       code: 1,
@@ -103,7 +103,7 @@ describe('keys create', () => {
 describe('audit export', () => {
   it('prints each record as a line of JSON, the oldest first, since a date', async () => {
     const app = await freshApp();
-    await makePerson(app, 'ann');
+    await createUser(app, 'ann');
     const { prisma } = app.domain.database;
     const lines = async (...more: string[]) =>
       (await succeed(app.dataDir, ['audit', 'export', ...more])).stdout

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { clusterRow } from './support/cluster-row.ts';
 import { describeFile } from './support/database.ts';
 import { follow } from './support/followed-changes.ts';
-import { defineRole, keyWith } from './support/people.ts';
-import { clusterRow } from './support/rows.ts';
+import { defineRole, keyWith } from './support/users.ts';
 
 const CLUSTERS = 2_000;
 const VISIBLE = CLUSTERS / 2;

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { systemCaller } from '../domain/access/system.ts';
+import { systemCaller } from '../domain/access/system-caller.ts';
 import { AuditLog } from '../domain/audit-log.ts';
 import { isStorableTime } from '../domain/storable.ts';
 import { type Command, UsageError } from './command.ts';

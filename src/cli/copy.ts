@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { sealedKeyIds } from '../domain/clusters/sealed.ts';
+import { sealedKeyIds } from '../domain/clusters/sealed-kubeconfigs.ts';
 import { copyInto, openTarget } from '../storage/copy.ts';
 import { openDatabase } from '../storage/database.ts';
 import { loadKeyRing } from '../storage/key-file.ts';

@@ -2,7 +2,7 @@ import type { Config } from '../config.ts';
 import { ApiKeys } from '../domain/access/api-keys.ts';
 import { ACTIONS, actionName } from '../domain/access/permissions.ts';
 import { Roles } from '../domain/access/roles.ts';
-import { systemCaller } from '../domain/access/system.ts';
+import { systemCaller } from '../domain/access/system-caller.ts';
 import { isStorableTime } from '../domain/storable.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';

@@ -1,7 +1,7 @@
-import { systemCaller } from '../domain/access/system.ts';
+import { systemCaller } from '../domain/access/system-caller.ts';
 import { record } from '../domain/audit.ts';
-import { untriedState } from '../domain/clusters/cluster.ts';
-import { goBeyond } from '../storage/postgres/recovered.ts';
+import { initialStatus } from '../domain/clusters/cluster.ts';
+import { advancePastLostHistory } from '../storage/postgres/lost-history.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
 import { withDatabase } from './database.ts';
@@ -17,11 +17,11 @@ export const recovered: Command = {
     const at = new Date();
     const counts = await withDatabase(config, (database) =>
       database.write(['access', 'registry', 'status'], async (tx) => {
-        await goBeyond(tx);
+        await advancePastLostHistory(tx);
         await tx.cluster.updateMany({
           where: { state: { notIn: ['DISABLED', 'UNUSABLE'] } },
           data: {
-            ...untriedState({ enabled: true, problem: null }),
+            ...initialStatus({ enabled: true, problem: null }),
             ...{ stateSince: at, observedAt: null, latencyMs: null, version: null },
           },
         });

@@ -2,10 +2,10 @@ import { statSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { systemCaller } from '../domain/access/system.ts';
+import { systemCaller } from '../domain/access/system-caller.ts';
 import { record } from '../domain/audit.ts';
-import { untriedState } from '../domain/clusters/cluster.ts';
-import { sealedKeyIds } from '../domain/clusters/sealed.ts';
+import { initialStatus } from '../domain/clusters/cluster.ts';
+import { sealedKeyIds } from '../domain/clusters/sealed-kubeconfigs.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { loadKeyRing } from '../storage/key-file.ts';
 import { checkBackup } from '../storage/sqlite/backup-file.ts';
@@ -99,7 +99,7 @@ async function prepare(config: Config, copy: string): Promise<void> {
       tx.cluster.updateMany({
         where: { state: { notIn: ['DISABLED', 'UNUSABLE'] } },
         data: {
-          ...untriedState({ enabled: true, problem: null }),
+          ...initialStatus({ enabled: true, problem: null }),
           ...{ stateSince, observedAt: null, latencyMs: null, version: null },
         },
       }),

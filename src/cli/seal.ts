@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts';
-import { systemCaller } from '../domain/access/system.ts';
+import { systemCaller } from '../domain/access/system-caller.ts';
 import { record } from '../domain/audit.ts';
-import { sealAnew, sealedKeyIds, unusedKeyIds, verifySealed } from '../domain/clusters/sealed.ts';
+import { reseal, sealedKeyIds, unusedKeyIds, verifySealed } from '../domain/clusters/sealed-kubeconfigs.ts';
 import type { Database } from '../storage/database.ts';
 import { addKey, type KeyRing, loadKeyRing, removeKeys } from '../storage/key-file.ts';
 import { Seal } from '../storage/seal.ts';
@@ -41,7 +41,7 @@ export const rotateSeal: Command = {
         if (file) await begin(database, file, seal);
         else process.stdout.write(HOW_TO_BEGIN);
       }
-      const { done, faults } = await sealAnew(database, seal, (done) =>
+      const { done, faults } = await reseal(database, seal, (done) =>
         process.stderr.write(`${done} kubeconfigs are sealed anew.\n`),
       );
       process.stdout.write(`Key ${seal.keyId} seals; ${done} kubeconfigs were sealed anew with it.\n`);

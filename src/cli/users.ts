@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { Roles } from '../domain/access/roles.ts';
 import { SignInLimits } from '../domain/access/sign-in-limits.ts';
-import { systemCaller } from '../domain/access/system.ts';
+import { systemCaller } from '../domain/access/system-caller.ts';
 import { Users } from '../domain/access/users.ts';
 import { AuditLog } from '../domain/audit-log.ts';
 import { type Command, UsageError } from './command.ts';

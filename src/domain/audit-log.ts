@@ -1,11 +1,11 @@
 import type { Database } from '../storage/database.ts';
 import type { Prisma } from '../storage/generated/sqlite/client.ts';
-import { authorizeEverywhere, mayEverywhere, signedIn } from './access/permissions.ts';
+import { hasActionOnAll, requireActionOnAll, requireViewer } from './access/permissions.ts';
 import { type Caller, limitKeyOf } from './access/viewer.ts';
 import { auditRow, type Changes } from './audit.ts';
 import { CautiousClock } from './cautious-clock.ts';
 import type { ClusterBy } from './clusters/cluster-list.ts';
-import { VisibleClusters } from './clusters/visible.ts';
+import { VisibleClusters } from './clusters/visible-clusters.ts';
 import { type InputIssue, invalidInput } from './errors.ts';
 import { cutPage, NO_CURSOR, type PageArguments, readBounds } from './page.ts';
 import { canBeName, isStorable, isStorableId, isWithin, MAX_NAME, UNSTORABLE } from './storable.ts';
@@ -66,7 +66,7 @@ export class AuditLog {
 
   /** One page, the newest first. Whoever may read it for some clusters sees the records of those alone. */
   async page(caller: Caller, args: AuditPage) {
-    signedIn(caller);
+    requireViewer(caller);
     const { size, backward, after, before } = readBounds(args, (text) => readAuditCursor(text) ?? NO_CURSOR);
     const matching: Prisma.AuditRecordWhereInput = {
       AND: [await this.#visible(caller), whereAudit(args.filter ?? {})],
@@ -101,12 +101,12 @@ export class AuditLog {
   }
 
   #read<T>(caller: Caller, read: (prisma: Database['prisma']) => Promise<T>): Promise<T> {
-    return this.#database.reads.run(limitKeyOf(signedIn(caller)), () => read(this.#database.prisma));
+    return this.#database.reads.run(limitKeyOf(requireViewer(caller)), () => read(this.#database.prisma));
   }
 
   /** Every record since a time, the oldest first, in batches. */
   async *export(caller: Caller, { since }: { since?: Date | undefined }): AsyncGenerator<AuditRow[]> {
-    authorizeEverywhere(caller, 'audit.read');
+    requireActionOnAll(caller, 'audit.read');
     for (let last = 0; ; ) {
       const rows = await this.#database.prisma.auditRecord.findMany({
         where: { id: { gt: last }, ...(since ? { at: { gte: since } } : {}) },
@@ -211,8 +211,8 @@ export class AuditLog {
 
   /** The records a viewer may see: all of them, or those of the clusters that their roles let them audit. */
   async #visible(caller: Caller): Promise<Prisma.AuditRecordWhereInput> {
-    if (caller.viewer && mayEverywhere(caller.viewer, 'audit.read')) return {};
-    const clusters = await this.#read(caller, () => this.#visibleClusters.of(caller, 'audit.read'));
+    if (caller.viewer && hasActionOnAll(caller.viewer, 'audit.read')) return {};
+    const clusters = await this.#read(caller, () => this.#visibleClusters.readVisible(caller, 'audit.read'));
     return { clusterUid: { in: [...clusters.values()].map(({ uid }) => uid) } };
   }
 }

@@ -1,4 +1,4 @@
-import { isUnavailable, tookTooLong } from '../storage/violations.ts';
+import { isUnavailable, tookTooLong } from '../storage/database-error.ts';
 
 /** The closed set of reasons why the domain refuses; `graphql/errors.ts` maps each to its type and its REST status. */
 export const ERROR_CODES = [

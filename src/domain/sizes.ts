@@ -1,7 +1,7 @@
 import type { Counters, Database } from '../storage/database.ts';
 
 /** How much there is to read: what the work of a read is counted from before it is done. */
-export interface Counts {
+export interface TableSizes {
   readonly clusters: number;
   /** Bytes that `search` looks through, of all clusters together. */
   readonly searchBytes: number;
@@ -22,17 +22,17 @@ const MAX_RECORDS = 1_000_000;
  */
 export class Sizes {
   readonly #database: Pick<Database, 'prisma'>;
-  #known: { registry: number; access: number; counts: Promise<Counts> | Counts } | undefined;
+  #known: { registry: number; access: number; counts: Promise<TableSizes> | TableSizes } | undefined;
 
   constructor({ database }: { database: Pick<Database, 'prisma'> }) {
     this.#database = database;
   }
 
   /** The sizes under these counters; at once where they are known. */
-  of({ registry, access }: Pick<Counters, 'registry' | 'access'>): Counts | Promise<Counts> {
+  of({ registry, access }: Pick<Counters, 'registry' | 'access'>): TableSizes | Promise<TableSizes> {
     if (this.#known?.registry === registry && this.#known.access === access) return this.#known.counts;
     const counting = this.#count();
-    const next = { registry, access, counts: counting as Promise<Counts> | Counts };
+    const next = { registry, access, counts: counting as Promise<TableSizes> | TableSizes };
     this.#known = next;
     counting.then(
       (counts) => {
@@ -46,16 +46,16 @@ export class Sizes {
     return counting;
   }
 
-  async #count(): Promise<Counts> {
+  async #count(): Promise<TableSizes> {
     // octet_length reads no more of a row than its header, on both databases.
-    const [row] = await this.#database.prisma.$queryRaw<Record<keyof Counts, unknown>[]>`SELECT
+    const [row] = await this.#database.prisma.$queryRaw<Record<keyof TableSizes, unknown>[]>`SELECT
       (SELECT COUNT(*) FROM "Cluster") AS "clusters",
       (SELECT COALESCE(SUM(octet_length("searchText")), 0) FROM "Cluster") AS "searchBytes",
       (SELECT COUNT(*) FROM "User") AS "users",
       (SELECT COUNT(*) FROM "ApiKey") AS "apiKeys",
       (SELECT COUNT(*) FROM "Role") AS "roles",
       (SELECT COUNT(*) FROM (SELECT 1 FROM "AuditRecord" LIMIT ${MAX_RECORDS}) AS "some") AS "auditRecords"`;
-    const count = (name: keyof Counts) => Number(row?.[name] ?? 0);
+    const count = (name: keyof TableSizes) => Number(row?.[name] ?? 0);
     return {
       clusters: count('clusters'),
       searchBytes: count('searchBytes'),

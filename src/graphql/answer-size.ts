@@ -1,5 +1,5 @@
 import { GraphQLError } from 'graphql';
-import { OVER_MEMORY } from '../refusal.ts';
+import { OVER_MEMORY } from '../http-error.ts';
 import type { Context } from './context.ts';
 import { chargeOrThrow } from './cost.ts';
 import { rateLimited } from './running-work.ts';

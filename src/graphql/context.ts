@@ -6,13 +6,13 @@ import type { SetUp } from '../domain/access/set-up.ts';
 import type { Users } from '../domain/access/users.ts';
 import type { Caller } from '../domain/access/viewer.ts';
 import type { AuditLog } from '../domain/audit-log.ts';
-import type { ClusterChanges } from '../domain/clusters/changes.ts';
+import type { ClusterChanges } from '../domain/clusters/cluster-changes.ts';
 import type { ClusterImport } from '../domain/clusters/cluster-import.ts';
 import type { ClusterList } from '../domain/clusters/cluster-list.ts';
 import type { ClusterProbes } from '../domain/clusters/cluster-probes.ts';
 import type { Clusters } from '../domain/clusters/clusters.ts';
 import type { Fleet } from '../domain/clusters/fleet.ts';
-import type { LiveBudget } from '../domain/clusters/live.ts';
+import type { LiveBudget } from '../domain/clusters/live-reads.ts';
 import type { Statuses } from '../domain/clusters/statuses.ts';
 import type { Sizes } from '../domain/sizes.ts';
 import type { Counters, Database } from '../storage/database.ts';
@@ -48,9 +48,9 @@ export interface Context extends Services {
   /** Aborted when the one who asks leaves, and when the server ends. */
   readonly signal: AbortSignal;
   /** The caller as the credentials of the request are worth at other values of the counters. */
-  readonly askAgain: (now: Counters) => Promise<Caller>;
+  readonly refresh: (now: Counters) => Promise<Caller>;
   /** Set by the execution: whether the answer may be kept for as long as the counters stand, whether the clock decided, which root field was asked for, and what it cost. */
-  readonly answer: { mayBeKept: boolean; readsClock?: boolean; operation?: string; cost?: number };
+  readonly answer: { isCacheable: boolean; readsClock?: boolean; operation?: string; cost?: number };
   /** Takes a document's cost from the caller's budget of the minute; the seconds to wait where that does not last. */
   readonly charge: (cost: number) => number | undefined;
   /** Counts the bytes of the answer. Undefined for the documents of the REST rows, whose answers have no limit. */

@@ -6,7 +6,7 @@ import type { Context } from './context.ts';
 import { introspectionsIn, MAX_INTROSPECTIONS } from './introspection.ts';
 import { RunningWork, rateLimited } from './running-work.ts';
 import { tooCostly } from './too-costly.ts';
-import { MAX_STEPS, stepsOf, tooMuchWork, type Work, worksOf } from './work.ts';
+import { estimateWork, MAX_STEPS, tooMuchWork, totalSteps, type WorkEstimate } from './work.ts';
 
 /** What a whole introspection costs: some 10 ms, as much as five pages of 100 clusters. */
 const INTROSPECTION_COST = 20_000;
@@ -23,13 +23,13 @@ export function costBudget(): Plugin<Context> {
   const running = new RunningWork();
   return {
     async onExecute({ args, executeFn, setExecuteFn, setResultAndStopExecution }) {
-      const works = await worksOf(args);
+      const works = await estimateWork(args);
       const refusal = charge(args, works);
       if (refusal) return setResultAndStopExecution({ errors: [refusal] });
       if (works.length > 0) setExecuteFn((args: ExecutionArgs) => running.run(args, () => executeFn(args)));
     },
     async onSubscribe({ args, setResultAndStopExecution }) {
-      const refusal = charge(args, await worksOf(args));
+      const refusal = charge(args, await estimateWork(args));
       if (refusal) setResultAndStopExecution({ errors: [refusal] });
     },
   };
@@ -41,9 +41,9 @@ export const OVER_BUDGET = 'Your documents of this minute have cost too much: go
  * Charges a document, and returns its refusal where it costs too much or the budget of the minute does not last. What is
  * counted beyond a limit is charged up to the limit, so that a refused document is never free.
  */
-function charge(args: ExecutionArgs, works: readonly Work[]): GraphQLError | undefined {
+function charge(args: ExecutionArgs, works: readonly WorkEstimate[]): GraphQLError | undefined {
   const { charge, answer } = args.contextValue as Context;
-  const steps = stepsOf(works);
+  const steps = totalSteps(works);
   try {
     const { cost, refusal } = costOf(args);
     answer.cost = cost + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);

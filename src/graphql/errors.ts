@@ -1,7 +1,7 @@
 import { GraphQLError, type GraphQLErrorOptions } from 'graphql';
 import type { Logger } from 'pino';
 import { DomainError, domainErrorOf, type ErrorCode } from '../domain/errors.ts';
-import { sentenceOf } from './fault.ts';
+import { sentenceWithoutValue } from './request-error.ts';
 
 /** Each code's GraphQL type in a mutation's union (null: always a top-level error) and its REST status. */
 export const ERRORS: Readonly<Record<ErrorCode, { readonly type: string | null; readonly status: number }>> = {
@@ -30,7 +30,7 @@ export interface ErrorResult {
 }
 
 /** Runs a mutation; what the caller can act on becomes a member of its union, anything else is thrown. */
-export async function attempt<T>(run: () => Promise<T>): Promise<T | ErrorResult> {
+export async function asErrorResult<T>(run: () => Promise<T>): Promise<T | ErrorResult> {
   try {
     return await run();
   } catch (error) {
@@ -73,7 +73,7 @@ function mask(error: unknown, { log, requestId }: { log: Logger; requestId?: str
   }
   if (original instanceof GraphQLError && !original.originalError) {
     const code = original.extensions.code ?? 'BAD_REQUEST';
-    const message = sentenceOf(original.message);
+    const message = sentenceWithoutValue(original.message);
     // `spec` keeps 200 for application/json: right for a document that is wrong, not where there is none to speak of.
     const hasDocument = located.nodes !== undefined || located.source !== undefined;
     const http = original.extensions.http && { ...original.extensions.http, ...(hasDocument ? {} : { spec: false }) };

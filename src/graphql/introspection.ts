@@ -18,7 +18,7 @@ import {
   TypeMetaFieldDef,
   type ValidationContext,
 } from 'graphql';
-import { fieldsOf, rootFieldsOf } from './stored.ts';
+import { fieldsOf, rootFieldsOf } from './document-facts.ts';
 
 /** How often a document may read `__type`: code generators read a few types at a time. */
 const MAX_TYPES = 10;

@@ -11,12 +11,12 @@ import {
   Source,
 } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
-import { STRANGER } from '../domain/access/permissions.ts';
+import { SIGN_IN_FIRST } from '../domain/access/permissions.ts';
 import type { Context } from './context.ts';
 import { chargeOrThrow, TOKEN_COST } from './cost.ts';
-import { faultOfVariable } from './fault.ts';
+import { rootFieldsOf } from './document-facts.ts';
 import { quotableVariables } from './quotable.ts';
-import { rootFieldsOf } from './stored.ts';
+import { variableError } from './request-error.ts';
 
 /** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
 const MAX_TOKENS = 2_000;
@@ -96,12 +96,15 @@ export function anonymousLimit(): Plugin<Context> {
     if (closed.length === 0) return undefined;
     const keys = new Set(closed.map(({ name, alias }) => (alias ?? name).value));
     const extensions = { code: 'UNAUTHENTICATED' };
-    return { data: null, errors: Array.from(keys, (key) => new GraphQLError(STRANGER, { path: [key], extensions })) };
+    return {
+      data: null,
+      errors: Array.from(keys, (key) => new GraphQLError(SIGN_IN_FIRST, { path: [key], extensions })),
+    };
   });
 }
 
 /** Whether an `Accept` names the event stream, which alone subscriptions are answered as. */
-export function takesStream(accept: string | null | undefined): boolean {
+export function acceptsEventStream(accept: string | null | undefined): boolean {
   return accept?.toLowerCase().includes('text/event-stream') ?? false;
 }
 
@@ -109,7 +112,7 @@ export function takesStream(accept: string | null | undefined): boolean {
 export function streamLimit(): Plugin<Context> {
   return beforehand(({ contextValue, document, operationName }) => {
     if (getOperationAST(document, operationName)?.operation !== 'subscription') return undefined;
-    if (takesStream((contextValue as YogaInitialContext).request.headers.get('accept'))) return undefined;
+    if (acceptsEventStream((contextValue as YogaInitialContext).request.headers.get('accept'))) return undefined;
     const extensions = { code: 'BAD_REQUEST', http: { status: 406 } };
     const message = 'A subscription is an event stream: send Accept: text/event-stream';
     return { errors: [new GraphQLError(message, { extensions })] };
@@ -122,6 +125,6 @@ export function variableLimit(): Plugin<Context> {
     const definitions = getOperationAST(document, operationName)?.variableDefinitions ?? [];
     const given = quotableVariables(schema, definitions, variableValues ?? {});
     const { errors } = getVariableValues(schema, definitions, given, { maxErrors: MAX_FAULTS });
-    return errors && { errors: errors.map(faultOfVariable) };
+    return errors && { errors: errors.map(variableError) };
   });
 }

@@ -27,17 +27,19 @@ export function quotableVariables(
   for (const { variable, type: node } of definitions) {
     const type = typeFromAST(schema, node);
     const { value: name } = variable.name;
-    if (isInputType(type) && Object.hasOwn(values, name)) copy[name] = quotable(values[name], type);
+    if (isInputType(type) && Object.hasOwn(values, name)) copy[name] = shortenForErrors(values[name], type);
   }
   return copy;
 }
 
-function quotable(value: unknown, type: GraphQLInputType): unknown {
-  if (isNonNullType(type)) return quotable(value, type.ofType);
+function shortenForErrors(value: unknown, type: GraphQLInputType): unknown {
+  if (isNonNullType(type)) return shortenForErrors(value, type.ofType);
   if (typeof value === 'string') return value.slice(0, MAX_QUOTED);
   if (typeof value !== 'object' || value === null) return value;
   if (isListType(type))
-    return Array.isArray(value) ? value.map((item) => quotable(item, type.ofType)) : quotable(value, type.ofType);
+    return Array.isArray(value)
+      ? value.map((item) => shortenForErrors(item, type.ofType))
+      : shortenForErrors(value, type.ofType);
   // No scalar takes an object or a list, and no input object a list.
   if (Array.isArray(value)) return [];
   if (!isInputObjectType(type)) return {};
@@ -46,7 +48,7 @@ function quotable(value: unknown, type: GraphQLInputType): unknown {
   let unknown = 0;
   for (const [key, item] of Object.entries(value)) {
     const field = Object.hasOwn(fields, key) ? fields[key] : undefined;
-    if (field) copy[key] = quotable(item, field.type);
+    if (field) copy[key] = shortenForErrors(item, field.type);
     else if (unknown++ < MAX_UNKNOWN) copy[key.slice(0, MAX_QUOTED)] = null;
   }
   return copy;

@@ -6,7 +6,7 @@ import {
   lexicographicSortSchema,
   printSchema,
 } from 'graphql';
-import { auditRefusals } from './audited.ts';
+import { auditRefusals } from './audit-refusals.ts';
 import { builder } from './builder.ts';
 import { countField } from './counted.ts';
 import './types/cluster.ts';

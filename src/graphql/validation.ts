@@ -2,9 +2,9 @@ import { type DocumentNode, type GraphQLError, NoFragmentCyclesRule, specifiedRu
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
 import type { Context } from './context.ts';
 import { OVER_BUDGET, TOKEN_COST } from './cost.ts';
-import { withoutValue } from './fault.ts';
 import { limitIntrospection } from './introspection.ts';
 import { closedFieldsOf } from './limits.ts';
+import { withoutQuotedValue } from './request-error.ts';
 import { rateLimited } from './running-work.ts';
 import { schema } from './schema.ts';
 import { validationCostError } from './selections.ts';
@@ -37,7 +37,7 @@ export function boundedValidation(): Plugin<Context> {
 function errorsOf(document: DocumentNode): readonly GraphQLError[] {
   const options = { maxErrors: MAX_ERRORS };
   const cycles = validate(schema, document, [NoFragmentCyclesRule], options);
-  if (cycles.length > 0) return cycles.map(withoutValue);
+  if (cycles.length > 0) return cycles.map(withoutQuotedValue);
   const tooCostly = validationCostError(document);
-  return tooCostly ? [tooCostly] : validate(schema, document, RULES, options).map(withoutValue);
+  return tooCostly ? [tooCostly] : validate(schema, document, RULES, options).map(withoutQuotedValue);
 }

@@ -13,7 +13,7 @@ import {
   Kind,
   type SelectionSetNode,
 } from 'graphql';
-import type { Counts } from '../domain/sizes.ts';
+import type { TableSizes } from '../domain/sizes.ts';
 import type { Context } from './context.ts';
 import { tooCostly } from './too-costly.ts';
 
@@ -25,26 +25,26 @@ import { tooCostly } from './too-costly.ts';
 export const MAX_STEPS = 250_000;
 
 /** The work of a field: how often the database goes through how many steps, and what they are, for an error's sentence. */
-export interface Work {
+export interface WorkEstimate {
   readonly steps: number;
   readonly times: number;
   readonly what: string;
 }
 
 /**
- * Counts the work of a root field, as `extensions.work` of the field; undefined where it reads a bounded number of rows.
+ * TableSizes the work of a root field, as `extensions.work` of the field; undefined where it reads a bounded number of rows.
  * `times` tells how often a field below it is computed.
  */
 export type CountWork = (
   args: Readonly<Record<string, unknown>>,
   asked: { readonly context: Context; readonly times: (name: string) => number },
-) => ((counts: Counts) => Work) | undefined;
+) => ((counts: TableSizes) => WorkEstimate) | undefined;
 
 /** Steps for a row that is read whole, with what belongs to it: a user, an API key or a role. */
 export const STEPS_OF_ROW = 20;
 
 /** The work of each root field, under every alias; nothing of fields that read a bounded number of rows. */
-export async function worksOf(args: ExecutionArgs): Promise<Work[]> {
+export async function estimateWork(args: ExecutionArgs): Promise<WorkEstimate[]> {
   const { schema, document, operationName, variableValues, contextValue } = args;
   const operation = getOperationAST(document, operationName);
   const root = operation && schema.getRootType(operation.operation);
@@ -88,7 +88,7 @@ export async function worksOf(args: ExecutionArgs): Promise<Work[]> {
     }
     return fields;
   };
-  const works: Work[] = [];
+  const works: WorkEstimate[] = [];
   for (const [node, ...same] of collect([operation.selectionSet]).values()) {
     const field: GraphQLField<unknown, unknown> | undefined = node && root.getFields()[node.name.value];
     const count = field?.extensions.work as CountWork | undefined;
@@ -103,14 +103,14 @@ export async function worksOf(args: ExecutionArgs): Promise<Work[]> {
 }
 
 /** The steps of all works together. */
-export function stepsOf(works: readonly Work[]): number {
+export function totalSteps(works: readonly WorkEstimate[]): number {
   return works.reduce((sum, { steps, times }) => sum + steps * times, 0);
 }
 
 /** The refusal of a document whose work is beyond MAX_STEPS: it names the field that takes the most. */
-export function tooMuchWork(works: readonly Work[]): GraphQLError {
+export function tooMuchWork(works: readonly WorkEstimate[]): GraphQLError {
   const most = works.reduce((left, right) => (right.steps * right.times > left.steps * left.times ? right : left));
-  const all = Math.ceil(stepsOf(works)).toLocaleString('en');
+  const all = Math.ceil(totalSteps(works)).toLocaleString('en');
   return tooCostly(
     `it takes ${all} steps in the database, of at most ${MAX_STEPS.toLocaleString('en')}; the most for ${most.what}, ${most.times} times. Ask for less in one document`,
   );

@@ -5,11 +5,11 @@ import { argumentLimit } from './argument-size.ts';
 import type { Context } from './context.ts';
 import { costBudget } from './cost.ts';
 import { readCounted } from './counted.ts';
-import { KnownDocuments } from './documents.ts';
+import { DocumentCache } from './document-cache.ts';
+import { readsStoredFields, rootFieldOf } from './document-facts.ts';
 import { maskError } from './errors.ts';
 import { anonymousLimit, documentLimit, parsingLimit, streamLimit, variableLimit } from './limits.ts';
 import { schema } from './schema.ts';
-import { readsStoredFields, rootFieldOf } from './stored.ts';
 import { boundedValidation } from './validation.ts';
 
 /** The GraphQL surface: takes a fetch Request with its context, answers with a Response. */
@@ -27,7 +27,7 @@ export function createGraphQL({ log }: { log: Logger }) {
     logging: false,
     batching: false,
     parserAndValidationCache: {
-      documentCache: new KnownDocuments(),
+      documentCache: new DocumentCache(),
       errorCache: { get: () => undefined, set: () => {} },
       // `boundedValidation` remembers what it has validated.
       validationCache: false,
@@ -91,7 +91,7 @@ function keepStored(): Plugin<Context> {
       return {
         onExecuteDone({ result }) {
           const whole = typeof result === 'object' && !(Symbol.asyncIterator in result) && !result.errors;
-          answer.mayBeKept = whole && !answer.readsClock && readsStoredFields(document, operationName);
+          answer.isCacheable = whole && !answer.readsClock && readsStoredFields(document, operationName);
         },
       };
     },

@@ -1,13 +1,13 @@
+import { ClusterError } from './cluster-error.ts';
 import type { Call, Connection } from './connection.ts';
-import { ClusterError } from './errors.ts';
-import type { Answer } from './exchange.ts';
 import type { MemoryHold } from './live-memory.ts';
+import type { ApiResponse } from './response-collector.ts';
 
 /** Calls that may run at once for one cluster (docs/architecture.md); those of the prober go beside them. */
 const MAX_CALLS_AT_ONCE = 4;
 
 /** What asks a cluster: a connection, or a share of one. */
-export type Asker = Pick<Connection, 'server' | 'call'> & {
+export type ClusterClient = Pick<Connection, 'server' | 'call'> & {
   /** Takes what is read, where that is limited. */
   readonly memory?: MemoryHold | undefined;
 };
@@ -25,17 +25,17 @@ const slots = new WeakMap<Connection, Slots>();
  * A share of a connection: its calls wait for one of the cluster's slots, so that whoever reads much keeps no probe
  * waiting. `callOf` is asked for each call and may refuse it.
  */
-export function shareOf(
+export function limitCalls(
   connection: Connection,
   callOf: () => Call & { signal: AbortSignal },
   memory?: MemoryHold,
-): Asker {
+): ClusterClient {
   const own = slots.get(connection) ?? { free: MAX_CALLS_AT_ONCE, waiting: new Set() };
   slots.set(connection, own);
   return {
     server: connection.server,
     memory,
-    call: async (path: string, more?: Call): Promise<Answer> => {
+    call: async (path: string, more?: Call): Promise<ApiResponse> => {
       const call = callOf();
       await take(own, call.signal);
       try {

@@ -1,11 +1,11 @@
 import Pool from 'undici/lib/dispatcher/pool.js';
 import { findJsonExcess } from '../json-size.ts';
 import type { AddressPolicy } from './address.ts';
+import { ClusterError, clusterErrorOf, connectionClosed, type ErrorContext, refusalOf } from './cluster-error.ts';
 import { type Connector, createConnector, type Lookup } from './connector.ts';
-import { type Circumstances, ClusterError, closed, clusterErrorOf, refusalOf } from './errors.ts';
-import { type Answer, Exchange } from './exchange.ts';
 import type { Target } from './kubeconfig.ts';
 import type { MemoryHold } from './live-memory.ts';
+import { type ApiResponse, ResponseCollector } from './response-collector.ts';
 import type { IdleConnection, SocketBudget } from './socket-budget.ts';
 
 /** Sockets a cluster may have: as many calls as docs/architecture.md lets run at once for one cluster, and one for its probe. */
@@ -57,9 +57,9 @@ export class Connection implements IdleConnection {
   readonly #connector: Connector;
   readonly #prefix: string;
   readonly #token: TokenSource | undefined;
-  readonly #circumstances: Circumstances;
+  readonly #circumstances: ErrorContext;
   readonly #sockets: SocketBudget | undefined;
-  readonly #running = new Set<Exchange>();
+  readonly #running = new Set<ResponseCollector>();
   #isClosed = false;
   #lastUsed = performance.now();
 
@@ -90,16 +90,16 @@ export class Connection implements IdleConnection {
   }
 
   /** Sends a call to a path under the server's own and gives the answer whole. */
-  async call(path: string, call: Call = {}): Promise<Answer> {
+  async call(path: string, call: Call = {}): Promise<ApiResponse> {
     const { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes = MAX_RESPONSE_BYTES, memory } = call;
-    const exchange = new Exchange({ server: this.server, maxBytes, memory });
+    const exchange = new ResponseCollector({ server: this.server, maxBytes, memory });
     this.#running.add(exchange);
     this.#sockets?.setIdle(this, false);
     const timer = setTimeout(() => exchange.stop(this.#lateness(timeoutMs)), timeoutMs);
     const cancel = () => exchange.stop(cancellationOf(signal, this.server));
     signal?.addEventListener('abort', cancel);
     try {
-      if (this.#isClosed) throw closed(this.server);
+      if (this.#isClosed) throw connectionClosed(this.server);
       if (signal?.aborted) throw cancellationOf(signal, this.server);
       this.#send(path, call, exchange).catch((error: Error) => exchange.stop(error));
       return await exchange.answer;
@@ -136,7 +136,7 @@ export class Connection implements IdleConnection {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#sockets?.setIdle(this, false);
-    for (const exchange of this.#running) exchange.stop(closed(this.server));
+    for (const exchange of this.#running) exchange.stop(connectionClosed(this.server));
     this.#connector.close();
     await this.#pool.destroy();
   }
@@ -150,7 +150,7 @@ export class Connection implements IdleConnection {
     );
   }
 
-  async #send(path: string, { method = 'GET', body, accept }: Call, exchange: Exchange): Promise<void> {
+  async #send(path: string, { method = 'GET', body, accept }: Call, exchange: ResponseCollector): Promise<void> {
     const token = await this.#token?.();
     if (exchange.isStopped) return;
     const headers = {
@@ -170,7 +170,7 @@ export class Connection implements IdleConnection {
 const JSON_LIMITS = { maxValues: 100_000, maxDepth: 200 };
 
 /** The JSON object that an answer holds, if it holds one; RESPONSE_TOO_LARGE beyond 100,000 values. */
-export function objectOf({ body }: Pick<Answer, 'body'>): Record<string, unknown> | undefined {
+export function objectOf({ body }: Pick<ApiResponse, 'body'>): Record<string, unknown> | undefined {
   const excess = findJsonExcess(body, JSON_LIMITS);
   if (excess?.what === 'depth') return undefined;
   if (excess) {

@@ -1,7 +1,7 @@
 import type { AddressPolicy } from './address.ts';
+import { connectionClosed } from './cluster-error.ts';
 import { Connection, type TokenSource } from './connection.ts';
 import type { Lookup } from './connector.ts';
-import { closed } from './errors.ts';
 import type { Target } from './kubeconfig.ts';
 import type { SocketBudget } from './socket-budget.ts';
 
@@ -17,14 +17,14 @@ export interface ClusterKey {
 }
 
 /** What a connection is opened with, and the version it was read at: one read of one row. */
-export interface Credential {
+export interface OpenedCredential {
   readonly credentialsVersion: number;
   readonly target: Target;
   readonly token?: TokenSource | undefined;
 }
 
 /** A connection and the version of the credentials it was opened with. */
-export interface LiveCluster {
+export interface ConnectionEntry {
   readonly connection: Connection;
   readonly credentialsVersion: number;
 }
@@ -32,7 +32,7 @@ export interface LiveCluster {
 export interface ConnectionsOptions {
   policy: AddressPolicy;
   /** Reads the credential of a cluster as it is stored now; rejects when there is none. */
-  openCredential: (uid: string) => Promise<Credential>;
+  openCredential: (uid: string) => Promise<OpenedCredential>;
   lookup?: Lookup | undefined;
   sockets?: SocketBudget | undefined;
   idleMs?: number;
@@ -40,7 +40,7 @@ export interface ConnectionsOptions {
 
 interface Entry {
   readonly asked: number;
-  readonly live: Promise<LiveCluster>;
+  readonly live: Promise<ConnectionEntry>;
 }
 
 /** The live clusters: at most one connection each, opened at first use, replaced when the credentials have changed. */
@@ -58,8 +58,8 @@ export class Connections {
   }
 
   /** The connection of a cluster, shared by all who ask; a failed opening is forgotten, so that the next one tries again. */
-  of({ uid, credentialsVersion }: ClusterKey): Promise<LiveCluster> {
-    if (this.#closed) return Promise.reject(closed('the cluster'));
+  of({ uid, credentialsVersion }: ClusterKey): Promise<ConnectionEntry> {
+    if (this.#closed) return Promise.reject(connectionClosed('the cluster'));
     const present = this.#entries.get(uid);
     if (present?.asked === credentialsVersion) return present.live;
     const entry = { asked: credentialsVersion, live: this.#open(uid, present?.live) };
@@ -93,7 +93,7 @@ export class Connections {
     await this.keepOnly(new Set());
   }
 
-  async #open(uid: string, previous: Promise<LiveCluster> | undefined): Promise<LiveCluster> {
+  async #open(uid: string, previous: Promise<ConnectionEntry> | undefined): Promise<ConnectionEntry> {
     const { policy, lookup, sockets, openCredential } = this.#options;
     let keep = false;
     const before = await previous?.catch(() => undefined);
@@ -121,7 +121,7 @@ export class Connections {
   }
 }
 
-async function closeWhenOpen(live: Promise<LiveCluster>): Promise<void> {
+async function closeWhenOpen(live: Promise<ConnectionEntry>): Promise<void> {
   await live.then(
     ({ connection }) => connection.close(),
     () => {},

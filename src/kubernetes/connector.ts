@@ -5,7 +5,7 @@ import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'n
 import { checkServerIdentity, connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import type { buildConnector } from 'undici';
 import { type AddressPolicy, judgeAddress, judgeHost } from './address.ts';
-import { ClusterError, resourceErrorOf } from './errors.ts';
+import { ClusterError, resourceErrorOf } from './cluster-error.ts';
 import type { Target } from './kubeconfig.ts';
 import type { SocketBudget } from './socket-budget.ts';
 

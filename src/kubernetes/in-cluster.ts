@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
+import { ClusterError } from './cluster-error.ts';
 import type { TokenSource } from './connection.ts';
-import { ClusterError } from './errors.ts';
 import type { Target } from './kubeconfig.ts';
 
 /** Where Kubernetes mounts a pod's service account (client-go's rest.InClusterConfig, client-node's loadFromCluster). */

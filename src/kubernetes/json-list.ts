@@ -1,4 +1,4 @@
-import { ClusterError, notKubernetes } from './errors.ts';
+import { ClusterError, notKubernetes } from './cluster-error.ts';
 import type { MemoryHold } from './live-memory.ts';
 import { isRecord } from './redact.ts';
 import { nextSlice } from './slices.ts';

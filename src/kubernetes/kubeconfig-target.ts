@@ -1,6 +1,6 @@
 import { judgeHost } from './address.ts';
 import type { KubeconfigPolicy, Target } from './kubeconfig.ts';
-import { type Data, isMapping, type Mapping, quote, Unusable } from './kubeconfig-yaml.ts';
+import { type Data, isMapping, type Mapping, quote, UnusableKubeconfig } from './kubeconfig-yaml.ts';
 import { readCertificates, readPrivateKey } from './pem.ts';
 
 /** The three mappings a context stands for, each with the path by which a sentence names it. */
@@ -17,7 +17,7 @@ export interface Part {
 }
 
 /** Remembers what certificates and keys were read: thousands of contexts may share one authority. */
-export interface Cache {
+export interface TargetCache {
   authorities: Map<string, string>;
   keyPairs: Map<string, { certificate: string; key: string }>;
 }
@@ -63,8 +63,8 @@ const knownOfCluster = [
 ];
 const knownOfUser = ['token', 'client-certificate-data', 'client-key-data', 'extensions'];
 
-/** Builds the target of a context; throws Unusable with the first thing that stands against it. */
-export function readTarget({ context, cluster, user }: Parts, policy: KubeconfigPolicy, cache: Cache): Target {
+/** Builds the target of a context; throws UnusableKubeconfig with the first thing that stands against it. */
+export function readTarget({ context, cluster, user }: Parts, policy: KubeconfigPolicy, cache: TargetCache): Target {
   allowOnly(context, knownOfContext);
   allowOnly(cluster, knownOfCluster, refusedOfCluster);
   const server = readServer(cluster, policy);
@@ -93,7 +93,7 @@ export function showServer(cluster: Data | undefined): string | undefined {
   try {
     return isMapping(cluster) ? readURL({ path: 'cluster', fields: cluster }, 'server') : undefined;
   } catch (error) {
-    if (error instanceof Unusable) return undefined;
+    if (error instanceof UnusableKubeconfig) return undefined;
     throw error;
   }
 }
@@ -102,9 +102,9 @@ export function showServer(cluster: Data | undefined): string | undefined {
 export function textOf({ path, fields }: Part, key: string): string | undefined {
   const value = fields[key];
   if (isAbsent(value)) return undefined;
-  if (typeof value !== 'string') throw new Unusable(`${path}.${key} is not text`);
+  if (typeof value !== 'string') throw new UnusableKubeconfig(`${path}.${key} is not text`);
   if (value === 'DATA+OMITTED' || value === 'REDACTED') {
-    throw new Unusable(`${path}.${key} was left out when this kubeconfig was printed: ${flatten}`);
+    throw new UnusableKubeconfig(`${path}.${key} was left out when this kubeconfig was printed: ${flatten}`);
   }
   return value;
 }
@@ -113,13 +113,13 @@ function isAbsent(value: Data | undefined): boolean {
   return value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0);
 }
 
-/** Throws Unusable for the first key that is not known and has a value, with the words for it when there are some. */
+/** Throws UnusableKubeconfig for the first key that is not known and has a value, with the words for it when there are some. */
 export function allowOnly({ path, fields }: Part, known: string[], refused: Record<string, string> = {}): void {
   for (const [key, value] of Object.entries(fields)) {
     if (known.includes(key) || isAbsent(value)) continue;
     const reason = Object.hasOwn(refused, key) ? refused[key] : undefined;
-    if (reason) throw new Unusable(`${path}.${key} ${reason}`);
-    throw new Unusable(`${path}.${/^[\w-]{1,40}$/.test(key) ? key : quote(key, 40)} is not known`);
+    if (reason) throw new UnusableKubeconfig(`${path}.${key} ${reason}`);
+    throw new UnusableKubeconfig(`${path}.${/^[\w-]{1,40}$/.test(key) ? key : quote(key, 40)} is not known`);
   }
 }
 
@@ -130,13 +130,15 @@ function readURL(part: Part, key: string): string | undefined {
   const raw = textOf(part, key);
   if (raw === undefined) return undefined;
   const path = `${part.path}.${key}`;
-  if (raw.length > 2048) throw new Unusable(`${path} is longer than 2,048 characters`);
+  if (raw.length > 2048) throw new UnusableKubeconfig(`${path} is longer than 2,048 characters`);
   if (!/^[\x21-\x7e]*$/.test(raw))
-    throw new Unusable(`${path} has a space, a line break or another character that no URL has`);
-  if (!/^https?:\/\//i.test(raw)) throw new Unusable(`${path} is not a URL that begins with https://`);
-  if (/^[^:]+:\/\/[^/?#\\]*@/.test(raw)) throw new Unusable(`${path} has user info in it: ${instead}`);
+    throw new UnusableKubeconfig(`${path} has a space, a line break or another character that no URL has`);
+  if (!/^https?:\/\//i.test(raw)) throw new UnusableKubeconfig(`${path} is not a URL that begins with https://`);
+  if (/^[^:]+:\/\/[^/?#\\]*@/.test(raw)) throw new UnusableKubeconfig(`${path} has user info in it: ${instead}`);
   if (!plainURL.test(raw) || !URL.canParse(raw)) {
-    throw new Unusable(`${path} is not a plain URL: a scheme, a host, a port and a path without .., //, %, \\, ? or #`);
+    throw new UnusableKubeconfig(
+      `${path} is not a plain URL: a scheme, a host, a port and a path without .., //, %, \\, ? or #`,
+    );
   }
   return new URL(raw).href.replace(/\/$/, '');
 }
@@ -144,13 +146,13 @@ function readURL(part: Part, key: string): string | undefined {
 function readServer(cluster: Part, policy: KubeconfigPolicy): string {
   const path = `${cluster.path}.server`;
   const server = readURL(cluster, 'server');
-  if (server === undefined) throw new Unusable(`${path} is missing`);
+  if (server === undefined) throw new UnusableKubeconfig(`${path} is missing`);
   const { protocol, hostname } = new URL(server);
   if (protocol === 'http:' && !policy.allowHttp) {
-    throw new Unusable(`${path} is not https, which is allowed only with ALLOW_HTTP_TARGETS=true`);
+    throw new UnusableKubeconfig(`${path} is not https, which is allowed only with ALLOW_HTTP_TARGETS=true`);
   }
   const reason = judgeHost(hostname, policy);
-  if (reason) throw new Unusable(`${path}: ${reason}`);
+  if (reason) throw new UnusableKubeconfig(`${path}: ${reason}`);
   return server;
 }
 
@@ -159,11 +161,11 @@ function readProxy(cluster: Part, policy: KubeconfigPolicy): string | undefined 
   const proxy = readURL(cluster, 'proxy-url');
   if (proxy === undefined) return undefined;
   if (!policy.allowProxy)
-    throw new Unusable(`${path} names a proxy, which is allowed only with ALLOW_TARGET_PROXY=true`);
+    throw new UnusableKubeconfig(`${path} names a proxy, which is allowed only with ALLOW_TARGET_PROXY=true`);
   const { pathname, hostname } = new URL(proxy);
-  if (pathname !== '/') throw new Unusable(`${path} has a path, and a proxy has none`);
+  if (pathname !== '/') throw new UnusableKubeconfig(`${path} has a path, and a proxy has none`);
   const reason = judgeHost(hostname, policy);
-  if (reason) throw new Unusable(`${path}: ${reason}`);
+  if (reason) throw new UnusableKubeconfig(`${path}: ${reason}`);
   return proxy;
 }
 
@@ -171,20 +173,21 @@ function readInsecure(cluster: Part, hasAuthority: boolean, policy: KubeconfigPo
   const path = `${cluster.path}.insecure-skip-tls-verify`;
   const value = textOf(cluster, 'insecure-skip-tls-verify') ?? 'false';
   if (value === 'false') return false;
-  if (value !== 'true') throw new Unusable(`${path} is neither true nor false`);
+  if (value !== 'true') throw new UnusableKubeconfig(`${path} is neither true nor false`);
   if (!policy.allowInsecureTls) {
-    throw new Unusable(
+    throw new UnusableKubeconfig(
       `${path} is allowed only with ALLOW_INSECURE_TLS=true: give the authority in certificate-authority-data instead`,
     );
   }
-  if (hasAuthority) throw new Unusable(`${path} stands beside certificate-authority-data: leave one of them out`);
+  if (hasAuthority)
+    throw new UnusableKubeconfig(`${path} stands beside certificate-authority-data: leave one of them out`);
   return true;
 }
 
 function readTlsServerName(cluster: Part): string | undefined {
   const name = textOf(cluster, 'tls-server-name');
   if (name !== undefined && !/^[\w.:-]{1,253}$/.test(name)) {
-    throw new Unusable(`${cluster.path}.tls-server-name is not the name of a server`);
+    throw new UnusableKubeconfig(`${cluster.path}.tls-server-name is not the name of a server`);
   }
   return name;
 }
@@ -192,12 +195,12 @@ function readTlsServerName(cluster: Part): string | undefined {
 function readNamespace(context: Part): string | undefined {
   const namespace = textOf(context, 'namespace');
   if (namespace !== undefined && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
-    throw new Unusable(`${context.path}.namespace is not the name of a namespace`);
+    throw new UnusableKubeconfig(`${context.path}.namespace is not the name of a namespace`);
   }
   return namespace;
 }
 
-function readAuthority(cluster: Part, cache: Cache): string | undefined {
+function readAuthority(cluster: Part, cache: TargetCache): string | undefined {
   const data = textOf(cluster, 'certificate-authority-data');
   if (data === undefined) return undefined;
   let authority = cache.authorities.get(data);
@@ -208,13 +211,14 @@ function readAuthority(cluster: Part, cache: Cache): string | undefined {
   return authority;
 }
 
-function readClientCertificate(user: Part, cache: Cache): Target['clientCertificate'] {
+function readClientCertificate(user: Part, cache: TargetCache): Target['clientCertificate'] {
   const certificateData = textOf(user, 'client-certificate-data');
   const keyData = textOf(user, 'client-key-data');
   if (certificateData === undefined && keyData === undefined) return undefined;
   if (certificateData === undefined)
-    throw new Unusable(`${user.path}.client-key-data stands without client-certificate-data`);
-  if (keyData === undefined) throw new Unusable(`${user.path}.client-certificate-data stands without client-key-data`);
+    throw new UnusableKubeconfig(`${user.path}.client-key-data stands without client-certificate-data`);
+  if (keyData === undefined)
+    throw new UnusableKubeconfig(`${user.path}.client-certificate-data stands without client-key-data`);
   const both = `${certificateData}\n${keyData}`;
   let pair = cache.keyPairs.get(both);
   if (pair === undefined) {
@@ -222,10 +226,12 @@ function readClientCertificate(user: Part, cache: Cache): Target['clientCertific
     const text = decode(user, 'client-key-data', keyData);
     const key = readPrivateKey(text);
     if (key === undefined) {
-      throw new Unusable(`${user.path}.client-key-data is not a PEM private key that opens without a passphrase`);
+      throw new UnusableKubeconfig(
+        `${user.path}.client-key-data is not a PEM private key that opens without a passphrase`,
+      );
     }
     if (!leaf.checkPrivateKey(key.key)) {
-      throw new Unusable(
+      throw new UnusableKubeconfig(
         `${user.path}.client-key-data does not belong to the first certificate of client-certificate-data`,
       );
     }
@@ -239,10 +245,10 @@ function readToken(user: Part): string | undefined {
   const token = textOf(user, 'token');
   if (token === undefined) return undefined;
   if (token.trim() !== token) {
-    throw new Unusable(`${user.path}.token begins or ends with a space or a line break: take it away`);
+    throw new UnusableKubeconfig(`${user.path}.token begins or ends with a space or a line break: take it away`);
   }
   if (!/^[\x21-\x7e]+$/.test(token)) {
-    throw new Unusable(`${user.path}.token has a space, a line break or another character that no token has`);
+    throw new UnusableKubeconfig(`${user.path}.token has a space, a line break or another character that no token has`);
   }
   return token;
 }
@@ -250,14 +256,14 @@ function readToken(user: Part): string | undefined {
 function certificatesOf(part: Part, key: string, data: string) {
   const certificates = readCertificates(decode(part, key, data));
   const [leaf] = certificates ?? [];
-  if (!certificates || !leaf) throw new Unusable(`${part.path}.${key} is not the base64 of PEM certificates`);
+  if (!certificates || !leaf) throw new UnusableKubeconfig(`${part.path}.${key} is not the base64 of PEM certificates`);
   return { leaf, pem: certificates.join('') };
 }
 
 function decode(part: Part, key: string, data: string): string {
   const packed = data.replace(/\s+/g, '');
   if (packed.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(packed)) {
-    throw new Unusable(`${part.path}.${key} is not base64`);
+    throw new UnusableKubeconfig(`${part.path}.${key} is not base64`);
   }
   return Buffer.from(packed, 'base64').toString();
 }

@@ -14,7 +14,7 @@ export function isMapping(data: Data | undefined): data is Mapping {
 }
 
 /** Why a kubeconfig, or a context of it, cannot be used, as a sentence that never quotes a value. */
-export class Unusable extends Error {}
+export class UnusableKubeconfig extends Error {}
 
 const maxBytes = 4 * 1024 * 1024;
 // 5,000 contexts take 410,000 in YAML and 510,000 in indented JSON; a million takes seconds to read.
@@ -38,10 +38,10 @@ const refusedLexemes: Record<string, string> = {
 const depthOf: Record<string, number> = { '[': 1, '{': 1, ']': -1, '}': -1 };
 const nulls = new Set(['', '~', 'null', 'Null', 'NULL']);
 
-/** Reads one YAML or JSON document of text, lists and mappings; throws Unusable for whatever a kubeconfig needs not. */
+/** Reads one YAML or JSON document of text, lists and mappings; throws UnusableKubeconfig for whatever a kubeconfig needs not. */
 export function readYaml(text: string): Data {
-  if (Buffer.byteLength(text) > maxBytes) throw new Unusable('the kubeconfig is larger than 4 MiB');
-  if (text.includes('\0')) throw new Unusable('the kubeconfig has a NUL character in it');
+  if (Buffer.byteLength(text) > maxBytes) throw new UnusableKubeconfig('the kubeconfig is larger than 4 MiB');
+  if (text.includes('\0')) throw new UnusableKubeconfig('the kubeconfig has a NUL character in it');
   refuseExcess(text);
   const plain = readPlain(text);
   if (plain !== undefined) return plain;
@@ -51,9 +51,9 @@ export function readYaml(text: string): Data {
     Error.stackTraceLimit = 0;
     return toData(compose(text), text, 0);
   } catch (error) {
-    if (error instanceof Unusable) throw error;
-    if (error instanceof RangeError) throw new Unusable('the kubeconfig is nested too deeply');
-    throw new Unusable('the kubeconfig is not valid YAML');
+    if (error instanceof UnusableKubeconfig) throw error;
+    if (error instanceof RangeError) throw new UnusableKubeconfig('the kubeconfig is nested too deeply');
+    throw new UnusableKubeconfig('the kubeconfig is not valid YAML');
   } finally {
     Error.stackTraceLimit = limit;
   }
@@ -83,16 +83,17 @@ export function measureYaml(text: string): { lines: number; parts: number } {
 /** Refuses at a glance what the lexer would come to the limit of in a quarter of a second. */
 function refuseExcess(text: string): void {
   const { lines, parts } = measureYaml(text);
-  if (lines > maxLines) throw new Unusable(`the kubeconfig has more than ${maxLines.toLocaleString('en')} lines`);
-  if (parts > maxLexemes) throw new Unusable('the kubeconfig has too many parts');
+  if (lines > maxLines)
+    throw new UnusableKubeconfig(`the kubeconfig has more than ${maxLines.toLocaleString('en')} lines`);
+  if (parts > maxLexemes) throw new UnusableKubeconfig('the kubeconfig has too many parts');
   let contexts = 0;
   // One more, since `current-context` ends alike.
   for (const _ of text.matchAll(/context["']?\s*:/g)) if (++contexts > maxContexts + 1) throw tooManyContexts();
 }
 
 /** What is said of more contexts than one kubeconfig may have. */
-export function tooManyContexts(): Unusable {
-  return new Unusable(`the kubeconfig has more than ${maxContexts.toLocaleString('en')} contexts`);
+export function tooManyContexts(): UnusableKubeconfig {
+  return new UnusableKubeconfig(`the kubeconfig has more than ${maxContexts.toLocaleString('en')} contexts`);
 }
 
 /**
@@ -113,14 +114,14 @@ function plainData(value: unknown, depth: number): Data {
   if (value === null) return null;
   if (typeof value !== 'object') {
     const text = String(value);
-    if (text.length > maxScalar) throw new Unusable('it is not plain');
+    if (text.length > maxScalar) throw new UnusableKubeconfig('it is not plain');
     return text;
   }
-  if (depth > maxDepth) throw new Unusable('it is not plain');
+  if (depth > maxDepth) throw new UnusableKubeconfig('it is not plain');
   if (Array.isArray(value)) return value.map((item) => plainData(item, depth + 1));
   const mapping: Mapping = Object.create(null);
   for (const [key, item] of Object.entries(value)) {
-    if (key.length > maxScalar || refuseKey(key, mapping)) throw new Unusable('it is not plain');
+    if (key.length > maxScalar || refuseKey(key, mapping)) throw new UnusableKubeconfig('it is not plain');
     mapping[key] = plainData(item, depth + 1);
   }
   return mapping;
@@ -140,14 +141,14 @@ function compose(text: string): Node | null {
   documents.push(...composer.end());
   const [document] = documents;
   const fault = document?.errors[0] ?? composer.streamInfo().errors[0];
-  if (fault?.code === 'RESOURCE_EXHAUSTION') throw new Unusable('the kubeconfig is nested too deeply');
+  if (fault?.code === 'RESOURCE_EXHAUSTION') throw new UnusableKubeconfig('the kubeconfig is nested too deeply');
   if (fault) throw invalid(text, fault.pos[0]);
   return document?.contents ?? null;
 }
 
 // The parser's own words quote the text, which holds secrets.
-function invalid(text: string, offset: number): Unusable {
-  return new Unusable(`the kubeconfig is not valid YAML (${place(text, offset)})`);
+function invalid(text: string, offset: number): UnusableKubeconfig {
+  return new UnusableKubeconfig(`the kubeconfig is not valid YAML (${place(text, offset)})`);
 }
 
 /** Lexes all of it before the costlier steps, refusing what no kubeconfig needs and attacks are made of. */
@@ -157,9 +158,9 @@ function lex(text: string): string[] {
   let documents = 0;
   let depth = 0;
   let before = '';
-  const refuse = (reason: string) => new Unusable(`${reason} (${place(text, offset)})`);
+  const refuse = (reason: string) => new UnusableKubeconfig(`${reason} (${place(text, offset)})`);
   for (const lexeme of new Lexer().lex(text)) {
-    if (lexemes.length === maxLexemes) throw new Unusable('the kubeconfig has too many parts');
+    if (lexemes.length === maxLexemes) throw new UnusableKubeconfig('the kubeconfig has too many parts');
     if (lexeme.length > maxScalar) throw refuse('a value is larger than 1 MiB');
     if (before !== scalarFollows) {
       const reason = refusedLexemes[lexeme.charAt(0)];
@@ -177,7 +178,7 @@ function lex(text: string): string[] {
 }
 
 function toData(node: Node | null, text: string, depth: number): Data {
-  if (depth > maxDepth) throw new Unusable('the kubeconfig is nested too deeply');
+  if (depth > maxDepth) throw new UnusableKubeconfig('the kubeconfig is nested too deeply');
   if (isScalar(node)) {
     const value = String(node.value ?? '');
     return node.type === 'PLAIN' && nulls.has(value) ? null : value;
@@ -188,7 +189,7 @@ function toData(node: Node | null, text: string, depth: number): Data {
   for (const { key, value } of node.items) {
     const name = isScalar(key) ? String(key.value ?? '') : '';
     const refusal = refuseKey(name, mapping);
-    if (refusal) throw new Unusable(`${refusal} (${place(text, key?.range?.[0] ?? 0)})`);
+    if (refusal) throw new UnusableKubeconfig(`${refusal} (${place(text, key?.range?.[0] ?? 0)})`);
     mapping[name] = toData(value, text, depth + 1);
   }
   return mapping;

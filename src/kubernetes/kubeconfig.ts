@@ -1,5 +1,5 @@
 import type { AddressPolicy } from './address.ts';
-import { allowOnly, type Cache, type Part, readTarget, showServer, textOf } from './kubeconfig-target.ts';
+import { allowOnly, type Part, readTarget, showServer, type TargetCache, textOf } from './kubeconfig-target.ts';
 import {
   type Data,
   isMapping,
@@ -8,7 +8,7 @@ import {
   quote,
   readYaml,
   tooManyContexts,
-  Unusable,
+  UnusableKubeconfig,
 } from './kubeconfig-yaml.ts';
 import { readCertificates } from './pem.ts';
 
@@ -64,21 +64,22 @@ export function readKubeconfig(text: string, policy: KubeconfigPolicy): Kubeconf
       clusters: readEntries(root, 'clusters'),
       users: readEntries(root, 'users'),
     };
-    if (sections.contexts.size === 0) throw new Unusable('the kubeconfig has no contexts');
+    if (sections.contexts.size === 0) throw new UnusableKubeconfig('the kubeconfig has no contexts');
     if (sections.contexts.size > maxContexts) throw tooManyContexts();
-    const cache: Cache = { authorities: new Map(), keyPairs: new Map() };
+    const cache: TargetCache = { authorities: new Map(), keyPairs: new Map() };
     const contexts: ContextReading[] = [];
     let kept = 0;
     for (const entry of sections.contexts.values()) {
       const context = readContext(entry, sections, policy, cache);
       kept += context.kubeconfig.length;
-      if (kept > maxKept) throw new Unusable('the contexts of the kubeconfig share too much to keep a copy for each');
+      if (kept > maxKept)
+        throw new UnusableKubeconfig('the contexts of the kubeconfig share too much to keep a copy for each');
       contexts.push(context);
     }
     const current = root['current-context'];
     return typeof current === 'string' && sections.contexts.has(current) ? { contexts, current } : { contexts };
   } catch (error) {
-    if (error instanceof Unusable) return { problem: error.message };
+    if (error instanceof UnusableKubeconfig) return { problem: error.message };
     throw error;
   }
 }
@@ -152,7 +153,7 @@ type Entry = Mapping & { name: string };
 type Sections = Record<Section, Map<string, Entry>>;
 const bodies = { contexts: 'context', clusters: 'cluster', users: 'user' } as const;
 
-function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy, cache: Cache): ContextReading {
+function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy, cache: TargetCache): ContextReading {
   const { name, context: body } = entry;
   const [clusterName, userName] = isMapping(body) ? [body.cluster, body.user] : [];
   const clusterEntry = typeof clusterName === 'string' ? sections.clusters.get(clusterName) : undefined;
@@ -160,11 +161,12 @@ function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy,
   try {
     const context = partOf('contexts', entry);
     const cluster = textOf(context, 'cluster');
-    if (cluster === undefined) throw new Unusable(`${context.path}.cluster is missing`);
+    if (cluster === undefined) throw new UnusableKubeconfig(`${context.path}.cluster is missing`);
     const user = textOf(context, 'user');
-    if (!clusterEntry) throw new Unusable(`${context.path}.cluster names a cluster that is not in the kubeconfig`);
+    if (!clusterEntry)
+      throw new UnusableKubeconfig(`${context.path}.cluster names a cluster that is not in the kubeconfig`);
     if (user !== undefined && !userEntry) {
-      throw new Unusable(`${context.path}.user names a user that is not in the kubeconfig`);
+      throw new UnusableKubeconfig(`${context.path}.user names a user that is not in the kubeconfig`);
     }
     const parts = {
       context,
@@ -174,7 +176,7 @@ function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy,
     const target = readTarget(parts, policy, cache);
     return { name, kubeconfig: writeTarget(target, name, cluster, user), apiServer: target.server, target };
   } catch (error) {
-    if (!(error instanceof Unusable)) throw error;
+    if (!(error instanceof UnusableKubeconfig)) throw error;
     const kubeconfig = writeEntries(entry, clusterEntry, userEntry);
     const apiServer = showServer(clusterEntry?.cluster);
     return { name, kubeconfig, ...(apiServer !== undefined && { apiServer }), problem: error.message };
@@ -182,25 +184,27 @@ function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy,
 }
 
 function readRoot(data: Data): Mapping {
-  if (data === null) throw new Unusable('the kubeconfig is empty');
-  if (!isMapping(data)) throw new Unusable('the kubeconfig is not a mapping with contexts, clusters and users');
-  if ((data.kind || 'Config') !== 'Config') throw new Unusable('the kind of the kubeconfig is not Config');
-  if ((data.apiVersion || 'v1') !== 'v1') throw new Unusable('the apiVersion of the kubeconfig is not v1');
+  if (data === null) throw new UnusableKubeconfig('the kubeconfig is empty');
+  if (!isMapping(data))
+    throw new UnusableKubeconfig('the kubeconfig is not a mapping with contexts, clusters and users');
+  if ((data.kind || 'Config') !== 'Config') throw new UnusableKubeconfig('the kind of the kubeconfig is not Config');
+  if ((data.apiVersion || 'v1') !== 'v1') throw new UnusableKubeconfig('the apiVersion of the kubeconfig is not v1');
   return data;
 }
 
 function readEntries(root: Mapping, section: Section): Map<string, Entry> {
   const list = root[section] ?? [];
-  if (!Array.isArray(list)) throw new Unusable(`${section} is not a list`);
+  if (!Array.isArray(list)) throw new UnusableKubeconfig(`${section} is not a list`);
   const entries = new Map<string, Entry>();
   for (const [index, entry] of list.entries()) {
-    if (!isEntry(entry)) throw new Unusable(`${section}[${index}] has no name`);
+    if (!isEntry(entry)) throw new UnusableKubeconfig(`${section}[${index}] has no name`);
     const { name } = entry;
-    if (name.length > maxName) throw new Unusable(`the name of ${section}[${index}] is longer than 253 characters`);
+    if (name.length > maxName)
+      throw new UnusableKubeconfig(`the name of ${section}[${index}] is longer than 253 characters`);
     if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)) {
-      throw new Unusable(`the name of ${section}[${index}] has a control character in it`);
+      throw new UnusableKubeconfig(`the name of ${section}[${index}] has a control character in it`);
     }
-    if (entries.has(name)) throw new Unusable(`${section} has two entries named ${quote(name)}`);
+    if (entries.has(name)) throw new UnusableKubeconfig(`${section} has two entries named ${quote(name)}`);
     entries.set(name, entry);
   }
   return entries;
@@ -215,7 +219,7 @@ function partOf(section: Section, entry: Entry): Part {
   const key = bodies[section];
   allowOnly({ path, fields: entry }, ['name', key]);
   const body = entry[key] ?? Object.create(null);
-  if (!isMapping(body)) throw new Unusable(`${path}.${key} is not a mapping`);
+  if (!isMapping(body)) throw new UnusableKubeconfig(`${path}.${key} is not a mapping`);
   return { path: `${path}.${key}`, fields: body };
 }
 

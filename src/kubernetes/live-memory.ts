@@ -1,4 +1,4 @@
-import { ClusterError, ResourceError } from './errors.ts';
+import { ClusterError, ResourceError } from './cluster-error.ts';
 
 /** Bytes that all live reads together may hold: a quarter of the memory of a small machine. */
 const MAX_BYTES = 256 * 1024 * 1024;

@@ -1,10 +1,10 @@
 import type { V1APIResource, V1Namespace, V1Node, V1NodeCondition } from '@kubernetes/client-node';
-import type { Asker } from './call-slots.ts';
+import type { ClusterClient } from './call-slots.ts';
+import { ClusterError, notKubernetes, refusalOf } from './cluster-error.ts';
 import { type Call, objectOf } from './connection.ts';
-import { ClusterError, notKubernetes, refusalOf } from './errors.ts';
-import type { Answer } from './exchange.ts';
 import { type JsonList, type JsonListOptions, readJsonList } from './json-list.ts';
 import { isRecord, redact } from './redact.ts';
+import type { ApiResponse } from './response-collector.ts';
 
 /** Objects of one page, by the API server's own `limit`. */
 export const MAX_OBJECTS = 250;
@@ -66,7 +66,11 @@ export interface ReadinessCheck {
 }
 
 /** The object that an API server answers with. What it says of a refusal is not passed on: it may quote anything. */
-export async function readObject(asker: Asker, path: string, maxBytes: number): Promise<Record<string, unknown>> {
+export async function readObject(
+  asker: ClusterClient,
+  path: string,
+  maxBytes: number,
+): Promise<Record<string, unknown>> {
   const object = objectOf(await readAnswer(asker, path, { maxBytes }));
   if (!object) throw notKubernetes('it is no JSON object');
   return object;
@@ -76,7 +80,7 @@ type ListOptions<Item> = Omit<JsonListOptions<Item>, 'memory'> & Pick<Call, 'max
 
 /** The items of the list that an API server answers with, read one by one; those that are no objects are omitted. */
 async function readList<Item>(
-  asker: Asker,
+  asker: ClusterClient,
   path: string,
   { maxBytes, ...options }: ListOptions<Item>,
 ): Promise<JsonList<Item>> {
@@ -88,7 +92,7 @@ async function readList<Item>(
   }
 }
 
-async function readAnswer(asker: Asker, path: string, call: Call): Promise<Answer> {
+async function readAnswer(asker: ClusterClient, path: string, call: Call): Promise<ApiResponse> {
   const answer = await asker.call(path, call);
   if (answer.status >= 200 && answer.status <= 299) return answer;
   answer.discard();
@@ -96,7 +100,7 @@ async function readAnswer(asker: Asker, path: string, call: Call): Promise<Answe
 }
 
 /** The version of the API server, such as `v1.31.0`. */
-export async function readVersion(asker: Asker): Promise<string> {
+export async function readVersion(asker: ClusterClient): Promise<string> {
   const { gitVersion } = await readObject(asker, '/version', MAX_VERSION_BYTES);
   if (typeof gitVersion !== 'string' || !/^[\x21-\x7e]{1,64}$/.test(gitVersion))
     throw notKubernetes('it tells no version');
@@ -104,7 +108,7 @@ export async function readVersion(asker: Asker): Promise<string> {
 }
 
 /** The API server's readiness checks by name, in its order; one that is not ready answers 500 with the same list. */
-export async function readReadiness(asker: Asker): Promise<ReadinessCheck[]> {
+export async function readReadiness(asker: ClusterClient): Promise<ReadinessCheck[]> {
   const { status, body } = await asker.call('/readyz?verbose', {
     accept: 'text/plain, */*',
     maxBytes: MAX_CHECKS_BYTES,
@@ -115,7 +119,7 @@ export async function readReadiness(asker: Asker): Promise<ReadinessCheck[]> {
 }
 
 /** The nodes, at most a page of them. */
-export async function readNodes(asker: Asker): Promise<NodeSummary[]> {
+export async function readNodes(asker: ClusterClient): Promise<NodeSummary[]> {
   const { items } = await readList(asker, `/api/v1/nodes?limit=${MAX_OBJECTS}`, { ...SUMMARIES, pick: nodeOf });
   return items;
 }
@@ -141,7 +145,7 @@ function nodeOf(node: Record<string, unknown>): NodeSummary {
 }
 
 /** The namespaces, at most a page of them. */
-export async function readNamespaces(asker: Asker): Promise<NamespaceSummary[]> {
+export async function readNamespaces(asker: ClusterClient): Promise<NamespaceSummary[]> {
   const { items } = await readList(asker, `/api/v1/namespaces?limit=${MAX_OBJECTS}`, {
     ...SUMMARIES,
     pick: (namespace): NamespaceSummary => {
@@ -153,7 +157,7 @@ export async function readNamespaces(asker: Asker): Promise<NamespaceSummary[]> 
 }
 
 /** One page of the objects of a kind. Its plural and its scope come from the API server's own discovery. */
-export async function readResources(asker: Asker, query: ResourceQuery): Promise<ResourcePage> {
+export async function readResources(asker: ClusterClient, query: ResourceQuery): Promise<ResourcePage> {
   const place = placeOf(query);
   const missing = new ClusterError('NOT_FOUND', `the cluster has no ${query.apiVersion} ${query.kind}`);
   const discovery = await readList(asker, place, {

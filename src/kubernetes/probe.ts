@@ -1,6 +1,6 @@
+import { ClusterError, type Fault, ResourceError, refusalOf } from './cluster-error.ts';
 import { type Call, type Connection, objectOf } from './connection.ts';
-import { ClusterError, type Fault, ResourceError, refusalOf } from './errors.ts';
-import type { Answer } from './exchange.ts';
+import type { ApiResponse } from './response-collector.ts';
 
 /** Milliseconds that one attempt may use up in all (docs/architecture.md). */
 export const PROBE_BUDGET_MS = 5_000;
@@ -38,7 +38,7 @@ export async function probe(connection: Connection, options: ProbeOptions): Prom
   const { server } = connection;
   const begin = performance.now();
   let latencyMs: number | undefined;
-  const ask = async (path: string, call: Call = {}): Promise<Answer> => {
+  const ask = async (path: string, call: Call = {}): Promise<ApiResponse> => {
     const timeoutMs = Math.max(1, Math.ceil(budgetMs - (performance.now() - begin)));
     const answer = await connection.call(path, { signal, timeoutMs, maxBytes: MAX_ANSWER_BYTES, ...call });
     latencyMs ??= performance.now() - begin;
@@ -64,10 +64,10 @@ export async function probe(connection: Connection, options: ProbeOptions): Prom
   }
 }
 
-type Ask = (path: string, call?: Call) => Promise<Answer>;
+type Ask = (path: string, call?: Call) => Promise<ApiResponse>;
 
 /** The answer of /readyz, or of /healthz where that is not known: older than Kubernetes 1.16. */
-async function askReadiness(ask: Ask, server: string): Promise<Answer> {
+async function askReadiness(ask: Ask, server: string): Promise<ApiResponse> {
   const accept = 'text/plain, */*';
   const readyz = await ask('/readyz?verbose', { accept });
   const answer = readyz.status === 404 ? await ask('/healthz', { accept }) : readyz;
@@ -153,12 +153,12 @@ function userOf(review: Record<string, unknown>): unknown {
 }
 
 // `[-]etcd failed: reason withheld`, a line for each check (k8s.io/apiserver, server/healthz).
-function failingChecksOf({ body }: Answer): string[] {
+function failingChecksOf({ body }: ApiResponse): string[] {
   const names = Array.from(body.toString().matchAll(/^\[-\]([\w./-]{1,100}) /gm), ([, name = '']) => name);
   return names.slice(0, MAX_CHECKS);
 }
 
-function isSuccess({ status }: Answer): boolean {
+function isSuccess({ status }: ApiResponse): boolean {
   return status >= 200 && status < 300;
 }
 

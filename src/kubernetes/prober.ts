@@ -1,8 +1,8 @@
-import type { Attempt, Attempted, ProbeOutcome } from './attempt.ts';
 import { Batch } from './batch.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { ClusterError, faultOf, ResourceError } from './errors.ts';
-import { type Job, Lanes, type Urgency } from './lanes.ts';
+import { ClusterError, faultOf, ResourceError } from './cluster-error.ts';
+import type { ProbeFunction, ProbeOutcome, ProbeReport } from './probe-function.ts';
+import { type Job, type Priority, ProbeScheduler } from './probe-scheduler.ts';
 import { isSameTarget, type ProbeLease, type ProbeTarget } from './probe-target.ts';
 import { shuffled } from './shuffled.ts';
 
@@ -25,7 +25,7 @@ const REFRESH_MS = 1_000;
 export interface ProberOptions {
   /** All clusters that are enabled and usable. Asked once a second: give the same array for as long as nothing has changed. */
   targets: () => Promise<readonly ProbeTarget[]>;
-  attempt: Attempt;
+  attempt: ProbeFunction;
   /** Whether a lease is held still: without it nothing begins or goes on, also while `targets` cannot be read. */
   holds?: (lease: ProbeLease) => boolean;
   /** Takes results at most 100 ms after they were had; one at a time, again when it rejects. */
@@ -36,7 +36,7 @@ export interface ProberOptions {
   random?: () => number;
 }
 
-interface Entry extends Job<Attempted | undefined> {
+interface Entry extends Job<ProbeReport | undefined> {
   target: ProbeTarget;
   state: string | undefined;
   last: ProbeOutcome | undefined;
@@ -56,7 +56,7 @@ export class Prober {
   readonly #options: ProberOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #lanes: Lanes<Attempted | undefined>;
+  readonly #lanes: ProbeScheduler<ProbeReport | undefined>;
   readonly #batch: Batch<ProbeOutcome>;
   readonly #entries = new Map<string, Entry>();
   #targets: readonly ProbeTarget[] | undefined;
@@ -70,7 +70,7 @@ export class Prober {
     this.#options = options;
     this.#clock = clock;
     this.#random = random;
-    this.#lanes = new Lanes(clock);
+    this.#lanes = new ProbeScheduler(clock);
     this.#batch = new Batch({ clock, keyOf: ({ uid }) => uid, deliver: store, onError });
   }
 
@@ -128,7 +128,7 @@ export class Prober {
   }
 
   /** Whether any cluster waits for its first attempt: what can wait should. */
-  get isBehind(): boolean {
+  get hasUnprobedClusters(): boolean {
     return this.#lanes.isWaiting('FIRST');
   }
 
@@ -160,7 +160,7 @@ export class Prober {
   #take(targets: readonly ProbeTarget[]): void {
     this.#targets = targets;
     const present = new Set<string>();
-    const begun: [Entry, Urgency][] = [];
+    const begun: [Entry, Priority][] = [];
     for (const target of targets) {
       present.add(target.uid);
       const entry = this.#entries.get(target.uid);
@@ -215,12 +215,12 @@ export class Prober {
     for (const resolve of entry.waiters.splice(0)) resolve(undefined);
   }
 
-  #submit(entry: Entry, urgency: Urgency): void {
+  #submit(entry: Entry, urgency: Priority): void {
     entry.cancelTimer();
     this.#lanes.submit(entry, urgency);
   }
 
-  async #attempt(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<Attempted | undefined> {
+  async #attempt(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<ProbeReport | undefined> {
     const { target, detailsAt, state } = entry;
     if (this.#isLost(entry)) return void this.#drop(entry);
     const begin = this.#clock.elapsed();
@@ -244,7 +244,7 @@ export class Prober {
     }
   }
 
-  #settle(entry: Entry, result: Attempted | undefined): void {
+  #settle(entry: Entry, result: ProbeReport | undefined): void {
     const { uid } = entry.target;
     if (!result) {
       entry.isWanted = false;
@@ -272,7 +272,7 @@ export class Prober {
     this.#later(entry, this.#waitOf(entry), result.fault?.code === 'TIMED_OUT' ? 'PARKED' : 'ROUND');
   }
 
-  #later(entry: Entry, ms: number, urgency: Urgency): void {
+  #later(entry: Entry, ms: number, urgency: Priority): void {
     entry.cancelTimer = this.#clock.after(ms, () => this.#submit(entry, urgency));
   }
 

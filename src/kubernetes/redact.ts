@@ -1,5 +1,5 @@
 import { carriesObject, isAppliedCopy } from './applied-copies.ts';
-import { ClusterError } from './errors.ts';
+import { ClusterError } from './cluster-error.ts';
 
 /** Levels of an object: a CustomResourceDefinition of nested schemas has about 60. */
 const MAX_DEPTH = 200;

@@ -1,4 +1,4 @@
-import { ResourceError } from './errors.ts';
+import { ResourceError } from './cluster-error.ts';
 
 /** A connection whose open sockets may be closed while no call runs on it. */
 export interface IdleConnection {

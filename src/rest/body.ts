@@ -9,7 +9,7 @@ const MAX_ITEMS = 100;
 const MAX_TOLD = 5;
 
 /** Bytes that anyone may send without being known: an introspection has some 2 KiB, a sign-in less. */
-export const MAX_STRANGER_BODY = 16 * 1024;
+export const MAX_ANONYMOUS_BODY = 16 * 1024;
 
 const string = z.string({ error: 'must be a string' });
 const kubeconfig = string.refine(isStorable, UNSTORABLE);
@@ -113,7 +113,7 @@ export const createApiKeyBody = z
 type Fields = z.ZodObject;
 
 /** Reads a body: known fields in any letter case (the exact spelling wins), null like absent, unknown ones dropped. */
-export function readBody<Schema extends Fields>(
+export function parseFields<Schema extends Fields>(
   schema: Schema,
   body: unknown,
 ): { value: z.output<Schema>; problem?: never } | { value?: never; problem: string } {

@@ -1,5 +1,5 @@
 import type { Context } from '../graphql/context.ts';
-import { overMemory } from '../refusal.ts';
+import { overMemoryError } from '../http-error.ts';
 
 /** A page of a list: its items as JSON values, the cursor of the next page, and the data of the list's first page. */
 export interface ListPage {
@@ -39,7 +39,7 @@ export async function readList(
     const pieces: Buffer[] = [];
     let bytes = 0;
     for (let page = await rest.next(); !page.done; page = await rest.next()) {
-      if (!grow(page.value.length)) throw overMemory();
+      if (!grow(page.value.length)) throw overMemoryError();
       pieces.push(page.value);
       bytes += page.value.length;
       if (bytes > maxBytes) return { pieces, rest };

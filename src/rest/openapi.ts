@@ -8,7 +8,7 @@ import {
   TOO_LARGE_BODY,
   TOO_MANY_CHUNKS,
   UNREADABLE_BODY,
-} from '../refusal.ts';
+} from '../http-error.ts';
 import { errorResult } from './results.ts';
 import { ROWS } from './routes.ts';
 import { SIGN_IN_ROUTES } from './sign-in.ts';

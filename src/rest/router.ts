@@ -2,16 +2,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
 import type { GraphQLError } from 'graphql';
 import type { z } from 'zod';
-import { authorize, signedIn } from '../domain/access/permissions.ts';
+import { requireActionOnSome, requireViewer } from '../domain/access/permissions.ts';
 import type { ErrorCode } from '../domain/errors.ts';
-import { AUDITED } from '../graphql/audited.ts';
+import { AUDITED } from '../graphql/audit-refusals.ts';
 import type { Context } from '../graphql/context.ts';
+import { rootFieldOf } from '../graphql/document-facts.ts';
 import { ERRORS } from '../graphql/errors.ts';
 import { executeDocument } from '../graphql/execute.ts';
 import { describeJsonExcess } from '../graphql/json-limits.ts';
-import { rootFieldOf } from '../graphql/stored.ts';
-import { Refusal } from '../refusal.ts';
-import { MAX_STRANGER_BODY, readBody } from './body.ts';
+import { HttpError } from '../http-error.ts';
+import { MAX_ANONYMOUS_BODY, parseFields } from './body.ts';
 import { chargeList, chargePage } from './list-cost.ts';
 import { type ListPage, pagesOf, type ReadList, type ReadPage, readList, Turns } from './lists.ts';
 import { ROWS } from './routes.ts';
@@ -90,7 +90,7 @@ export function createRest({ maxBody, mask }: RestOptions): Rest {
 
 /** A page of a list, for the caller as they are now: a list may take its time. */
 async function readPage(row: AnyRow, context: Context, place: Parameters<ReadPage>[1]): Promise<ListPage> {
-  const now = place ? await askAgain(context) : context;
+  const now = place ? await refresh(context) : context;
   admit(row, now);
   await chargePage(now);
   const data = await executeRow(row, { id: 0, body: {}, after: place?.after }, now);
@@ -102,8 +102,8 @@ async function readPage(row: AnyRow, context: Context, place: Parameters<ReadPag
 
 /** Only admins use the routes of the registry: no role of one's own opens them. */
 function admit({ who }: AnyRow, { caller }: Context): void {
-  if (who === 'admin') authorize(caller, 'rest.use');
-  else signedIn(caller);
+  if (who === 'admin') requireActionOnSome(caller, 'rest.use');
+  else requireViewer(caller);
 }
 
 /** As `admit`, for a change: being refused leaves a record. */
@@ -146,7 +146,7 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
       if (path.endsWith('import') && ['PUT', 'DELETE'].includes(request.method)) return next();
       const allowed = rows.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
       request.res?.setHeader('Allow', allowed.join(', '));
-      throw new Refusal(405, `method ${request.method} not allowed`);
+      throw new HttpError(405, `method ${request.method} not allowed`);
     });
   }
   for (const route of SIGN_IN_ROUTES) {
@@ -156,11 +156,11 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
     );
     app.all(route.path, (request, response) => {
       response.setHeader('Allow', route.method === 'get' ? 'GET, HEAD' : 'POST');
-      throw new Refusal(405, `method ${request.method} not allowed`);
+      throw new HttpError(405, `method ${request.method} not allowed`);
     });
   }
   app.use(() => {
-    throw new Refusal(404, 'API endpoint not found');
+    throw new HttpError(404, 'API endpoint not found');
   });
   app.use(errorAnswer(mask));
   return app;
@@ -179,12 +179,12 @@ async function answerSignIn(route: SignInRoute, request: Request, response: Resp
   response.locals.route(`${route.method.toUpperCase()} ${route.path}`);
   // Nothing is unpacked for an anonymous caller: the work it is may be a thousand times what was sent.
   const isOpen = route.who === 'anyone';
-  const limits = { maxBytes: isOpen ? Math.min(maxBody, MAX_STRANGER_BODY) : maxBody, decode: !isOpen };
-  const given = route.body ? readBody(route.body, await readJson(response, limits)) : { value: {} };
-  if (given.problem !== undefined) throw new Refusal(400, given.problem);
+  const limits = { maxBytes: isOpen ? Math.min(maxBody, MAX_ANONYMOUS_BODY) : maxBody, decode: !isOpen };
+  const given = route.body ? parseFields(route.body, await readJson(response, limits)) : { value: {} };
+  if (given.problem !== undefined) throw new HttpError(400, given.problem);
   const query = new URLSearchParams(request.url.split('?')[1]);
   const answered = await route.answer({
-    context: route.body ? await askAgain(contextOf(response)) : contextOf(response),
+    context: route.body ? await refresh(contextOf(response)) : contextOf(response),
     body: given.value,
     query,
     ...session,
@@ -200,8 +200,8 @@ async function answerSignIn(route: SignInRoute, request: Request, response: Resp
 async function answer(row: AnyRow, request: Request, response: Response, maxBody: number): Promise<void> {
   const id = readId(row, request);
   const limits = { maxBytes: maxBody, decode: true };
-  const given = row.body ? readBody(row.body as z.ZodObject, await readJson(response, limits)) : { value: {} };
-  if (given.problem !== undefined) throw new Refusal(400, given.problem);
+  const given = row.body ? parseFields(row.body as z.ZodObject, await readJson(response, limits)) : { value: {} };
+  if (given.problem !== undefined) throw new HttpError(400, given.problem);
   if (row.body) await admitAgain(row, request, response);
   const { status, body } = await execute(row, { id, body: given.value }, contextOf(response));
   response.locals.reply(status, body);
@@ -210,20 +210,20 @@ async function answer(row: AnyRow, request: Request, response: Response, maxBody
 /** A body may take its time: the key may have been revoked since its headers came, or a role taken away. */
 async function admitAgain(row: AnyRow, request: Request, response: Response): Promise<void> {
   const before = contextOf(response);
-  const context = await askAgain(before);
+  const context = await refresh(before);
   if (context === before) return;
   response.locals.context = context;
   if (!context.caller.viewer)
-    throw new Refusal(401, before.caller.viewer?.kind === 'API_KEY' ? 'Invalid API key' : 'Invalid or expired token');
+    throw new HttpError(401, before.caller.viewer?.kind === 'API_KEY' ? 'Invalid API key' : 'Invalid or expired token');
   await admitChange(row, request, context);
 }
 
 /** The context with the caller as they are now; the same one where no counter has moved. */
-async function askAgain(context: Context): Promise<Context> {
+async function refresh(context: Context): Promise<Context> {
   const counters = await context.database.counters();
   const { access, registry } = context.counters;
   if (counters.access === access && counters.registry === registry) return context;
-  return { ...context, counters, caller: await context.askAgain(counters) };
+  return { ...context, counters, caller: await context.refresh(counters) };
 }
 
 async function execute(row: AnyRow, given: Parameters<AnyRow['variables']>[0], context: Context): Promise<RestAnswer> {
@@ -231,7 +231,7 @@ async function execute(row: AnyRow, given: Parameters<AnyRow['variables']>[0], c
   const [result] = Object.values(data);
   if (result && 'code' in result) {
     const { code, message } = result as { code: ErrorCode; message: string };
-    throw new Refusal(ERRORS[code].status, message);
+    throw new HttpError(ERRORS[code].status, message);
   }
   return { status: row.status, body: row.answer(result as never, data as never) };
 }
@@ -251,7 +251,7 @@ function readId({ of }: AnyRow, request: Request): number {
   const text = request.params.id;
   if (text === undefined) return 0;
   const id = /^[0-9]+$/.test(String(text)) ? Number(text) : 0;
-  if (id < 1 || id >= 2 ** 31) throw new Refusal(400, `invalid ${of} id`);
+  if (id < 1 || id >= 2 ** 31) throw new HttpError(400, `invalid ${of} id`);
   return id;
 }
 
@@ -269,11 +269,11 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true });
 async function readJson(response: Response, limits: { maxBytes: number; decode: boolean }): Promise<unknown> {
   const bytes: Buffer = await response.locals.readBody(limits);
   const excess = describeJsonExcess(bytes, 'the body');
-  if (excess !== undefined) throw new Refusal(400, excess);
+  if (excess !== undefined) throw new HttpError(400, excess);
   try {
     return JSON.parse(UTF8.decode(bytes));
   } catch {
-    throw new Refusal(400, 'the body is not valid JSON');
+    throw new HttpError(400, 'the body is not valid JSON');
   }
 }
 
@@ -297,7 +297,7 @@ interface Described {
 }
 
 function describe(error: unknown, mask: RestOptions['mask'], context: Context): Described {
-  if (error instanceof Refusal) {
+  if (error instanceof HttpError) {
     const { status, message, retryAfter, close } = error;
     return { status, message, retryAfter, close };
   }

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import type { Pending } from '../domain/access/open-id.ts';
-import type { SignedIn } from '../domain/access/sessions.ts';
+import type { PendingSignIn } from '../domain/access/open-id.ts';
+import type { NewSession } from '../domain/access/sessions.ts';
 import { isThrottled } from '../domain/access/throttle.ts';
 import type { Context } from '../graphql/context.ts';
-import { Refusal } from '../refusal.ts';
+import { HttpError } from '../http-error.ts';
 import {
   authUrlResult,
   firstUserResult,
@@ -28,14 +28,14 @@ export interface SignInRequest<Body = unknown> {
   /** What the browser kept of a sign-in that it took to a provider. */
   readonly pending: string | undefined;
   /** Has the browser keep a sign-in that has begun; null: keep none. */
-  readonly keep: (pending: Pending | null) => void;
+  readonly keep: (pending: PendingSignIn | null) => void;
 }
 
 export interface SignInAnswer {
   readonly status: 200 | 201 | 204 | 302;
   readonly body?: unknown;
   /** Begins a session in the browser; null ends it. */
-  readonly session?: SignedIn | null;
+  readonly session?: NewSession | null;
   readonly location?: string;
 }
 
@@ -202,7 +202,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     result: refreshedResult,
     answer: async ({ context, token }) => {
       const session = token === undefined ? undefined : await context.sessions.refresh(token);
-      if (!session) throw new Refusal(401, 'Invalid or expired token');
+      if (!session) throw new HttpError(401, 'Invalid or expired token');
       return { status: 200, body: { message: 'token refreshed successfully' }, session };
     },
   }),

@@ -3,21 +3,21 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { Context } from '../graphql/context.ts';
 import { describeJsonExcess } from '../graphql/json-limits.ts';
-import { takesStream } from '../graphql/limits.ts';
+import { acceptsEventStream } from '../graphql/limits.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import { shortAccept } from './accept.ts';
-import type { Answer } from './kept.ts';
-import type { Holding } from './memory-budget.ts';
+import type { MemoryHolding } from './memory-budget.ts';
+import type { CachedResponse } from './response-cache.ts';
 
 type GraphQL = ReturnType<typeof createGraphQL>;
 
 /** Whether the one who asks would take an event stream. */
 export function wantsStream({ headers }: IncomingMessage): boolean {
-  return takesStream(headers.accept);
+  return acceptsEventStream(headers.accept);
 }
 
 /** Hands a request to Yoga, which speaks fetch. Only an event stream ends with its reader: a read may be shared. */
-export async function askGraphQL(
+export async function executeGraphQL(
   graphql: GraphQL,
   { request, body, context }: { request: IncomingMessage; body: Buffer<ArrayBuffer>; context: Context },
 ): Promise<Response> {
@@ -70,7 +70,7 @@ export function isStream(answer: Response): boolean {
 }
 
 /** Passes an event stream on until either side ends it. Events that the client has not read yet count as memory that it holds. */
-export async function passStream(answer: Response, response: ServerResponse, holding: Holding): Promise<void> {
+export async function pipeStream(answer: Response, response: ServerResponse, holding: MemoryHolding): Promise<void> {
   response.writeHead(answer.status, Object.fromEntries(answer.headers));
   response.flushHeaders();
   const counted = async function* (events: AsyncIterable<Uint8Array>) {
@@ -89,7 +89,7 @@ export async function passStream(answer: Response, response: ServerResponse, hol
 }
 
 /** Takes the whole of an answer that is no stream. */
-export async function wholeAnswer(answer: Response): Promise<Answer> {
+export async function wholeResponse(answer: Response): Promise<CachedResponse> {
   // A 405's body is null.
   const bytes = answer.body ? Buffer.from(await answer.arrayBuffer()) : Buffer.alloc(0);
   const headers = [...answer.headers].filter(([name]) => name !== 'content-length').flat();

@@ -1,37 +1,37 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Config } from '../config.ts';
-import { authorize } from '../domain/access/permissions.ts';
+import { requireActionOnSome } from '../domain/access/permissions.ts';
 import type { Caller, Viewer } from '../domain/access/viewer.ts';
-import { LiveBudget } from '../domain/clusters/live.ts';
+import { LiveBudget } from '../domain/clusters/live-reads.ts';
 import { AnswerSize } from '../graphql/answer-size.ts';
 import type { Context, Services } from '../graphql/context.ts';
 import { OVER_BUDGET } from '../graphql/cost.ts';
 import { maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
+import { HttpError, OVER_SHARE } from '../http-error.ts';
 import type { Logger } from '../log.ts';
-import { OVER_SHARE, Refusal } from '../refusal.ts';
-import { MAX_STRANGER_BODY } from '../rest/body.ts';
+import { MAX_ANONYMOUS_BODY } from '../rest/body.ts';
 import type { Rest } from '../rest/router.ts';
 import type { Counters } from '../storage/database.ts';
-import { jsonAnswer, sendJson, sendMetrics } from './answer.ts';
 import { type Authenticators, authenticate } from './authenticate.ts';
-import { CONNECTION_LIMITS, type ConnectionLimits, Connections } from './connections.ts';
+import { cacheKeyOf } from './cache-key.ts';
+import { CONNECTION_LIMITS, ConnectionGuard, type ConnectionLimits } from './connection-guard.ts';
 import { CostBudget } from './cost-budget.ts';
-import { Exchange } from './exchange.ts';
-import { askGraphQL, isStream, passStream, wantsStream, wholeAnswer } from './graphql-endpoint.ts';
+import { executeGraphQL, isStream, pipeStream, wantsStream, wholeResponse } from './graphql-endpoint.ts';
 import { excessOf, MAX_HEAD } from './head-limits.ts';
-import { type Computed, KeptAnswers, type LargeList, MAX_QUESTION } from './kept.ts';
+import { HttpExchange } from './http-exchange.ts';
+import { jsonResponse, sendJson, sendMetrics } from './json-response.ts';
 import type { KiteUi } from './kite-ui.ts';
 import { computeList, sendList } from './large-list.ts';
 import { MAX_HELD, MemoryBudget } from './memory-budget.ts';
 import type { Metrics } from './metrics.ts';
-import { crossSiteRefusal, NOT_OUR_HOST, ourHosts } from './origin.ts';
+import { crossSiteRefusal, HOST_NOT_SERVED, hostCheck } from './origin.ts';
 import { pageFor } from './pages.ts';
-import { clientsBehind, proxiesOf } from './proxies.ts';
-import { questionOf } from './question.ts';
+import { clientResolver, proxiesOf } from './proxies.ts';
 import { readinessOf } from './readiness.ts';
 import { answerError, send } from './reply.ts';
 import { type BodyOptions, readBodyOf } from './request-body.ts';
+import { type ComputedResponse, type LargeList, MAX_QUESTION, ResponseCache } from './response-cache.ts';
 import { sessionOf } from './session-cookies.ts';
 import { GRAPHQL, REST, surfaceOf } from './surface.ts';
 
@@ -85,27 +85,27 @@ interface Asker {
 export function createHttpServer(options: ServerOptions): Server {
   const { config, log, authenticators, services, graphql, rest, metrics, ui, ending } = options;
   const limits = { ...LIMITS, keepAliveMs: config.keepAliveMs, ...options.limits };
-  const clientOf = clientsBehind(config.trustedProxies);
-  const connections = new Connections(limits, proxiesOf(config.trustedProxies));
+  const clientOf = clientResolver(config.trustedProxies);
+  const connections = new ConnectionGuard(limits, proxiesOf(config.trustedProxies));
   const budget = new CostBudget({
     perMinute: config.graphqlCostPerMinute,
     onTake: (cost) => metrics.charge(cost),
   });
   // A body that the configuration allows fits, with what it is unpacked to.
   const { memory = new MemoryBudget({ perCaller: Math.max(MAX_HELD, 2 * config.maxBody) }) } = options;
-  const kept = new KeptAnswers();
-  const isOurs = ourHosts(config);
+  const kept = new ResponseCache();
+  const isOurs = hostCheck(config);
   const { allowedOrigins, maxBody } = config;
   const isReady = readinessOf(services.database, log);
 
-  async function handle(exchange: Exchange): Promise<void> {
+  async function handle(exchange: HttpExchange): Promise<void> {
     const { request, path } = exchange;
     const surface = surfaceOf(path);
     if (!connections.admit(request, exchange.response, exchange.client.address))
-      throw new Refusal(429, OVER_SHARE, { retryAfter: 1 });
+      throw new HttpError(429, OVER_SHARE, { retryAfter: 1 });
     const excess = excessOf(request);
     if (excess) return (surface ?? REST).refuse(exchange.prepare(), excess.status, excess.message);
-    if (!isOurs(request)) return (surface ?? REST).refuse(exchange.prepare(), 421, NOT_OUR_HOST);
+    if (!isOurs(request)) return (surface ?? REST).refuse(exchange.prepare(), 421, HOST_NOT_SERVED);
     if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
       exchange.prepare().writeHead(204).end();
       return;
@@ -143,14 +143,18 @@ export function createHttpServer(options: ServerOptions): Server {
     return surface === REST ? answerRest(exchange, asker) : answerGraphQL(exchange, asker);
   }
 
-  function contextOf(exchange: Exchange, { viewer, counters }: Asker, { unlimited }: { unlimited: boolean }): Context {
+  function contextOf(
+    exchange: HttpExchange,
+    { viewer, counters }: Asker,
+    { unlimited }: { unlimited: boolean },
+  ): Context {
     const { request, requestId } = exchange;
     const { address } = exchange.client;
     const caller: Caller = {
       ...{ viewer, requestId, address },
-      askAgain: async () => askAgain(await services.database.counters()),
+      refresh: async () => refresh(await services.database.counters()),
     };
-    const askAgain = async (now: Counters): Promise<Caller> => {
+    const refresh = async (now: Counters): Promise<Caller> => {
       const who = await authenticate(request, now, authenticators);
       return { viewer: who.viewer ?? null, requestId, address };
     };
@@ -162,8 +166,8 @@ export function createHttpServer(options: ServerOptions): Server {
       caller,
       unlimited,
       signal,
-      askAgain,
-      answer: { mayBeKept: false },
+      refresh,
+      answer: { isCacheable: false },
       charge,
       answerSize: unlimited ? undefined : new AnswerSize({ charge, memory: exchange.holding(viewer) }),
       liveBudget: new LiveBudget(signal),
@@ -171,10 +175,10 @@ export function createHttpServer(options: ServerOptions): Server {
   }
 
   /** Reads the body of a request on the account of its caller. */
-  const bodyOf = (exchange: Exchange, { viewer }: Asker, most: Pick<BodyOptions, 'maxBytes' | 'decode'>) =>
+  const bodyOf = (exchange: HttpExchange, { viewer }: Asker, most: Pick<BodyOptions, 'maxBytes' | 'decode'>) =>
     readBodyOf(exchange, viewer, { ...most, budget });
 
-  async function answerRest(exchange: Exchange, asker: Asker): Promise<void> {
+  async function answerRest(exchange: HttpExchange, asker: Asker): Promise<void> {
     const { request, path, requestId } = exchange;
     const list = request.method === 'GET' || request.method === 'HEAD' ? rest.list(path) : undefined;
     const context = () => contextOf(exchange, asker, { unlimited: true });
@@ -185,7 +189,7 @@ export function createHttpServer(options: ServerOptions): Server {
           exchange.operation = operation;
         },
         readBody: (most: Pick<BodyOptions, 'maxBytes' | 'decode'>) => bodyOf(exchange, asker, most),
-        reply: (status: number, body: unknown) => send(exchange, asker.viewer, jsonAnswer(status, body)),
+        reply: (status: number, body: unknown) => send(exchange, asker.viewer, jsonResponse(status, body)),
         ...sessionOf(exchange, authenticators),
       };
       // The request holds memory for as long as its handler works, also when its client has left.
@@ -201,9 +205,9 @@ export function createHttpServer(options: ServerOptions): Server {
     await sendList(exchange.prepare(), pages, holding());
   }
 
-  async function answerGraphQL(exchange: Exchange, first: Asker): Promise<void> {
+  async function answerGraphQL(exchange: HttpExchange, first: Asker): Promise<void> {
     const { request } = exchange;
-    const maxBytes = first.viewer ? maxBody : Math.min(maxBody, MAX_STRANGER_BODY);
+    const maxBytes = first.viewer ? maxBody : Math.min(maxBody, MAX_ANONYMOUS_BODY);
     const body = await bodyOf(exchange, first, { maxBytes, decode: false });
     // A body may take its time, and what the caller may do may have changed since its headers came.
     const counters = await services.database.counters();
@@ -214,21 +218,21 @@ export function createHttpServer(options: ServerOptions): Server {
     if (wantsStream(request)) {
       const context = contextOf(exchange, asker, { unlimited: false });
       try {
-        const answer = await askGraphQL(graphql, { request, body, context });
+        const answer = await executeGraphQL(graphql, { request, body, context });
         return isStream(answer)
-          ? await passStream(answer, exchange.prepare(), exchange.holding(asker.viewer))
-          : send(exchange, asker.viewer, await wholeAnswer(answer));
+          ? await pipeStream(answer, exchange.prepare(), exchange.holding(asker.viewer))
+          : send(exchange, asker.viewer, await wholeResponse(answer));
       } finally {
         context.liveBudget.release();
       }
     }
     const compute = async () => {
       const context = contextOf(exchange, asker, { unlimited: false });
-      const answer = await askGraphQL(graphql, { request, body, context })
-        .then(wholeAnswer)
+      const answer = await executeGraphQL(graphql, { request, body, context })
+        .then(wholeResponse)
         .finally(() => context.liveBudget.release());
-      const { mayBeKept, operation, cost } = context.answer;
-      return { answer: { ...answer, operation, cost }, keep: answer.status === 200 && mayBeKept };
+      const { isCacheable, operation, cost } = context.answer;
+      return { answer: { ...answer, operation, cost }, keep: answer.status === 200 && isCacheable };
     };
     // An answer to a longer question is never kept, and the question would be a copy of the body.
     if (body.length > MAX_QUESTION) return send(exchange, asker.viewer, (await compute()).answer);
@@ -237,36 +241,36 @@ export function createHttpServer(options: ServerOptions): Server {
 
   /** Sends the kept or computed answer; gives a list that is too large for that. */
   async function answerKept(
-    exchange: Exchange,
+    exchange: HttpExchange,
     asker: Asker,
     body: string,
-    compute: () => Promise<Computed>,
+    compute: () => Promise<ComputedResponse>,
   ): Promise<LargeList | undefined> {
     const { viewer, counters } = asker;
-    const question = questionOf(exchange.request, viewer, body);
+    const question = cacheKeyOf(exchange.request, viewer, body);
     const found = kept.find(counters, question);
     const seconds = found?.cost ? budget.take({ viewer, address: exchange.client.address }, found.cost) : undefined;
-    if (seconds !== undefined) throw new Refusal(429, OVER_BUDGET, { retryAfter: seconds });
+    if (seconds !== undefined) throw new HttpError(429, OVER_BUDGET, { retryAfter: seconds });
     const answer = found ?? (await kept.compute(counters, question, compute));
     if (!answer.list) send(exchange, asker.viewer, answer);
     return answer.list;
   }
 
   /** The metrics, for whoever may read every cluster; without a key they are on a port of their own. */
-  async function answerMetrics(exchange: Exchange): Promise<void> {
+  async function answerMetrics(exchange: HttpExchange): Promise<void> {
     const who = await authenticate(exchange.request, await services.database.counters(), authenticators);
     if (!who.viewer) return REST.refuse(exchange.prepare(), 401, who.problem ?? 'Invalid or expired token');
-    authorize({ viewer: who.viewer }, 'metrics.read');
+    requireActionOnSome({ viewer: who.viewer }, 'metrics.read');
     await sendMetrics(metrics, exchange.prepare());
   }
 
-  async function answerReadiness(exchange: Exchange): Promise<void> {
+  async function answerReadiness(exchange: HttpExchange): Promise<void> {
     const [status, text] = (await isReady()) ? [200, 'ok'] : [503, 'unavailable'];
     sendJson(exchange.prepare(), status, { status: text });
   }
 
   function answer(request: IncomingMessage, response: ServerResponse): void {
-    const exchange = new Exchange(request, response, { log, metrics, allowedOrigins, clientOf, memory });
+    const exchange = new HttpExchange(request, response, { log, metrics, allowedOrigins, clientOf, memory });
     handle(exchange)
       .catch((error: unknown) => answerError(exchange, error, log))
       .finally(() => exchange.leave());

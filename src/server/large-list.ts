@@ -2,23 +2,23 @@ import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { Context } from '../graphql/context.ts';
 import type { RestList } from '../rest/router.ts';
-import { JSON_TYPE, jsonAnswer } from './answer.ts';
-import { type Computed, type LargeList, MAX_BYTES } from './kept.ts';
-import type { Holding } from './memory-budget.ts';
+import { JSON_TYPE, jsonResponse } from './json-response.ts';
+import type { MemoryHolding } from './memory-budget.ts';
+import { type ComputedResponse, type LargeList, MAX_BYTES } from './response-cache.ts';
 
 /** Computes the answer of a list: whole, and it may be kept, or as far as it was read when it is too large for that. */
 export async function computeList(
   list: RestList,
   context: Context,
-  { holding, path, requestId }: { holding: Holding; path: string; requestId: string },
-): Promise<Computed> {
+  { holding, path, requestId }: { holding: MemoryHolding; path: string; requestId: string },
+): Promise<ComputedResponse> {
   const grow = (bytes: number) => holding.grow(bytes);
   const shrink = (bytes: number) => holding.shrink(bytes);
   const read = await list.read(context, { maxBytes: MAX_BYTES, grow, shrink });
   const operation = `GET ${path}`;
   if ('status' in read) {
     const { status, body } = read;
-    return { answer: { ...jsonAnswer(status, body, read.retryAfter), operation }, keep: false };
+    return { answer: { ...jsonResponse(status, body, read.retryAfter), operation }, keep: false };
   }
   const headers = ['Content-Type', JSON_TYPE];
   if (read.rest)
@@ -39,7 +39,7 @@ const NOTHING = Buffer.alloc(0);
 export async function sendList(
   response: ServerResponse,
   { pieces, rest }: Pick<LargeList, 'pieces' | 'rest'>,
-  holding: Holding,
+  holding: MemoryHolding,
 ): Promise<void> {
   response.writeHead(200, { 'Content-Type': JSON_TYPE });
   if (response.req.method === 'HEAD') {

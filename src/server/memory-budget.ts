@@ -22,12 +22,12 @@ export class MemoryBudget {
   }
 
   /** Opens a holding for one request; it must be released exactly when nothing of the request is in memory any more. */
-  open(caller: Pick<Caller, 'viewer' | 'address'>): Holding {
+  open(caller: Pick<Caller, 'viewer' | 'address'>): MemoryHolding {
     const key = callerKey(caller);
     const account = this.#accounts.get(key) ?? { held: 0, holdings: 0, shared: new Map() };
     this.#accounts.set(key, account);
     account.holdings++;
-    return new Holding(account, this.#perCaller, () => {
+    return new MemoryHolding(account, this.#perCaller, () => {
       if (--account.holdings === 0) this.#accounts.delete(key);
     });
   }
@@ -41,7 +41,7 @@ export class MemoryBudget {
 }
 
 /** What one request holds of its caller's account. */
-export class Holding {
+export class MemoryHolding {
   readonly #account: Account;
   readonly #limit: number;
   readonly #close: () => void;

@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { Logger } from '../log.ts';
-import { sendMetrics } from './answer.ts';
+import { sendMetrics } from './json-response.ts';
 import type { Metrics } from './metrics.ts';
-import { NOT_OUR_HOST, ourHosts } from './origin.ts';
+import { HOST_NOT_SERVED, hostCheck } from './origin.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 import { REST } from './surface.ts';
 
@@ -11,11 +11,11 @@ export function createMetricsServer(
   metrics: Metrics,
   { log, ...hosts }: { log: Logger; loopback: boolean; allowedHosts: readonly string[] },
 ): Server {
-  const isOurs = ourHosts(hosts);
+  const isOurs = hostCheck(hosts);
   return createServer((request, response) => {
     for (let at = 0; at < SECURITY_HEADERS.length; at += 2)
       response.setHeader(SECURITY_HEADERS[at] as string, SECURITY_HEADERS[at + 1] as string);
-    if (!isOurs(request)) return REST.refuse(response, 421, NOT_OUR_HOST);
+    if (!isOurs(request)) return REST.refuse(response, 421, HOST_NOT_SERVED);
     if (request.method !== 'GET' || request.url !== '/metrics') return REST.refuse(response, 404, 'not found');
     sendMetrics(metrics, response).catch((error: unknown) => {
       log.error({ err: error }, 'the metrics cannot be read');

@@ -3,13 +3,13 @@ import { isIP } from 'node:net';
 
 const MAX_HOSTS = 100;
 /** What one who asks for another host is told. */
-export const NOT_OUR_HOST = 'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS';
+export const HOST_NOT_SERVED = 'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS';
 
 /**
  * Tells whether a request is for a host of ours. While Kitestring listens on loopback, a page elsewhere could point its
  * own name here (DNS rebinding): such a name is none of ours. What a `Host` came to is remembered.
  */
-export function ourHosts(config: {
+export function hostCheck(config: {
   loopback: boolean;
   allowedHosts: readonly string[];
 }): (request: IncomingMessage) => boolean {

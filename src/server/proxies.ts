@@ -12,7 +12,7 @@ export interface Client {
  * right, each address as long as the one that named it is such a proxy. Where `Forwarded` and `X-Forwarded-*` are both
  * there and differ, a proxy has written one and passed the other on as a stranger sent it, so neither counts.
  */
-export function clientsBehind(trustedProxies: readonly string[]): (request: IncomingMessage) => Client {
+export function clientResolver(trustedProxies: readonly string[]): (request: IncomingMessage) => Client {
   if (trustedProxies.length === 0) return ({ socket }) => ({ address: plain(socket.remoteAddress), secure: false });
   const isTrusted = proxiesOf(trustedProxies);
 

@@ -4,15 +4,15 @@ import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
 import type { Viewer } from '../domain/access/viewer.ts';
 import {
   CUT_BODY,
+  HttpError,
   OVER_BODY_BUDGET,
-  overMemory,
-  Refusal,
+  overMemoryError,
   TOO_LARGE_BODY,
   TOO_MANY_CHUNKS,
   UNREADABLE_BODY,
-} from '../refusal.ts';
+} from '../http-error.ts';
 import type { CostBudget } from './cost-budget.ts';
-import type { Exchange } from './exchange.ts';
+import type { HttpExchange } from './http-exchange.ts';
 import { MAX_UNCOUNTED } from './memory-budget.ts';
 
 /** Reading and parsing a body takes about 5 µs per KiB; the budget counts 2,000 for a millisecond. Smaller ones are free. */
@@ -31,13 +31,13 @@ export interface BodyOptions {
 
 /** Reads the body of a request on the account and the budget of its caller. */
 export function readBodyOf(
-  exchange: Exchange,
+  exchange: HttpExchange,
   viewer: Viewer | null,
   { budget, ...most }: Pick<BodyOptions, 'maxBytes' | 'decode'> & { budget: CostBudget },
 ): Promise<Buffer<ArrayBuffer>> {
   const { request, client } = exchange;
   const holding = () => exchange.holding(viewer);
-  return readBody(request, {
+  return receiveBody(request, {
     ...most,
     grow: (bytes) => holding().grow(bytes),
     shrink: (bytes) => holding().shrink(bytes),
@@ -47,14 +47,14 @@ export function readBodyOf(
 
 /**
  * Reads a body whole into one buffer, whatever the size of its chunks, and charges its bytes to the caller, also when
- * it is refused. A Refusal says why: 413 too large, 415 unknown encoding, 400 unreadable, 429 over budget or memory.
+ * it is refused. An HttpError says why: 413 too large, 415 unknown encoding, 400 unreadable, 429 over budget or memory.
  */
-export async function readBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer<ArrayBuffer>> {
+export async function receiveBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer<ArrayBuffer>> {
   const { maxBytes, charge } = options;
   if (!hasBody(request)) return Buffer.alloc(0);
   const decoder = decoderOf(request, options);
   if (Number(request.headers['content-length'] ?? 0) > maxBytes)
-    throw new Refusal(413, TOO_LARGE_BODY, { close: true });
+    throw new HttpError(413, TOO_LARGE_BODY, { close: true });
   const received = { bytes: 0 };
   let seconds: number | undefined;
   let body: Buffer<ArrayBuffer>;
@@ -66,7 +66,7 @@ export async function readBody(request: IncomingMessage, options: BodyOptions): 
     const cost = Math.floor(received.bytes / 1024) * COST_PER_KIB;
     if (cost > 0) seconds = charge(cost);
   }
-  if (seconds !== undefined) throw new Refusal(429, OVER_BODY_BUDGET, { retryAfter: seconds });
+  if (seconds !== undefined) throw new HttpError(429, OVER_BODY_BUDGET, { retryAfter: seconds });
   return body;
 }
 
@@ -87,7 +87,7 @@ function collect(
     let body: Buffer<ArrayBuffer> = Buffer.alloc(0);
     let isRefused = false;
     let smallChunks = 0;
-    const refuse = (refusal: Refusal) => {
+    const refuse = (refusal: HttpError) => {
       isRefused = true;
       body = Buffer.alloc(0);
       reject(refusal);
@@ -108,18 +108,18 @@ function collect(
     request.on('data', (chunk: Buffer<ArrayBuffer>) => {
       if (isRefused) return;
       const size = received.bytes + chunk.length;
-      if (size > maxBytes) return refuse(new Refusal(413, TOO_LARGE_BODY));
+      if (size > maxBytes) return refuse(new HttpError(413, TOO_LARGE_BODY));
       if (chunk.length < SMALL_CHUNK && ++smallChunks > MAX_SMALL_CHUNKS)
-        return refuse(new Refusal(400, TOO_MANY_CHUNKS, { close: true }));
+        return refuse(new HttpError(400, TOO_MANY_CHUNKS, { close: true }));
       if (chunk.length === declared && size <= MAX_UNCOUNTED) body = chunk;
       else {
-        if (size > body.length && !makeRoom(size)) return refuse(overMemory());
+        if (size > body.length && !makeRoom(size)) return refuse(overMemoryError());
         chunk.copy(body, received.bytes);
       }
       received.bytes = size;
     });
     request.once('end', () => resolve(body.subarray(0, received.bytes)));
-    const isCut = () => reject(new Refusal(400, CUT_BODY));
+    const isCut = () => reject(new HttpError(400, CUT_BODY));
     request.once('error', isCut);
     // One that was cut off before its body is read emits no error; after `end` this changes nothing.
     if (request.destroyed) isCut();
@@ -145,7 +145,7 @@ const UNKNOWN_ENCODING =
 function decoderOf({ headers }: IncomingMessage, { decode }: BodyOptions): Decoder | undefined {
   const encoding = headers['content-encoding']?.toLowerCase() ?? 'identity';
   if (encoding === 'identity') return undefined;
-  if (!decode || !Object.hasOwn(DECODERS, encoding)) throw new Refusal(415, UNKNOWN_ENCODING);
+  if (!decode || !Object.hasOwn(DECODERS, encoding)) throw new HttpError(415, UNKNOWN_ENCODING);
   return DECODERS[encoding as keyof typeof DECODERS];
 }
 
@@ -155,13 +155,13 @@ async function decode(
   body: Buffer<ArrayBuffer>,
   { maxBytes, grow, shrink }: BodyOptions,
 ): Promise<Buffer<ArrayBuffer>> {
-  if (!grow(maxBytes)) throw overMemory();
+  if (!grow(maxBytes)) throw overMemoryError();
   try {
     const decoded = await decoder(body, { maxOutputLength: maxBytes, chunkSize: FIRST_BUFFER });
     shrink(maxBytes - decoded.length);
     return decoded as Buffer<ArrayBuffer>;
   } catch (error) {
     const isTooLarge = error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE';
-    throw isTooLarge ? new Refusal(413, TOO_LARGE_BODY) : new Refusal(400, UNREADABLE_BODY);
+    throw isTooLarge ? new HttpError(413, TOO_LARGE_BODY) : new HttpError(400, UNREADABLE_BODY);
   }
 }

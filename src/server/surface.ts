@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { sendJson } from './answer.ts';
+import { sendJson } from './json-response.ts';
 
 /** How one of the two surfaces says no, before its own code is reached. */
 export interface Surface {

@@ -10,7 +10,7 @@ export const NO_JSON = Prisma.DbNull;
 export type Transaction = Prisma.TransactionClient;
 
 /** Where the registry is kept: a file of SQLite, or the URL of a PostgreSQL database. */
-export type Place = { readonly file: string } | { readonly url: string };
+export type DatabaseLocation = { readonly file: string } | { readonly url: string };
 
 /** An open database: Prisma's client, and what Prisma does not have. */
 export interface Database {
@@ -57,14 +57,14 @@ export interface Database {
 export const TRANSACTION = { maxWait: 10_000, timeout: 15_000 };
 
 /** Opens the database and brings it to this version's models. */
-export async function openDatabase(place: Place, { isServer = false } = {}): Promise<Database> {
+export async function openDatabase(place: DatabaseLocation, { isServer = false } = {}): Promise<Database> {
   // Each with its own library, which the other does not need.
   if ('url' in place) return (await import('./postgres/database.ts')).openPostgres(place.url);
   return (await import('./sqlite/database.ts')).openSqliteDatabase(place.file, { isServer });
 }
 
 /** Raises counters as the first statements of a transaction, in one order for all: two changes never wait for each other. */
-export async function raise(tx: Transaction, counters: CounterName | readonly CounterName[]) {
+export async function incrementCounters(tx: Transaction, counters: CounterName | readonly CounterName[]) {
   const raised: Partial<Record<CounterName, number>> = {};
   for (const name of [counters].flat().sort()) {
     const { value } = await tx.counter.update({ where: { name }, data: { value: { increment: 1 } } });

@@ -3,7 +3,7 @@ import type { Transaction } from './database.ts';
 /** Milliseconds that a lease lasts without a heartbeat, by the database's clock (docs/architecture.md). */
 export const LEASE_MS = 10_000;
 /** Milliseconds within which no third replica asks a slot's clusters: the 10 s that are promised, and what an ask is under way. */
-export const REST_MS = 12_000;
+export const COOL_DOWN_MS = 12_000;
 
 /** A slot as it stands: who holds it, unless nobody does or the lease has run out. */
 export interface Lease {
@@ -17,7 +17,7 @@ export interface Lease {
 export interface TakenLease {
   readonly fence: number;
   /** Milliseconds for which nothing of it is asked: two others have done so just now. */
-  readonly restMs: number;
+  readonly coolDownMs: number;
 }
 
 /** Milliseconds after its last heartbeat for which a replica is counted on: a heartbeat, and half of one. */

@@ -35,7 +35,10 @@ export function appliedOf(rows: readonly Readonly<Record<string, unknown>>[]): A
 export const PATIENCE_MS = 60_000;
 
 /** Tries to take the turn until it is given something; a StartupError where another process has it for a minute. */
-export async function waitForTurn<T>(take: () => T | undefined | Promise<T | undefined>, pauseMs: number): Promise<T> {
+export async function waitForMigrationLock<T>(
+  take: () => T | undefined | Promise<T | undefined>,
+  pauseMs: number,
+): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     const taken = await take();

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { type App, type Domain, openDomain, serve } from '../../src/app.ts';
 import { type Config, readConfig } from '../../src/config.ts';
-import { systemCaller } from '../../src/domain/access/system.ts';
+import { systemCaller } from '../../src/domain/access/system-caller.ts';
 import { describeError, type Logger } from '../../src/log.ts';
-import { databaseOf } from './place.ts';
+import { databaseOf } from './database-location.ts';
 
 export interface TestApp {
   readonly url: string;

@@ -2,7 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { describe, it, onTestFinished } from 'vitest';
 import { type Database, openDatabase, type Transaction } from '../../src/storage/database.ts';
-import { POSTGRES, placeOf } from './place.ts';
+import { locationOf, POSTGRES } from './database-location.ts';
 
 /** Tests of what only a database in a file has: on PostgreSQL they are left out, and the run says so. */
 export const describeFile = describe.runIf(POSTGRES === undefined);
@@ -10,7 +10,7 @@ export const itOfFile = it.runIf(POSTGRES === undefined);
 
 /** Rows as they are stored, past the product; names in the SQL stand in double quotes. */
 export async function rowsOf(dataDir: string, sql: string, ...values: (string | number)[]) {
-  const place = placeOf(dataDir);
+  const place = locationOf(dataDir);
   if ('file' in place) {
     const database = new DatabaseSync(place.file, { readOnly: true });
     try {
@@ -49,7 +49,7 @@ export async function allRowsOf(dataDir: string): Promise<string> {
 
 /** Something that differs once anything of access has been written. */
 export function versionOf(dataDir: string): () => Promise<unknown> {
-  const place = placeOf(dataDir);
+  const place = locationOf(dataDir);
   if ('url' in place) {
     const tables = ['ApiKey', 'AuditRecord', 'Counter', 'Session', 'SignInFailure'];
     const versions = tables.map((table) => `SELECT xmin::text, '${table}' AS of FROM "${table}"`);
@@ -72,7 +72,7 @@ export async function countWaiting(tx: Transaction): Promise<number> {
 
 /** Lets no audit record be written while `run` does its work, which hears how many wait for that, or for one that waits. */
 export async function whileAuditWaits<T>(dataDir: string, run: (waiting: () => Promise<number>) => Promise<T>) {
-  const database = await openDatabase(placeOf(dataDir));
+  const database = await openDatabase(locationOf(dataDir));
   onTestFinished(() => database.close());
   return database.prisma.$transaction(async (tx) => {
     await tx.$executeRaw`LOCK TABLE "AuditRecord" IN SHARE MODE`;

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
-import { systemCaller } from '../../src/domain/access/system.ts';
+import { systemCaller } from '../../src/domain/access/system-caller.ts';
 import { startApp, type TestApp } from './app.ts';
 import { Browser, type OpenIdProvider, type Person, startOpenIdProvider } from './open-id-provider.ts';
 

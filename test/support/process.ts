@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
-import { databaseOf } from './place.ts';
+import { databaseOf } from './database-location.ts';
 
 const server = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const commandLine = fileURLToPath(new URL('../../src/cli/kitestring.ts', import.meta.url));

@@ -3,9 +3,9 @@ import { expect } from 'vitest';
 import { SLOTS } from '../../src/domain/clusters/probe-slots.ts';
 import { CLUSTERS } from './app.ts';
 import { rowsOf } from './database.ts';
+import { databaseOf } from './database-location.ts';
 import { temporaryDirectory } from './directory.ts';
 import { kubeconfigOf } from './live.ts';
-import { databaseOf } from './place.ts';
 import { firstKey, type Running, startProcess } from './process.ts';
 import { kubernetes, type StandIn, standIn } from './stand-in.ts';
 

@@ -3,8 +3,8 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openDatabase } from '../../src/storage/database.ts';
 import { loadKeyRing } from '../../src/storage/key-file.ts';
-import { placeOf } from './place.ts';
-import { clusterRow } from './rows.ts';
+import { clusterRow } from './cluster-row.ts';
+import { locationOf } from './database-location.ts';
 
 const [what = '', directory = ''] = process.argv.slice(2);
 
@@ -12,7 +12,7 @@ if (what === 'key') {
   const { keys } = await loadKeyRing({ file: join(directory, 'seal.key'), sealedKeyIds: async () => [] });
   console.log(keys.map(({ id }) => id).join());
 } else {
-  const database = await openDatabase(placeOf(directory));
+  const database = await openDatabase(locationOf(directory));
   if (what === 'raise') await database.write('access', async () => {});
   if (what === 'soak') console.log(JSON.stringify(await soak()));
   await database.close();

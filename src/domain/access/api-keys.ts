@@ -1,15 +1,15 @@
+import { advanceApiKeySequence } from '../../storage/api-key-sequence.ts';
 import { type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { passGivenKeyIds } from '../../storage/key-ids.ts';
 import { record } from '../audit.ts';
-import { refuse } from '../clusters/cluster.ts';
+import { throwIfInvalid } from '../clusters/cluster.ts';
 import { DomainError, type InputIssue, invalidInput, listed } from '../errors.ts';
 import { isStorable, MAX_NAME } from '../storable.ts';
 import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api-key.ts';
+import { ApiKeyCache, type CachedApiKey, stringsOf, viewerOf } from './api-key-cache.ts';
 import { changeAccess } from './change-access.ts';
-import { type Holding, refuseToOutlive, requireCoverage } from './coverage.ts';
-import { type KnownKey, KnownKeys, textsOf, viewerOf } from './known-keys.ts';
-import { ACTIONS, type Action, authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
+import { type Entitlement, refuseToOutlive, requireCoverage } from './coverage.ts';
+import { ACTIONS, type Action, hasActionOnAll, requireActionOnAll, requireViewer } from './permissions.ts';
 import type { Roles } from './roles.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
@@ -58,7 +58,7 @@ export class ApiKeys {
   readonly #database: Database;
   readonly #roles: Roles;
   readonly #now: () => Date;
-  readonly #known: KnownKeys;
+  readonly #known: ApiKeyCache;
   /** When keys were used last, since that was stored last. */
   readonly #used = new Map<number, Date>();
 
@@ -66,7 +66,7 @@ export class ApiKeys {
     this.#database = database;
     this.#roles = roles;
     this.#now = now;
-    this.#known = new KnownKeys(database);
+    this.#known = new ApiKeyCache(database);
   }
 
   /**
@@ -80,7 +80,7 @@ export class ApiKeys {
       : this.#viewer(key, request);
   }
 
-  #viewer(key: KnownKey, counters: KeyRequest): MaybePromise<Viewer | undefined> {
+  #viewer(key: CachedApiKey, counters: KeyRequest): MaybePromise<Viewer | undefined> {
     const { disabled, expiresAt, weak } = key;
     if (disabled || (weak && !counters.local) || (expiresAt && expiresAt <= this.#now())) return undefined;
     this.#used.set(key.id, this.#now());
@@ -104,7 +104,7 @@ export class ApiKeys {
     const strange = (input.scopes ?? []).filter((scope) => !ACTIONS.includes(scope as Action));
     if (strange.length > 0) issue('scopes', `no action is named ${listed(strange)}; there is ${ACTIONS.join(', ')}`);
     if (input.expiresAt && input.expiresAt <= this.#now()) issue('expiresAt', 'must be in the future');
-    refuse(issues);
+    throwIfInvalid(issues);
     const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
     const key = { ...input, roles, scopes, ownerId, secret: makeSecret() };
     return changeAccess(this.#database, caller, async (tx) => {
@@ -116,8 +116,8 @@ export class ApiKeys {
 
   /** The keys that the caller may manage, without their hashes, ordered by id. */
   async list(caller: Caller) {
-    const viewer = signedIn(caller);
-    const all = mayEverywhere(viewer, 'access.manage');
+    const viewer = requireViewer(caller);
+    const all = hasActionOnAll(viewer, 'access.manage');
     const rows = await this.#database.prisma.apiKey.findMany({
       where: all ? {} : ownedBy(viewer),
       ...shown,
@@ -144,9 +144,9 @@ export class ApiKeys {
 
   /** Whose the key will be: the caller's own, or with `access.manage` nobody's. */
   #ownerOf(caller: Caller, { personal, roles, expiresAt }: CreateApiKey): number | null {
-    const viewer = signedIn(caller);
+    const viewer = requireViewer(caller);
     if (!personal) {
-      authorizeEverywhere(caller, 'access.manage');
+      requireActionOnAll(caller, 'access.manage');
       refuseToOutlive(viewer, expiresAt);
       return null;
     }
@@ -162,8 +162,8 @@ export class ApiKeys {
 
   /** Forgets a key; it is refused from the next request on. */
   async revoke(caller: Caller, id: number): Promise<void> {
-    const viewer = signedIn(caller);
-    const managesAll = mayEverywhere(viewer, 'access.manage');
+    const viewer = requireViewer(caller);
+    const managesAll = hasActionOnAll(viewer, 'access.manage');
     const own = managesAll ? {} : ownedBy(viewer);
     await changeAccess(this.#database, caller, async (tx) => {
       const key = await tx.apiKey.findFirst({
@@ -232,7 +232,7 @@ export class ApiKeys {
     const owned = input.ownerId ? await tx.apiKey.count({ where: { ownerId: input.ownerId } }) : 0;
     if (owned >= MAX_OWNED)
       throw invalidInput([{ path: ['personal'], message: `you have ${MAX_OWNED} keys already: revoke some first` }]);
-    await passGivenKeyIds(this.#database, tx);
+    await advanceApiKeySequence(this.#database, tx);
     const row = await tx.apiKey.create({
       data: {
         ...(given === undefined ? {} : { id: given }),
@@ -266,8 +266,8 @@ const shown = { omit: { hash: true }, include: { owner: { select: { username: tr
 function shownKey({ owner, ownerId: _, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof shown>) {
   return {
     ...row,
-    roles: textsOf(roles),
-    scopes: scopes === null ? null : (textsOf(scopes) as Action[]),
+    roles: stringsOf(roles),
+    scopes: scopes === null ? null : (stringsOf(scopes) as Action[]),
     owner: owner?.username ?? null,
   };
 }
@@ -277,8 +277,8 @@ function ownedBy({ kind, userId }: Viewer) {
   return { ownerId: kind === 'USER' && userId !== undefined ? userId : -1 };
 }
 
-function holdingOf({ roles, scopes }: { roles: unknown; scopes: unknown }): Holding {
-  return { roles: textsOf(roles), scopes: scopes === null ? null : textsOf(scopes) };
+function holdingOf({ roles, scopes }: { roles: unknown; scopes: unknown }): Entitlement {
+  return { roles: stringsOf(roles), scopes: scopes === null ? null : stringsOf(scopes) };
 }
 
 function distinct<T>(values: readonly T[]): T[] {

@@ -1,7 +1,7 @@
 import type { Database, Transaction } from '../../storage/database.ts';
 import { DomainError } from '../errors.ts';
-import { rolesOfKey } from './known-keys.ts';
-import { forbidden, STRANGER } from './permissions.ts';
+import { rolesOfKey } from './api-key-cache.ts';
+import { forbidden, SIGN_IN_FIRST } from './permissions.ts';
 import { rolesOfSession } from './sessions.ts';
 import type { Caller } from './viewer.ts';
 
@@ -12,7 +12,7 @@ export function changeAccess<T>(
   change: (tx: Transaction) => Promise<T>,
 ): Promise<T> {
   return database.write('access', async (tx) => {
-    await admitStill(tx, caller);
+    await reauthorizeInTransaction(tx, caller);
     return change(tx);
   });
 }
@@ -21,9 +21,9 @@ export function changeAccess<T>(
  * Refuses a caller whose key, session or role has ended while their change waited for those before it; for the beginning
  * of its transaction. By `tx` alone: to ask anew who they are would wait for the transaction.
  */
-export async function admitStill(tx: Transaction, { viewer }: Caller): Promise<void> {
+export async function reauthorizeInTransaction(tx: Transaction, { viewer }: Caller): Promise<void> {
   if (!viewer || viewer.kind === 'SYSTEM') return;
   const roles = await (viewer.kind === 'API_KEY' ? rolesOfKey(tx, viewer) : rolesOfSession(tx, viewer));
-  if (!roles) throw new DomainError('UNAUTHENTICATED', STRANGER);
+  if (!roles) throw new DomainError('UNAUTHENTICATED', SIGN_IN_FIRST);
   if (viewer.roles.some((role) => !roles.includes(role))) throw forbidden();
 }

@@ -1,11 +1,11 @@
 import type { Transaction } from '../../storage/database.ts';
 import { DomainError } from '../errors.ts';
-import { textsOf } from './known-keys.ts';
-import { ACTIONS, type Action, actionName, builtInGrant, mayEverywhere, signedIn } from './permissions.ts';
+import { stringsOf } from './api-key-cache.ts';
+import { ACTIONS, type Action, actionName, builtInGrant, hasActionOnAll, requireViewer } from './permissions.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
 /** The roles of a user or a key, and the actions that the key is narrowed to. */
-export interface Holding {
+export interface Entitlement {
   readonly roles: readonly string[];
   readonly scopes?: readonly string[] | null | undefined;
 }
@@ -22,9 +22,9 @@ export function holdsEverything(viewer: Viewer): boolean {
 export async function requireCoverage(
   tx: Pick<Transaction, 'role'>,
   caller: Caller,
-  holdings: readonly Holding[],
+  holdings: readonly Entitlement[],
 ): Promise<void> {
-  if (holdsEverything(signedIn(caller))) return;
+  if (holdsEverything(requireViewer(caller))) return;
   for (const { roles, scopes } of holdings)
     requireActions(
       caller,
@@ -34,7 +34,7 @@ export async function requireCoverage(
 
 /** As `requireCoverage`, for actions that a role gives. */
 export function requireActions(caller: Caller, actions: readonly Action[]): void {
-  const missing = missingOf(signedIn(caller), actions);
+  const missing = missingOf(requireViewer(caller), actions);
   if (missing.length === 0) return;
   const names = missing.map(actionName).join(', ');
   throw new DomainError(
@@ -56,11 +56,11 @@ export function refuseToOutlive(viewer: Viewer, expiresAt: Date | null | undefin
 
 function missingOf(viewer: Viewer, actions: readonly Action[]): Action[] {
   const distinct = [...new Set(actions)];
-  return distinct.filter((action) => !mayEverywhere(viewer, action));
+  return distinct.filter((action) => !hasActionOnAll(viewer, action));
 }
 
 async function actionsOf(tx: Pick<Transaction, 'role'>, names: readonly string[]): Promise<Action[]> {
   const defined = await tx.role.findMany({ where: { name: { in: [...names] } }, select: { actions: true } });
   const builtIn = names.flatMap((name) => [...(builtInGrant(name)?.actions ?? [])]);
-  return [...builtIn, ...defined.flatMap(({ actions }) => textsOf(actions) as Action[])];
+  return [...builtIn, ...defined.flatMap(({ actions }) => stringsOf(actions) as Action[])];
 }

@@ -7,10 +7,10 @@ import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
 import { networkOf } from './network.ts';
 import { type Challenge, OpenIdClient, type OpenIdProvider, oauthCode, providerFault } from './open-id-client.ts';
-import { OpenIdPeople } from './open-id-people.ts';
-import { readPerson } from './open-id-person.ts';
+import { readOpenIdUser } from './open-id-user.ts';
+import { OpenIdUsers } from './open-id-users.ts';
 import type { Roles } from './roles.ts';
-import type { Sessions, SignedIn } from './sessions.ts';
+import type { NewSession, Sessions } from './sessions.ts';
 import { isThrottled, Throttle } from './throttle.ts';
 import type { Caller } from './viewer.ts';
 
@@ -26,7 +26,7 @@ export interface OpenIdOptions {
 }
 
 /** A sign-in that has begun: what the browser keeps until it comes back, sealed, so that any replica can go on. */
-export interface Pending {
+export interface PendingSignIn {
   readonly text: string;
   readonly expiresAt: Date;
 }
@@ -50,7 +50,7 @@ export class OpenId {
   readonly names: readonly string[];
   readonly #providers: ReadonlyMap<string, { provider: OpenIdProvider; client: OpenIdClient }>;
   readonly #options: OpenIdOptions;
-  readonly #people: OpenIdPeople;
+  readonly #people: OpenIdUsers;
   // Apart, so that sign-ins which only begin keep out none that come back.
   readonly #beginning = new Throttle(LIMITS);
   readonly #finishing = new Throttle(LIMITS);
@@ -58,7 +58,7 @@ export class OpenId {
   constructor(options: OpenIdOptions) {
     const { providers } = options;
     this.#options = options;
-    this.#people = new OpenIdPeople(options);
+    this.#people = new OpenIdUsers(options);
     this.#providers = new Map(
       providers.map((provider) => [provider.name, { provider, client: new OpenIdClient(provider) }]),
     );
@@ -66,7 +66,7 @@ export class OpenId {
   }
 
   /** Begins a sign-in; NOT_FOUND for a provider that is none, TOO_MANY_ATTEMPTS. Without a name it is the first provider. */
-  begin(caller: Caller, name: string | null): Promise<{ provider: string; url: string; pending: Pending }> {
+  begin(caller: Caller, name: string | null): Promise<{ provider: string; url: string; pending: PendingSignIn }> {
     const provider = name ?? this.names[0] ?? '';
     return this.#throttled(caller, this.#beginning, () => this.#begin(caller, provider));
   }
@@ -84,7 +84,7 @@ export class OpenId {
    * Ends a sign-in that came back from the provider, in the browser that began it, within its time, and once. After
    * TOO_MANY_ATTEMPTS it may come back again: nothing was done.
    */
-  finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<SignedIn> {
+  finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<NewSession> {
     return this.#throttled(caller, this.#finishing, () => this.#finish(caller, query, pending));
   }
 
@@ -102,11 +102,11 @@ export class OpenId {
     }
   }
 
-  async #finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<SignedIn> {
+  async #finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<NewSession> {
     const { begun, provider, client } = await this.#recorded(caller, {}, () => this.#back(query, pending));
     const from = { provider: { to: provider.name } };
     const person = await this.#recorded(caller, from, async () =>
-      readPerson(await this.#ask(caller, provider.name, () => client.finish(query, begun)), provider),
+      readOpenIdUser(await this.#ask(caller, provider.name, () => client.finish(query, begun)), provider),
     );
     const who = { subject: { to: person.subject }, ...from };
     const userId = await this.#recorded(caller, who, () => this.#people.admit(caller, person, provider.name));

@@ -46,41 +46,41 @@ export function builtInGrant(role: string): Grant | undefined {
 }
 
 /** Whether any of the viewer's grants holds the action, for whatever clusters. */
-export function may(viewer: Viewer, action: Action): boolean {
+export function hasActionOnSome(viewer: Viewer, action: Action): boolean {
   return viewer.grants.some(({ actions }) => actions.has(action));
 }
 
 /** Whether the viewer holds the action for every cluster, also for those that are yet to come. */
-export function mayEverywhere(viewer: Viewer, action: Action): boolean {
+export function hasActionOnAll(viewer: Viewer, action: Action): boolean {
   return viewer.grants.some(({ actions, clusters }) => actions.has(action) && clusters === undefined);
 }
 
 /** What a stranger is told. */
-export const STRANGER = 'Sign in first, or send an API key as Authorization';
+export const SIGN_IN_FIRST = 'Sign in first, or send an API key as Authorization';
 
 /** Returns the viewer, or refuses a stranger with UNAUTHENTICATED. */
-export function signedIn(caller: Caller): Viewer {
-  if (!caller.viewer) throw new DomainError('UNAUTHENTICATED', STRANGER);
+export function requireViewer(caller: Caller): Viewer {
+  if (!caller.viewer) throw new DomainError('UNAUTHENTICATED', SIGN_IN_FIRST);
   return caller.viewer;
 }
 
 /** Returns the viewer, or refuses: UNAUTHENTICATED for a stranger, FORBIDDEN without the action. */
-export function authorize(caller: Caller, action: Action): Viewer {
-  const viewer = signedIn(caller);
-  if (!may(viewer, action)) throw forbidden();
+export function requireActionOnSome(caller: Caller, action: Action): Viewer {
+  const viewer = requireViewer(caller);
+  if (!hasActionOnSome(viewer, action)) throw forbidden();
   return viewer;
 }
 
 /** As `authorize`, for what is not about clusters that are there already. */
-export function authorizeEverywhere(caller: Caller, action: Action): Viewer {
-  const viewer = signedIn(caller);
-  if (!mayEverywhere(viewer, action)) throw forbidden();
+export function requireActionOnAll(caller: Caller, action: Action): Viewer {
+  const viewer = requireViewer(caller);
+  if (!hasActionOnAll(viewer, action)) throw forbidden();
   return viewer;
 }
 
 /** The caller after a wait, in which a key may have been revoked or a role taken away. */
-export async function presently(caller: Caller): Promise<Caller> {
-  return caller.askAgain ? caller.askAgain() : caller;
+export async function refreshCaller(caller: Caller): Promise<Caller> {
+  return caller.refresh ? caller.refresh() : caller;
 }
 
 /** The refusal of everything that needs more than the viewer's roles give. */
@@ -90,25 +90,25 @@ export function forbidden(): DomainError {
 
 /** The grants that hold the action for some clusters. */
 export function scopesOf(caller: Caller, action: Action): (Grant & { readonly clusters: object })[] {
-  return signedIn(caller).grants.flatMap((grant) =>
+  return requireViewer(caller).grants.flatMap((grant) =>
     grant.actions.has(action) && grant.clusters ? [{ ...grant, clusters: grant.clusters }] : [],
   );
 }
 
 /** The filter that leaves only the clusters for which the viewer holds the action. */
-export function allowedClusters(caller: Caller, action: Action): Prisma.ClusterWhereInput {
-  const viewer = signedIn(caller);
-  if (mayEverywhere(viewer, action)) return {};
+export function clustersWithAction(caller: Caller, action: Action): Prisma.ClusterWhereInput {
+  const viewer = requireViewer(caller);
+  if (hasActionOnAll(viewer, action)) return {};
   const scopes = scopesOf(caller, action).map(({ clusters }) => clusters);
   return scopes.length === 0 ? { id: { in: [] } } : { OR: scopes };
 }
 
 /** The filter that leaves only the clusters the viewer may read. What one may not see does not exist. */
 export function readableClusters(caller: Caller): Prisma.ClusterWhereInput {
-  return allowedClusters(caller, 'clusters.read');
+  return clustersWithAction(caller, 'clusters.read');
 }
 
 /** Whether the viewer may read the whole registry; refuses a stranger. */
-export function mayReadClusters(caller: Caller): boolean {
-  return mayEverywhere(signedIn(caller), 'clusters.read');
+export function canReadEveryCluster(caller: Caller): boolean {
+  return hasActionOnAll(requireViewer(caller), 'clusters.read');
 }

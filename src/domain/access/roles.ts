@@ -1,7 +1,7 @@
 import { type Counters, type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
 import { Pace } from '../../storage/pace.ts';
 import { record } from '../audit.ts';
-import { check, refuse } from '../clusters/cluster.ts';
+import { throwIfInvalid, validate } from '../clusters/cluster.ts';
 import { stepsOfRequirements } from '../clusters/filter-steps.ts';
 import { parseLabelSelector, whereLabels } from '../clusters/label-selector.ts';
 import { DomainError, type InputIssue, listed } from '../errors.ts';
@@ -11,11 +11,11 @@ import { requireActions, requireCoverage } from './coverage.ts';
 import {
   ACTIONS,
   type Action,
-  authorizeEverywhere,
   BUILT_IN_ROLES,
   builtInGrant,
-  mayEverywhere,
-  signedIn,
+  hasActionOnAll,
+  requireActionOnAll,
+  requireViewer,
 } from './permissions.ts';
 import { type ClusterScope, matchesGlob, type RoleInput, roleSchema } from './role.ts';
 import type { Caller, Grant } from './viewer.ts';
@@ -56,7 +56,7 @@ export class Roles {
 
   /** The roles, the built-in ones first; none for whoever may not manage them. */
   async list(caller: Caller) {
-    if (!mayEverywhere(signedIn(caller), 'access.manage')) return [];
+    if (!hasActionOnAll(requireViewer(caller), 'access.manage')) return [];
     const defined = await this.#database.prisma.role.findMany({ orderBy: { name: 'asc' } });
     const builtIn = BUILT_IN_ROLES.map((name) => ({
       ...{ name, description: 'Built in.', builtIn: true, clusters: null },
@@ -72,10 +72,10 @@ export class Roles {
 
   /** Defines a role, or defines it anew; who holds it has it from the next request on. */
   async define(caller: Caller, input: RoleInput): Promise<{ name: string }> {
-    authorizeEverywhere(caller, 'access.manage');
+    requireActionOnAll(caller, 'access.manage');
     const issues: InputIssue[] = [];
-    const role = check(roleSchema, input, issues);
-    refuse(issues);
+    const role = validate(roleSchema, input, issues);
+    throwIfInvalid(issues);
     if (!role) throw new Error('a role without issues is valid');
     const { name, description, actions, clusters } = role;
     const data = { description, actions: [...new Set(actions)], clusters: clusters ? { ...clusters } : NO_JSON };
@@ -94,7 +94,7 @@ export class Roles {
 
   /** Deletes a role; whoever held it holds it no more. */
   async delete(caller: Caller, name: string): Promise<void> {
-    authorizeEverywhere(caller, 'access.manage');
+    requireActionOnAll(caller, 'access.manage');
     const where = { name: canBeName(name) ? name : '' };
     await changeAccess(this.#database, caller, async (tx) => {
       await requireCoverage(tx, caller, [{ roles: [where.name] }]);
@@ -139,7 +139,7 @@ export class Roles {
   async refuseUnknown(tx: Transaction, names: readonly string[]): Promise<void> {
     const issues: InputIssue[] = [];
     await this.check(names, issues, tx);
-    refuse(issues);
+    throwIfInvalid(issues);
   }
 
   async #defined(

@@ -22,7 +22,7 @@ const REFRESH_MS = 60_000;
 const SKEW_MS = 60 * 60_000;
 
 /** What signs a browser in: the token for its cookie, and when that ends. */
-export interface SignedIn {
+export interface NewSession {
   readonly token: string;
   readonly expiresAt: Date;
 }
@@ -62,7 +62,7 @@ export class Sessions {
   }
 
   /** Signs a person in by password. Wrong name and wrong password take as long and answer alike: CREDENTIALS_WRONG. */
-  async signIn(caller: Caller, { username, password }: { username: string; password: string }): Promise<SignedIn> {
+  async signIn(caller: Caller, { username, password }: { username: string; password: string }): Promise<NewSession> {
     const where = { username: canBeName(username) ? username : '' };
     const check = () =>
       // The place of the hash first: an attempt that cannot be checked must not count as a failed one.
@@ -104,7 +104,7 @@ export class Sessions {
     caller: Caller,
     userId: number,
     { passwordHash }: { passwordHash?: string | null } = {},
-  ): Promise<SignedIn> {
+  ): Promise<NewSession> {
     const token = randomBytes(32).toString('base64url');
     const at = this.#now();
     const expiresAt = new Date(at.getTime() + SESSION_MS);
@@ -135,7 +135,7 @@ export class Sessions {
   }
 
   /** Lengthens a session, within its absolute end. What would gain less than a minute is not stored. */
-  async refresh(token: string): Promise<SignedIn | undefined> {
+  async refresh(token: string): Promise<NewSession | undefined> {
     const sessionHash = hashToken(token);
     const row = await this.#database.prisma.session.findUnique({ where: { hash: sessionHash } });
     const now = this.#now();

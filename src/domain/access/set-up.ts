@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Database } from '../../storage/database.ts';
-import { identityOf } from '../../storage/identity.ts';
+import { identityOf } from '../../storage/database-identity.ts';
 import type { Seal } from '../../storage/seal.ts';
 import type { AuditLog } from '../audit-log.ts';
 import { DomainError } from '../errors.ts';
@@ -12,7 +12,7 @@ import type { Caller } from './viewer.ts';
 type FirstUser = Omit<CreateUser, 'roles'> & { readonly code?: string | undefined };
 
 /** How far the first set-up is: nobody, a person, and a cluster too. */
-export interface Progress {
+export interface SetUpProgress {
   readonly initialized: boolean;
   readonly step: 0 | 1 | 2;
 }
@@ -36,7 +36,7 @@ export class SetUp {
     this.#seal = seal;
   }
 
-  async progress(): Promise<Progress> {
+  async progress(): Promise<SetUpProgress> {
     if ((await this.#users.count()) === 0) return { initialized: false, step: 0 };
     const clusters = await this.#database.prisma.cluster.count();
     return clusters === 0 ? { initialized: false, step: 1 } : { initialized: true, step: 2 };

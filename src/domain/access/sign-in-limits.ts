@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import { sharedTime } from '../../storage/clock.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
+import { sharedTime } from '../../storage/shared-time.ts';
 import { networkOf } from './network.ts';
 import { Throttle, tooMany } from './throttle.ts';
 
@@ -18,7 +18,7 @@ const FORGET_MS = 60 * 60_000;
 const MOST_AT_ONCE = { network: 20, all: 100 };
 
 /** What an attempt is counted under. */
-export interface Attempt {
+export interface SignInAttempt {
   readonly keys: readonly string[];
 }
 
@@ -36,7 +36,7 @@ export class SignInLimits {
   }
 
   /** Counts an attempt; TOO_MANY_ATTEMPTS while its name or its address has to wait. */
-  async begin({ username, address }: { username: string; address?: string | undefined }): Promise<Attempt> {
+  async begin({ username, address }: { username: string; address?: string | undefined }): Promise<SignInAttempt> {
     const network = address === undefined ? undefined : networkOf(address);
     // Hashed, so that a password typed as a name is not kept.
     const counted = [
@@ -86,7 +86,7 @@ export class SignInLimits {
   }
 
   /** Takes an attempt back: it was the right password. An address keeps its other failures, which may be of other names. */
-  async succeed({ keys: [name = '', address] }: Attempt): Promise<void> {
+  async succeed({ keys: [name = '', address] }: SignInAttempt): Promise<void> {
     await this.#database.prisma.signInFailure.deleteMany({ where: { key: name } });
     if (address !== undefined)
       await this.#database.prisma.signInFailure.updateMany({

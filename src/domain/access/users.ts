@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import type { Database, Transaction } from '../../storage/database.ts';
-import { uniqueViolation } from '../../storage/violations.ts';
+import { uniqueViolation } from '../../storage/database-error.ts';
 import { type Changes, record } from '../audit.ts';
 import type { AuditLog } from '../audit-log.ts';
-import { check, refuse } from '../clusters/cluster.ts';
+import { throwIfInvalid, validate } from '../clusters/cluster.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
 import { canBeName } from '../storable.ts';
 import { changeAccess } from './change-access.ts';
 import { requireCoverage } from './coverage.ts';
 import { hashPassword, withHashPlace } from './password.ts';
-import { authorizeEverywhere, mayEverywhere, signedIn } from './permissions.ts';
+import { hasActionOnAll, requireActionOnAll, requireViewer } from './permissions.ts';
 import type { Roles } from './roles.ts';
 import type { SignInLimits } from './sign-in-limits.ts';
 import { createSchema, MAX_PASSWORD, password, updateSchema } from './user.ts';
@@ -78,14 +78,14 @@ export class Users {
 
   /** The people by their names; none for whoever may not manage them. */
   async list(caller: Caller): Promise<User[]> {
-    if (!mayEverywhere(signedIn(caller), 'access.manage')) return [];
+    if (!hasActionOnAll(requireViewer(caller), 'access.manage')) return [];
     const rows = await this.#database.prisma.user.findMany({ select: shown, orderBy: { username: 'asc' } });
     return rows.map(userOf);
   }
 
   /** The caller as Kite's UI shows them; a key is shown by its name. */
   async profile(caller: Caller) {
-    const viewer = signedIn(caller);
+    const viewer = requireViewer(caller);
     const user =
       viewer.kind === 'USER'
         ? await this.#database.prisma.user.findUnique({ where: { id: viewer.userId ?? -1 } })
@@ -104,7 +104,7 @@ export class Users {
   }
 
   async create(caller: Caller, input: CreateUser): Promise<User> {
-    authorizeEverywhere(caller, 'access.manage');
+    requireActionOnAll(caller, 'access.manage');
     return this.#create(caller, input, { onlyFirst: false });
   }
 
@@ -116,12 +116,12 @@ export class Users {
   }
 
   async update(caller: Caller, input: UpdateUser): Promise<User> {
-    authorizeEverywhere(caller, 'access.manage');
+    requireActionOnAll(caller, 'access.manage');
     const { username, ...rest } = input;
     const issues: InputIssue[] = [];
-    const fields = check(updateSchema, rest, issues);
+    const fields = validate(updateSchema, rest, issues);
     await this.#roles.check(input.roles ?? [], issues);
-    refuse(issues);
+    throwIfInvalid(issues);
     const passwordHash = fields?.password === undefined ? undefined : await hashPassword(fields.password);
     return changeAccess(this.#database, caller, async (tx) => {
       await this.#roles.refuseUnknown(tx, fields?.roles ?? []);
@@ -160,7 +160,7 @@ export class Users {
   }
 
   async delete(caller: Caller, username: string): Promise<void> {
-    authorizeEverywhere(caller, 'access.manage');
+    requireActionOnAll(caller, 'access.manage');
     await changeAccess(this.#database, caller, async (tx) => {
       const current = await find(tx, username);
       await requireCoverage(tx, caller, [current]);
@@ -173,13 +173,13 @@ export class Users {
 
   /** Changes the caller's own password and ends all their sessions; FORBIDDEN for whoever is not signed in as a person. */
   async changePassword(caller: Caller, { oldPassword, newPassword }: ChangePassword): Promise<void> {
-    const viewer = signedIn(caller);
+    const viewer = requireViewer(caller);
     if (viewer.kind !== 'USER' || viewer.userId === undefined)
       throw new DomainError('FORBIDDEN', 'only a person who is signed in changes their own password');
     const id = viewer.userId;
     const issues: InputIssue[] = [];
-    check(z.object({ newPassword: password }), { newPassword }, issues);
-    refuse(issues);
+    validate(z.object({ newPassword: password }), { newPassword }, issues);
+    throwIfInvalid(issues);
     // One place for both hashes: an attempt that cannot be checked must not count as a failed one.
     const { user, passwordHash } = await withHashPlace(async (hashes) => {
       // Guessing the old one is slowed down as signing in is.
@@ -205,10 +205,10 @@ export class Users {
 
   async #create(caller: Caller, input: CreateUser, { onlyFirst }: { onlyFirst: boolean }): Promise<User> {
     const issues: InputIssue[] = [];
-    const fields = check(createSchema, input, issues);
+    const fields = validate(createSchema, input, issues);
     await this.#roles.check(input.roles, issues);
     if (onlyFirst && !input.password) issues.push({ path: ['password'], message: 'is required' });
-    refuse(issues);
+    throwIfInvalid(issues);
     if (!fields) throw new Error('fields without issues are valid');
     const { username, name, roles } = fields;
     const passwordHash = fields.password === undefined ? null : await hashPassword(fields.password);

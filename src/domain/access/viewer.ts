@@ -38,5 +38,5 @@ export interface Caller {
   /** The address that the request came from, as the proxies that are trusted tell it. */
   readonly address?: string | undefined;
   /** Who they are by now: a request may take longer than its caller keeps what they may. */
-  readonly askAgain?: () => Promise<Caller>;
+  readonly refresh?: () => Promise<Caller>;
 }

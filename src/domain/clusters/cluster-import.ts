@@ -1,26 +1,26 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { ContextReading } from '../../kubernetes/kubeconfig.ts';
-import { FAST_MS, FAST_SLOTS } from '../../kubernetes/lanes.ts';
+import { FAST_MS, FAST_SLOTS } from '../../kubernetes/probe-scheduler.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { authorizeEverywhere, presently, readableClusters } from '../access/permissions.ts';
+import { readableClusters, refreshCaller, requireActionOnAll } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { auditRow, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
-import { nameProblem, refuse, untriedState } from './cluster.ts';
+import { initialStatus, nameProblem, throwIfInvalid } from './cluster.ts';
 import type { ClusterQuery } from './cluster-list.ts';
-import { tryOut } from './cluster-probes.ts';
+import { testConnection } from './cluster-probes.ts';
 import {
   credentialOf,
-  IN_CLUSTER,
+  IN_CLUSTER_CREDENTIAL,
   type ReadCredential,
   readGivenKubeconfig,
+  resetForNewCredential,
   targetOf,
-  underNewCredential,
   type Verification,
 } from './credential.ts';
+import { storeCredentialChange } from './credential-change.ts';
 import type { Fleet } from './fleet.ts';
-import { changeCredential } from './given-credential.ts';
 import {
   decideAll,
   existingByName,
@@ -28,7 +28,7 @@ import {
   type ImportOutcome,
   type OnNameTaken,
 } from './import-decisions.ts';
-import { changeRegistry, kubeconfigPlace, type Moment, type Registry } from './registry.ts';
+import { type ChangeContext, type ChangeStamp, changeRegistry, kubeconfigPlace } from './registry-change.ts';
 import { searchText } from './search.ts';
 import { findDuplicates } from './warnings.ts';
 
@@ -69,10 +69,10 @@ interface Candidate {
 
 /** Imports the contexts of a kubeconfig as clusters named after them, in one transaction. */
 export class ClusterImport {
-  readonly #registry: Registry;
-  readonly #fleet: Pick<Fleet, 'try' | 'inCluster' | 'settle'>;
+  readonly #registry: ChangeContext;
+  readonly #fleet: Pick<Fleet, 'testConnection' | 'inCluster' | 'settle'>;
 
-  constructor(registry: Registry, fleet: Pick<Fleet, 'try' | 'inCluster' | 'settle'>) {
+  constructor(registry: ChangeContext, fleet: Pick<Fleet, 'testConnection' | 'inCluster' | 'settle'>) {
     this.#registry = registry;
     this.#fleet = fleet;
   }
@@ -84,17 +84,17 @@ export class ClusterImport {
    */
   async run(caller: Caller, input: ImportClusters, query: ClusterQuery, charge: (contexts: number) => void = () => {}) {
     const began = performance.now();
-    authorizeEverywhere(caller, 'clusters.import');
-    if (input.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
+    requireActionOnAll(caller, 'clusters.import');
+    if (input.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
     if (!input.inCluster && !input.kubeconfig)
-      refuse([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
+      throwIfInvalid([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
     if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);
     const { candidates, current } = await this.#candidates(caller, input);
     charge(candidates.length);
     if (input.verify === 'CONNECT') await this.#tryOut(candidates);
     // Asking clusters takes its time.
-    const now = input.verify === 'CONNECT' ? await presently(caller) : caller;
-    authorizeEverywhere(now, 'clusters.import');
+    const now = input.verify === 'CONNECT' ? await refreshCaller(caller) : caller;
+    requireActionOnAll(now, 'clusters.import');
     const { database } = this.#registry;
     if (input.dryRun) {
       const { results } = await decideAll(database.prisma, now, candidates, input);
@@ -152,7 +152,7 @@ export class ClusterImport {
     const { read } = candidate;
     const find = async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster());
     try {
-      candidate.identity = (await tryOut(this.#fleet, find)).identity;
+      candidate.identity = (await testConnection(this.#fleet, find)).identity;
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
       candidate.refusal = error.message;
@@ -179,24 +179,24 @@ export class ClusterImport {
     const wanted = chosen ? all.filter(({ name }) => chosen.has(name)) : all;
     const candidates = wanted.map((context) => candidateOf(context, verify));
     if (verify === 'NONE') for (const { refusal } of candidates) if (refusal) issue('kubeconfig', refusal);
-    refuse(issues);
+    throwIfInvalid(issues);
     return { candidates, current: reading.contexts && reading.current };
   }
 
   async #create(
     tx: Transaction,
     caller: Caller,
-    { at, registryChange }: Moment,
+    { at, registryChange }: ChangeStamp,
     candidates: readonly Candidate[],
     target: string | undefined,
   ) {
     const rows = await tx.cluster.createManyAndReturn({
       data: candidates.map(({ name, description, read }) => {
-        const facts = read?.facts ?? IN_CLUSTER;
+        const facts = read?.facts ?? IN_CLUSTER_CREDENTIAL;
         return {
           ...{ name, description, inCluster: read === undefined, isDefault: name === target },
           ...facts,
-          ...untriedState({ enabled: true, problem: facts.credentialProblem }),
+          ...initialStatus({ enabled: true, problem: facts.credentialProblem }),
           searchText: searchText({ name, description }),
           ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
         };
@@ -221,17 +221,17 @@ export class ClusterImport {
     return rows;
   }
 
-  async #update(tx: Transaction, caller: Caller, { at, registryChange }: Moment, { name, read }: Candidate) {
+  async #update(tx: Transaction, caller: Caller, { at, registryChange }: ChangeStamp, { name, read }: Candidate) {
     const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
     const { id, uid, enabled } = current;
-    const facts = await changeCredential(tx, this.#registry, current, {
+    const facts = await storeCredentialChange(tx, this.#registry, current, {
       inCluster: read === undefined,
       leavesCluster: false,
       read,
     });
     if (!facts) return { uid };
     const revision = { revision: { increment: 1 }, updatedAt: at, registryChange };
-    await tx.cluster.update({ where: { id }, data: { ...underNewCredential(facts, { enabled, at }), ...revision } });
+    await tx.cluster.update({ where: { id }, data: { ...resetForNewCredential(facts, { enabled, at }), ...revision } });
     await record(tx, caller, { action: 'cluster.import', at, cluster: current, changes: { credential: 'changed' } });
     return { uid };
   }

@@ -1,12 +1,11 @@
 import type { Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { mayReadClusters, readableClusters, signedIn } from '../access/permissions.ts';
+import { canReadEveryCluster, readableClusters, requireViewer } from '../access/permissions.ts';
 import { type Caller, limitKeyOf } from '../access/viewer.ts';
 import { invalidInput } from '../errors.ts';
 import { cutPage, type PageArguments } from '../page.ts';
 import { canBeName, isStorable, isWithin, MAX_NAME, UNSTORABLE } from '../storable.ts';
 import type { ClusterState } from './cluster.ts';
-import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from './label-selector.ts';
 import {
   type ClusterOrder,
   type CursorRow,
@@ -18,9 +17,10 @@ import {
   whereBehind,
   wherePage,
   writeCursor,
-} from './page.ts';
+} from './cluster-page.ts';
+import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from './label-selector.ts';
 import { fold, MAX_SEARCH } from './search.ts';
-import type { Visible, VisibleClusters } from './visible.ts';
+import type { VisibleClusters, VisibleSet } from './visible-clusters.ts';
 
 /** More uids at once are refused. */
 export const MAX_UIDS = 100;
@@ -91,10 +91,10 @@ export class ClusterList {
 
   /** The clusters among those that are found which the caller may read; what is found must be few. */
   async #findReadable(caller: Caller, where: Prisma.ClusterWhereInput, { select }: ClusterQuery) {
-    const visible = mayReadClusters(caller) ? undefined : await this.#visible.of(caller);
+    const visible = canReadEveryCluster(caller) ? undefined : await this.#visible.readVisible(caller);
     const wanted: ClusterQuery = select ? { select: { ...select, id: true, registryChange: true } } : {};
     const found = await this.#read(caller, ({ cluster }) => cluster.findMany({ ...wanted, where }));
-    return visible ? this.#visible.keep(caller, found, visible) : found;
+    return visible ? this.#visible.filterVisible(caller, found, visible) : found;
   }
 
   /**
@@ -107,14 +107,14 @@ export class ClusterList {
     query: ClusterQuery,
     { unlimited, withChanges }: { unlimited: boolean; withChanges: boolean },
   ) {
-    signedIn(caller);
+    requireViewer(caller);
     const order = args.orderBy ?? { field: 'DATABASE_ID', direction: 'ASC' };
     const matching = whereFilter(args.filter ?? {});
     const page = readPage(args, order, { unlimited });
     // Before the rows: what changes in between is then told once more, never lost.
-    const isScoped = !mayReadClusters(caller);
+    const isScoped = !canReadEveryCluster(caller);
     const changes = isScoped && withChanges ? await this.#visible.withChanges(caller) : undefined;
-    const visible = isScoped ? (changes ?? (await this.#visible.of(caller))) : undefined;
+    const visible = isScoped ? (changes ?? (await this.#visible.readVisible(caller))) : undefined;
     const isById = order.field === 'DATABASE_ID' && isEmpty(matching);
     const cut = visible && isById ? cutIds([...visible.keys()], page) : undefined;
     const [asked, part] = [
@@ -130,9 +130,9 @@ export class ClusterList {
         take: page.size + 1,
       }),
     );
-    const readable = visible ? await this.#visible.keep(caller, found, visible) : found;
+    const readable = visible ? await this.#visible.filterVisible(caller, found, visible) : found;
     const { rows, ...more } = cutPage(readable as (CursorRow & (typeof found)[number])[], page, {
-      behind: cut?.isBehind ?? (await this.#isBehind(caller, matching, visible, page)),
+      behind: cut?.hasUnprobedClusters ?? (await this.#hasUnprobedClusters(caller, matching, visible, page)),
       // A row that is gone since must not end the list.
       ...(ids ? { more: ids.length > page.size && readable.length > 0 } : {}),
     });
@@ -161,7 +161,7 @@ export class ClusterList {
   async #visibleIds(
     caller: Caller,
     { matching, bounds }: { matching: Prisma.ClusterWhereInput; bounds: Prisma.ClusterWhereInput },
-    visible: Visible,
+    visible: VisibleSet,
     { page, wanted }: { page: Page; wanted: number },
   ): Promise<number[]> {
     const ids: number[] = [];
@@ -182,7 +182,7 @@ export class ClusterList {
     }
   }
 
-  async #visibleStates(caller: Caller, where: Prisma.ClusterWhereInput, visible: Visible): Promise<string[]> {
+  async #visibleStates(caller: Caller, where: Prisma.ClusterWhereInput, visible: VisibleSet): Promise<string[]> {
     const found = await this.#read(caller, ({ cluster }) =>
       cluster.findMany({ select: { id: true, state: true }, where }),
     );
@@ -190,10 +190,10 @@ export class ClusterList {
   }
 
   /** Whether any cluster that matches is behind the cursor that the page begins at. */
-  async #isBehind(
+  async #hasUnprobedClusters(
     caller: Caller,
     matching: Prisma.ClusterWhereInput,
-    visible: Visible | undefined,
+    visible: VisibleSet | undefined,
     page: Page,
   ): Promise<boolean> {
     const bounds = whereBehind(page);
@@ -207,7 +207,7 @@ export class ClusterList {
   }
 
   #read<T>(caller: Caller, read: (prisma: Database['prisma']) => Promise<T>): Promise<T> {
-    return this.#database.reads.run(limitKeyOf(signedIn(caller)), () => read(this.#database.prisma));
+    return this.#database.reads.run(limitKeyOf(requireViewer(caller)), () => read(this.#database.prisma));
   }
 }
 

@@ -1,23 +1,23 @@
-import { ClusterError } from '../../kubernetes/errors.ts';
-import type { Trial } from '../../kubernetes/trial.ts';
-import { authorize, authorizeEverywhere } from '../access/permissions.ts';
+import { ClusterError } from '../../kubernetes/cluster-error.ts';
+import type { ConnectionTestResult } from '../../kubernetes/connection-test.ts';
+import { requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
-import { refuse } from './cluster.ts';
+import { throwIfInvalid } from './cluster.ts';
 import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
 import { type CredentialInput, readCredential, targetOf } from './credential.ts';
-import { findAllowed } from './find-allowed.ts';
-import type { Fleet, Way } from './fleet.ts';
-import type { Registry } from './registry.ts';
+import { findAuthorized } from './find-authorized.ts';
+import type { ConnectionSource, Fleet } from './fleet.ts';
+import type { ChangeContext } from './registry-change.ts';
 
-export type { Trial };
+export type { ConnectionTestResult };
 
 /** Tries clusters because somebody asks for it. */
 export class ClusterProbes {
-  readonly #registry: Registry;
+  readonly #registry: ChangeContext;
   readonly #fleet: Fleet;
 
-  constructor({ registry, fleet }: { registry: Registry; fleet: Fleet }) {
+  constructor({ registry, fleet }: { registry: ChangeContext; fleet: Fleet }) {
     this.#registry = registry;
     this.#fleet = fleet;
   }
@@ -26,14 +26,14 @@ export class ClusterProbes {
   async test(
     caller: Caller,
     { by, credential }: { by?: ClusterBy | undefined; credential?: CredentialInput | null | undefined },
-  ): Promise<Trial> {
+  ): Promise<ConnectionTestResult> {
     if (by) {
-      authorize(caller, 'clusters.live');
-      const { uid } = await findAllowed(this.#registry.database.prisma, caller, 'clusters.live', by);
-      return tryOut(this.#fleet, () => this.#fleet.wayTo(uid));
+      requireActionOnSome(caller, 'clusters.live');
+      const { uid } = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.live', by);
+      return testConnection(this.#fleet, () => this.#fleet.connectionSourceOf(uid));
     }
-    authorizeEverywhere(caller, 'clusters.create');
-    if (credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
+    requireActionOnAll(caller, 'clusters.create');
+    if (credential?.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
     const issues: InputIssue[] = [];
     const { policy } = this.#registry;
     const path = ['credential', 'kubeconfig'];
@@ -42,14 +42,14 @@ export class ClusterProbes {
       : undefined;
     if (!credential?.kubeconfig && !credential?.inCluster)
       issues.push({ path: ['credential'], message: 'give a kubeconfig or inCluster: true' });
-    refuse(issues);
-    return tryOut(this.#fleet, async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster()));
+    throwIfInvalid(issues);
+    return testConnection(this.#fleet, async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster()));
   }
 
   /** Tries a cluster now and answers with what that leaves of it; one that is not probed is answered as it stands. */
   async probe(caller: Caller, by: ClusterBy, query: ClusterQuery) {
-    authorize(caller, 'clusters.live');
-    const { uid } = await findAllowed(this.#registry.database.prisma, caller, 'clusters.live', by);
+    requireActionOnSome(caller, 'clusters.live');
+    const { uid } = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.live', by);
     await this.#fleet.probeNow(uid);
     const cluster = await this.#registry.database.prisma.cluster.findFirst({
       ...query,
@@ -65,13 +65,16 @@ function notFound(): DomainError {
 }
 
 /** Tries a way to a cluster; a way that leads nowhere, or is not known, is CONNECTION_FAILED with the fault. */
-export async function tryOut(fleet: Pick<Fleet, 'try'>, find: () => Promise<Way>): Promise<Trial> {
+export async function testConnection(
+  fleet: Pick<Fleet, 'testConnection'>,
+  find: () => Promise<ConnectionSource>,
+): Promise<ConnectionTestResult> {
   const failed = (fault: { code: string; message: string }) =>
     new DomainError('CONNECTION_FAILED', fault.message, { fault });
   const way = await find().catch((error: unknown) => {
     throw error instanceof ClusterError ? failed({ code: error.code, message: error.message }) : error;
   });
-  const trial = await fleet.try(way);
+  const trial = await fleet.testConnection(way);
   if (trial.state === 'READY' || trial.state === 'DEGRADED') return trial;
   throw failed(trial.fault ?? { code: 'UNKNOWN', message: 'the cluster cannot be reached' });
 }

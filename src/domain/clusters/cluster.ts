@@ -92,7 +92,7 @@ export function nameProblem(candidate: string): string | undefined {
 }
 
 /** Checks input against a schema; what is wrong is added to `issues`, with its path. */
-export function check<Schema extends z.ZodType>(
+export function validate<Schema extends z.ZodType>(
   schema: Schema,
   input: unknown,
   issues: InputIssue[],
@@ -107,7 +107,7 @@ export function check<Schema extends z.ZodType>(
 }
 
 /** Throws INVALID_INPUT when anything was found wrong. */
-export function refuse(issues: readonly InputIssue[]): void {
+export function throwIfInvalid(issues: readonly InputIssue[]): void {
   if (issues.length > 0) throw invalidInput(issues);
 }
 
@@ -132,23 +132,23 @@ export function storedLabel({ key, value }: Label): Label & { number: bigint | n
 }
 
 /** The state before anything was asked of the cluster under its present credential. */
-export function untriedState({ enabled, problem }: { enabled: boolean; problem: string | null }) {
+export function initialStatus({ enabled, problem }: { enabled: boolean; problem: string | null }) {
   if (!enabled) return { state: 'DISABLED', faultCode: null, faultMessage: null } as const;
   if (problem) return { state: 'UNUSABLE', faultCode: 'KUBECONFIG_UNUSABLE', faultMessage: problem } as const;
   return { state: 'PENDING', faultCode: null, faultMessage: null } as const;
 }
 
 /** A cluster that is to be tried anew: attempts that are under way, or were made, count no more. */
-export function untried({ enabled, problem, at }: { enabled: boolean; problem: string | null; at: Date }) {
+export function resetStatus({ enabled, problem, at }: { enabled: boolean; problem: string | null; at: Date }) {
   return {
-    ...untriedState({ enabled, problem }),
+    ...initialStatus({ enabled, problem }),
     ...{ stateSince: at, observedAt: null, latencyMs: null },
     credentialsVersion: { increment: 1 },
   };
 }
 
 /** Refuses null: from a variable that was never filled it would overwrite what the caller means to protect. */
-export function checkExpected(revision: number | null | undefined, issues: InputIssue[]): void {
+export function validateExpectedRevision(revision: number | null | undefined, issues: InputIssue[]): void {
   if (revision === null)
     issues.push({ path: ['expectedRevision'], message: 'cannot be null: leave it out to accept any revision' });
 }

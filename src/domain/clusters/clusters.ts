@@ -1,36 +1,42 @@
-import type { Trial } from '../../kubernetes/trial.ts';
+import type { ConnectionTestResult } from '../../kubernetes/connection-test.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { type Action, authorize, authorizeEverywhere, presently } from '../access/permissions.ts';
+import { type Action, refreshCaller, requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { type Changes, record } from '../audit.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
-import { REMEMBERED_CHANGES } from './changes.ts';
 import {
-  check,
-  checkExpected,
   clusterFields,
+  initialStatus,
   type Label,
   plainLabel,
-  refuse,
+  resetStatus,
   sameLabels,
   storedLabel,
-  untried,
-  untriedState,
+  throwIfInvalid,
+  validate,
+  validateExpectedRevision,
 } from './cluster.ts';
+import { REMEMBERED_CHANGES } from './cluster-changes.ts';
 import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
 import {
   type CredentialInput,
-  checkVerify,
-  IN_CLUSTER,
-  MISSING,
-  underNewCredential,
+  IN_CLUSTER_CREDENTIAL,
+  MISSING_CREDENTIAL,
+  resetForNewCredential,
   type Verification,
+  validateVerification,
 } from './credential.ts';
-import { findAllowed } from './find-allowed.ts';
+import {
+  type CredentialChange,
+  parseCredentialChange,
+  readStored,
+  storeCredentialChange,
+  verifyCredentialChange,
+} from './credential-change.ts';
+import { findAuthorized } from './find-authorized.ts';
 import type { Fleet } from './fleet.ts';
-import { changeCredential, type Given, readGiven, readStored, tryGiven } from './given-credential.ts';
-import { changeRegistry, type Registry, storeKubeconfig, takeDefault } from './registry.ts';
+import { type ChangeContext, changeRegistry, storeKubeconfig, takeDefault } from './registry-change.ts';
 import { searchText } from './search.ts';
 import { credentialWarning, findDuplicates } from './warnings.ts';
 
@@ -72,11 +78,11 @@ export interface ChangeQueries {
 
 /** Creates, updates and deletes clusters: each one transaction with its audit record. */
 export class Clusters {
-  readonly #registry: Registry;
-  readonly #fleet: Pick<Fleet, 'try' | 'inCluster'>;
+  readonly #registry: ChangeContext;
+  readonly #fleet: Pick<Fleet, 'testConnection' | 'inCluster'>;
   readonly #fields: ReturnType<typeof clusterFields>;
 
-  constructor(registry: Registry, fleet: Pick<Fleet, 'try' | 'inCluster'>) {
+  constructor(registry: ChangeContext, fleet: Pick<Fleet, 'testConnection' | 'inCluster'>) {
     this.#registry = registry;
     this.#fleet = fleet;
     this.#fields = clusterFields(registry.policy);
@@ -88,22 +94,26 @@ export class Clusters {
    * input. FORBIDDEN; INVALID_INPUT by path; NAME_TAKEN; with CONNECT also CONNECTION_FAILED.
    */
   async create(caller: Caller, input: CreateCluster, queries: ChangeQueries) {
-    authorizeEverywhere(caller, 'clusters.create');
-    if (input.credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
+    requireActionOnAll(caller, 'clusters.create');
+    if (input.credential?.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
     const issues: InputIssue[] = [];
-    const fields = check(this.#fields.create, input, issues);
-    const verify = checkVerify(input.verify, issues);
-    const given = await readGiven(caller, input.credential, { verify, policy: this.#registry.policy, issues });
+    const fields = validate(this.#fields.create, input, issues);
+    const verify = validateVerification(input.verify, issues);
+    const given = await parseCredentialChange(caller, input.credential, {
+      verify,
+      policy: this.#registry.policy,
+      issues,
+    });
     if (!given.inCluster && !input.credential?.kubeconfig && verify !== 'NONE')
       issues.push({ path: ['credential'], message: 'is required: give a kubeconfig or inCluster: true' });
-    refuse(issues);
+    throwIfInvalid(issues);
     if (!fields) throw new Error('fields without issues are valid');
     const { name, description = '', prometheusURL = '', enabled = true, isDefault = false, labels = [] } = fields;
-    const facts = given.inCluster ? IN_CLUSTER : (given.read?.facts ?? MISSING);
-    const trial = verify === 'CONNECT' ? await tryGiven(given, this.#fleet) : undefined;
+    const facts = given.inCluster ? IN_CLUSTER_CREDENTIAL : (given.read?.facts ?? MISSING_CREDENTIAL);
+    const trial = verify === 'CONNECT' ? await verifyCredentialChange(given, this.#fleet) : undefined;
     // Asking a cluster takes its time.
-    const now = verify === 'CONNECT' ? await presently(caller) : caller;
-    authorizeEverywhere(now, 'clusters.create');
+    const now = verify === 'CONNECT' ? await refreshCaller(caller) : caller;
+    requireActionOnAll(now, 'clusters.create');
 
     return changeRegistry(this.#registry, now, async (tx, moment) => {
       const { at, registryChange } = moment;
@@ -112,7 +122,7 @@ export class Clusters {
         data: {
           ...{ name, description, prometheusURL, enabled, isDefault, inCluster: given.inCluster },
           ...facts,
-          ...untriedState({ enabled, problem: facts.credentialProblem }),
+          ...initialStatus({ enabled, problem: facts.credentialProblem }),
           searchText: searchText({ name, description }),
           ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
           // None: Prisma would read the row again.
@@ -147,17 +157,21 @@ export class Clusters {
   async update(caller: Caller, input: UpdateCluster, queries: ChangeQueries) {
     authorizeUpdate(caller, input);
     const issues: InputIssue[] = [];
-    const fields = check(this.#fields.update, input, issues);
-    const verify = checkVerify(input.verify, issues);
+    const fields = validate(this.#fields.update, input, issues);
+    const verify = validateVerification(input.verify, issues);
     if (input.credential === null)
       issues.push({ path: ['credential'], message: 'cannot be null: leave it out to keep the credential' });
-    checkExpected(input.expectedRevision, issues);
-    const given = await readGiven(caller, input.credential, { verify, policy: this.#registry.policy, issues });
-    refuse(issues);
+    validateExpectedRevision(input.expectedRevision, issues);
+    const given = await parseCredentialChange(caller, input.credential, {
+      verify,
+      policy: this.#registry.policy,
+      issues,
+    });
+    throwIfInvalid(issues);
     if (!fields) throw new Error('fields without issues are valid');
     const change = given.leavesCluster ? { ...given, stored: await this.#readStored(caller, input) } : given;
     const trial = verify === 'CONNECT' ? await this.#tryFor(caller, input.by, change) : undefined;
-    const now = verify === 'CONNECT' ? await presently(caller) : caller;
+    const now = verify === 'CONNECT' ? await refreshCaller(caller) : caller;
     authorizeUpdate(now, input);
 
     return changeRegistry(this.#registry, now, async (tx, moment) => {
@@ -181,7 +195,7 @@ export class Clusters {
         changes.labels = { from: current.labels.map(plainLabel), to: fields.labels };
         data.labels = { deleteMany: {}, create: fields.labels.map(storedLabel) };
       }
-      const facts = await changeCredential(tx, this.#registry, current, change);
+      const facts = await storeCredentialChange(tx, this.#registry, current, change);
       if (facts) changes.credential = 'changed';
       if (Object.keys(changes).length === 0) return this.#result(tx, now, { id: current.id, problem: null }, queries);
 
@@ -193,8 +207,8 @@ export class Clusters {
         data: {
           ...data,
           // A cluster that is enabled anew keeps what it knows, but an attempt from before counts no more.
-          ...(changes.enabled ? untried({ enabled, problem, at }) : {}),
-          ...(facts ? underNewCredential(facts, { enabled, at }) : {}),
+          ...(changes.enabled ? resetStatus({ enabled, problem, at }) : {}),
+          ...(facts ? resetForNewCredential(facts, { enabled, at }) : {}),
           searchText: searchText({ name, description }),
           revision: { increment: 1 },
           updatedAt: at,
@@ -213,10 +227,10 @@ export class Clusters {
     input: ChangeCluster,
     query: ClusterQuery,
   ): Promise<{ uid: string; databaseId: number }> {
-    authorize(caller, 'clusters.delete');
+    requireActionOnSome(caller, 'clusters.delete');
     const issues: InputIssue[] = [];
-    checkExpected(input.expectedRevision, issues);
-    refuse(issues);
+    validateExpectedRevision(input.expectedRevision, issues);
+    throwIfInvalid(issues);
     return changeRegistry(this.#registry, caller, async (tx, { at, registryChange }) => {
       const current = await this.#current(tx, caller, 'clusters.delete', input, query);
       if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
@@ -236,10 +250,10 @@ export class Clusters {
 
   /** Takes the other identity that a contact met as the cluster's own. NOT_FOUND, FORBIDDEN, REVISION_CONFLICT. */
   async confirmIdentity(caller: Caller, input: ChangeCluster, query: ClusterQuery) {
-    authorize(caller, 'clusters.update');
+    requireActionOnSome(caller, 'clusters.update');
     const issues: InputIssue[] = [];
-    checkExpected(input.expectedRevision, issues);
-    refuse(issues);
+    validateExpectedRevision(input.expectedRevision, issues);
+    throwIfInvalid(issues);
     return changeRegistry(this.#registry, caller, async (tx, { at, registryChange }) => {
       const current = await this.#current(tx, caller, 'clusters.update', input, query);
       const { id, identity, otherIdentity } = current;
@@ -254,15 +268,15 @@ export class Clusters {
   }
 
   /** Tries what an update gives. Nothing is asked for who may not change the cluster, nor by its own credential for who may not ask it. */
-  async #tryFor(caller: Caller, by: ClusterBy, given: Given): Promise<Trial | undefined> {
+  async #tryFor(caller: Caller, by: ClusterBy, given: CredentialChange): Promise<ConnectionTestResult | undefined> {
     const { prisma } = this.#registry.database;
-    await findAllowed(prisma, caller, 'clusters.update', by);
-    if (given.leavesCluster) await findAllowed(prisma, caller, 'clusters.live', by);
-    return tryGiven(given, this.#fleet);
+    await findAuthorized(prisma, caller, 'clusters.update', by);
+    if (given.leavesCluster) await findAuthorized(prisma, caller, 'clusters.live', by);
+    return verifyCredentialChange(given, this.#fleet);
   }
 
   async #readStored(caller: Caller, { by, verify }: UpdateCluster) {
-    const cluster = await findAllowed(this.#registry.database.prisma, caller, 'clusters.update', by);
+    const cluster = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.update', by);
     // A cluster that is not in-cluster has this kubeconfig already: only a test reads it.
     const isNeeded = cluster.inCluster || verify === 'CONNECT';
     return isNeeded ? readStored(caller, this.#registry, cluster) : undefined;
@@ -276,7 +290,7 @@ export class Clusters {
     { by, expectedRevision }: ChangeCluster,
     query: ClusterQuery,
   ) {
-    const current = await findAllowed(tx, caller, action, by);
+    const current = await findAuthorized(tx, caller, action, by);
     if (expectedRevision != null && expectedRevision !== current.revision) {
       const message = `the cluster is at revision ${current.revision}, not ${expectedRevision}: read it again, then decide`;
       const seen = await tx.cluster.findUnique({ ...query, where: { id: current.id } });
@@ -304,10 +318,10 @@ export class Clusters {
 }
 
 function authorizeUpdate(caller: Caller, { credential, isDefault, name, labels }: UpdateCluster): void {
-  authorize(caller, 'clusters.update');
-  if (credential?.inCluster) authorizeEverywhere(caller, 'clusters.in-cluster');
+  requireActionOnSome(caller, 'clusters.update');
+  if (credential?.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
   // Names and labels decide who may what to which cluster; the default is one of all.
-  if (isDefault != null || name != null || labels !== undefined) authorizeEverywhere(caller, 'clusters.update');
+  if (isDefault != null || name != null || labels !== undefined) requireActionOnAll(caller, 'clusters.update');
 }
 
 /** Of a new cluster, the values that are not what they are without being given. */

@@ -1,4 +1,4 @@
-import { ClusterError } from '../../kubernetes/errors.ts';
+import { ClusterError } from '../../kubernetes/cluster-error.ts';
 import {
   type ContextReading,
   chooseContext,
@@ -8,12 +8,12 @@ import {
   type Target,
 } from '../../kubernetes/kubeconfig.ts';
 import { readKubeconfigAside, TooManyKubeconfigs } from '../../kubernetes/kubeconfig-reader.ts';
-import { signedIn } from '../access/permissions.ts';
+import { requireViewer } from '../access/permissions.ts';
 import { tooMany } from '../access/throttle.ts';
 import { type Caller, limitKeyOf } from '../access/viewer.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { isStorable, storableTime, UNSTORABLE } from '../storable.ts';
-import { untried } from './cluster.ts';
+import { resetStatus } from './cluster.ts';
 
 export const CREDENTIAL_KINDS = [
   'TOKEN',
@@ -30,7 +30,7 @@ export const VERIFICATIONS = ['NONE', 'SYNTAX', 'CONNECT'] as const;
 export type Verification = (typeof VERIFICATIONS)[number];
 
 /** How much is to be looked at, SYNTAX when absent; null is an issue. */
-export function checkVerify(verify: Verification | null | undefined, issues: InputIssue[]): Verification {
+export function validateVerification(verify: Verification | null | undefined, issues: InputIssue[]): Verification {
   if (verify === null) issues.push({ path: ['verify'], message: 'cannot be null: leave it out for SYNTAX' });
   return verify ?? 'SYNTAX';
 }
@@ -62,7 +62,7 @@ export interface ReadCredential {
   readonly facts: CredentialFacts;
 }
 
-export const IN_CLUSTER: CredentialFacts = {
+export const IN_CLUSTER_CREDENTIAL: CredentialFacts = {
   credentialKind: 'IN_CLUSTER',
   credentialExpiresAt: null,
   caExpiresAt: null,
@@ -70,7 +70,7 @@ export const IN_CLUSTER: CredentialFacts = {
   apiServer: null,
 };
 
-export const MISSING: CredentialFacts = {
+export const MISSING_CREDENTIAL: CredentialFacts = {
   credentialKind: 'UNUSABLE',
   credentialExpiresAt: null,
   caExpiresAt: null,
@@ -114,7 +114,7 @@ export async function readGivenKubeconfig(
   policy: KubeconfigPolicy,
 ): Promise<KubeconfigReading> {
   try {
-    return await readKubeconfigAside(text, policy, limitKeyOf(signedIn(caller)));
+    return await readKubeconfigAside(text, policy, limitKeyOf(requireViewer(caller)));
   } catch (error) {
     if (!(error instanceof TooManyKubeconfigs)) throw error;
     if (error.isOfCaller) throw tooMany(1, `${error.message}: wait for one of them`);
@@ -158,10 +158,10 @@ export function targetOf({ target, facts }: ReadCredential): Target {
 }
 
 /** What a new credential makes of a cluster's row: whatever was seen under the old one is gone. */
-export function underNewCredential(facts: CredentialFacts, { enabled, at }: { enabled: boolean; at: Date }) {
+export function resetForNewCredential(facts: CredentialFacts, { enabled, at }: { enabled: boolean; at: Date }) {
   return {
     ...facts,
-    ...untried({ enabled, problem: facts.credentialProblem, at }),
+    ...resetStatus({ enabled, problem: facts.credentialProblem, at }),
     inCluster: facts.credentialKind === 'IN_CLUSTER',
     ...{ version: null, discoveredPrometheusURL: null },
   };

@@ -1,4 +1,4 @@
-import type { Counts } from '../sizes.ts';
+import type { TableSizes } from '../sizes.ts';
 import type { ClusterFilter } from './cluster-list.ts';
 import { MAX_SELECTOR, parseLabelSelector, type Requirement } from './label-selector.ts';
 import { fold, MAX_SEARCH } from './search.ts';
@@ -15,7 +15,7 @@ const BYTE = 0.004;
 /** The most steps that testing every cluster against a filter takes, once; 0 without a filter. */
 export function stepsOfFilter(
   { search, names, labelSelector, states, enabled, credentialExpiresWithinDays: days }: ClusterFilter,
-  { clusters, searchBytes }: Pick<Counts, 'clusters' | 'searchBytes'>,
+  { clusters, searchBytes }: Pick<TableSizes, 'clusters' | 'searchBytes'>,
 ): number {
   const requirements = requirementsOf(labelSelector ?? '');
   const given = (names?.length ?? 0) + new Set(states).size;

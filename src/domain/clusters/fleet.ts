@@ -1,44 +1,44 @@
-import { attemptOver, type ProbeOutcome } from '../../kubernetes/attempt.ts';
+import { ClusterError, ResourceError } from '../../kubernetes/cluster-error.ts';
 import type { Connection, ConnectionOptions } from '../../kubernetes/connection.ts';
-import { Connections, type Credential } from '../../kubernetes/connections.ts';
+import { type ConnectionTestResult, testTarget } from '../../kubernetes/connection-test.ts';
+import { Connections, type OpenedCredential } from '../../kubernetes/connections.ts';
 import { type DescriptorShares, limitForClusters } from '../../kubernetes/descriptors.ts';
-import { ClusterError, ResourceError } from '../../kubernetes/errors.ts';
 import { type InClusterEnvironment, readInCluster } from '../../kubernetes/in-cluster.ts';
 import { LiveMemory } from '../../kubernetes/live-memory.ts';
+import { type ProbeOutcome, probeOver } from '../../kubernetes/probe-function.ts';
 import type { ProbeTarget } from '../../kubernetes/probe-target.ts';
 import { Prober } from '../../kubernetes/prober.ts';
 import { SocketBudget } from '../../kubernetes/socket-budget.ts';
-import { type Trial, tryTarget } from '../../kubernetes/trial.ts';
 import type { Logger } from '../../log.ts';
-import type { News } from '../../storage/news.ts';
-import { may, mayEverywhere, signedIn } from '../access/permissions.ts';
+import type { ChangeNotifier } from '../../storage/change-notifier.ts';
+import { hasActionOnAll, hasActionOnSome, requireViewer } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
-import { Live, type LiveBudget } from './live.ts';
+import { type LiveBudget, LiveReads } from './live-reads.ts';
 import type { ProbeSlots } from './probe-slots.ts';
 import { ProbeTargets } from './probe-targets.ts';
-import { PrometheusOffers } from './prometheus-offers.ts';
-import type { Registry } from './registry.ts';
+import { PrometheusDiscovery } from './prometheus-discovery.ts';
+import type { ChangeContext } from './registry-change.ts';
 import type { Statuses } from './statuses.ts';
 import { openStoredTarget } from './stored-target.ts';
-import type { VisibleClusters } from './visible.ts';
+import type { VisibleClusters } from './visible-clusters.ts';
 
 /** What of a cluster's row decides how it is reached. */
-export interface Reachable {
+export interface ClusterToReach {
   readonly uid: string;
   readonly enabled: boolean;
   readonly credentialsVersion: number;
 }
 
 /** How a cluster is reached: by what a kubeconfig says, or by the service account of this pod. */
-export type Way = Pick<ConnectionOptions, 'target' | 'token'>;
+export type ConnectionSource = Pick<ConnectionOptions, 'target' | 'token'>;
 
 /** What the fleet works with. */
 export interface FleetOptions {
-  readonly registry: Registry;
+  readonly registry: ChangeContext;
   readonly visible: VisibleClusters;
   readonly statuses: Statuses;
   readonly slots: ProbeSlots;
-  readonly news: News;
+  readonly news: ChangeNotifier;
   readonly inCluster: InClusterEnvironment;
   readonly log: Logger;
   /** How many sockets clusters may have open. */
@@ -63,7 +63,7 @@ export class Fleet {
   readonly #prober: Prober;
   readonly #ending = new AbortController();
   readonly #liveMemory = new LiveMemory();
-  readonly #offers: PrometheusOffers;
+  readonly #offers: PrometheusDiscovery;
   readonly #targets: ProbeTargets;
   #kept: readonly ProbeTarget[] = [];
   #marking: NodeJS.Timeout | undefined;
@@ -77,11 +77,11 @@ export class Fleet {
     const sockets = new SocketBudget(options.descriptors.clusters);
     this.#sockets = sockets;
     this.#connections = new Connections({ policy, sockets, openCredential: (uid) => this.#openCredential(uid) });
-    this.#offers = new PrometheusOffers({ ...options, connections: this.#connections });
+    this.#offers = new PrometheusDiscovery({ ...options, connections: this.#connections });
     this.#targets = new ProbeTargets(options);
     this.#prober = new Prober({
       targets: () => this.#readTargets(),
-      attempt: attemptOver(this.#connections),
+      attempt: probeOver(this.#connections),
       holds: (lease) => options.slots.holds(lease),
       store: (outcomes) => this.#store(outcomes),
       onError: (error) => this.#logError(error),
@@ -124,41 +124,44 @@ export class Fleet {
   }
 
   /** Live reads of a cluster within a document's budget; null for who may not ask clusters. */
-  async live(caller: Caller, cluster: Reachable, budget: LiveBudget): Promise<Live | null> {
-    const viewer = signedIn(caller);
-    if (!may(viewer, 'clusters.live')) return null;
-    if (!mayEverywhere(viewer, 'clusters.live')) {
+  async live(caller: Caller, cluster: ClusterToReach, budget: LiveBudget): Promise<LiveReads | null> {
+    const viewer = requireViewer(caller);
+    if (!hasActionOnSome(viewer, 'clusters.live')) return null;
+    if (!hasActionOnAll(viewer, 'clusters.live')) {
       const { visible, registry } = this.#options;
-      const allowed = await visible.of(caller, 'clusters.live');
+      const allowed = await visible.readVisible(caller, 'clusters.live');
       const [where, select] = [{ uid: cluster.uid }, { id: true, registryChange: true } as const];
       const rows = await registry.database.prisma.cluster.findMany({ where, select });
-      if ((await visible.keep(caller, rows, allowed, 'clusters.live')).length === 0) return null;
+      if ((await visible.filterVisible(caller, rows, allowed, 'clusters.live')).length === 0) return null;
     }
     const onUnexpected = (error: unknown) => {
       if (error instanceof ResourceError) this.#logLack(error);
       else this.#options.log.error({ err: error }, 'a live read failed');
     };
-    return new Live({ connect: () => this.#connect(cluster), budget, memory: this.#liveMemory, onUnexpected });
+    return new LiveReads({ connect: () => this.#connect(cluster), budget, memory: this.#liveMemory, onUnexpected });
   }
 
   /** Tries a credential that is not stored. */
-  async try(way: Way): Promise<Trial> {
-    return tryTarget({ ...way, policy: this.#options.registry.policy, sockets: this.#sockets }, this.#ending.signal);
+  async testConnection(source: ConnectionSource): Promise<ConnectionTestResult> {
+    return testTarget(
+      { ...source, policy: this.#options.registry.policy, sockets: this.#sockets },
+      this.#ending.signal,
+    );
   }
 
   /** How the cluster that Kitestring runs in is reached; a ClusterError where it runs in none. */
-  inCluster(): Promise<Way> {
+  inCluster(): Promise<ConnectionSource> {
     return readInCluster(this.#options.inCluster);
   }
 
   /** How a stored cluster is reached; a ClusterError where its credential cannot be used. */
-  wayTo(uid: string): Promise<Way> {
+  connectionSourceOf(uid: string): Promise<ConnectionSource> {
     return this.#openCredential(uid);
   }
 
   /** Tries a cluster now and stores what that finds. A cluster that is not probed stays as it is. */
   async probeNow(uid: string): Promise<void> {
-    this.#targets.tryHere(uid);
+    this.#targets.probeHere(uid);
     const outcome = await this.#prober.probeNow(uid);
     if (outcome) await this.#options.statuses.store([outcome]);
   }
@@ -167,18 +170,18 @@ export class Fleet {
   async settle(uids: readonly string[], began: number): Promise<void> {
     const left = began + SETTLE_MS - performance.now();
     if (!this.#marking || left <= 0) return;
-    for (const uid of uids) this.#targets.tryHere(uid);
+    for (const uid of uids) this.#targets.probeHere(uid);
     const tried = this.#prober.tried(uids);
     const outcomes = await Promise.race([tried, after(left)]);
     if (outcomes) await this.#options.statuses.store(outcomes.filter((outcome) => outcome !== undefined));
   }
 
-  async #connect({ uid, enabled, credentialsVersion }: Reachable): Promise<Connection> {
+  async #connect({ uid, enabled, credentialsVersion }: ClusterToReach): Promise<Connection> {
     if (!enabled) throw disabled();
     return (await this.#connections.of({ uid, credentialsVersion })).connection;
   }
 
-  async #openCredential(uid: string): Promise<Credential> {
+  async #openCredential(uid: string): Promise<OpenedCredential> {
     const { registry } = this.#options;
     // A kubeconfig that cannot be used may have 4 MiB: its problem is stored beside it, so that nothing reads it again.
     const row = await registry.database.prisma.cluster.findUnique({
@@ -249,11 +252,11 @@ export class Fleet {
   async #store(outcomes: readonly ProbeOutcome[]): Promise<void> {
     for (const { state, latencyMs } of outcomes) this.#options.onProbe(state, latencyMs);
     await this.#options.statuses.store(outcomes);
-    this.#targets.wereTried(outcomes.map(({ uid }) => uid));
+    this.#targets.markProbed(outcomes.map(({ uid }) => uid));
     // With its version a cluster has told everything that it is asked rarely: time to look for Prometheus too,
     // as soon as every other has been asked how it is.
     this.#offers.add(outcomes.filter(({ version }) => version !== undefined));
-    if (!this.#prober.isBehind) this.#offers.begin();
+    if (!this.#prober.hasUnprobedClusters) this.#offers.begin();
   }
 
   /** A change by whichever process is met at once: what is new is tried before anything else. */

@@ -1,5 +1,5 @@
 import type { Transaction } from '../../storage/database.ts';
-import { allowedClusters } from '../access/permissions.ts';
+import { clustersWithAction } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 import { DomainError } from '../errors.ts';
 import type { ImportClusters } from './cluster-import.ts';
@@ -48,7 +48,7 @@ async function updatableNames(
   caller: Caller,
   names: readonly string[],
 ): Promise<Set<string>> {
-  const where = { AND: [{ name: { in: [...names] } }, allowedClusters(caller, 'clusters.update')] };
+  const where = { AND: [{ name: { in: [...names] } }, clustersWithAction(caller, 'clusters.update')] };
   const rows = await client.cluster.findMany({ where, select: { name: true } });
   return new Set(rows.map(({ name }) => name));
 }

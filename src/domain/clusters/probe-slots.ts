@@ -18,7 +18,7 @@ const SMOOTHING = 0.3;
 const VALID_MS = LEASE_MS - 500;
 
 /** What the slots need of whoever probes. */
-export interface SlotsFollower {
+export interface SlotListener {
   /** Told when this replica holds others than before. */
   readonly onChange: () => void;
   /** What the last round took of each of these slots, in milliseconds; none for a slot that was not tried whole yet. */
@@ -44,7 +44,7 @@ export class ProbeSlots {
   /** Slots that nobody holds and that are left to others, and since when. */
   #left: ReadonlyMap<number, number> = new Map();
   #validUntil = 0;
-  #follower: SlotsFollower | undefined;
+  #follower: SlotListener | undefined;
   #beating: Promise<void> | undefined;
   #isLate = false;
   #timers: NodeJS.Timeout[] = [];
@@ -81,7 +81,7 @@ export class ProbeSlots {
   }
 
   /** Milliseconds for which a cluster is left alone, where two others have asked it just now. */
-  restOf(clusterId: number): number {
+  coolDownOf(clusterId: number): number {
     const { askFrom } = this.#held.get(this.slotOf(clusterId)) ?? {};
     return askFrom === undefined ? 0 : Math.max(askFrom - performance.now(), 0);
   }
@@ -98,7 +98,7 @@ export class ProbeSlots {
   }
 
   /** Begins to take a share, and keeps it even. */
-  start(follower: SlotsFollower): void {
+  start(follower: SlotListener): void {
     if (!this.#leases || this.#follower) return;
     this.#follower = follower;
     this.#stopListening = this.#leases.onGiven(() => void this.#beat());
@@ -158,8 +158,8 @@ export class ProbeSlots {
     if (give.length > 0) await leases.give(this.replica, give);
     if (take.length === 0) return;
     const loads = new Map(view.leases.map(({ slot, loadMs }) => [slot, loadMs]));
-    for (const [slot, { fence, restMs }] of await leases.take(this.replica, take)) {
-      this.#held.set(slot, { fence, askFrom: performance.now() + restMs });
+    for (const [slot, { fence, coolDownMs }] of await leases.take(this.replica, take)) {
+      this.#held.set(slot, { fence, askFrom: performance.now() + coolDownMs });
       this.#loads.set(slot, loads.get(slot) ?? 0);
     }
     this.#tellChange();

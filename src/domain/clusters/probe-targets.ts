@@ -1,7 +1,7 @@
 import type { ProbeTarget } from '../../kubernetes/probe-target.ts';
-import { REMEMBERED_CHANGES } from './changes.ts';
+import { REMEMBERED_CHANGES } from './cluster-changes.ts';
 import type { ProbeSlots } from './probe-slots.ts';
-import type { Registry } from './registry.ts';
+import type { ChangeContext } from './registry-change.ts';
 
 interface Row {
   readonly id: number;
@@ -20,7 +20,7 @@ const ELSEWHERE_MS = 5_000;
 
 /** What this replica probes: the clusters of its slots, and those whose first attempt is its own. */
 export class ProbeTargets {
-  readonly #registry: Registry;
+  readonly #registry: ChangeContext;
   readonly #slots: ProbeSlots;
   /** Every cluster that is enabled and usable, as of `#at`. */
   readonly #rows = new Map<number, Row>();
@@ -32,7 +32,7 @@ export class ProbeTargets {
   #version = 0;
   #known: { readonly version: string; readonly targets: readonly ProbeTarget[] } | undefined;
 
-  constructor({ registry, slots }: { registry: Registry; slots: ProbeSlots }) {
+  constructor({ registry, slots }: { registry: ChangeContext; slots: ProbeSlots }) {
     this.#registry = registry;
     this.#slots = slots;
   }
@@ -62,14 +62,14 @@ export class ProbeTargets {
   }
 
   /** Lets a cluster be tried here, whoever probes it. */
-  tryHere(uid: string): void {
+  probeHere(uid: string): void {
     if (!this.#slots.isShared || this.#once.has(uid)) return;
     this.#once.add(uid);
     this.#version++;
   }
 
   /** What is another's is its again once what was found here is stored. */
-  wereTried(uids: Iterable<string>): void {
+  markProbed(uids: Iterable<string>): void {
     for (const uid of uids) if (this.#once.delete(uid)) this.#version++;
   }
 
@@ -140,7 +140,7 @@ export class ProbeTargets {
   /** What somebody here has changed is tried at once, whoever has asked it. */
   #firstIn(id: number, { uid }: { uid: string }): number {
     if (this.#once.has(uid)) return 0;
-    return Math.max(this.#slots.restOf(id), this.#elsewhere.has(uid) ? ELSEWHERE_MS : 0);
+    return Math.max(this.#slots.coolDownOf(id), this.#elsewhere.has(uid) ? ELSEWHERE_MS : 0);
   }
 
   #first({ uid }: Row, number: number): void {

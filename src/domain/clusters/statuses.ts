@@ -1,7 +1,7 @@
 import type { ProbeLease } from '../../kubernetes/probe-target.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
 import { fencesOf } from '../../storage/leases.ts';
-import { systemCaller } from '../access/system.ts';
+import { systemCaller } from '../access/system-caller.ts';
 import { record } from '../audit.ts';
 import type { ClusterState } from './cluster.ts';
 import type { ProbeSlots } from './probe-slots.ts';
@@ -127,7 +127,10 @@ export class Statuses {
   }
 
   /** Offers the Prometheus that was found in a cluster; null when none was. */
-  async offerPrometheus(cluster: { uid: string; credentialsVersion: number }, url: string | null): Promise<void> {
+  async storeDiscoveredPrometheus(
+    cluster: { uid: string; credentialsVersion: number },
+    url: string | null,
+  ): Promise<void> {
     const where = { ...cluster, enabled: true, NOT: { discoveredPrometheusURL: url } };
     // SQL's NULL differs from nothing, so a first offer needs a where of its own.
     const first = { ...cluster, enabled: true, discoveredPrometheusURL: null };

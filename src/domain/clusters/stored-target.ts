@@ -1,15 +1,15 @@
-import { ClusterError, ResourceError } from '../../kubernetes/errors.ts';
+import { ClusterError, ResourceError } from '../../kubernetes/cluster-error.ts';
 import { chooseContext, type Target } from '../../kubernetes/kubeconfig.ts';
 import { readKubeconfigAside, TooManyKubeconfigs } from '../../kubernetes/kubeconfig-reader.ts';
 import { SealError } from '../../storage/seal.ts';
-import { kubeconfigPlace, type Registry } from './registry.ts';
+import { type ChangeContext, kubeconfigPlace } from './registry-change.ts';
 
 /**
  * Opens the sealed kubeconfig of a cluster and returns its target. Throws CREDENTIAL_UNUSABLE if there is none, and a
  * ResourceError while too many kubeconfigs are being read.
  */
 export async function openStoredTarget(
-  { seal, policy }: Pick<Registry, 'seal' | 'policy'>,
+  { seal, policy }: Pick<ChangeContext, 'seal' | 'policy'>,
   { uid, sealed }: { uid: string; sealed: string | undefined },
 ): Promise<Target> {
   if (sealed === undefined) throw unusable('no kubeconfig is stored for this cluster');
@@ -21,7 +21,7 @@ export async function openStoredTarget(
   throw unusable(chosen.problem ?? 'the kubeconfig cannot be used');
 }
 
-function openSealed(seal: Registry['seal'], uid: string, sealed: string): string {
+function openSealed(seal: ChangeContext['seal'], uid: string, sealed: string): string {
   try {
     return seal.open(sealed, kubeconfigPlace(uid));
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { mayReadClusters, readableClusters } from '../access/permissions.ts';
+import { canReadEveryCluster, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 
 /** Something the caller should know of a change that was made. */
@@ -49,7 +49,7 @@ export async function findDuplicates(
     ...same.map(({ name }) => duplicate(name, 'is the same cluster')),
     ...alike.map(({ name, apiServer }) => duplicate(name, `has the same API server, ${apiServer}`)),
   ];
-  const hidden = mayReadClusters(caller) ? [] : await findHidden(tx, caller, { name, apiServers, identities });
+  const hidden = canReadEveryCluster(caller) ? [] : await findHidden(tx, caller, { name, apiServers, identities });
   if (warnings.length < take) return [...warnings, ...hidden];
   const message = 'more clusters that are registered have the same API server, or are the same cluster';
   return [...warnings.slice(0, MAX_NAMED), { kind: 'DUPLICATE_CLUSTER', message }, ...hidden];

@@ -1,6 +1,6 @@
 import type { ApiKey as ApiKeyRow } from '../../domain/access/api-keys.ts';
 import { builder } from '../builder.ts';
-import { attempt, resultType } from '../errors.ts';
+import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';
 import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
 import { ActionEnum } from './roles.ts';
@@ -122,14 +122,14 @@ builder.mutationFields((t) => ({
     type: CreateApiKeyResult,
     description: 'Makes an API key; its text is in this answer and nowhere else.',
     args: { input: t.arg({ type: CreateApiKeyInput, ...input }) },
-    resolve: (_root, { input }, { apiKeys, caller }) => attempt(() => apiKeys.create(caller, input)),
+    resolve: (_root, { input }, { apiKeys, caller }) => asErrorResult(() => apiKeys.create(caller, input)),
   }),
   revokeApiKey: t.field({
     type: RevokeApiKeyResult,
     description: 'Forgets an API key: any for whoever manages access, else one’s own.',
     args: { input: t.arg({ type: RevokeApiKeyInput, ...input }) },
     resolve: (_root, { input: { databaseId } }, { apiKeys, caller }) =>
-      attempt(async () => {
+      asErrorResult(async () => {
         await apiKeys.revoke(caller, databaseId);
         return { databaseId };
       }),

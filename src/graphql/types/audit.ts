@@ -1,4 +1,4 @@
-import { mayEverywhere, signedIn } from '../../domain/access/permissions.ts';
+import { hasActionOnAll, requireViewer } from '../../domain/access/permissions.ts';
 import type { AuditPage, AuditRow } from '../../domain/audit-log.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
@@ -70,7 +70,7 @@ const UID_SENT = 3;
 const countAudit: CountWork = (args, { context: { caller }, times }) => {
   const { filter, after, before, last } = args as AuditPage;
   const given = Object.entries(filter ?? {}).filter(([name, value]) => name !== 'cluster' && value != null);
-  const isScoped = !mayEverywhere(signedIn(caller), 'audit.read');
+  const isScoped = !hasActionOnAll(requireViewer(caller), 'audit.read');
   const isScanned = given.length > 0 || isScoped;
   const counted = times('totalCount');
   const behind = (last == null ? after : before) == null ? 0 : 1;

@@ -1,4 +1,4 @@
-import type { ClusterChange as DomainChange } from '../../domain/clusters/changes.ts';
+import type { ClusterChange as DomainChange } from '../../domain/clusters/cluster-changes.ts';
 import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
 import { builder } from '../builder.ts';
 import { encodeGlobalId } from '../global-id.ts';
@@ -69,7 +69,7 @@ builder.subscriptionField('clusterChanged', (t) =>
         context.caller,
         args,
         clusterQuery(context, info, [{ name: 'cluster', type: 'ClusterUpserted' }]),
-        { signal: context.signal, caller: context.askAgain },
+        { signal: context.signal, caller: context.refresh },
       ) as AsyncIterable<Change>,
     resolve: (change, _args, { liveBudget, answerSize }) => {
       liveBudget.renew();

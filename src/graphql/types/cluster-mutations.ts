@@ -2,7 +2,7 @@ import { IMPORT_OUTCOMES, type ImportedContext as ImportedContextRow } from '../
 import type { Warning as DomainWarning } from '../../domain/clusters/warnings.ts';
 import { builder } from '../builder.ts';
 import { chargeOrThrow } from '../cost.ts';
-import { attempt, resultType } from '../errors.ts';
+import { asErrorResult, resultType } from '../errors.ts';
 import { encodeGlobalId } from '../global-id.ts';
 import { Cluster } from './cluster.ts';
 import { CreateClusterInput, DeleteClusterInput, ImportClustersInput, UpdateClusterInput } from './cluster-inputs.ts';
@@ -164,7 +164,7 @@ builder.mutationFields((t) => ({
     description: 'Registers a cluster.',
     args: { input: t.arg({ type: CreateClusterInput, ...input }) },
     resolve: (_root, { input }, context, info) =>
-      attempt(() =>
+      asErrorResult(() =>
         context.clusters.create(context.caller, input, {
           cluster: clusterQuery(context, info, ['cluster']),
           previousDefault: clusterQuery(context, info, ['previousDefault']),
@@ -176,7 +176,7 @@ builder.mutationFields((t) => ({
     description: 'Changes a cluster: absent keeps, null clears.',
     args: { input: t.arg({ type: UpdateClusterInput, ...input }) },
     resolve: (_root, { input: { by, ...changes } }, context, info) =>
-      attempt(() =>
+      asErrorResult(() =>
         context.clusters.update(
           context.caller,
           { by: clusterBy(by), ...changes },
@@ -192,7 +192,7 @@ builder.mutationFields((t) => ({
     description: 'Forgets a cluster and its credential. The default cluster is refused.',
     args: { input: t.arg({ type: DeleteClusterInput, ...input }) },
     resolve: (_root, { input: { by, expectedRevision } }, context, info) =>
-      attempt(() =>
+      asErrorResult(() =>
         context.clusters.delete(
           context.caller,
           { by: clusterBy(by), expectedRevision },
@@ -206,7 +206,7 @@ builder.mutationFields((t) => ({
       'Makes a cluster of every context of a kubeconfig, in one transaction. Into an empty registry the current context becomes the default.',
     args: { input: t.arg({ type: ImportClustersInput, ...input }) },
     resolve: (_root, { input }, context, info) =>
-      attempt(() =>
+      asErrorResult(() =>
         context.clusterImport.run(
           context.caller,
           input,

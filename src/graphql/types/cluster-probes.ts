@@ -1,6 +1,6 @@
-import type { Trial } from '../../domain/clusters/cluster-probes.ts';
+import type { ConnectionTestResult } from '../../domain/clusters/cluster-probes.ts';
 import { builder } from '../builder.ts';
-import { attempt, resultType } from '../errors.ts';
+import { asErrorResult, resultType } from '../errors.ts';
 import { Cluster, ClusterStateEnum } from './cluster.ts';
 import { ClusterCredentialInput } from './cluster-inputs.ts';
 import { ClusterByInput, clusterBy, clusterQuery } from './cluster-queries.ts';
@@ -12,7 +12,7 @@ import {
   RevisionConflictError,
 } from './errors.ts';
 
-type Rule = NonNullable<Trial['rules']>[number];
+type Rule = NonNullable<ConnectionTestResult['rules']>[number];
 
 const PermissionRule = builder.objectRef<Rule>('PermissionRule').implement({
   description: 'What a credential may do with some resources; `*` stands for all.',
@@ -26,7 +26,7 @@ const PermissionRule = builder.objectRef<Rule>('PermissionRule').implement({
   }),
 });
 
-const TestConnectionSuccess = builder.objectRef<Trial>('TestConnectionSuccess').implement({
+const TestConnectionSuccess = builder.objectRef<ConnectionTestResult>('TestConnectionSuccess').implement({
   description: 'The cluster knows the credential.',
   fields: (t) => ({
     state: t.expose('state', { type: ClusterStateEnum, description: 'READY or DEGRADED.' }),
@@ -117,7 +117,7 @@ builder.mutationFields((t) => ({
     complexity: TRIAL_COST,
     args: { input: t.arg({ type: TestConnectionInput, ...input }) },
     resolve: (_root, { input: { cluster, credential } }, { clusterProbes, caller }) =>
-      attempt(() => clusterProbes.test(caller, { by: cluster ? clusterBy(cluster) : undefined, credential })),
+      asErrorResult(() => clusterProbes.test(caller, { by: cluster ? clusterBy(cluster) : undefined, credential })),
   }),
   probeCluster: t.field({
     type: ProbeClusterResult,
@@ -125,7 +125,7 @@ builder.mutationFields((t) => ({
     complexity: TRIAL_COST,
     args: { input: t.arg({ type: ProbeClusterInput, ...input }) },
     resolve: (_root, { input: { by } }, context, info) =>
-      attempt(async () => {
+      asErrorResult(async () => {
         const query = clusterQuery(context, info, ['cluster']);
         return { cluster: await context.clusterProbes.probe(context.caller, clusterBy(by), query) };
       }),
@@ -135,7 +135,7 @@ builder.mutationFields((t) => ({
     description: 'Takes the other identity that a contact met as the cluster’s own.',
     args: { input: t.arg({ type: ConfirmClusterIdentityInput, ...input }) },
     resolve: (_root, { input: { by, expectedRevision } }, context, info) =>
-      attempt(async () => {
+      asErrorResult(async () => {
         const query = clusterQuery(context, info, ['cluster'], [{ name: 'current', type: 'RevisionConflictError' }]);
         const changes = { by: clusterBy(by), expectedRevision };
         return { cluster: await context.clusters.confirmIdentity(context.caller, changes, query) };

@@ -1,12 +1,12 @@
 import { queryFromInfo } from '@pothos/plugin-prisma';
 import { type GraphQLResolveInfo, Kind } from 'graphql';
-import { mayReadClusters } from '../../domain/access/permissions.ts';
-import { writeChangesCursor } from '../../domain/clusters/changes.ts';
+import { canReadEveryCluster } from '../../domain/access/permissions.ts';
 import type { ClusterState } from '../../domain/clusters/cluster.ts';
+import { writeChangesCursor } from '../../domain/clusters/cluster-changes.ts';
 import { type ClusterBy, type ClusterQuery, type ListArguments, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
 import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
 import { countRequirements } from '../../domain/clusters/label-selector.ts';
-import { type VisibleChanges, writeVisibleCursor } from '../../domain/clusters/visible.ts';
+import { type VisibleChanges, writeVisibleCursor } from '../../domain/clusters/visible-clusters.ts';
 import { invalidInput } from '../../domain/errors.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
@@ -96,7 +96,7 @@ const countClusters: CountWork = (args, { times, context: { caller } }) => {
   const { filter, after, before, last } = args as ListArguments;
   const counted = times('totalCount') + times('stateCounts');
   const behind = (last == null ? after : before) == null ? 0 : 1;
-  const isScoped = !mayReadClusters(caller);
+  const isScoped = !canReadEveryCluster(caller);
   if (!filter && counted === 0 && !isScoped) return undefined;
   return (counts) => {
     // The ids that match are compared with those that are visible; all counts share one look.

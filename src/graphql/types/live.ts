@@ -1,10 +1,12 @@
-import type { Live } from '../../domain/clusters/live.ts';
+import type { LiveReads } from '../../domain/clusters/live-reads.ts';
 import { builder } from '../builder.ts';
 import { Cluster } from './cluster.ts';
 
-type Part<Name extends 'nodes' | 'namespaces' | 'readiness'> = NonNullable<Awaited<ReturnType<Live[Name]>>>[number];
-type Page = NonNullable<Awaited<ReturnType<Live['resources']>>>;
-type Fault = Awaited<ReturnType<Live['faults']>>[number];
+type Part<Name extends 'nodes' | 'namespaces' | 'readiness'> = NonNullable<
+  Awaited<ReturnType<LiveReads[Name]>>
+>[number];
+type Page = NonNullable<Awaited<ReturnType<LiveReads['resources']>>>;
+type Fault = Awaited<ReturnType<LiveReads['faults']>>[number];
 
 /** What one call to a cluster adds to the cost of a document. */
 const CALL_COST = 50;
@@ -120,7 +122,7 @@ const LiveFault = builder.objectRef<Fault>('LiveFault').implement({
   }),
 });
 
-const ClusterLive = builder.objectRef<Live>('ClusterLive').implement({
+const ClusterLive = builder.objectRef<LiveReads>('ClusterLive').implement({
   description:
     'What a cluster answers now. A part that fails is null and named in `faults`. At most 100 calls a document, 8 s in all.',
   fields: (t) => ({
@@ -181,9 +183,9 @@ builder.prismaObjectField(Cluster, 'live', (t) =>
     nullable: true,
     description: 'What the cluster answers now; null for who may not ask it.',
     select: { id: true, uid: true, enabled: true, inCluster: true, credentialsVersion: true, credentialProblem: true },
-    resolve: async (cluster, _args, { fleet, caller, askAgain, database, liveBudget }, { operation }) => {
+    resolve: async (cluster, _args, { fleet, caller, refresh, database, liveBudget }, { operation }) => {
       // A stream outlives what its caller may do.
-      const now = operation.operation === 'subscription' ? await askAgain(await database.counters()) : caller;
+      const now = operation.operation === 'subscription' ? await refresh(await database.counters()) : caller;
       return now.viewer ? fleet.live(now, cluster, liveBudget) : null;
     },
   }),

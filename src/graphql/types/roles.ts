@@ -1,7 +1,7 @@
 import { ACTIONS, type Action, actionName } from '../../domain/access/permissions.ts';
 import type { ClusterScope } from '../../domain/access/role.ts';
 import { builder } from '../builder.ts';
-import { attempt, resultType } from '../errors.ts';
+import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';
 import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
 
@@ -140,14 +140,14 @@ builder.mutationFields((t) => ({
     args: { input: t.arg({ type: DefineRoleInput, ...input }) },
     resolve: (_root, { input }, { roles, caller }) =>
       // The domain says which actions a role may give.
-      attempt(() => roles.define(caller, input as Parameters<typeof roles.define>[1])),
+      asErrorResult(() => roles.define(caller, input as Parameters<typeof roles.define>[1])),
   }),
   deleteRole: t.field({
     type: DeleteRoleResult,
     description: 'Forgets a role.',
     args: { input: t.arg({ type: DeleteRoleInput, ...input }) },
     resolve: (_root, { input: { name } }, { roles, caller }) =>
-      attempt(async () => {
+      asErrorResult(async () => {
         await roles.delete(caller, name);
         return { name };
       }),

@@ -1,6 +1,6 @@
 import type { User as DomainUser } from '../../domain/access/users.ts';
 import { builder } from '../builder.ts';
-import { attempt, resultType } from '../errors.ts';
+import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';
 import { ForbiddenError, InvalidInputError, LastAdminError, NameTakenError, NotFoundError } from './errors.ts';
 
@@ -125,21 +125,21 @@ builder.mutationFields((t) => ({
     description: 'Makes a person.',
     args: { input: t.arg({ type: CreateUserInput, ...input }) },
     resolve: (_root, { input }, { users, caller }) =>
-      attempt(async () => ({ user: await users.create(caller, input) })),
+      asErrorResult(async () => ({ user: await users.create(caller, input) })),
   }),
   updateUser: t.field({
     type: UpdateUserResult,
     description: 'Changes a person. The last enabled admin stays one.',
     args: { input: t.arg({ type: UpdateUserInput, ...input }) },
     resolve: (_root, { input }, { users, caller }) =>
-      attempt(async () => ({ user: await users.update(caller, input) })),
+      asErrorResult(async () => ({ user: await users.update(caller, input) })),
   }),
   deleteUser: t.field({
     type: DeleteUserResult,
     description: 'Forgets a person, with their sessions and keys. The last enabled admin stays.',
     args: { input: t.arg({ type: DeleteUserInput, ...input }) },
     resolve: (_root, { input: { username } }, { users, caller }) =>
-      attempt(async () => {
+      asErrorResult(async () => {
         await users.delete(caller, username);
         return { username };
       }),
@@ -149,7 +149,7 @@ builder.mutationFields((t) => ({
     description: 'Changes one’s own password and ends all of one’s sessions.',
     args: { input: t.arg({ type: ChangePasswordInput, ...input }) },
     resolve: (_root, { input }, { users, caller }) =>
-      attempt(async () => {
+      asErrorResult(async () => {
         await users.changePassword(caller, input);
         return { signedOut: true };
       }),

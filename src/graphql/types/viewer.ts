@@ -1,4 +1,4 @@
-import { ACTIONS, may } from '../../domain/access/permissions.ts';
+import { ACTIONS, hasActionOnSome } from '../../domain/access/permissions.ts';
 import type { Viewer } from '../../domain/access/viewer.ts';
 import { builder } from '../builder.ts';
 import { describedEnum } from './enums.ts';
@@ -22,7 +22,7 @@ const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
     actions: t.field({
       type: [ActionEnum],
       description: 'What it may do, for some clusters at least.',
-      resolve: (viewer) => ACTIONS.filter((action) => may(viewer, action)),
+      resolve: (viewer) => ACTIONS.filter((action) => hasActionOnSome(viewer, action)),
     }),
   }),
 });

@@ -7,18 +7,18 @@ import {
   type SqlQueryable,
 } from '@prisma/driver-adapter-utils';
 import type { Pool } from 'pg';
-import { Turns } from '../turns.ts';
+import { Mutex } from '../mutex.ts';
 import { toDriverError } from './errors.ts';
 import { StatementNames } from './statement-names.ts';
-import type { PostgresPlace } from './url.ts';
+import type { PostgresLocation } from './url.ts';
 
 /** Prisma's adapter over a pool. Changes of this process take turns, so that those who wait leave the connections to readers. */
-export function adapterOver(pool: Pool, { schema }: PostgresPlace): SqlDriverAdapterFactory {
+export function adapterOver(pool: Pool, { schema }: PostgresLocation): SqlDriverAdapterFactory {
   const names = new StatementNames();
   // That a statement may have no name is not in the types; pg then sends it as it is.
   const statementNameGenerator = ({ sql }: SqlQuery) => names.of(sql) as string;
   const published = new PrismaPg(pool, { schema, statementNameGenerator });
-  const turns = new Turns();
+  const turns = new Mutex();
   return {
     provider: published.provider,
     adapterName: published.adapterName,
@@ -81,7 +81,7 @@ function explained<Queryable extends SqlQueryable>(
 
 /** Prisma sends parts of a large statement at once, which one connection takes one after another. */
 function inTurn<Queryable extends SqlQueryable>(queryable: Queryable): Queryable {
-  const turns = new Turns();
+  const turns = new Mutex();
   return around(queryable, async (ask) => {
     const endTurn = await turns.take();
     return ask().finally(endTurn);

@@ -1,17 +1,24 @@
 import type { Pool } from 'pg';
-import { type CounterName, type Counters, type Database, raise, TRANSACTION, type Transaction } from '../database.ts';
+import {
+  type CounterName,
+  type Counters,
+  type Database,
+  incrementCounters,
+  TRANSACTION,
+  type Transaction,
+} from '../database.ts';
+import { isConflict } from '../database-error.ts';
 import { PrismaClient as PostgresClient } from '../generated/postgres/client.ts';
 import type { PrismaClient } from '../generated/sqlite/client.ts';
 import type { Leases } from '../leases.ts';
 import { ReadShares } from '../read-shares.ts';
-import { recently } from '../recently.ts';
-import { isConflict } from '../violations.ts';
+import { reuseRecentSuccess } from '../reuse-recent-success.ts';
 import { adapterOver } from './adapter.ts';
 import { leasesOver } from './leases.ts';
 import { migrate, refuseUsed } from './migrations.ts';
 import { CONNECTIONS, openPool } from './pool.ts';
 import { explainStart } from './startup.ts';
-import { type PostgresPlace, readPostgresUrl } from './url.ts';
+import { type PostgresLocation, readPostgresUrl } from './url.ts';
 import { channelOf, Watch } from './watch.ts';
 
 /** How often a change is tried that meets another in a deadlock: counters and rows may be locked in either order. */
@@ -44,7 +51,7 @@ export class PostgresDatabase implements Database {
   readonly #channel: string;
   #closing: Promise<void> | undefined;
 
-  constructor(place: PostgresPlace) {
+  constructor(place: PostgresLocation) {
     this.#pool = openPool(place);
     this.#watch = new Watch(place);
     this.leases = leasesOver(this.#pool, this.#watch);
@@ -58,7 +65,7 @@ export class PostgresDatabase implements Database {
     // PostgreSQL writes a row anew whatever its values are: on a full disk or a standby this fails. While a change holds
     // the row nothing is written: waiting for a replica that stands still in its middle would tell that of every other.
     // And every request reads the counters first, on a connection apart.
-    this.check = recently(async () => {
+    this.check = reuseRecentSuccess(async () => {
       await this.counters();
       await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value"
         WHERE "name" = (SELECT "name" FROM "Counter" WHERE "name" = 'status' FOR UPDATE SKIP LOCKED)`;
@@ -85,7 +92,7 @@ export class PostgresDatabase implements Database {
     return this.prisma.$transaction(async (tx) => {
       // Who raises none wants to be alone with the writers all the same.
       if (counters.length === 0) await tx.$queryRaw`SELECT 1 FROM "Counter" ORDER BY "name" FOR UPDATE`;
-      const result = await change(tx, await raise(tx, counters));
+      const result = await change(tx, await incrementCounters(tx, counters));
       // Sent with the commit; its connections hear it too.
       if (counters.length > 0) await tx.$queryRaw`SELECT pg_notify(${this.#channel}, '')::text`;
       return result;

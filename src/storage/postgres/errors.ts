@@ -1,6 +1,6 @@
 import { DriverAdapterError, isDriverAdapterError } from '@prisma/driver-adapter-utils';
 import { DatabaseError } from 'pg';
-import { isUnavailable } from '../violations.ts';
+import { isUnavailable } from '../database-error.ts';
 
 /** PostgreSQL's code for a change that a database takes none of, as a standby. */
 export const READ_ONLY = '25006';

@@ -1,12 +1,12 @@
 import type { Pool } from 'pg';
-import { COUNTED_MS, LEASE_MS, type Leases, type LeaseView, PROVEN_MS, REST_MS } from '../leases.ts';
+import { COOL_DOWN_MS, COUNTED_MS, LEASE_MS, type Leases, type LeaseView, PROVEN_MS } from '../leases.ts';
 import type { Watch } from './watch.ts';
 
 /** A replica's presence lasts as long. */
 const LEASE = `interval '${LEASE_MS} milliseconds'`;
 const COUNTED = `interval '${COUNTED_MS} milliseconds'`;
 const PROVEN = `interval '${PROVEN_MS} milliseconds'`;
-const REST = `interval '${REST_MS} milliseconds'`;
+const REST = `interval '${COOL_DOWN_MS} milliseconds'`;
 /** The database's clock, as the columns keep it. */
 export const NOW = `(clock_timestamp() AT TIME ZONE 'UTC')`;
 
@@ -59,7 +59,7 @@ taken AS (
     JOIN "ProbeLease" AS lease ON lease."slot" = taken."slot" JOIN "Replica" AS before ON before."id" = lease."holder"
   )) WHERE "id" = $1
 )
-SELECT "slot", "fence", greatest(extract(epoch FROM "askFrom" - ${NOW}) * 1000, 0)::float8 AS "restMs" FROM taken`;
+SELECT "slot", "fence", greatest(extract(epoch FROM "askFrom" - ${NOW}) * 1000, 0)::float8 AS "coolDownMs" FROM taken`;
 
 /** Whoever held a slot is named until another does: its last round tells how old a state is. */
 const GIVE = `UPDATE "ProbeLease" SET "expiresAt" = ${NOW} WHERE "holder" = $1 AND "slot" = ANY($2::int[])`;
@@ -86,7 +86,7 @@ export function leasesOver(pool: Pool, watch: Watch): Leases {
       // By whoever comes after: one that is killed clears nothing away.
       await pool.query(FORGET);
       const { rows } = await pool.query(TAKE, [replica, slots]);
-      return new Map(rows.map(({ slot, fence, restMs }) => [slot, { fence, restMs }]));
+      return new Map(rows.map(({ slot, fence, coolDownMs }) => [slot, { fence, coolDownMs }]));
     },
     async give(replica, slots) {
       await pool.query(GIVE, [replica, slots]);

@@ -10,11 +10,11 @@ import {
   migratedBy,
   PATIENCE_MS,
   pendingMigrations,
-  waitForTurn,
+  waitForMigrationLock,
 } from '../migrations.ts';
 import { StartupError } from '../startup-error.ts';
 import { setUp } from './pool.ts';
-import type { PostgresPlace } from './url.ts';
+import type { PostgresLocation } from './url.ts';
 
 /** How long a migration waits for a table at once. Whoever else asks for the table waits behind it, with their callers. */
 const LOCK_WAIT = '2s';
@@ -27,13 +27,13 @@ const TEXT = 25;
 const RUNS = `hashtext('kitestring runs a migration')`;
 
 /** Brings the database to this version's models. Replicas that start at once take turns. */
-export async function migrate(place: PostgresPlace, folder?: string): Promise<void> {
+export async function migrate(place: PostgresLocation, folder?: string): Promise<void> {
   const shipped = migratedBy('postgres', postgresForSchemaEngine(place));
   const postgres = { ...shipped, folder: folder ?? shipped.folder };
   await withClient(place, async (client) => {
     await refuseUnfit(client, place);
     if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
-    await waitForTurn(() => takeLock(client, place), 50);
+    await waitForMigrationLock(() => takeLock(client, place), 50);
     await makeSchema(client, place);
     const applied = await appliedMigrations(client);
     if ((await pendingMigrations(postgres.folder, applied)).length > 0) await applyMigrations(postgres, applied);
@@ -41,7 +41,7 @@ export async function migrate(place: PostgresPlace, folder?: string): Promise<vo
 }
 
 /** Refuses a database in which something was changed, of whichever version; every change raises a counter. */
-export async function refuseUsed(place: PostgresPlace): Promise<void> {
+export async function refuseUsed(place: PostgresLocation): Promise<void> {
   await withClient(place, async (client) => {
     await refuseUnfit(client, place);
     if ((await appliedMigrations(client)).length === 0) return;
@@ -51,7 +51,7 @@ export async function refuseUsed(place: PostgresPlace): Promise<void> {
 }
 
 /** One connection; what is locked ends with it. */
-async function withClient(place: PostgresPlace, use: (client: Client) => Promise<void>): Promise<void> {
+async function withClient(place: PostgresLocation, use: (client: Client) => Promise<void>): Promise<void> {
   const client = new Client(place.client);
   client.on('error', ignore);
   await client.connect();
@@ -64,7 +64,7 @@ async function withClient(place: PostgresPlace, use: (client: Client) => Promise
 }
 
 /** Without `?schema=` PostgreSQL looks into a schema that is called as the user first; any text is stored, in one encoding alone. */
-async function refuseUnfit(client: Client, { schema }: PostgresPlace): Promise<void> {
+async function refuseUnfit(client: Client, { schema }: PostgresLocation): Promise<void> {
   const { rows } = await client.query(
     `SELECT current_schema() AS name, current_setting('server_encoding') AS encoding`,
   );
@@ -78,7 +78,7 @@ async function refuseUnfit(client: Client, { schema }: PostgresPlace): Promise<v
 }
 
 /** PostgreSQL asks for the right to make a schema even where there is one. */
-async function makeSchema(client: Client, { schema }: PostgresPlace): Promise<void> {
+async function makeSchema(client: Client, { schema }: PostgresLocation): Promise<void> {
   const { rows } = await client.query(
     `SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') AS allowed
      FROM pg_namespace WHERE nspname = $1`,
@@ -95,7 +95,7 @@ async function makeSchema(client: Client, { schema }: PostgresPlace): Promise<vo
  * An advisory lock of this schema: it ends with the process, however that ends. The script of a process that was killed
  * may still run in the server: it has ended once the other lock is free. Undefined while another has either.
  */
-async function takeLock(client: Client, { schema }: PostgresPlace): Promise<true | undefined> {
+async function takeLock(client: Client, { schema }: PostgresLocation): Promise<true | undefined> {
   const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken,
     pg_try_advisory_xact_lock(${RUNS}, hashtext($1)) AS alone`;
   const [row] = (await client.query(text, [schema])).rows;
@@ -122,12 +122,12 @@ function foreign(): StartupError {
 }
 
 /** The connections of Prisma's schema engine; whoever uses them keeps other migrations out by a lock of their own. */
-export function postgresForSchemaEngine(place: PostgresPlace): SqlMigrationAwareDriverAdapterFactory {
+export function postgresForSchemaEngine(place: PostgresLocation): SqlMigrationAwareDriverAdapterFactory {
   const about = { provider: 'postgres', adapterName: '@prisma/adapter-pg' } as const;
   return { ...about, connect: () => connect(place), connectToShadowDb: () => connectToShadow(place) };
 }
 
-async function connect(place: PostgresPlace): Promise<SqlDriverAdapter> {
+async function connect(place: PostgresLocation): Promise<SqlDriverAdapter> {
   const { client, schema } = place;
   const onConnect = async (connection: ClientBase) => {
     await setUp(connection, place);
@@ -193,7 +193,7 @@ function once(end: () => Promise<void>): () => Promise<void> {
 }
 
 /** A database for the time of a comparison. */
-async function connectToShadow(place: PostgresPlace): Promise<SqlDriverAdapter> {
+async function connectToShadow(place: PostgresLocation): Promise<SqlDriverAdapter> {
   const database = `kitestring_shadow_${crypto.randomUUID().replaceAll('-', '')}`;
   const run = async (statement: string) => {
     const client = new Client(place.client);

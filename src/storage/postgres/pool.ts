@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { type Client, type ClientBase, escapeIdentifier, Pool } from 'pg';
 import { READ_ONLY } from './errors.ts';
-import type { PostgresPlace } from './url.ts';
+import type { PostgresLocation } from './url.ts';
 
 /** Milliseconds after which an answer is waited for no longer. */
 const ANSWER_MS = 10_000;
@@ -14,7 +14,7 @@ export const CONNECTIONS = 8;
 const STATEMENT_S = 9;
 
 /** The connections that Prisma works with. */
-export function openPool(place: PostgresPlace): Pool {
+export function openPool(place: PostgresLocation): Pool {
   const readOnly = new WeakSet<ClientBase>();
   const onConnect = async (connection: ClientBase) => {
     endWhenSilent(connection as Client);
@@ -36,7 +36,7 @@ export function openPool(place: PostgresPlace): Pool {
 }
 
 /** Sets what a new connection works under, before anything else is asked of it. */
-export async function setUp(connection: ClientBase, { schema }: PostgresPlace): Promise<void> {
+export async function setUp(connection: ClientBase, { schema }: PostgresLocation): Promise<void> {
   // A replica that stands still in the middle of a change would keep every other from changing anything.
   const settings = ["SET idle_in_transaction_session_timeout = '8s'"];
   // Times are read as ISO 8601; the server, the database or the user may have been set to another style.

@@ -1,5 +1,5 @@
 import { StartupError } from '../startup-error.ts';
-import type { PostgresPlace } from './url.ts';
+import type { PostgresLocation } from './url.ts';
 
 /** What a start fails by, by PostgreSQL's code or the system's; the server's own words may hold what was given. */
 const REASONS: Readonly<Record<string, string>> = {
@@ -40,7 +40,7 @@ const SAID: readonly [RegExp, string][] = [
 ];
 
 /** Runs what a start does first with the database; what fails is one sentence. */
-export async function explainStart<T>({ schema }: PostgresPlace, run: () => Promise<T>): Promise<T> {
+export async function explainStart<T>({ schema }: PostgresLocation, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {

@@ -2,7 +2,7 @@ import { Client, type ClientConfig } from 'pg';
 import { StartupError } from '../startup-error.ts';
 
 /** How a database is reached, and the schema in it that is Kitestring's: `setUp` lets a connection look there. */
-export interface PostgresPlace {
+export interface PostgresLocation {
   readonly client: ClientConfig;
   readonly schema: string;
 }
@@ -14,7 +14,7 @@ const SAME_AS_VERIFY_FULL = ['prefer', 'require', 'verify-ca'];
 const SSL_MODES = ['disable', 'no-verify', ...SAME_AS_VERIFY_FULL, 'verify-full'];
 
 /** Reads `postgresql://user:password@host:port/database?schema=name`; the schema is `public` unless it says another. */
-export function readPostgresUrl(text: string): PostgresPlace {
+export function readPostgresUrl(text: string): PostgresLocation {
   const url = URL.parse(text);
   if (!url || !/^postgres(?:ql)?:$/.test(url.protocol) || (url.hostname === '' && !url.searchParams.has('host')))
     throw unreadable();

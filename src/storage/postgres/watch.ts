@@ -1,9 +1,9 @@
 import { Client, escapeIdentifier, type Pool } from 'pg';
 import { type Counters, countersOf } from '../database.ts';
+import { advancePastSeen, hasRegressed } from './counter-history.ts';
 import { toDriverError } from './errors.ts';
-import { passSeen, wentBack } from './history.ts';
 import { endWhenSilent, setUp } from './pool.ts';
-import type { PostgresPlace } from './url.ts';
+import type { PostgresLocation } from './url.ts';
 
 /** How late a change is heard of whose notice was lost: by a pooler, or with a connection. */
 const POLL_MS = 1_000;
@@ -11,13 +11,13 @@ const POLL_MS = 1_000;
 const GIVEN = 'slots';
 
 /** The name that changes are told under; a schema of its own has one of its own. */
-export function channelOf({ schema }: PostgresPlace): string {
+export function channelOf({ schema }: PostgresLocation): string {
   return `kitestring ${schema}`.slice(0, 63);
 }
 
 /** A connection apart from Prisma's: it reads the counters, and hears of commits by whichever replica. */
 export class Watch {
-  readonly #place: PostgresPlace;
+  readonly #place: PostgresLocation;
   readonly #looks = new Set<() => void>();
   readonly #listeners = new Set<() => void>();
   #client: Promise<Client> | undefined;
@@ -29,7 +29,7 @@ export class Watch {
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(place: PostgresPlace) {
+  constructor(place: PostgresLocation) {
     this.#place = place;
   }
 
@@ -81,8 +81,8 @@ export class Watch {
     try {
       const client = await this.#connected();
       let counters = await this.#ask(client);
-      if (this.#seen && (this.#mayHaveLost || wentBack(counters, this.#seen))) {
-        this.#mayHaveLost = !(await passSeen(client, this.#seen));
+      if (this.#seen && (this.#mayHaveLost || hasRegressed(counters, this.#seen))) {
+        this.#mayHaveLost = !(await advancePastSeen(client, this.#seen));
         counters = await this.#ask(client);
       }
       this.#seen = counters;

@@ -11,8 +11,8 @@ import {
   type SqlResultSet,
   type Transaction,
 } from '@prisma/driver-adapter-utils';
+import { Mutex } from '../mutex.ts';
 import { Pace } from '../pace.ts';
-import { Turns } from '../turns.ts';
 import { isBusy, toDriverError } from './errors.ts';
 import { openSqlite, PATIENCE_MS } from './file.ts';
 import { declaredType, type SqliteValue, toPrisma, toSqlite, typeOfValues } from './values.ts';
@@ -34,7 +34,7 @@ export class SqliteConnection implements SqlDriverAdapter {
   readonly #kept = new Map<string, Prepared>();
   /** Settles when the open transaction ends. */
   #open: Promise<void> | undefined;
-  readonly #writers = new Turns();
+  readonly #writers = new Mutex();
   readonly #pace = new Pace();
 
   constructor(file: string, options?: DatabaseSyncOptions) {

@@ -6,13 +6,13 @@ import {
   type Counters,
   countersOf,
   type Database,
-  raise,
+  incrementCounters,
   TRANSACTION,
   type Transaction,
 } from '../database.ts';
 import { PrismaClient } from '../generated/sqlite/client.ts';
 import { ReadShares } from '../read-shares.ts';
-import { recently } from '../recently.ts';
+import { reuseRecentSuccess } from '../reuse-recent-success.ts';
 import { StartupError } from '../startup-error.ts';
 import { SqliteConnection } from './connection.ts';
 import { toDriverError } from './errors.ts';
@@ -78,7 +78,7 @@ export class SqliteDatabase implements Database {
     this.#watch = watch;
     this.#version = watch.prepare('PRAGMA data_version');
     this.#read = watch.prepare('SELECT "name", "value" FROM "Counter"');
-    this.check = recently(() => this.#writeNothing());
+    this.check = reuseRecentSuccess(() => this.#writeNothing());
     this.prisma = new PrismaClient({
       adapter: connection.factory,
       transactionOptions: TRANSACTION,
@@ -91,7 +91,7 @@ export class SqliteDatabase implements Database {
     change: (tx: Transaction, raised: Partial<Counters>) => Promise<T>,
   ): Promise<T> {
     const written = this.prisma.$transaction(async (tx) => {
-      const result = await change(tx, await raise(tx, counters));
+      const result = await change(tx, await incrementCounters(tx, counters));
       this.#refuseElsewhere();
       return result;
     });

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { findWalDamage } from './wal.ts';
-import { isBehind, type Progress, readWitness, type Witness } from './witness.ts';
+import { hasUnprobedClusters, type Progress, readWitness, type Witness } from './witness.ts';
 
 /** What shows that a database lacks what it had, as it stands before SQLite opens the database. */
 export interface Evidence {
@@ -35,7 +35,7 @@ export function describeLoss(
     warnings.push(
       `The database ${file} was missing or empty and begins anew, although ${sign} shows that there was one: ${RESTORE}, unless this registry is meant to be new.`,
     );
-  if (!isNew && witness && isBehind(progress, witness))
+  if (!isNew && witness && hasUnprobedClusters(progress, witness))
     warnings.push(
       `The database ${file} lacks changes that it had at ${witness.at}: its log ${file}-wal was removed or damaged, or an older file was put in its place. If the changes matter, ${RESTORE}.`,
     );

@@ -8,7 +8,7 @@ import {
   applyMigrations,
   migratedBy,
   pendingMigrations,
-  waitForTurn,
+  waitForMigrationLock,
 } from '../migrations.ts';
 import { SqliteConnection } from './connection.ts';
 import { takeFileLock } from './file-lock.ts';
@@ -19,7 +19,7 @@ export async function migrate(file: string, database: DatabaseSync, folder?: str
   const sqlite = { ...shipped, folder: folder ?? shipped.folder };
   if ((await pendingMigrations(sqlite.folder, appliedMigrations(database))).length === 0) return;
   const lockFile = `${file}-migrating`;
-  const lock = await waitForTurn(() => takeFileLock(lockFile), 20);
+  const lock = await waitForMigrationLock(() => takeFileLock(lockFile), 20);
   try {
     const applied = appliedMigrations(database);
     if ((await pendingMigrations(sqlite.folder, applied)).length > 0) await applyMigrations(sqlite, applied);

@@ -86,7 +86,7 @@ async function writeWitness(file: string, progress: Progress): Promise<void> {
 }
 
 /** Whether a database lacks something that a witness saw in it. */
-export function isBehind({ identity, numbers }: Progress, witness: Witness): boolean {
+export function hasUnprobedClusters({ identity, numbers }: Progress, witness: Witness): boolean {
   return (
     identity === witness.identity &&
     Object.entries(witness.numbers).some(([name, value]) => (numbers[name] ?? 0) < value)

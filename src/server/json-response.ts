@@ -1,0 +1,33 @@
+import type { ServerResponse } from 'node:http';
+import type { Metrics } from './metrics.ts';
+import type { CachedResponse } from './response-cache.ts';
+
+export const JSON_TYPE = 'application/json; charset=utf-8';
+
+/** Ends a request with JSON. */
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
+  const bytes = Buffer.from(JSON.stringify(body));
+  response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': bytes.length, ...headers }).end(bytes);
+}
+
+/** JSON as an answer that may be kept; `retryAfter` in seconds, of one that is refused for now. */
+export function jsonResponse(status: number, body: unknown, retryAfter?: number): CachedResponse {
+  const bytes = Buffer.from(JSON.stringify(body));
+  const headers = ['Content-Type', JSON_TYPE, 'Content-Length', String(bytes.length)];
+  return {
+    status,
+    headers: retryAfter === undefined ? headers : [...headers, 'Retry-After', String(retryAfter)],
+    bytes,
+  };
+}
+
+/** Ends a request with the metrics. */
+export async function sendMetrics(metrics: Metrics, response: ServerResponse): Promise<void> {
+  const text = await metrics.text();
+  response.writeHead(200, { 'Content-Type': metrics.contentType }).end(text);
+}

@@ -129,7 +129,7 @@ export const VARIABLES = {
     default: '10000000',
     schema: integer(0, 1_000_000_000),
     about:
-      'Cost that one caller may spend per minute on GraphQL documents, request bodies and REST lists (a page of 100 clusters: 4,000; 1 KiB of a body, or of a variable at each use: 10; 250 clusters of a REST list: 10,000); 0 means no limit.',
+      'Cost that one caller may spend per minute on GraphQL documents and request bodies (a page of 100 clusters: 4,000; 1 KiB of a body: 10); 0 means no limit.',
   },
   KITE_UI_DIR: {
     schema: z.string().min(1),

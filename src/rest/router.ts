@@ -12,7 +12,6 @@ import { executeDocument } from '../graphql/execute.ts';
 import { describeJsonExcess } from '../graphql/json-limits.ts';
 import { HttpError } from '../http-error.ts';
 import { MAX_ANONYMOUS_BODY, parseFields } from './body.ts';
-import { chargeList, chargePage } from './list-cost.ts';
 import { type ListPage, pagesOf, type ReadList, type ReadPage, readList, Turns } from './lists.ts';
 import { ROWS } from './routes.ts';
 import type { Row } from './row.ts';
@@ -40,7 +39,7 @@ export interface RestList {
   /** The list as far as `maxBytes`, or how the request is refused. */
   readonly read: (context: Context, options: Parameters<typeof readList>[2]) => Promise<ReadList | RestAnswer>;
   /** The list from its start, a page at a time, for a caller to whom `read` has given it before. */
-  readonly pages: (context: Context) => Promise<AsyncGenerator<Buffer>>;
+  readonly pages: (context: Context) => AsyncGenerator<Buffer>;
 }
 
 export interface Rest {
@@ -61,22 +60,12 @@ export function createRest({ maxBody, mask }: RestOptions): Rest {
   const turns = new Turns();
   for (const row of ROWS as unknown as AnyRow[]) {
     if (!row.next) continue;
-    const begin = (context: Context) => pagesOf(context, (...place) => readPage(row, ...place), turns);
-    const pages: RestList['pages'] = async (context) => {
-      admit(row, context);
-      await chargeList(context);
-      return begin(context);
-    };
-    const read: RestList['read'] = async (context, options) => {
-      try {
-        admit(row, context);
-        await chargeList(context);
-        return await readList(context, () => begin(context), options);
-      } catch (error) {
+    const pages = (context: Context) => pagesOf(context, (...place) => readPage(row, ...place), turns);
+    const read: RestList['read'] = (context, options) =>
+      readList(context, () => pages(context), options).catch((error: unknown) => {
         const { message, ...described } = describe(error, mask, context);
         return { ...described, body: { error: message } };
-      }
-    };
+      });
     const list = { read, pages };
     lists.set(row.path, list).set(row.path.replace(/\/$/, ''), list);
   }
@@ -92,7 +81,6 @@ export function createRest({ maxBody, mask }: RestOptions): Rest {
 async function readPage(row: AnyRow, context: Context, place: Parameters<ReadPage>[1]): Promise<ListPage> {
   const now = place ? await refresh(context) : context;
   admit(row, now);
-  await chargePage(now);
   const data = await executeRow(row, { id: 0, body: {}, after: place?.after }, now);
   const first = place?.first ?? data;
   const [result] = Object.values(data);

@@ -201,7 +201,7 @@ export function createHttpServer(options: ServerOptions): Server {
     );
     if (!large) return;
     // Another request may have read it as far as that.
-    const pages = large.requestId === requestId ? large : { pieces: [], rest: await list.pages(context()) };
+    const pages = large.requestId === requestId ? large : { pieces: [], rest: list.pages(context()) };
     await sendList(exchange.prepare(), pages, holding());
   }
 

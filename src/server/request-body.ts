@@ -18,6 +18,12 @@ import { MAX_UNCOUNTED } from './memory-budget.ts';
 /** Reading and parsing a body takes about 5 µs per KiB; the budget counts 2,000 for a millisecond. Smaller ones are free. */
 const COST_PER_KIB = 10;
 
+/**
+ * Bytes of a refused body that Node reads and drops, so that the client receives the answer: a client that still writes to a closed
+ * connection sees a broken pipe instead.
+ */
+const MAX_DRAINED = 64 * 1024 * 1024;
+
 export interface BodyOptions {
   readonly maxBytes: number;
   /** Whether a `Content-Encoding` is undone; where it is not, a body that has one is refused. */
@@ -53,8 +59,8 @@ export async function receiveBody(request: IncomingMessage, options: BodyOptions
   const { maxBytes, charge } = options;
   if (!hasBody(request)) return Buffer.alloc(0);
   const decoder = decoderOf(request, options);
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes)
-    throw new HttpError(413, TOO_LARGE_BODY, { close: true });
+  const declared = Number(request.headers['content-length'] ?? 0);
+  if (declared > maxBytes) throw new HttpError(413, TOO_LARGE_BODY, { close: declared > MAX_DRAINED });
   const received = { bytes: 0 };
   let seconds: number | undefined;
   let body: Buffer<ArrayBuffer>;

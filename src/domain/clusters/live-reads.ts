@@ -127,7 +127,10 @@ export class LiveReads {
       throw invalidInput([{ path: ['first'], message: `must be 1 to ${MAX_OBJECTS}` }]);
     for (const [name, most] of Object.entries(MAX_TEXTS))
       if ((query[name as keyof typeof MAX_TEXTS]?.length ?? 0) > most)
-        throw invalidInput([{ path: [name], message: `must be at most ${most.toLocaleString('en')} characters` }]);
+        return this.#part(path, () => {
+          const limit = most.toLocaleString('en');
+          throw new ClusterError('INVALID_QUERY', `${name} must be at most ${limit} characters`);
+        });
     return this.#part(path, (asker) => readResources(asker, query));
   }
 

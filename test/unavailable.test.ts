@@ -78,9 +78,12 @@ async function expectRecovered(clusters: number): Promise<void> {
   database.close();
 }
 
+/** The server may be storing the state of its first probe when the test locks the database. */
+const WAITING = { timeout: 5_000 };
+
 describeFile('a database', () => {
   it('that another process holds too long: writes are refused, reads go on, and it recovers by itself', async () => {
-    const other = new DatabaseSync(file);
+    const other = new DatabaseSync(file, WAITING);
     other.exec('BEGIN IMMEDIATE');
     const refused = expectUnavailable();
     expect(await list()).toMatchObject({ status: 200, body: [{ id: 1 }] });
@@ -91,7 +94,7 @@ describeFile('a database', () => {
   });
 
   it('that is held for a moment: writes wait and are done', async () => {
-    const other = new DatabaseSync(file);
+    const other = new DatabaseSync(file, WAITING);
     other.exec('BEGIN IMMEDIATE');
     const writing = Promise.all([create(), create()]);
     await list();

@@ -93,7 +93,7 @@ describe('an installation without the database clients', () => {
     return { code, stdout, stderr };
   }
 
-  it('generates them once, however many programs start at once', async () => {
+  it('generates them once, however many programs start at once', { timeout: 120_000 }, async () => {
     const directory = await cloned('node_modules');
     const help = ['--import', './src/installation.js', 'src/cli/kitestring.ts', '--help'];
     const ended = await Promise.all([runIn(directory, ...help), runIn(directory, ...help)]);

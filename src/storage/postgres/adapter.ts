@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PrismaPg } from '@prisma/adapter-pg';
 import {
   DriverAdapterError,
@@ -8,7 +9,7 @@ import {
 } from '@prisma/driver-adapter-utils';
 import type { Pool } from 'pg';
 import { Mutex } from '../mutex.ts';
-import { toDriverError } from './errors.ts';
+import { TOO_MANY_CONNECTIONS, toDriverError } from './errors.ts';
 import { StatementNames } from './statement-names.ts';
 import type { PostgresLocation } from './url.ts';
 
@@ -24,6 +25,7 @@ export function adapterOver(pool: Pool, { schema }: PostgresLocation): SqlDriver
     adapterName: published.adapterName,
     async connect() {
       const adapter = explained(await published.connect(), async (error, ask) => {
+        if (isServerFull(error)) return retryWithOpenConnection(pool, ask);
         if (!isOutdated(error)) throw error;
         names.forget();
         return ask();
@@ -53,6 +55,27 @@ export function adapterOver(pool: Pool, { schema }: PostgresLocation): SqlDriver
       return adapter;
     },
   };
+}
+
+/** How long a read waits for one of the pool's own connections while PostgreSQL accepts no further one, in milliseconds. */
+const FULL_SERVER_WAIT_MS = 2_000;
+const RETRY_MS = 50;
+
+function isServerFull(error: unknown): boolean {
+  return isDriverAdapterError(error) && error.cause.originalCode === TOO_MANY_CONNECTIONS;
+}
+
+/** Repeats a read that needed a further connection, which PostgreSQL refused, until an open one of the pool is free. */
+async function retryWithOpenConnection<T>(pool: Pool, read: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + FULL_SERVER_WAIT_MS;
+  for (;;) {
+    await sleep(RETRY_MS);
+    try {
+      return await read();
+    } catch (error) {
+      if (!isServerFull(error) || pool.totalCount === 0 || performance.now() > deadline) throw error;
+    }
+  }
 }
 
 /** A newer version has changed the type of a column: what was prepared before answers no more, and changed nothing. */

@@ -4,6 +4,8 @@ import { isUnavailable } from '../database-error.ts';
 
 /** PostgreSQL's code for a change that a database takes none of, as a standby. */
 export const READ_ONLY = '25006';
+/** PostgreSQL's code for a server that accepts no further connection. */
+export const TOO_MANY_CONNECTIONS = '53300';
 /** What pg, its pool and we say of a connection, without a code. */
 const SAID =
   /^(?:Connection terminated|Client (?:has encountered a connection error|was closed)|timeout (?:expired|exceeded)|Query read timeout|Cannot use a pool after|the database was closed)/;

@@ -1,5 +1,5 @@
-// Prints schema.graphql and generates the types of the REST rows' and the example's documents from it: `npm run codegen`.
-// With --check nothing is written, and a stale file fails.
+// `npm run codegen` writes schema.graphql and generates the types of the GraphQL documents of REST and of the example.
+// With --check, writes nothing and fails if a file is stale.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { generate } from '@graphql-codegen/cli';
 import { printedSchema } from './src/graphql/schema.ts';
@@ -7,14 +7,14 @@ import { printedSchema } from './src/graphql/schema.ts';
 const check = process.argv.includes('--check');
 const stale: string[] = [];
 
-function settle(file: string, content: string): void {
+function writeOrCheck(file: string, content: string): void {
   if (existsSync(file) && readFileSync(file, 'utf8') === content) return;
   if (check) stale.push(file);
   else writeFileSync(file, content);
 }
 
 const schema = printedSchema();
-settle('schema.graphql', schema);
+writeOrCheck('schema.graphql', schema);
 
 for (const documents of ['src/rest/operations.graphql', 'examples/typed-client/operations.graphql']) {
   const generated = documents.replace('.graphql', '.generated.ts');
@@ -37,10 +37,10 @@ for (const documents of ['src/rest/operations.graphql', 'examples/typed-client/o
     },
     false,
   );
-  for (const { filename, content } of files) settle(filename, content);
+  for (const { filename, content } of files) writeOrCheck(filename, content);
 }
 
 if (stale.length > 0) {
-  console.error(`stale: ${stale.join(', ')}; run npm run codegen`);
+  console.error(`stale files: ${stale.join(', ')}: run npm run codegen`);
   process.exit(1);
 }

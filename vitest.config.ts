@@ -2,7 +2,8 @@ import { defineConfig } from 'vitest/config';
 import './src/installation.js';
 
 export default defineConfig({
-  // vitest would load graphql twice (its `development` condition for our files alone), and `instanceof` would fail.
+  // By default vitest resolves our imports, but not those in packages, with the condition `development`. It would load
+  // graphql twice, and `instanceof` checks would fail.
   ssr: { resolve: { conditions: ['module', 'node'] } },
   test: {
     include: ['test/**/*.test.ts'],

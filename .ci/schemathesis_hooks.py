@@ -1,5 +1,5 @@
-"""What the schema of a URL does not tell: which hosts are refused. Valid bodies get a host that is none of them. And the
-key that all of this asks with is not to be revoked by it."""
+"""Adjusts generated requests. The schema cannot express which hosts a Prometheus URL may not have, so valid bodies get
+an allowed host. No request may revoke the API key that the requests themselves use."""
 
 import os
 from urllib.parse import quote

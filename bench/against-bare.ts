@@ -1,64 +1,72 @@
-import { answersOfChanges, changeClusters, OPERATIONS } from './changes.ts';
-import { type Answer, type Ask, askWell } from './client.ts';
+import { changeClusters, OPERATIONS, recordChanges } from './changes.ts';
+import { callOrThrow, type HttpRequest, type HttpResponse } from './client.ts';
 import { COUNTED, load } from './load.ts';
 import { residentOf, type ServerProcess } from './process.ts';
-import { freshPage, oneCluster, page, restList } from './questions.ts';
 import { startBare } from './recording.ts';
-import { compare, type Pair, takeTurns, withCpu } from './rounds.ts';
+import { freshPage, oneCluster, page, restList } from './requests.ts';
+import { alternate, compare, type Pair, withCpu } from './rounds.ts';
 import { nameOf } from './seed.ts';
 import { type Row, WHAT } from './targets.ts';
 import { readPages, traverse } from './traversal.ts';
 
-/** wrk takes whole seconds: seven rounds of one are steadier than five of two. */
+/** Seconds per round. wrk accepts only whole seconds, and seven rounds of 1 s vary less than five rounds of 2 s. */
 const SECONDS = 1;
 
-const LOADS: readonly (readonly [what: string, ask: Ask])[] = [
+const LOADS: readonly (readonly [what: string, request: HttpRequest])[] = [
   [WHAT.list, restList],
   [WHAT.page50, page(50)],
   [WHAT.page100, page(100)],
   [WHAT.one, oneCluster(nameOf(1))],
 ];
 
-/** Compares what the product answers with a bare server that sends the same bytes, taking turns. */
+/** Compares the product with a bare server that sends the same bytes. The two are measured in alternating rounds. */
 export async function compareWithBare(
   product: ServerProcess,
   { clusters, rounds, progress }: { clusters: number; rounds: number; progress: (what: string) => void },
 ): Promise<Row[]> {
   const against = async <T>(
     what: string,
-    answers: readonly Answer[],
+    responses: readonly HttpResponse[],
     run: (server: ServerProcess) => Promise<T>,
   ): Promise<Pair<T>[]> => {
     progress(what);
-    const bare = await startBare(answers);
+    const bare = await startBare(responses);
     try {
-      return await takeTurns({ bare, product }, run, rounds);
+      return await alternate({ bare, product }, run, rounds);
     } finally {
       await bare.stop();
     }
   };
 
   const rows: Row[] = [];
-  const compareLoad = async (what: string, ask: Ask) => {
-    const answer = await askWell(product.url, { ...ask, ...(ask.body ? { body: ask.body.replace(COUNTED, '') } : {}) });
-    const pairs = await against(what, [answer], (server) => withCpu(server, () => load(server.url, ask, SECONDS)));
+  const compareLoad = async (what: string, request: HttpRequest) => {
+    const response = await callOrThrow(product.url, {
+      ...request,
+      ...(request.body ? { body: request.body.replace(COUNTED, '') } : {}),
+    });
+    const pairs = await against(what, [response], (server) =>
+      withCpu(server, () => load(server.url, request, SECONDS)),
+    );
     rows.push({ what, clusters, figures: compare(pairs) });
   };
   const noteMemory = (what: string) => rows.push({ what, clusters, figures: { MB: residentOf(product.pid) } });
 
-  for (const [what, ask] of LOADS) await compareLoad(what, ask);
+  for (const [what, request] of LOADS) await compareLoad(what, request);
   const pages = await readPages(product.url);
   const traversals = await against(WHAT.traversal, pages, (server) =>
     withCpu(server, () => traverse(server.url, SECONDS / 2)),
   );
   rows.push({ what: WHAT.traversal, clusters, figures: compare(traversals) });
-  const changes = await against('changes', await answersOfChanges(product.url), changeClusters);
+  const changes = await against('changes', await recordChanges(product.url), changeClusters);
   for (const operation of OPERATIONS) {
-    const pairs = changes.map(({ bare, product: own }) => ({ bare: bare[operation], product: own[operation] }));
+    const pairs = changes.map(({ bare, product: measured }) => ({
+      bare: bare[operation],
+      product: measured[operation],
+    }));
     rows.push({ what: WHAT[operation], clusters, figures: compare(pairs) });
   }
   noteMemory(WHAT.memory);
-  // Last, since the heap keeps some of what computing took.
+  // Measured last, because computing responses enlarges the heap permanently.
   await compareLoad(WHAT.fresh100, freshPage(100));
   noteMemory(WHAT.freshMemory);
   return withTimesFresh(rows);

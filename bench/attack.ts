@@ -1,28 +1,31 @@
 import { Agent, type IncomingMessage, request } from 'node:http';
-import type { Ask } from './client.ts';
+import type { HttpRequest } from './client.ts';
 
-/** How an attack was answered: statuses with GraphQL's error codes, the bytes of all answers, and more worth to be known. */
+/** The outcome of an attack. */
 export interface Outcome {
+  /** The HTTP statuses with GraphQL's error codes, such as `200 ×48, 429 ×2`. */
   readonly answered: string;
+  /** The size of all response bodies. */
   readonly bytes: number;
+  /** Further observations. */
   readonly note?: string;
 }
 
-/** Bytes of an answer in which its error code is looked for: GraphQL puts errors first. */
+/** The number of bytes at the start of a response that are searched for an error code. GraphQL puts errors first. */
 const HEAD = 4_096;
 
-/** Sends all requests at once, each on a connection of its own, and counts the bytes of the answers. */
-export async function sendAll(url: string, asks: readonly Ask[], signal: AbortSignal): Promise<Outcome> {
+/** Sends all requests at the same time, each on its own connection. */
+export async function sendAll(url: string, requests: readonly HttpRequest[], signal: AbortSignal): Promise<Outcome> {
   const agent = new Agent({ maxSockets: Number.POSITIVE_INFINITY });
   try {
-    const answers = await Promise.all(asks.map((asked) => send(url, asked, { agent, signal })));
-    return { answered: tally(answers.map(({ status }) => status)), bytes: sum(answers.map(({ bytes }) => bytes)) };
+    const responses = await Promise.all(requests.map((httpRequest) => send(url, httpRequest, { agent, signal })));
+    return { answered: tally(responses.map(({ status }) => status)), bytes: sum(responses.map(({ bytes }) => bytes)) };
   } finally {
     agent.destroy();
   }
 }
 
-/** Equal texts with how often they come, such as `200 ×48, 429 ×2`. */
+/** Counts equal texts, such as `200 ×48, 429 ×2`. */
 export function tally(texts: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
@@ -31,23 +34,23 @@ export function tally(texts: readonly string[]): string {
 
 function send(
   url: string,
-  { method, path, headers, body = '' }: Ask,
+  { method, path, headers, body = '' }: HttpRequest,
   { agent, signal }: { agent: Agent; signal: AbortSignal },
 ): Promise<{ status: string; bytes: number }> {
   return new Promise((resolve) => {
     const failed = (error: Error) =>
       resolve({
-        status: signal.aborted ? 'no answer' : `cut off (${'code' in error ? error.code : error.name})`,
+        status: signal.aborted ? 'no response' : `cut off (${'code' in error ? error.code : error.name})`,
         bytes: 0,
       });
     const length = body === '' ? {} : { 'Content-Length': Buffer.byteLength(body) };
-    const asking = request(`${url}${path}`, { method, agent, signal, headers: { ...headers, ...length } });
-    asking.once('error', failed);
-    asking.once('response', (response) => {
+    const clientRequest = request(`${url}${path}`, { method, agent, signal, headers: { ...headers, ...length } });
+    clientRequest.once('error', failed);
+    clientRequest.once('response', (response) => {
       response.once('error', failed);
       count(response, (bytes, code) => resolve({ status: `${response.statusCode}${code ? ` ${code}` : ''}`, bytes }));
     });
-    asking.end(body);
+    clientRequest.end(body);
   });
 }
 

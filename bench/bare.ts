@@ -1,15 +1,16 @@
-// A bare server of its own: `node bench/bare.ts <file>` sends the answers of the file in turn, and prints its port.
+// A bare server in its own process: `node bench/bare.ts <file>` prints its port and sends the file's responses in
+// rotation.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { bareAnswers } from './recording.ts';
+import { readRecording } from './recording.ts';
 
-const answers = bareAnswers(readFileSync(process.argv[2] ?? '', 'utf8'));
+const responses = readRecording(readFileSync(process.argv[2] ?? '', 'utf8'));
 let next = 0;
 
 const server = createServer((request, response) => {
-  const { status, headers, body } = answers[next] as (typeof answers)[number];
-  next = (next + 1) % answers.length;
+  const { status, headers, body } = responses[next] as (typeof responses)[number];
+  next = (next + 1) % responses.length;
   if (request.method === 'GET') {
     response.writeHead(status, headers).end(body);
     return;

@@ -1,10 +1,10 @@
 interface BenchOptions {
   readonly quick: boolean;
-  /** The words after the bench's name. */
+  /** The command-line arguments except the name of the benchmark. */
   readonly words: readonly string[];
 }
 
-/** The benches by name; the first one runs when none is named. */
+/** The benchmarks by name. The first one is the default. */
 const BENCHES: Readonly<Record<string, () => Promise<(options: BenchOptions) => Promise<void>>>> = {
   registry: async () => (await import('./registry.ts')).benchRegistry,
   fleet: async () => (await import('./fleet.ts')).benchFleet,
@@ -15,14 +15,14 @@ const BENCHES: Readonly<Record<string, () => Promise<(options: BenchOptions) => 
 const words = process.argv.slice(2);
 if (words.includes('--help')) {
   console.log(
-    `Usage: npm run bench -- [${Object.keys(BENCHES).join(' | ')}] [--quick]; CONTRIBUTING.md says what each measures.`,
+    `Usage: npm run bench -- [${Object.keys(BENCHES).join(' | ')}] [--quick]. CONTRIBUTING.md describes the benchmarks.`,
   );
   process.exit(0);
 }
 const name = words.find((word) => !word.startsWith('-')) ?? 'registry';
 const load = BENCHES[name];
 if (!load) {
-  console.error(`No bench is named ${name}; there is ${Object.keys(BENCHES).join(', ')}.`);
+  console.error(`Unknown benchmark ${name}: choose one of ${Object.keys(BENCHES).join(', ')}.`);
   process.exit(1);
 }
 const run = await load();

@@ -1,52 +1,57 @@
-import { type Answer, type Ask, askWell } from './client.ts';
+import { callOrThrow, type HttpRequest, type HttpResponse } from './client.ts';
 import { cpuOf, type ServerProcess } from './process.ts';
-import { CLUSTERS, rest } from './questions.ts';
+import { CLUSTERS, rest } from './requests.ts';
 import { type Sample, sequence } from './rounds.ts';
 import { KUBECONFIG } from './seed.ts';
 
 export const OPERATIONS = ['create', 'update', 'delete'] as const;
 export type Operation = (typeof OPERATIONS)[number];
 
-/** So many clusters are made, changed and deleted at a time: the registry keeps its size, near enough. */
+/**
+ * Clusters that are created, updated and deleted per batch: a small number, so that the registry stays about the same
+ * size.
+ */
 const BATCH = 10;
 const BATCHES = 4;
 
-let made = 0;
+let createdCount = 0;
 
-/** Creates, updates and deletes clusters, each request sent when the one before is answered. */
+/** Creates, updates and deletes clusters. Sends each request after the response to the previous one. */
 export async function changeClusters({ url, pid }: ServerProcess): Promise<Record<Operation, Sample>> {
   const times: Record<Operation, number[]> = { create: [], update: [], delete: [] };
   const used: Record<Operation, number> = { create: 0, update: 0, delete: 0 };
   for (let batch = 0; batch < BATCHES; batch++)
-    await changeBatch(async (operation, asks) => {
-      const answers: Answer[] = [];
+    await changeBatch(async (operation, requests) => {
+      const responses: HttpResponse[] = [];
       const before = cpuOf(pid);
-      for (const asked of asks) {
-        const began = performance.now();
-        answers.push(await askWell(url, asked));
-        times[operation].push(performance.now() - began);
+      for (const request of requests) {
+        const start = performance.now();
+        responses.push(await callOrThrow(url, request));
+        times[operation].push(performance.now() - start);
       }
       used[operation] += cpuOf(pid) - before;
-      return answers;
+      return responses;
     });
   const sample = (operation: Operation) => ({ ...sequence(times[operation]), cpu: used[operation] });
   return { create: sample('create'), update: sample('update'), delete: sample('delete') };
 }
 
-/** The answers of one batch, for a bare server that sends them in turn. */
-export async function answersOfChanges(url: string): Promise<Answer[]> {
-  const answers: Answer[] = [];
-  await changeBatch(async (_operation, asks) => {
-    const batch: Answer[] = [];
-    for (const asked of asks) batch.push(await askWell(url, asked));
-    answers.push(...batch);
+/** Records the responses to one batch, for the bare server. */
+export async function recordChanges(url: string): Promise<HttpResponse[]> {
+  const responses: HttpResponse[] = [];
+  await changeBatch(async (_operation, requests) => {
+    const batch: HttpResponse[] = [];
+    for (const request of requests) batch.push(await callOrThrow(url, request));
+    responses.push(...batch);
     return batch;
   });
-  return answers;
+  return responses;
 }
 
-async function changeBatch(send: (operation: Operation, asks: readonly Ask[]) => Promise<Answer[]>): Promise<void> {
-  const names = Array.from({ length: BATCH }, () => `made-${++made}`);
+async function changeBatch(
+  send: (operation: Operation, requests: readonly HttpRequest[]) => Promise<HttpResponse[]>,
+): Promise<void> {
+  const names = Array.from({ length: BATCH }, () => `created-${++createdCount}`);
   const created = await send(
     'create',
     names.map((name) => rest('POST', CLUSTERS, { name, config: KUBECONFIG, enabled: false })),
@@ -54,7 +59,7 @@ async function changeBatch(send: (operation: Operation, asks: readonly Ask[]) =>
   const paths = created.map(({ body }) => `${CLUSTERS}${(JSON.parse(body.toString()) as { id: number }).id}`);
   await send(
     'update',
-    paths.map((path) => rest('PUT', path, { description: `changed with number ${made}` })),
+    paths.map((path) => rest('PUT', path, { description: `updated at count ${createdCount}` })),
   );
   await send(
     'delete',

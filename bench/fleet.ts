@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { askWell } from './client.ts';
+import { callOrThrow } from './client.ts';
 import { load, wrkVersion } from './load.ts';
 import { describeMachine } from './machine.ts';
 import { cpuOf, residentOf } from './process.ts';
 import { type Product, startProduct } from './product.ts';
-import { CLUSTERS, query, rest, restList } from './questions.ts';
+import { CLUSTERS, query, rest, restList } from './requests.ts';
 import { median } from './rounds.ts';
 import { kubeconfigOf, startStandIns } from './stand-in-process.ts';
 import { printTables } from './table.ts';
@@ -15,10 +15,13 @@ import { type Row, WHAT } from './targets.ts';
 import { until } from './until.ts';
 
 const SILENT_SHARE = 0.05;
-/** Clusters that are created one after another. */
+/** Clusters that are created individually after the import. */
 const SPARE = 40;
 
-/** Measures fleets of stand-ins, 5 % of which accept and never answer: first contact, new clusters, steady probing. */
+/**
+ * Measures fleets of stand-in clusters: the first contact, new clusters and continuous probing. 5 % of the clusters are
+ * silent: they accept connections but never respond.
+ */
 export async function benchFleet({ quick }: { quick: boolean }): Promise<void> {
   const about = describeMachine({ wrk: wrkVersion() });
   const rows: Row[] = [];
@@ -40,15 +43,15 @@ async function benchSize(clusters: number, steadyMs: number): Promise<Row[]> {
     progress('import');
     let product = await startProduct(dataDir);
     const living = standIns.answering.slice(0, clusters - silent);
-    const began = performance.now();
+    const start = performance.now();
     await importAll(product, [...living, ...standIns.silent], ca);
-    add(WHAT.imported, { ms: performance.now() - began });
+    add(WHAT.imported, { ms: performance.now() - start });
     await untilState(product, 'READY', clusters - silent);
-    const ready = performance.now() - began;
+    const ready = performance.now() - start;
     add(WHAT.ready, { ms: ready });
     if (silent > 0) {
       await untilState(product, 'UNREACHABLE', silent);
-      add(WHAT.silent, { ms: performance.now() - began });
+      add(WHAT.silent, { ms: performance.now() - start });
     }
 
     progress('create');
@@ -56,7 +59,7 @@ async function benchSize(clusters: number, steadyMs: number): Promise<Row[]> {
     add(WHAT.version, { ms: median(times) });
     add(WHAT.slowestVersion, { ms: Math.max(...times) });
 
-    progress(`steady probing for ${steadyMs / 1_000} s`);
+    progress(`continuous probing for ${steadyMs / 1_000} s`);
     const cpuBefore = cpuOf(product.pid);
     await sleep(steadyMs);
     const share = (cpuOf(product.pid) - cpuBefore) / (steadyMs * 1_000);
@@ -74,19 +77,19 @@ async function benchSize(clusters: number, steadyMs: number): Promise<Row[]> {
     product = await startProduct(dataDir);
     add(WHAT.startProbing, { ms: product.startMs });
     await until(
-      'all that answer were asked anew',
-      async () => (await countSeen(product, before)) >= clusters - silent + SPARE,
+      'every responding cluster was probed again',
+      async () => (await countProbed(product, before)) >= clusters - silent + SPARE,
       200,
     );
     add(WHAT.firstRound, { ms: Date.now() - before });
     await product.stop();
 
-    progress('without the silent ones');
+    progress('without the silent clusters');
     const alone = await startProduct(join(dataDir, 'alone'));
-    const beganAlone = performance.now();
+    const startAlone = performance.now();
     await importAll(alone, living, ca);
     await untilState(alone, 'READY', living.length);
-    add(WHAT.heldUp, { ms: ready - (performance.now() - beganAlone) });
+    add(WHAT.heldUp, { ms: ready - (performance.now() - startAlone) });
     await alone.stop();
 
     progress('the list without clusters to probe');
@@ -104,10 +107,10 @@ async function benchSize(clusters: number, steadyMs: number): Promise<Row[]> {
 }
 
 async function importAll({ url }: Product, ports: readonly number[], ca: string): Promise<void> {
-  await askWell(url, rest('POST', `${CLUSTERS}import`, { config: kubeconfigOf(ports, { ca, prefix: 'cluster' }) }));
+  await callOrThrow(url, rest('POST', `${CLUSTERS}import`, { config: kubeconfigOf(ports, { ca, prefix: 'cluster' }) }));
 }
 
-/** Waits until so many clusters are in a state. */
+/** Waits until `count` clusters are in a state. */
 async function untilState({ url }: Product, state: string, count: number): Promise<void> {
   interface Counted {
     readonly clusters: { readonly stateCounts: readonly { state: string; count: number }[] };
@@ -118,32 +121,32 @@ async function untilState({ url }: Product, state: string, count: number): Promi
   });
 }
 
-/** How many clusters are READY and were asked after a moment, in milliseconds since the epoch. */
-async function countSeen({ url }: Product, since: number): Promise<number> {
+/** Counts the READY clusters that were probed at or after `since`, in milliseconds since the epoch. */
+async function countProbed({ url }: Product, since: number): Promise<number> {
   interface Page {
     readonly nodes: readonly { status: { state: string; observedAt: string | null } }[];
     readonly pageInfo: { hasNextPage: boolean; endCursor: string };
   }
   const document = `query ($after: String) { clusters(first: 100, after: $after) {
     nodes { status { state observedAt } } pageInfo { hasNextPage endCursor } } }`;
-  let seen = 0;
+  let probed = 0;
   for (let after: string | null = null; ; ) {
     const { clusters }: { clusters: Page } = await query(url, document, { after });
-    seen += clusters.nodes.filter(
+    probed += clusters.nodes.filter(
       ({ status: { state, observedAt } }) => state === 'READY' && Date.parse(observedAt ?? '') >= since,
     ).length;
-    if (!clusters.pageInfo.hasNextPage) return seen;
+    if (!clusters.pageInfo.hasNextPage) return probed;
     after = clusters.pageInfo.endCursor;
   }
 }
 
-/** The time from a create to its version in an answer, for each of these stand-ins. */
+/** Measures the milliseconds from the creation of a cluster until its version is visible, for each of these ports. */
 async function timeVersions({ url }: Product, ports: readonly number[], ca: string): Promise<number[]> {
   const times: number[] = [];
   for (const port of ports) {
     const name = `spare-${port}`;
-    const began = performance.now();
-    await askWell(url, rest('POST', CLUSTERS, { name, config: kubeconfigOf([port], { ca, prefix: 'spare' }) }));
+    const start = performance.now();
+    await callOrThrow(url, rest('POST', CLUSTERS, { name, config: kubeconfigOf([port], { ca, prefix: 'spare' }) }));
     const document = 'query ($name: String!) { cluster(by: { name: $name }) { status { version } } }';
     await until(
       `${name} has a version`,
@@ -153,13 +156,13 @@ async function timeVersions({ url }: Product, ports: readonly number[], ca: stri
       },
       2,
     );
-    times.push(performance.now() - began);
+    times.push(performance.now() - start);
   }
   return times;
 }
 
 async function disableAll({ url }: Product): Promise<void> {
-  const { body } = await askWell(url, restList);
+  const { body } = await callOrThrow(url, restList);
   for (const { id } of JSON.parse(body.toString()) as { id: number }[])
-    await askWell(url, rest('PUT', `${CLUSTERS}${id}`, { enabled: false }));
+    await callOrThrow(url, rest('PUT', `${CLUSTERS}${id}`, { enabled: false }));
 }

@@ -1,5 +1,5 @@
-// A thread that sends GET /healthz to a server over and over, each on a connection of its own, and samples the server's
-// memory. A thread, because the bench itself is busy with the attack; new connections, because a new caller needs one.
+// A thread that repeatedly sends GET /healthz to a server and samples the server's memory. It is a separate thread
+// because the main thread is busy with the attack. Each request uses a new connection, as a new caller would.
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -12,7 +12,7 @@ const SAMPLE_MS = 50;
 
 const { url, pid, mostMB } = workerData as WatchOptions;
 let waits: number[] = [];
-let beganAt = performance.now();
+let startedAt = performance.now();
 let isWaiting = false;
 let peakMB = 0;
 let isOverMemory = false;
@@ -25,14 +25,14 @@ setInterval(() => {
     isOverMemory = true;
     process.kill(pid, 'SIGKILL');
   } catch {
-    // The server has ended; the bench finds that out by itself.
+    // The server has exited. The main thread detects that itself.
   }
 }, SAMPLE_MS);
 
 parentPort?.on('message', async (patienceMs: number) => {
   const end = performance.now() + patienceMs;
   while (isWaiting && performance.now() < end) await sleep(PAUSE_MS);
-  if (isWaiting) waits.push(performance.now() - beganAt);
+  if (isWaiting) waits.push(performance.now() - startedAt);
   const watched: Watched = {
     longestMs: Math.max(0, ...waits),
     medianMs: median(waits),
@@ -46,11 +46,11 @@ parentPort?.on('message', async (patienceMs: number) => {
 });
 
 for (;;) {
-  beganAt = performance.now();
+  startedAt = performance.now();
   isWaiting = true;
   while (!(await isAnswered())) await sleep(PAUSE_MS);
   isWaiting = false;
-  waits.push(performance.now() - beganAt);
+  waits.push(performance.now() - startedAt);
   await sleep(PAUSE_MS);
 }
 

@@ -1,25 +1,25 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
-/** The server that is watched; it is killed when its resident memory exceeds `mostMB`. */
+/** The server to watch. It is killed if its resident memory exceeds `mostMB`. */
 export interface WatchOptions {
   readonly url: string;
   readonly pid: number;
   readonly mostMB: number;
 }
 
-/** The waits for GET /healthz, in milliseconds, and the most memory that was sampled since the last look. */
+/** The response times of GET /healthz in milliseconds, and the peak memory, since the last measurement. */
 export interface Watched {
   readonly longestMs: number;
   readonly medianMs: number;
-  /** Whether the last wait had not ended. */
+  /** Whether the last request had no response yet. */
   readonly isWaiting: boolean;
   readonly peakMB: number;
-  /** Whether the server was killed because it took too much memory. */
+  /** Whether the server was killed because it exceeded `mostMB`. */
   readonly isOverMemory: boolean;
 }
 
-/** Watches how long a server takes to answer GET /healthz, from a thread of its own. */
+/** Measures, in a separate thread, how long a server takes to respond to GET /healthz. */
 export class HealthWatch {
   readonly #thread: Worker;
 
@@ -27,11 +27,14 @@ export class HealthWatch {
     this.#thread = new Worker(new URL('health-watch-thread.ts', import.meta.url), { workerData: options });
   }
 
-  /** The waits since the last look. A wait that has begun may last so many milliseconds longer; then it counts as it is. */
-  async look(patienceMs: number): Promise<Watched> {
-    const answer = once(this.#thread, 'message');
+  /**
+   * Returns the measurements since the last call. Waits up to `patienceMs` milliseconds for the response to the current
+   * request; after that, the time waited so far counts.
+   */
+  async measure(patienceMs: number): Promise<Watched> {
+    const message = once(this.#thread, 'message');
     this.#thread.postMessage(patienceMs);
-    const [watched] = (await answer) as [Watched];
+    const [watched] = (await message) as [Watched];
     return watched;
   }
 

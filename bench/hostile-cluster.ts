@@ -1,5 +1,6 @@
-// A hostile API server in a process of its own: `node bench/hostile-cluster.ts`. It prints one line of JSON with its port
-// and its CA. Probes find it healthy; the namespace of a list of ConfigMaps decides what comes back.
+// A hostile API server in its own process: `node bench/hostile-cluster.ts` prints one line of JSON with its port and
+// CA. Probes find it healthy. When Kitestring lists ConfigMaps, the namespace selects which malicious response it
+// sends.
 import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -8,7 +9,7 @@ import { makeAuthority } from '../test/support/certificates.ts';
 const authority = makeAuthority('bench');
 const { certificate, key } = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
 
-/** Below the 16 MiB at which Kitestring stops reading. */
+/** Just below 16 MiB, where Kitestring stops reading a response. */
 const BYTES = 15_800_000;
 const HEALTHY: Readonly<Record<string, readonly [status: number, body: string]>> = {
   '/readyz': [200, '[+]ping ok\nreadyz check passed\n'],
@@ -31,7 +32,7 @@ const LISTS: Readonly<Record<string, (response: ServerResponse) => void>> = {
   nested: json(items(objectOf(`${'['.repeat(BYTES / 2)}${']'.repeat(BYTES / 2)}`))),
   objects: json(items(objectOf(`[${Array(1_200_000).fill('{}').join()}]`))),
   chunks: ({ socket }) => {
-    // Written past Node's own response, which would put chunks together.
+    // Writes to the socket directly, because Node's response would combine chunks.
     socket?.write('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n');
     socket?.write(Buffer.from('1\r\n \r\n'.repeat(BYTES)));
     socket?.write('2\r\n{}\r\n0\r\n\r\n');

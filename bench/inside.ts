@@ -4,13 +4,16 @@ import type { Context } from '../src/graphql/context.ts';
 import { maskError } from '../src/graphql/errors.ts';
 import { executeDocument } from '../src/graphql/execute.ts';
 import { createRest } from '../src/rest/router.ts';
-import { CLUSTERS, PAGE } from './questions.ts';
+import { CLUSTERS, PAGE } from './requests.ts';
 import { median } from './rounds.ts';
 import { caller, nameOf, openBenchDomain, silent } from './seed.ts';
 
 const WARM_UP = 15;
 
-/** The milliseconds to compute an answer anew after a change, to its last byte of JSON and without transport: medians. */
+/**
+ * Measures the median milliseconds to compute a response that is not cached, because the registry has just changed.
+ * Includes the serialisation to JSON but not HTTP.
+ */
 export async function computeInside(dataDir: string, rounds: number): Promise<{ restList: number; page: number }> {
   const domain = await openBenchDomain(dataDir);
   const { signal } = new AbortController();
@@ -31,17 +34,17 @@ export async function computeInside(dataDir: string, rounds: number): Promise<{ 
         { by: { name: nameOf(1) }, description: `change ${Date.now()} ${++changes}` },
         { cluster: {} },
       );
-      const began = performance.now();
+      const start = performance.now();
       const computed = await compute();
       if (!Buffer.isBuffer(computed)) JSON.stringify(computed);
-      times.push(performance.now() - began);
+      times.push(performance.now() - start);
     }
     return median(times.slice(WARM_UP));
   };
   const restList = await afterChange(async () => {
-    const answer = await list?.read(await context(true), whole);
-    if (!answer || 'status' in answer) throw new Error('the list cannot be read');
-    return Buffer.concat(answer.pieces);
+    const response = await list?.read(await context(true), whole);
+    if (!response || 'status' in response) throw new Error('the list cannot be read');
+    return Buffer.concat(response.pieces);
   });
   const page = await afterChange(async () => {
     const result = await executeDocument(document as never, { first: 100, after: null }, await context(false));

@@ -5,7 +5,7 @@ import { startScript } from './product.ts';
 
 const ROOT = new URL('../', import.meta.url);
 
-/** The machine and the versions that figures belong to. */
+/** Describes the machine, the versions and the start command under which the results were measured. */
 export function describeMachine({ wrk, tree = ROOT }: { wrk?: string; tree?: URL } = {}) {
   const { version, dependencies } = JSON.parse(readFileSync(new URL('package.json', tree), 'utf8')) as {
     version: string;

@@ -6,37 +6,37 @@ import { cpuOf, residentOf } from './process.ts';
 import type { Scenario } from './scenario.ts';
 import type { ServerStarter } from './server-under-test.ts';
 
-/** What one attack did. */
+/** The measured effect of one attack. */
 export interface Measured {
   readonly row: number;
   readonly what: string;
   readonly clusters: number;
-  /** How often the attack came at once. */
+  /** The number of concurrent attacks. */
   readonly times: number;
   readonly idleMedianMs: number;
   readonly idleLongestMs: number;
-  /** The longest wait for GET /healthz above the longest at rest. */
+  /** The longest response time of GET /healthz during the attack minus the longest one before it. */
   readonly stallMs: number;
-  /** Whether GET /healthz was still not answered at the end. */
+  /** Whether GET /healthz still had no response at the end. */
   readonly isStillWaiting: boolean;
   readonly memoryMB: number;
-  /** NaN when the server did not live to tell. */
+  /** NaN if the server did not survive. */
   readonly cpuS: number;
   readonly tookS: number;
   readonly bytes: number;
   readonly answered: string;
   readonly note: string;
-  /** Whether the attack met the deadline or the end of the server. */
+  /** Whether the attack was cut short by the deadline or by the exit of the server. */
   readonly isCut: boolean;
 }
 
 /** Megabytes of resident memory at which the server is killed. */
 export const MOST_MB = 3_000;
 const IDLE_MS = 1_000;
-/** What the server may still do after the answer, such as to collect garbage. */
+/** Milliseconds to keep measuring after the responses, for work such as garbage collection. */
 const AFTER_MS = 200;
 
-/** Lets a scenario attack a server of its own, so many times at once, and measures what others see of it. */
+/** Runs `times` concurrent attacks of a scenario on a new server and measures their effect on other callers. */
 export async function measureStall(
   scenario: Scenario,
   { starter, times, deadlineMs }: { starter: ServerStarter; times: number; deadlineMs: number },
@@ -46,21 +46,21 @@ export async function measureStall(
   const watch = new HealthWatch({ url: server.url, pid, mostMB: MOST_MB });
   const deadline = new AbortController();
   try {
-    await watch.look(IDLE_MS);
+    await watch.measure(IDLE_MS);
     await sleep(IDLE_MS);
-    const idle = await watch.look(IDLE_MS);
+    const idle = await watch.measure(IDLE_MS);
     const canReset = resetPeak(pid);
     const [memoryBefore, cpuBefore] = [residentOf(pid), cpuOf(pid)];
-    const began = performance.now();
+    const start = performance.now();
     const late = sleep(deadlineMs, undefined, { ref: false }).then(() => deadline.abort());
     const outcome = await Promise.race([
       attack(times, deadline.signal),
       late.then((): Outcome => ({ answered: `over ${deadlineMs / 1_000} s`, bytes: 0 })),
     ]);
-    const tookS = (performance.now() - began) / 1_000;
+    const tookS = (performance.now() - start) / 1_000;
     await sleep(AFTER_MS);
     const isAlive = existsSync(`/proc/${pid}`);
-    const busy = await watch.look(isAlive ? Math.max(IDLE_MS, deadlineMs - (performance.now() - began)) : 0);
+    const busy = await watch.measure(isAlive ? Math.max(IDLE_MS, deadlineMs - (performance.now() - start)) : 0);
     const lived = existsSync(`/proc/${pid}`);
     const peak = Math.max(busy.peakMB, canReset && lived ? peakOf(pid) : 0);
     const end = busy.isOverMemory ? `killed at ${MOST_MB} MB` : lived ? undefined : endOf(server.log());
@@ -82,7 +82,7 @@ export async function measureStall(
   }
 }
 
-/** Lets the kernel count the peak of a process anew; false where that is not allowed. */
+/** Resets the kernel's peak memory counter of a process. Returns false if that is not allowed. */
 function resetPeak(pid: number): boolean {
   try {
     writeFileSync(`/proc/${pid}/clear_refs`, '5');
@@ -98,5 +98,5 @@ function peakOf(pid: number): number {
 }
 
 function endOf(log: string): string {
-  return /heap out of memory/i.test(log) ? 'the server ran out of heap and ended' : 'the server ended';
+  return /heap out of memory/i.test(log) ? 'the server ran out of heap and exited' : 'the server exited';
 }

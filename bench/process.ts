@@ -2,35 +2,35 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 
-/** A server as a process of its own, which ends with this one at the latest. */
+/** A server in a child process, which is killed at the latest when this process exits. */
 export interface ServerProcess {
   readonly url: string;
   readonly pid: number;
-  /** Ends it by SIGTERM, or by the signal that is given, and waits for its end. */
+  /** Sends SIGTERM, or the given signal, and waits until the process has exited. */
   readonly stop: (signal?: NodeJS.Signals) => Promise<void>;
 }
 
 const running = new Set<ChildProcess>();
-// A signal alone would end this process without its `exit` event.
+// Without a handler, a signal would terminate this process without an `exit` event.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
 });
 
-/** How Node is spawned: its environment, where its output goes, and the limit of `ulimit -n` where it has one. */
 interface SpawnOptions {
   readonly environment?: Record<string, string>;
-  /** `pipe` can be read, `ignore` goes to /dev/null; a file descriptor takes stderr as well. */
+  /** Where the output goes: `pipe` makes it readable, `ignore` discards it, a file descriptor also receives stderr. */
   readonly stdout: 'pipe' | 'ignore' | number;
+  /** The limit of open file descriptors (`ulimit -n`). */
   readonly descriptors?: number | undefined;
 }
 
-/** Spawns Node with these words. */
+/** Spawns Node with these command-line arguments. */
 export function spawnNode(
   words: readonly string[],
   { environment = {}, stdout, descriptors }: SpawnOptions,
 ): { child: ChildProcess; pid: number; stop: ServerProcess['stop'] } {
-  // Node raises its soft limit to the hard one, so the shell lowers both.
+  // Node raises its soft limit to the hard limit, so the shell lowers both.
   const limit = descriptors === undefined ? [] : ['sh', '-c', `ulimit -n ${descriptors}; exec "$0" "$@"`];
   const [program = '', ...rest] = [...limit, process.execPath, ...words];
   const child = spawn(program, rest, {
@@ -48,7 +48,7 @@ export function spawnNode(
 
 const TICK_US = 10_000;
 
-/** The CPU time that a process has used so far, in all its threads, in microseconds; counted in ticks of 10 ms. */
+/** The CPU time of all threads of a process so far, in microseconds. The resolution is 10 ms. */
 export function cpuOf(pid: number): number {
   const [, fields = ''] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ');
   const [user, system] = fields.split(' ').slice(11, 13);

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../test/support/free-port.ts';
-import { ask } from './client.ts';
+import { call } from './client.ts';
 import { type ServerProcess, spawnNode } from './process.ts';
 
-/** The admin key of every server that is started here. */
+/** The admin API key of every server that the benchmarks start. */
 export const API_KEY = `kite1-${randomBytes(32).toString('hex')}`;
 
 const ROOT = new URL('../', import.meta.url);
@@ -14,23 +14,23 @@ const LIST = { method: 'GET', path: '/api/v1/admin/clusters/', headers: { Author
 const POLL_MS = 2;
 
 export interface Product extends ServerProcess {
-  /** From the start of the process to its first 200, in milliseconds. */
+  /** Milliseconds from the start of the process to its first 200 response. */
   readonly startMs: number;
 }
 
-/** How a server is started other than `npm start` does it. */
+/** How the start differs from `npm start`. */
 export interface StartOptions {
-  /** The checkout whose server it is; absent: this one. */
+  /** The checkout that contains the server; default: this one. */
   readonly tree?: URL | undefined;
-  /** More words for Node, such as `--max-old-space-size=2500`. */
+  /** Additional arguments for Node, such as `--max-old-space-size=2500`. */
   readonly flags?: readonly string[];
-  /** The file descriptor that takes its output; absent: /dev/null. */
+  /** The file descriptor that receives the server's output; default: /dev/null. */
   readonly output?: number;
-  /** What `ulimit -n` says; absent: as it is here. */
+  /** The limit of open file descriptors (`ulimit -n`); default: the limit of this process. */
   readonly descriptors?: number | undefined;
 }
 
-/** Starts the server as `npm start` does, on a free port, and waits for its first answer of the list. */
+/** Starts the server as `npm start` does, on a free port, and waits until it serves the cluster list. */
 export async function startProduct(
   dataDir: string,
   more: Record<string, string> = {},
@@ -38,27 +38,27 @@ export async function startProduct(
 ): Promise<Product> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const began = performance.now();
+  const start = performance.now();
   const { environment, words } = startScript(tree);
   const { child, pid, stop } = spawnNode([...flags, ...words], {
-    // One caller asks far more than anybody does.
     environment: {
       ...environment,
       ...{ PORT: String(port), METRICS_PORT: '0', DATA_DIR: dataDir, ADMIN_API_KEY: API_KEY },
+      // No limit, because the benchmarks send every request as the same caller.
       GRAPHQL_COST_PER_MINUTE: '0',
       ...more,
     },
     stdout: output ?? 'ignore',
     descriptors,
   });
-  while (!(await answers(url))) {
-    if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode} before its first answer`);
+  while (!(await hasStarted(url))) {
+    if (child.exitCode !== null) throw new Error(`the server exited with ${child.exitCode} before its first response`);
     await sleep(POLL_MS);
   }
-  return { url, pid, stop, startMs: performance.now() - began };
+  return { url, pid, stop, startMs: performance.now() - start };
 }
 
-/** What the script `start` of package.json hands to Node: variables before it, words after it. */
+/** Parses the script `start` of package.json: the environment variables before `node` and the arguments after it. */
 export function startScript(tree = ROOT): { environment: Record<string, string>; words: string[] } {
   const { scripts } = JSON.parse(readFileSync(new URL('package.json', tree), 'utf8')) as { scripts: { start: string } };
   const [before = '', after = ''] = scripts.start.split(/\bnode /);
@@ -69,9 +69,9 @@ export function startScript(tree = ROOT): { environment: Record<string, string>;
   };
 }
 
-async function answers(url: string): Promise<boolean> {
+async function hasStarted(url: string): Promise<boolean> {
   try {
-    return (await ask(url, LIST)).status === 200;
+    return (await call(url, LIST)).status === 200;
   } catch {
     return false;
   }

@@ -14,7 +14,7 @@ import { judge, type Row, WHAT } from './targets.ts';
 
 const RESULTS = fileURLToPath(new URL('results.json', import.meta.url));
 
-/** How many times things are looked at. */
+/** The registry sizes and the number of repetitions of each measurement. */
 interface Plan {
   readonly sizes: readonly number[];
   readonly rounds: number;
@@ -25,7 +25,7 @@ interface Plan {
 const FULL: Plan = { sizes: [10, 100, 1_000], rounds: 7, starts: 5, inside: 40 };
 const QUICK: Plan = { sizes: [10, 1_000], rounds: 1, starts: 1, inside: 10 };
 
-/** Measures the registry's answers, changes, starts and memory at each size, and writes `results.json`. */
+/** Measures responses, changes, starts and memory for each size of the registry, and writes `results.json`. */
 export async function benchRegistry({ quick }: { quick: boolean }): Promise<void> {
   const about = describeMachine({ wrk: wrkVersion() });
   const plan = quick ? QUICK : FULL;

@@ -1,15 +1,18 @@
 import { cpuOf, type ServerProcess } from './process.ts';
 
-/** What one round of one server came to: per second, milliseconds, and the CPU microseconds of all its requests. */
+/** The result of one round with one server. */
 export interface Sample {
   readonly requests: number;
+  /** Requests per second. */
   readonly rate: number;
+  /** Latencies in milliseconds. */
   readonly p50: number;
   readonly p99: number;
+  /** CPU time of all requests in microseconds. */
   readonly cpu: number;
 }
 
-/** Medians over the rounds. A ratio is that of a round to the bare server's round just before it. */
+/** Medians over the rounds. A ratio compares a round of the product with the bare server's round just before it. */
 export type Comparison = Readonly<Record<(typeof FIGURES)[number], number>>;
 
 const FIGURES = ['rate', 'bareRate', 'ratio', 'p50', 'p99', 'bareP99', 'p99Ratio', 'cpu', 'bareCpu'] as const;
@@ -19,8 +22,8 @@ export interface Pair<T> {
   readonly product: T;
 }
 
-/** Runs rounds in which the bare server and the product take turns, after one round of each that does not count. */
-export async function takeTurns<T>(
+/** Measures the bare server and the product in alternating rounds, after one warm-up round of each. */
+export async function alternate<T>(
   { bare, product }: Pair<ServerProcess>,
   run: (server: ServerProcess) => Promise<T>,
   rounds: number,
@@ -34,7 +37,7 @@ export async function takeTurns<T>(
 
 export function compare(pairs: readonly Pair<Sample>[]): Comparison {
   const middle = (of: (pair: Pair<Sample>) => number) => median(pairs.map(of));
-  // The kernel counts CPU in ticks of 10 ms: all rounds together.
+  // The kernel counts CPU time in ticks of 10 ms, too coarse for one round: the sum over all rounds is used.
   const sum = (of: (pair: Pair<Sample>) => number) => pairs.reduce((total, pair) => total + of(pair), 0);
   return {
     rate: middle(({ product }) => product.rate),
@@ -49,14 +52,14 @@ export function compare(pairs: readonly Pair<Sample>[]): Comparison {
   };
 }
 
-/** Adds the CPU time that the server used meanwhile. */
+/** Adds the CPU time that the server used during `run`, in microseconds. */
 export async function withCpu<T>({ pid }: ServerProcess, run: () => Promise<T>): Promise<T & { cpu: number }> {
   const before = cpuOf(pid);
   const result = await run();
   return { ...result, cpu: cpuOf(pid) - before };
 }
 
-/** What requests came to that were sent one after another, from the milliseconds of each. */
+/** Summarises sequential requests from their durations in milliseconds. */
 export function sequence(times: readonly number[]): Omit<Sample, 'cpu'> {
   const total = times.reduce((sum, time) => sum + time, 0);
   return {

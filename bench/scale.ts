@@ -3,16 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DatabaseLocation, openDatabase } from '../src/storage/database.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../test/support/postgres-server.ts';
-import { type Ask, askWell } from './client.ts';
+import { callOrThrow, type HttpRequest } from './client.ts';
 import { describeMachine } from './machine.ts';
 import { residentOf } from './process.ts';
 import { type Product, startProduct } from './product.ts';
-import { CLUSTERS, graphql, rest } from './questions.ts';
-import { heardAfter, probeFirst } from './replicas.ts';
+import { probeFirst, timeNotifications } from './replicas.ts';
+import { CLUSTERS, graphql, rest } from './requests.ts';
 import { median } from './rounds.ts';
 import { clusterRows } from './seed.ts';
 
-/** One figure of one set-up at one size. */
+/** One measured value of one set-up for one size of the registry. */
 interface Figure {
   readonly setUp: string;
   readonly clusters: number;
@@ -22,15 +22,15 @@ interface Figure {
 }
 
 const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
-const ASKED = 40;
+const REPEATS = 40;
 
 const page = (filter: string) => `{
   clusters(first: 50, filter: ${filter}) {
     totalCount stateCounts { state count } nodes { id name labels { key value } status { state } }
   } }`;
 
-/** What is read anew each time, since a change goes before each. */
-const READS: Readonly<Record<string, (clusters: number) => Ask>> = {
+/** Reads that are measured without the cache: each one follows a change. */
+const READS: Readonly<Record<string, (clusters: number) => HttpRequest>> = {
   'page of 50 by id': () => graphql(page('{}'), {}),
   'page of 50 by state': () => graphql(page('{ states: [UNREACHABLE] }'), {}),
   'page of 50 by label': () => graphql(page('{ labelSelector: "team=t5" }'), {}),
@@ -41,11 +41,14 @@ const READS: Readonly<Record<string, (clusters: number) => Ask>> = {
     }),
 };
 
-/** Measures both databases at growing sizes, with one replica and with three; what costs how much more, as an exponent. */
+/**
+ * Measures both databases with growing registries, PostgreSQL with one replica and with three. Prints how each cost
+ * grows as an exponent of the size.
+ */
 export async function benchScale({ quick }: { quick: boolean }): Promise<void> {
   const sizes = quick ? [100, 1_000] : [100, 1_000, 10_000];
   const postgres = (await postgresPrograms()) === undefined ? undefined : await startPostgres(['fsync=on']);
-  if (!postgres) console.error('left out: PostgreSQL, which is not installed here');
+  if (!postgres) console.error('skipped: PostgreSQL is not installed');
   const root = mkdtempSync(join(tmpdir(), 'kitestring-bench-'));
   const figures: Figure[] = [];
   try {
@@ -70,9 +73,9 @@ const fileIn = (root: string, clusters: number): DatabaseLocation => ({
 });
 
 function schemaOn({ url }: PostgresServer, schema: string): DatabaseLocation {
-  const own = new URL(url);
-  own.searchParams.set('schema', schema);
-  return { url: own.href };
+  const withSchema = new URL(url);
+  withSchema.searchParams.set('schema', schema);
+  return { url: withSchema.href };
 }
 
 async function benchSetUp(
@@ -91,21 +94,23 @@ async function benchSetUp(
   const figures: Figure[] = [];
   const add = (what: string, value: number, unit = 'ms') => figures.push({ setUp, clusters, what, value, unit });
   try {
-    for (const [what, askOf] of Object.entries(READS)) {
+    for (const [what, requestOf] of Object.entries(READS)) {
       const times: number[] = [];
-      for (let asked = 0; asked < ASKED; asked++) {
-        await askWell(first.url, rest('PUT', `${CLUSTERS}1`, { description: `change ${what} ${asked}` }));
-        times.push(await timed(() => askWell(last.url, askOf(clusters))));
+      for (let repeat = 0; repeat < REPEATS; repeat++) {
+        await callOrThrow(first.url, rest('PUT', `${CLUSTERS}1`, { description: `change ${what} ${repeat}` }));
+        times.push(await timed(() => callOrThrow(last.url, requestOf(clusters))));
       }
-      add(`${what}, anew`, median(times));
+      add(`${what}, not cached`, median(times));
     }
     const changes: number[] = [];
-    for (let asked = 0; asked < ASKED; asked++)
-      changes.push(await timed(() => askWell(first.url, rest('PUT', `${CLUSTERS}2`, { description: `${asked}` }))));
+    for (let repeat = 0; repeat < REPEATS; repeat++)
+      changes.push(
+        await timed(() => callOrThrow(first.url, rest('PUT', `${CLUSTERS}2`, { description: `${repeat}` }))),
+      );
     add('update', median(changes));
-    const heard = await heardAfter(first, last, ASKED);
-    add('change to subscriber, p50', median(heard));
-    add('change to subscriber, p99', Math.max(...heard));
+    const delays = await timeNotifications(first, last, REPEATS);
+    add('change to subscriber, p50', median(delays));
+    add('change to subscriber, p99', Math.max(...delays));
     add('resident memory', residentOf(first.pid), 'MB');
     if (clusters <= 1_000) {
       const { seconds, cpuMs } = await probeFirst(products, clusters);
@@ -119,26 +124,28 @@ async function benchSetUp(
 }
 
 async function timed(run: () => Promise<unknown>): Promise<number> {
-  const began = performance.now();
+  const start = performance.now();
   await run();
-  return performance.now() - began;
+  return performance.now() - start;
 }
 
-/** Fills a registry with clusters that are disabled, so that nothing is asked. */
+/** Fills a registry with disabled clusters, which are not probed. */
 async function fill(place: DatabaseLocation, clusters: number): Promise<void> {
   const database = await openDatabase(place);
   await database.write('registry', async (tx, { registry = 0 }) => {
     const { rows, labelsOf } = clusterRows(clusters, registry);
-    const made = await tx.cluster.createManyAndReturn({ data: rows, select: { id: true } });
+    const created = await tx.cluster.createManyAndReturn({ data: rows, select: { id: true } });
     await tx.clusterLabel.createMany({
-      data: made.flatMap(({ id }, index) => labelsOf(index).map((label) => ({ clusterId: id, ...label }))),
+      data: created.flatMap(({ id }, index) => labelsOf(index).map((label) => ({ clusterId: id, ...label }))),
     });
   });
   if (database.kind === 'postgres') await database.prisma.$executeRaw`ANALYZE`;
   await database.close();
 }
 
-/** How much more something costs at ten times the size, as a power of ten: 0 is nothing more, 1 is ten times. */
+/**
+ * The exponent of growth, by linear regression of the logarithms: 0 means constant cost, 1 cost proportional to size.
+ */
 function exponentOf(points: readonly { readonly clusters: number; readonly value: number }[]): number {
   const logs = points.map(({ clusters, value }) => [Math.log(clusters), Math.log(value)] as const);
   const mean = (at: 0 | 1) => logs.reduce((sum, log) => sum + log[at], 0) / logs.length;

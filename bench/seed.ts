@@ -5,13 +5,13 @@ import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { searchText } from '../src/domain/clusters/search.ts';
 import { makeAuthority } from '../test/support/certificates.ts';
 
-/** Whoever fills the registry. */
+/** The caller that fills the registry. */
 export const caller = systemCaller('command line');
 export const silent = pino({ level: 'silent' });
 
 const certificate = Buffer.from(makeAuthority('bench').certificate).toString('base64');
 
-/** A kubeconfig that leads nowhere and opens nothing. */
+/** A kubeconfig without a reachable server or a valid credential. */
 export const KUBECONFIG = `apiVersion: v1
 kind: Config
 current-context: bench
@@ -27,7 +27,7 @@ export function openBenchDomain(dataDir: string): Promise<Domain> {
   return openDomain(readConfig({ DATA_DIR: dataDir }), silent);
 }
 
-/** Fills a registry. Every cluster is disabled from its first moment on, so that nothing is ever connected to. */
+/** Fills a registry with clusters that are created disabled, so that Kitestring never connects to them. */
 export async function seed(dataDir: string, clusters: number): Promise<void> {
   const domain = await openBenchDomain(dataDir);
   const credential = { kubeconfig: { text: KUBECONFIG } };
@@ -47,7 +47,7 @@ export async function seed(dataDir: string, clusters: number): Promise<void> {
   await domain.close();
 }
 
-/** Rows of a large registry, as they are stored; disabled, so that nothing is asked. */
+/** The database rows of a large registry. The clusters are disabled, so that they are not probed. */
 export function clusterRows(clusters: number, registryChange: number) {
   const at = new Date();
   const rows = Array.from({ length: clusters }, (_, index) => {

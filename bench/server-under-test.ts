@@ -4,43 +4,43 @@ import { join } from 'node:path';
 import { type StartOptions, startProduct } from './product.ts';
 import type { Keys, SeededRegistry } from './stall-seed.ts';
 
-/** A server that is about to be attacked, over a copy of a seeded registry. */
+/** A server to attack, with a copy of a seeded registry. */
 export interface ServerUnderTest {
   readonly url: string;
   readonly pid: number;
   readonly keys: Keys;
   readonly dataDir: string;
-  /** What the server has written so far. */
+  /** Reads the server's output so far. */
   readonly log: () => string;
   /** Kills the server and removes the copy. */
   readonly remove: () => Promise<void>;
 }
 
-/** What a scenario needs of its server beside a seeded registry. */
+/** Requirements of a scenario for its server. */
 export interface ServerOptions {
   readonly environment?: Record<string, string>;
   readonly descriptors?: number;
-  /** `empty` begins with a registry without clusters. */
+  /** The registry to copy; `empty` has no clusters. Default: `sqlite`. */
   readonly registry?: 'sqlite' | 'postgres' | 'empty';
   /** Changes the data directory before the server starts. */
   readonly prepare?: (dataDir: string) => void;
 }
 
-/** Starts the servers of scenarios at one size of the registry. */
+/** Starts the servers of scenarios for one size of the registry. */
 export interface ServerStarter {
   readonly clusters: number;
   readonly start: (options?: ServerOptions) => Promise<ServerUnderTest>;
 }
 
-/** Megabytes of V8's heap in the server; buffers lie outside it. */
+/** The limit of the server's V8 heap in megabytes. Buffers are not part of the heap. */
 export const HEAP_MB = 2_500;
 
-/** What a caller may cost a minute unless the configuration says otherwise; the other benches have no limit. */
+/** The default limit of a caller's cost per minute. The other benchmarks disable the limit. */
 const DEFAULT_COST = { GRAPHQL_COST_PER_MINUTE: '10000000' };
 
-/** Starts a server over a copy of the registry, with Kitestring's own limits and a limited heap. */
+/** Starts a server with a copy of the registry, Kitestring's default limits and a limited heap. */
 export async function startServerUnderTest(
-  { dataDir: original, environment: place, keys }: SeededRegistry,
+  { dataDir: original, environment, keys }: SeededRegistry,
   { root, tree, ...options }: { root: string; tree: URL } & ServerOptions,
 ): Promise<ServerUnderTest> {
   const directory = mkdtempSync(join(root, 'server-'));
@@ -54,9 +54,9 @@ export async function startServerUnderTest(
     output: openSync(file, 'a'),
     descriptors: options.descriptors,
   };
-  const server = await startProduct(dataDir, { ...DEFAULT_COST, ...place, ...options.environment }, start);
+  const server = await startProduct(dataDir, { ...DEFAULT_COST, ...environment, ...options.environment }, start);
   const remove = async () => {
-    // A stalled server does not hear SIGTERM.
+    // A stalled server does not handle SIGTERM.
     await server.stop('SIGKILL');
     rmSync(directory, { recursive: true });
   };

@@ -10,7 +10,7 @@ export const statesOf = (key: string, bytes: number, number: number) =>
 export const keyOfBody = (key: string, bytes: number) =>
   post('/graphql', key, JSON.stringify({ query: '{ __typename }', [quoted(bytes)]: 1 }));
 
-/** Fields of fields of fields of the schema, without a list more than twice. */
+/** An introspection query that nests fields of fields, but no list more than twice. */
 export function introspection(width: number, number: number): string {
   const times = (field: string, count = width) => aliases(count, () => field);
   return `{fresh${number}:__typename __schema{types{fields{...A}}}}
@@ -64,7 +64,7 @@ export const ofHostile = (namespace: string, fields: string) =>
   `{ cluster(by: { name: "hostile-0" }) { ${configMaps(namespace, fields)} } }`;
 export const hostileNames = Array.from({ length: 11 }, (_, index) => `"hostile-${index}"`).join();
 
-/** A kubeconfig in YAML of 2.4 MB, which can be used. */
+/** A valid YAML kubeconfig of 2.4 MB. */
 export function largeKubeconfig(): string {
   const each = (line: (name: string) => string) =>
     Array.from({ length: 5_000 }, (_, at) => line(`context-${at}`)).join('\n');

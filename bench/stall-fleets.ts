@@ -2,37 +2,37 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Outcome, sendAll } from './attack.ts';
-import { ask, askWell } from './client.ts';
+import { call, callOrThrow } from './client.ts';
 import { API_KEY } from './product.ts';
-import { CLUSTERS, PAGE, rest } from './questions.ts';
-import { document, requests, type Scenario } from './scenario.ts';
+import { CLUSTERS, PAGE, rest } from './requests.ts';
+import { document, requestScenario, type Scenario } from './scenario.ts';
 import type { ServerUnderTest } from './server-under-test.ts';
 import type { Keys } from './stall-seed.ts';
 import { kubeconfigOf, startStandIns } from './stand-in-process.ts';
 
 const STREAMS = 50;
 
-/** Opens event streams of one caller, then lets an admin change one cluster. */
+/** Opens event streams of one caller, then changes one cluster as an admin. */
 function changeWithStreams(role: keyof Keys): Scenario['prepare'] {
   return async ({ start }) => {
     const server = await start();
-    const leaving = new AbortController();
+    const disconnect = new AbortController();
     const streams = await Promise.all(
-      Array.from({ length: STREAMS }, () => openStream(server, server.keys[role], leaving.signal)),
+      Array.from({ length: STREAMS }, () => openStream(server, server.keys[role], disconnect.signal)),
     );
     const attack = async (): Promise<Outcome> => {
-      const began = performance.now();
-      const { status } = await ask(server.url, rest('PUT', `${CLUSTERS}2`, { description: 'changed under streams' }));
-      const changedMs = performance.now() - began;
-      const sizes = await Promise.all(streams.map((hear) => hear()));
-      const note = `update after ${Math.round(changedMs)} ms, the last stream after ${Math.round(performance.now() - began)} ms`;
+      const start = performance.now();
+      const { status } = await call(server.url, rest('PUT', `${CLUSTERS}2`, { description: 'changed under streams' }));
+      const changedMs = performance.now() - start;
+      const sizes = await Promise.all(streams.map((readEvent) => readEvent()));
+      const note = `update after ${Math.round(changedMs)} ms, the last stream after ${Math.round(performance.now() - start)} ms`;
       return { answered: String(status), bytes: sizes.reduce((sum, size) => sum + size, 0), note };
     };
-    return { server, attack, stop: async () => leaving.abort() };
+    return { server, attack, stop: async () => disconnect.abort() };
   };
 }
 
-/** Opens a stream of changes; what it gives waits for the next event and tells its bytes. */
+/** Opens a stream of changes. Returns a function that waits for the next event and returns its size in bytes. */
 async function openStream({ url }: ServerUnderTest, key: string, signal: AbortSignal): Promise<() => Promise<number>> {
   const { path, headers, body = '' } = document(key, 'subscription { clusterChanged { __typename } }');
   const response = await fetch(`${url}${path}`, {
@@ -54,11 +54,11 @@ async function openStream({ url }: ServerUnderTest, key: string, signal: AbortSi
 
 const FLEET = 3_000;
 const DESCRIPTORS = 1_024;
-/** Contexts of one import: the CA of each takes 1.5 kB of the 4 MiB that a body may have. */
+/** Contexts per import. The CA of each context takes 1.5 kB of the maximum body size of 4 MiB. */
 const CONTEXTS = 1_000;
-/** Milliseconds within which every cluster is probed for the first time, also on a busy machine. */
+/** The maximum milliseconds until every cluster has been probed once, even on a busy machine. */
 const FLEET_MS = 150_000;
-const LOOK_MS = 500;
+const POLL_MS = 500;
 const IMPORT = 'mutation ($config: String!) { importClusters(input: { kubeconfig: $config }) { __typename } }';
 
 /** Registers more healthy clusters than the server has file descriptors for. */
@@ -73,13 +73,13 @@ const outOfDescriptors: Scenario['prepare'] = async ({ start }) => {
       imports.push(answered);
     }
     const end = performance.now() + FLEET_MS;
-    while (/PENDING/.test(statesOf(server.dataDir)) && performance.now() < end && !signal.aborted) await sleep(LOOK_MS);
+    while (/PENDING/.test(statesOf(server.dataDir)) && performance.now() < end && !signal.aborted) await sleep(POLL_MS);
     return { answered: imports.join(', '), bytes: 0, note: `${statesOf(server.dataDir)}; ${warningsOf(server.log())}` };
   };
   return { server, attack, stop };
 };
 
-/** How many clusters are in each state, read from the file: the server may not answer. */
+/** Counts the clusters per state in the database file, because the server may not respond. */
 function statesOf(dataDir: string): string {
   const database = new DatabaseSync(join(dataDir, 'kitestring.db'), { readOnly: true });
   const rows = database.prepare('SELECT "state", count(*) AS "count" FROM "Cluster" GROUP BY "state"').all();
@@ -94,32 +94,32 @@ function warningsOf(log: string): string {
 
 const BEHIND_POOL = 25;
 
-/** Row 5 on PostgreSQL, where waiting requests hold the pool's connections: an admin reads meanwhile. */
-function exhaustPool(askOf: (key: string, number: number) => ReturnType<typeof document>): Scenario['prepare'] {
+/** Row 5 on PostgreSQL, where waiting requests occupy the connection pool, while an admin reads a page. */
+function exhaustPool(requestOf: (key: string, number: number) => ReturnType<typeof document>): Scenario['prepare'] {
   return async ({ start }) => {
     const server = await start({ registry: 'postgres' });
     const attack = async (_times: number, signal: AbortSignal): Promise<Outcome> => {
-      const asks = Array.from({ length: BEHIND_POOL }, (_, number) => askOf(server.keys.viewer, number));
-      const attacked = sendAll(server.url, asks, signal);
+      const requests = Array.from({ length: BEHIND_POOL }, (_, number) => requestOf(server.keys.viewer, number));
+      const attacked = sendAll(server.url, requests, signal);
       await sleep(200);
-      const began = performance.now();
+      const start = performance.now();
       const { answered } = await sendAll(server.url, [document(API_KEY, PAGE, { first: 10 })], signal);
-      const note = `an admin's page of 10: ${answered} after ${Math.round(performance.now() - began)} ms`;
+      const note = `an admin's page of 10: ${answered} after ${Math.round(performance.now() - start)} ms`;
       return { ...(await attacked), note };
     };
     return { server, attack };
   };
 }
 
-/** Asks twice for one page, so that it is in the cache, before the attack asks for it again. */
+/** Requests a page twice, so that it is in the cache before the attack requests it again. */
 const cachedPage: Scenario['prepare'] = async (starter) => {
-  const askOf = ({ globs }: Keys) => document(globs, PAGE, { first: 100 });
-  const prepared = await requests(askOf)(starter);
-  for (let asked = 0; asked < 2; asked++) await askWell(prepared.server.url, askOf(prepared.server.keys));
+  const requestOf = ({ globs }: Keys) => document(globs, PAGE, { first: 100 });
+  const prepared = await requestScenario(requestOf)(starter);
+  for (let repeat = 0; repeat < 2; repeat++) await callOrThrow(prepared.server.url, requestOf(prepared.server.keys));
   return prepared;
 };
 
-/** Scenarios of many clusters, streams or requests beside an admin's work. */
+/** Scenarios with many clusters, many streams or many requests during an admin's work. */
 export const fleetScenarios = (selectorOf: Parameters<typeof exhaustPool>[0]): readonly Scenario[] => [
   {
     row: 5,

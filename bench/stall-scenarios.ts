@@ -1,6 +1,6 @@
 import { API_KEY } from './product.ts';
-import { CLUSTERS } from './questions.ts';
-import { aliases, document, hostileRequests, post, requests, type Scenario } from './scenario.ts';
+import { CLUSTERS } from './requests.ts';
+import { aliases, document, hostileScenario, post, requestScenario, type Scenario } from './scenario.ts';
 import { CONNECTION_SCENARIOS } from './stall-connections.ts';
 import {
   configMaps,
@@ -23,51 +23,58 @@ import {
 import { fleetScenarios } from './stall-fleets.ts';
 import { seededName } from './stall-seed.ts';
 
-/** The rows of the issue that these scenarios leave out. */
-export const LEFT_OUT =
-  'Rows 3, 13 to 17, 19 to 21 and 23 are not here: no request of theirs stalls the server or holds its memory.';
+/** The rows of the issue without a scenario. */
+export const OMITTED_ROWS =
+  'Rows 3, 13 to 17, 19 to 21 and 23 are omitted: their requests neither stall the server nor occupy its memory.';
 
-/** Namespaces of the hostile cluster, and the lists that it answers with there. */
-const HOSTILE_ANSWERS = [
+/** Namespaces of the hostile cluster and the lists that it returns for them. */
+const HOSTILE_RESPONSES = [
   ['nested', '15.8 MB of nested arrays'],
   ['objects', '1.2 million {}'],
   ['chunks', '15.8 MB in chunks of 1 byte'],
 ] as const;
 
-/** Every scenario, in the order of the rows. */
+/** All scenarios, sorted by row. */
 export const SCENARIOS: readonly Scenario[] = [
   {
     row: 1,
     what: '288 kB in `states`',
     many: true,
-    prepare: requests(({ viewer }, n) => statesOf(viewer, 288_000, n)),
+    prepare: requestScenario(({ viewer }, n) => statesOf(viewer, 288_000, n)),
   },
-  { row: 1, what: '4 MB in `states`', prepare: requests(({ viewer }, n) => statesOf(viewer, 4_000_000, n)) },
-  { row: 1, what: '288 kB as a key of the body', prepare: requests(({ viewer }) => keyOfBody(viewer, 288_000)) },
-  { row: 1, what: '4 MB as a key of the body', prepare: requests(({ viewer }) => keyOfBody(viewer, 4_000_000)) },
+  { row: 1, what: '4 MB in `states`', prepare: requestScenario(({ viewer }, n) => statesOf(viewer, 4_000_000, n)) },
+  { row: 1, what: '288 kB as a key of the body', prepare: requestScenario(({ viewer }) => keyOfBody(viewer, 288_000)) },
+  { row: 1, what: '4 MB as a key of the body', prepare: requestScenario(({ viewer }) => keyOfBody(viewer, 4_000_000)) },
   {
     row: 2,
     what: 'introspection of 0.9 kB, anonymous',
     many: true,
-    prepare: requests((_keys, n) => document(undefined, introspection(10, n))),
+    prepare: requestScenario((_keys, n) => document(undefined, introspection(10, n))),
   },
   {
     row: 2,
     what: 'introspection of 1.5 kB, anonymous',
-    prepare: requests((_keys, n) => document(undefined, introspection(26, n))),
+    prepare: requestScenario((_keys, n) => document(undefined, introspection(26, n))),
   },
   {
     row: 4,
     what: '490 × viewer { name }, anonymous',
     many: true,
-    prepare: requests((_keys, n) => document(undefined, `{fresh${n}:__typename ${'viewer{name} '.repeat(490)}}`)),
+    prepare: requestScenario((_keys, n) =>
+      document(undefined, `{fresh${n}:__typename ${'viewer{name} '.repeat(490)}}`),
+    ),
   },
-  { row: 5, what: '100 label requirements', many: true, prepare: requests(({ viewer }, n) => selectorOf(viewer, n)) },
+  {
+    row: 5,
+    what: '100 label requirements',
+    many: true,
+    prepare: requestScenario(({ viewer }, n) => selectorOf(viewer, n)),
+  },
   {
     row: 6,
     what: 'search under 70 aliases',
     many: true,
-    prepare: requests(({ viewer }, n) =>
+    prepare: requestScenario(({ viewer }, n) =>
       document(
         viewer,
         `{ ${aliases(70, (at) => `clusters(first: 1, filter: { search: "none ${n} ${at}" }) { totalCount stateCounts { count } }`)} }`,
@@ -78,7 +85,7 @@ export const SCENARIOS: readonly Scenario[] = [
     row: 6,
     what: 'auditLog under 60 aliases, 200,000 records',
     many: true,
-    prepare: requests(
+    prepare: requestScenario(
       ({ reader }, n) =>
         document(
           reader,
@@ -91,13 +98,13 @@ export const SCENARIOS: readonly Scenario[] = [
     row: 7,
     what: 'description under 95 aliases × 100 clusters',
     many: true,
-    prepare: requests(({ viewer }, n) => descriptionsOf(viewer, n), withDescriptions),
+    prepare: requestScenario(({ viewer }, n) => descriptionsOf(viewer, n), withDescriptions),
   },
   {
     row: 7,
     what: 'manifest under 30 aliases × 250 objects of 60 kB',
     many: true,
-    prepare: hostileRequests(1, ({ reader }, n) =>
+    prepare: hostileScenario(1, ({ reader }, n) =>
       document(
         reader,
         ofHostile(
@@ -112,7 +119,7 @@ export const SCENARIOS: readonly Scenario[] = [
     row: 7,
     what: '11 clusters × 250 objects of 60 kB',
     many: true,
-    prepare: hostileRequests(11, ({ reader }, n) =>
+    prepare: hostileScenario(11, ({ reader }, n) =>
       document(
         reader,
         `{ clusters(first: 11, filter: { names: [${hostileNames}] }) { nodes { ${configMaps('large', 'manifest')} } } }`,
@@ -124,32 +131,32 @@ export const SCENARIOS: readonly Scenario[] = [
     row: 8,
     what: '4 MB of nested arrays, GraphQL',
     many: true,
-    prepare: requests(({ viewer }) => post('/graphql', viewer, inVariables(nested(MAX_BODY - 100)))),
+    prepare: requestScenario(({ viewer }) => post('/graphql', viewer, inVariables(nested(MAX_BODY - 100)))),
   },
   {
     row: 8,
     what: '400,000 keys, GraphQL',
     many: true,
-    prepare: requests(({ viewer }) => post('/graphql', viewer, inVariables(manyKeys))),
+    prepare: requestScenario(({ viewer }) => post('/graphql', viewer, inVariables(manyKeys))),
   },
   {
     row: 8,
     what: '4 MB of nested arrays, REST',
     many: true,
-    prepare: requests(() => post(CLUSTERS, API_KEY, `{"name":${nested(MAX_BODY - 100)}}`)),
+    prepare: requestScenario(() => post(CLUSTERS, API_KEY, `{"name":${nested(MAX_BODY - 100)}}`)),
   },
-  { row: 8, what: '400,000 keys, REST', many: true, prepare: requests(() => post(CLUSTERS, API_KEY, manyKeys)) },
+  { row: 8, what: '400,000 keys, REST', many: true, prepare: requestScenario(() => post(CLUSTERS, API_KEY, manyKeys)) },
   {
     row: 9,
     what: 'a kubeconfig of 5,000 contexts',
     many: true,
-    prepare: requests(() => document(API_KEY, dryImport, { kubeconfig: largeKubeconfig() })),
+    prepare: requestScenario(() => document(API_KEY, dryImport, { kubeconfig: largeKubeconfig() })),
   },
-  ...HOSTILE_ANSWERS.map(([namespace, what]) => ({
+  ...HOSTILE_RESPONSES.map(([namespace, what]) => ({
     row: 9,
     what: `${what} from a cluster`,
     many: true,
-    prepare: hostileRequests(1, ({ reader }, n) => document(reader, ofHostile(namespace, 'manifest'), { unused: n })),
+    prepare: hostileScenario(1, ({ reader }, n) => document(reader, ofHostile(namespace, 'manifest'), { unused: n })),
   })),
   ...fleetScenarios(selectorOf),
   ...CONNECTION_SCENARIOS,

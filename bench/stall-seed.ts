@@ -5,24 +5,24 @@ import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import type { PostgresServer } from '../test/support/postgres-server.ts';
 import { type Product, type StartOptions, startProduct } from './product.ts';
-import { query } from './questions.ts';
+import { query } from './requests.ts';
 import { clusterRows } from './seed.ts';
 
-/** The keys of callers who attack, as `Authorization` takes them. */
+/** API keys of the attacking callers, as values of the `Authorization` header. */
 export interface Keys {
-  /** Holds the built-in role `viewer`. */
+  /** Has the built-in role `viewer`. */
   readonly viewer: string;
-  /** Reads clusters, also live, and the audit log. */
+  /** Can read clusters, their live data and the audit log. */
   readonly reader: string;
-  /** Reads the clusters that match one glob. */
+  /** Can read the clusters that match one glob. */
   readonly glob: string;
-  /** Reads the clusters that match one of 100 globs. */
+  /** Can read the clusters that match one of 100 globs. */
   readonly globs: string;
-  /** Reads the clusters that match a label selector. */
+  /** Can read the clusters that match a label selector. */
   readonly selector: string;
 }
 
-/** A registry that is ready to be served: a data directory, and the URL of its PostgreSQL database where it has one. */
+/** A registry with clusters, roles and API keys. `environment` contains the URL of its PostgreSQL database, if any. */
 export interface SeededRegistry {
   readonly dataDir: string;
   readonly environment: Record<string, string>;
@@ -33,15 +33,15 @@ type Seed = { readonly dataDir: string; readonly clusters: number } & StartOptio
 type Row = Record<string, unknown>;
 
 const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
-/** SQL parameters are rows of one table as JSON. */
+/** Rows per INSERT statement, which receives them as JSON. */
 const BATCH = 5_000;
 
 /** The name of a seeded cluster. */
 export const seededName = (index: number): string => `cluster-${String(index).padStart(5, '0')}`;
 
 /**
- * Seeds a SQLite file. The server of the tree under test makes the schema and the keys; the rows are plain SQL, so that
- * an older tree is seeded as a newer one is.
+ * Seeds a SQLite database. The server of the tree under test creates the schema and the API keys. The rows are inserted
+ * with plain SQL, so that older trees can be seeded as well.
  */
 export async function seedSqlite({ dataDir, clusters, ...start }: Seed): Promise<SeededRegistry> {
   const keys = await createKeys(await startProduct(dataDir, {}, start));
@@ -52,16 +52,16 @@ export async function seedSqlite({ dataDir, clusters, ...start }: Seed): Promise
   return { dataDir, environment: {}, keys };
 }
 
-/** Seeds a schema of its own on a PostgreSQL server. */
+/** Seeds a separate schema on a PostgreSQL server. */
 export async function seedPostgres(
   { url }: PostgresServer,
   { dataDir, clusters, ...start }: Seed,
 ): Promise<SeededRegistry> {
   mkdirSync(dataDir);
   const schema = `stalls_${clusters}`;
-  const own = new URL(url);
-  own.searchParams.set('schema', schema);
-  const environment = { DATABASE_URL: own.href, SEAL_KEY };
+  const withSchema = new URL(url);
+  withSchema.searchParams.set('schema', schema);
+  const environment = { DATABASE_URL: withSchema.href, SEAL_KEY };
   const keys = await createKeys(await startProduct(dataDir, environment, start));
   const client = new Client({ connectionString: url });
   await client.connect();
@@ -80,7 +80,7 @@ export async function seedPostgres(
   return { dataDir, environment, keys };
 }
 
-/** Changes the SQLite file of a data directory that no server uses, in one transaction. */
+/** Changes the SQLite database of a data directory in one transaction. No server may be using it. */
 export function changeSqlite(dataDir: string, change: (database: DatabaseSync) => void): void {
   const database = new DatabaseSync(join(dataDir, 'kitestring.db'));
   database.exec('BEGIN');
@@ -89,7 +89,7 @@ export function changeSqlite(dataDir: string, change: (database: DatabaseSync) =
   database.close();
 }
 
-/** Inserts rows, all of which have the columns of the first. */
+/** Inserts rows. All must have the same columns as the first. */
 export function insertSqlite(database: DatabaseSync, table: string, rows: readonly Row[]): void {
   if (rows.length === 0) return;
   const marks = Object.keys(rows[0] ?? {}).map(() => '?');
@@ -129,7 +129,7 @@ const ROLES: Readonly<Record<Exclude<keyof Keys, 'viewer'>, object>> = {
   selector: { actions: ['CLUSTERS_READ'], clusters: { labelSelector: 'env in (production, staging)' } },
 };
 
-/** Defines the roles and creates a key of each; then the server ends. */
+/** Creates the roles and an API key for each, then stops the server. */
 async function createKeys({ url, stop }: Product): Promise<Keys> {
   try {
     for (const [name, role] of Object.entries(ROLES))

@@ -14,17 +14,19 @@ import {
   type ServerUnderTest,
   startServerUnderTest,
 } from './server-under-test.ts';
-import { LEFT_OUT, SCENARIOS } from './stall-scenarios.ts';
+import { OMITTED_ROWS, SCENARIOS } from './stall-scenarios.ts';
 import { type SeededRegistry, seedPostgres, seedSqlite } from './stall-seed.ts';
 import { printLines } from './table.ts';
 
-/** So many requests of one caller at once, which may stall others for 500 ms; a single one for 100 ms. */
+/** The number of concurrent attacks. They may stall other callers for 500 ms, a single attack for 100 ms. */
 const MANY = 50;
 const MANY_STALL_MS = 500;
-/** Where one alone stalls others for longer, 50 at once would only meet the deadline. */
+/**
+ * If a single attack stalls others for longer than this, 50 attacks would only reach the deadline and are not measured.
+ */
 const TOO_LONG_MS = 2_000;
 
-/** Measures what each attack of the issue "One request cannot stall the server" does to everybody else. */
+/** Measures how each attack of the issue "One request cannot stall the server" affects other callers. */
 export async function benchStalls({ quick, words }: { quick: boolean; words: readonly string[] }): Promise<void> {
   const { values } = parseArgs({
     args: words.filter((word) => word !== '--quick'),
@@ -53,7 +55,8 @@ export async function benchStalls({ quick, words }: { quick: boolean; words: rea
   const { machine, versions, start } = describeMachine({ tree });
   console.log(JSON.stringify({ machine, versions, start }, null, 2));
   printMeasured(measured, options.deadlineMs);
-  // A scenario that failed while it was being prepared may have left a stand-in that would keep the bench running.
+  // A scenario that failed in preparation may have left a stand-in cluster behind, which would keep this process
+  // running.
   process.exit(0);
 }
 
@@ -72,7 +75,7 @@ async function measureSize(clusters: number, options: SizeOptions): Promise<Meas
   const seed = async (registry: NonNullable<ServerOptions['registry']>) => {
     const dataDir = join(root, `${registry}-${clusters}`);
     if (registry === 'postgres') {
-      if (!postgres) throw new Error('PostgreSQL is not installed here');
+      if (!postgres) throw new Error('PostgreSQL is not installed');
       return seedPostgres(postgres, { dataDir, clusters, tree });
     }
     return seedSqlite({ dataDir, clusters: registry === 'empty' ? 0 : clusters, tree });
@@ -98,7 +101,7 @@ async function measureSize(clusters: number, options: SizeOptions): Promise<Meas
         measured.push(one);
         return one;
       } catch (error) {
-        // A bench of defects goes on: one scenario that does not fit a tree leaves the others.
+        // A scenario may not work with an older tree. The others are still measured.
         console.error(`row ${scenario.row}  ${scenario.what}: not measured: ${String(error)}`);
         return undefined;
       } finally {
@@ -115,17 +118,17 @@ const COLUMNS: readonly (readonly [heading: string, cell: (one: Measured) => str
   ['row', ({ row }) => String(row)],
   ['what', ({ what }) => what],
   ['clusters', ({ clusters }) => String(clusters)],
-  ['at once', ({ times }) => String(times)],
+  ['concurrent', ({ times }) => String(times)],
   ['idle ms', ({ idleMedianMs, idleLongestMs }) => `${idleMedianMs.toFixed(1)} to ${idleLongestMs.toFixed(1)}`],
   ['stall ms', ({ stallMs, isStillWaiting }) => `${isStillWaiting ? 'over ' : ''}${stallMs.toFixed(0)}`],
   ['memory MB', ({ memoryMB }) => `+${memoryMB.toFixed(0)}`],
   ['CPU s', ({ cpuS }) => (Number.isNaN(cpuS) ? '?' : cpuS.toFixed(2))],
   ['took s', ({ tookS }) => tookS.toFixed(1)],
-  ['answer bytes', ({ bytes }) => bytes.toLocaleString('en')],
-  ['answered', ({ answered }) => answered],
+  ['response bytes', ({ bytes }) => bytes.toLocaleString('en')],
+  ['responses', ({ answered }) => answered],
   ['note', ({ note }) => note],
 ];
-const TEXT = new Set(['what', 'answered', 'note']);
+const TEXT = new Set(['what', 'responses', 'note']);
 
 function lineOf(one: Measured): string {
   return COLUMNS.map(([heading, cell]) => (TEXT.has(heading) ? cell(one) : `${heading} ${cell(one)}`)).join('  ');
@@ -135,9 +138,9 @@ function printMeasured(measured: readonly Measured[], deadlineMs: number): void 
   const lines = [COLUMNS.map(([heading]) => heading), ...measured.map((one) => COLUMNS.map(([, cell]) => cell(one)))];
   printLines(lines, (column) => TEXT.has(COLUMNS[column]?.[0] ?? ''));
   console.log(`
-Stall: the longest wait for GET /healthz during the attack, above the longest one at rest. Bounds: 100 ms for one, ${MANY_STALL_MS} ms for ${MANY} at once.
-Memory: the highest resident memory during the attack, above that before it. Bytes: of all answers.
-${MANY} at once are left out where one alone stalls longer than ${TOO_LONG_MS / 1_000} s. An attack is ended after ${deadlineMs / 1_000} s.
-Each attack meets a new server with a heap of at most ${HEAP_MB} MB, which is killed at ${MOST_MB} MB of resident memory.
-${LEFT_OUT}`);
+Stall: the longest response time of GET /healthz during the attack minus the longest one before it. Limits: 100 ms for one attack, ${MANY_STALL_MS} ms for ${MANY} concurrent attacks.
+Memory: the peak resident memory during the attack minus the memory before it. Response bytes: the size of all response bodies.
+${MANY} concurrent attacks are skipped if a single one stalls for longer than ${TOO_LONG_MS / 1_000} s. An attack is stopped after ${deadlineMs / 1_000} s.
+Each attack runs against a new server with a heap of at most ${HEAP_MB} MB, which is killed at ${MOST_MB} MB of resident memory.
+${OMITTED_ROWS}`);
 }

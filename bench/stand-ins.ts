@@ -1,17 +1,17 @@
-// Stand-in clusters in a process of their own: `node bench/stand-ins.ts <answering> <silent>`. It prints one line of JSON
-// with where they listen and who signed for them, and runs until it is ended.
+// Stand-in clusters in their own process: `node bench/stand-ins.ts <answering> <silent>` prints one line of JSON with
+// their ports and their CA, and runs until it is stopped.
 import { createServer as createTls } from 'node:https';
 import { type AddressInfo, createServer as createTcp, type Server } from 'node:net';
 import { makeAuthority } from '../test/support/certificates.ts';
 
 const [answering = 0, silent = 0] = process.argv.slice(2).map(Number);
-// What a Kubernetes API server allows before it ends an idle connection (k8s.io/apiserver, IdleTimeout).
+// The idle timeout of connections of a Kubernetes API server (k8s.io/apiserver, IdleTimeout).
 const KEEP_ALIVE_MS = 90_000;
 
 const authority = makeAuthority('bench');
 const { certificate, key } = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
 
-function answersOf(number: number): ReadonlyMap<string, readonly [status: number, body: string]> {
+function responsesOf(number: number): ReadonlyMap<string, readonly [status: number, body: string]> {
   const uid = `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
   return new Map([
     ['/readyz?verbose', [200, '[+]ping ok\n[+]etcd ok\nreadyz check passed\n']],
@@ -34,9 +34,9 @@ async function listen(server: Server): Promise<number> {
 
 const ports = { answering: [] as number[], silent: [] as number[] };
 for (let number = 0; number < answering; number++) {
-  const answers = answersOf(number);
+  const responses = responsesOf(number);
   const server = createTls({ cert: certificate, key, keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
-    const [status, body] = answers.get(request.url ?? '') ?? [404, '{"kind":"Status","code":404}'];
+    const [status, body] = responses.get(request.url ?? '') ?? [404, '{"kind":"Status","code":404}'];
     request.resume();
     response.writeHead(status, { 'Content-Type': 'application/json' }).end(body);
   });

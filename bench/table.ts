@@ -32,7 +32,7 @@ const OTHER: readonly Column[] = [
   ['target', verdicts],
 ];
 
-/** Prints what was measured, with the target beside each figure and whether it was reached. */
+/** Prints the measurements, their targets and whether each target was reached. */
 export function printTables(rows: readonly Row[]): void {
   printTable(
     LOAD,
@@ -52,7 +52,7 @@ function printTable(columns: readonly Column[], rows: readonly Row[]): void {
   printLines(lines, (at) => at === 1 || at === columns.length - 1);
 }
 
-/** Prints lines of cells in columns; those that are text begin at the left, numbers end at the right. */
+/** Prints a table. Text columns are aligned left, other columns right. */
 export function printLines(lines: readonly (readonly string[])[], isText: (column: number) => boolean): void {
   const widths = (lines[0] ?? []).map((_cell, at) => Math.max(...lines.map((line) => line[at]?.length ?? 0)));
   for (const line of lines)
@@ -68,7 +68,7 @@ export function printLines(lines: readonly (readonly string[])[], isText: (colum
 const TITLES: Readonly<Record<string, string>> = {
   ratio: 'of bare',
   p99Ratio: '× bare p99',
-  timesFresh: '× anew',
+  timesFresh: '× not cached',
   p50: 'ms p50',
 };
 

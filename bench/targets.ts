@@ -1,4 +1,4 @@
-/** Everything measured of one thing at one size of the registry. */
+/** The measurements of one operation for one size of the registry. */
 export interface Row {
   readonly what: string;
   readonly clusters: number;
@@ -8,44 +8,47 @@ export interface Row {
 interface Target {
   readonly what: string;
   readonly figure: string;
-  /** At these sizes; at every size when absent. */
+  /** The sizes of the registry to which the target applies; default: every size. */
   readonly clusters?: readonly number[];
   readonly atLeast?: number;
   readonly atMost?: number;
 }
 
-/** The names of what is measured. */
+/** The names of the measured operations. */
 export const WHAT = {
   list: 'REST list',
-  page50: 'GraphQL page of 50, kept',
-  page100: 'GraphQL page of 100, kept',
-  fresh100: 'GraphQL page of 100, anew',
+  page50: 'GraphQL page of 50, cached',
+  page100: 'GraphQL page of 100, cached',
+  fresh100: 'GraphQL page of 100, not cached',
   traversal: 'whole registry by cursors',
   one: 'one cluster by name',
   create: 'create',
   update: 'update',
   delete: 'delete',
-  insideList: 'REST list anew, inside',
-  insidePage: 'GraphQL page of 100 anew, inside',
+  insideList: 'REST list, not cached, without HTTP',
+  insidePage: 'GraphQL page of 100, not cached, without HTTP',
   firstStart: 'very first start',
   start: 'start to first 200',
-  memory: 'memory after kept answers and changes',
-  freshMemory: 'memory after pages computed anew',
-  imported: 'import answered',
-  ready: 'all that answer READY after the import',
-  silent: 'the silent ones named',
+  memory: 'memory after cached responses and changes',
+  freshMemory: 'memory after pages that were not cached',
+  imported: 'import to its response',
+  ready: 'import to READY of all responding clusters',
+  silent: 'import to UNREACHABLE of all silent clusters',
   version: 'create to version visible, p50',
   slowestVersion: 'create to version visible, the slowest of 40',
-  probing: 'probing, of one core',
+  probing: 'probing, CPU of one core',
   probingEach: 'probing, CPU per cluster and minute',
-  connected: 'memory, connections kept',
+  connected: 'memory with open connections',
   startProbing: 'start of a fleet to first 200',
-  firstRound: 'first full round of states after the start',
-  heldUp: 'READY later than without the silent ones',
+  firstRound: 'start to the end of the first probing round',
+  heldUp: 'READY later than without silent clusters',
   listProbing: 'REST list while probing, of its rate without',
 } as const;
 
-/** What is to be reached. Figures: ratios to the bare server, `timesFresh` to the same page anew, `ms`, `MB`, `percent`. */
+/**
+ * The targets. Figures: `ratio` and `p99Ratio` compare with the bare server, `timesFresh` compares with the same page
+ * without the cache, `ms` are milliseconds, `MB` megabytes, and `percent` is a percentage.
+ */
 export const TARGETS: readonly Target[] = [
   { what: WHAT.list, figure: 'ratio', clusters: [10, 100], atLeast: 0.7 },
   { what: WHAT.list, figure: 'ratio', clusters: [1_000], atLeast: 0.8 },
@@ -75,7 +78,7 @@ export const TARGETS: readonly Target[] = [
   { what: WHAT.listProbing, figure: 'percent', atLeast: 80 },
 ];
 
-/** How a row stands against each of its targets. */
+/** Compares a row with each of its targets. */
 export function judge({ what, clusters, figures }: Row) {
   return TARGETS.filter(
     (target) => target.what === what && (target.clusters?.includes(clusters) ?? true) && target.figure in figures,

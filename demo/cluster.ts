@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Authority } from '../test/support/certificates.ts';
 
-/** A stand-in for an API server: as much of one as Kitestring asks for. */
+/** A stand-in for a Kubernetes API server that implements only the endpoints that Kitestring calls. */
 export interface DemoCluster {
   readonly url: string;
   readonly close: () => void;
@@ -13,20 +13,20 @@ export interface DemoClusterOptions {
   readonly name: string;
   readonly version: string;
   readonly authority: Authority;
-  /** A readiness check that fails. */
+  /** The name of a readiness check that fails; absent if all succeed. */
   readonly failing?: string;
   readonly nodes?: number;
 }
 
-/** Starts a stand-in on a free port of loopback. */
+/** Starts a stand-in API server on a free loopback port. */
 export async function startCluster(options: DemoClusterOptions): Promise<DemoCluster> {
   const { certificate, key } = options.authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
-  const answers = answersOf(options);
+  const responses = responsesOf(options);
   const server: Server = createServer(
     { cert: certificate, key, ca: options.authority.certificate, requestCert: true, rejectUnauthorized: false },
     (request, response) => {
       const [path = ''] = (request.url ?? '').split('?');
-      const [status, body] = answers.get(path) ?? [404, { kind: 'Status', status: 'Failure', code: 404 }];
+      const [status, body] = responses.get(path) ?? [404, { kind: 'Status', status: 'Failure', code: 404 }];
       request.resume();
       const text = typeof body === 'string' ? body : JSON.stringify(body);
       response
@@ -44,13 +44,16 @@ export async function startCluster(options: DemoClusterOptions): Promise<DemoClu
   };
 }
 
-function answersOf({ name, version, failing, nodes = 3 }: DemoClusterOptions): Map<string, [number, unknown]> {
+function responsesOf({ name, version, failing, nodes = 3 }: DemoClusterOptions): Map<string, [number, unknown]> {
   const checks = ['ping', 'log', 'etcd', 'informer-sync'].map(
     (check) => `[${check === failing ? '-' : '+'}]${check} ${check === failing ? 'failed: reason withheld' : 'ok'}`,
   );
-  const named = (kind: string, names: string[], rest: (one: string) => object) => ({
+  const listOf = (kind: string, names: string[], fieldsOf: (name: string) => object) => ({
     kind: `${kind}List`,
-    items: names.map((one) => ({ metadata: { name: one, namespace: 'default', uid: randomUUID() }, ...rest(one) })),
+    items: names.map((item) => ({
+      metadata: { name: item, namespace: 'default', uid: randomUUID() },
+      ...fieldsOf(item),
+    })),
   });
   const node = () => ({
     status: {
@@ -82,15 +85,15 @@ function answersOf({ name, version, failing, nodes = 3 }: DemoClusterOptions): M
       '/api/v1/namespaces/kube-system',
       [200, { kind: 'Namespace', metadata: { name: 'kube-system', uid: randomUUID() } }],
     ],
-    ['/api/v1/nodes', [200, named('Node', nodeNames, node)]],
+    ['/api/v1/nodes', [200, listOf('Node', nodeNames, node)]],
     [
       '/api/v1/namespaces',
-      [200, named('Namespace', ['default', 'kube-system', 'monitoring'], () => ({ status: { phase: 'Active' } }))],
+      [200, listOf('Namespace', ['default', 'kube-system', 'monitoring'], () => ({ status: { phase: 'Active' } }))],
     ],
     ['/api/v1/services', [200, { kind: 'ServiceList', items: [prometheus] }]],
-    ['/api/v1/pods', [200, named('Pod', ['web-1', 'web-2', 'worker-1'], () => ({ status: { phase: 'Running' } }))]],
+    ['/api/v1/pods', [200, listOf('Pod', ['web-1', 'web-2', 'worker-1'], () => ({ status: { phase: 'Running' } }))]],
     ['/api/v1', [200, { kind: 'APIResourceList', resources }]],
-    ['/apis/apps/v1/deployments', [200, named('Deployment', ['web', 'worker'], () => ({ spec: { replicas: 2 } }))]],
+    ['/apis/apps/v1/deployments', [200, listOf('Deployment', ['web', 'worker'], () => ({ spec: { replicas: 2 } }))]],
     ['/apis/apps/v1', [200, { kind: 'APIResourceList', resources: apps }]],
   ]);
 }

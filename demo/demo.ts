@@ -1,5 +1,6 @@
-// A fleet to look at for someone who has none: `npm run demo`, on a free port, or `npm run demo -- 8080`. Stand-in clusters and Kitestring in one process, on
-// loopback alone, over a registry that is thrown away; nothing of your environment is read.
+// Starts Kitestring with a fleet of stand-in clusters: `npm run demo` on a free port, or `npm run demo -- 8080`.
+// Everything runs in one process and listens only on loopback. The registry is temporary, and no environment variable
+// is read.
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -22,7 +23,7 @@ const QUERIES = [
 
 const nextYear = { notAfter: new Date(Date.now() + 365 * DAY_MS) };
 const authority = makeAuthority('demo', nextYear);
-const stranger = makeAuthority('stranger', nextYear);
+const otherAuthority = makeAuthority('other', nextYear);
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
 async function startStandIn(options: Omit<DemoClusterOptions, 'authority'>): Promise<DemoCluster> {
@@ -35,18 +36,18 @@ const folder = await mkdtemp(join(tmpdir(), 'kitestring-demo-'));
 const clusters: DemoCluster[] = [];
 let app: App | undefined;
 
-let isEnding = false;
+let isShuttingDown = false;
 
-async function end(): Promise<void> {
-  // A Ctrl-C comes twice: from the terminal, and from npm.
-  if (isEnding) return;
-  isEnding = true;
+async function shutDown(): Promise<void> {
+  // Ctrl-C arrives twice: once from the terminal, once from npm.
+  if (isShuttingDown) return;
+  isShuttingDown = true;
   for (const { close } of clusters) close();
   await app?.close();
   await rm(folder, { recursive: true, force: true });
   process.exit(0);
 }
-process.on('SIGINT', () => void end()).on('SIGTERM', () => void end());
+process.on('SIGINT', () => void shutDown()).on('SIGTERM', () => void shutDown());
 
 const secret = randomBytes(32).toString('base64url');
 const port = process.argv[2] ?? '0';
@@ -56,7 +57,7 @@ try {
 } catch (error) {
   await rm(folder, { recursive: true, force: true });
   if (!(error instanceof StartupError)) throw error;
-  console.error(`${error.message} The port is an argument: npm run demo -- 8081`);
+  console.error(`${error.message} To choose another port: npm run demo -- 8081`);
   process.exit(1);
 }
 
@@ -70,16 +71,16 @@ const running = {
 };
 running['edge-berlin'].close();
 
-const ending = authority.issue({ commonName: 'admin', client: true, notAfter: new Date(Date.now() + 5 * DAY_MS) });
+const expiring = authority.issue({ commonName: 'admin', client: true, notAfter: new Date(Date.now() + 5 * DAY_MS) });
 const users: Record<string, object> = {
-  legacy: { 'client-certificate-data': base64(ending.certificate), 'client-key-data': base64(ending.key) },
+  legacy: { 'client-certificate-data': base64(expiring.certificate), 'client-key-data': base64(expiring.key) },
 };
 const kubeconfig = JSON.stringify({
   apiVersion: 'v1',
   kind: 'Config',
   'current-context': 'production-eu',
   clusters: Object.entries(running).map(([name, { url }]) => {
-    const ca = name === 'lab' ? stranger.certificate : authority.certificate;
+    const ca = name === 'lab' ? otherAuthority.certificate : authority.certificate;
     return { name, cluster: { server: url, 'certificate-authority-data': base64(ca) } };
   }),
   users: Object.keys(running).map((name) => ({
@@ -96,7 +97,7 @@ const response = await fetch(`${app.url}/api/v1/admin/clusters/import`, {
 if (response.status !== 201) throw new Error(`the import answered ${response.status}: ${await response.text()}`);
 
 console.log(`
-  A fleet of ${Object.keys(running).length}: one is down, one shows a certificate of another CA, one is not ready, one's credential is about to end.
+  A fleet of ${Object.keys(running).length} clusters: one is down, one presents a certificate of another CA, one is not ready, and the credential of one expires soon.
 
   GraphiQL   ${app.url}/graphql
   API key    kite1-${secret}
@@ -104,5 +105,5 @@ console.log(`
   Try:
 ${QUERIES.map((query) => `    ${query}`).join('\n')}
 
-  Ctrl-C ends it, and nothing is left.
+  Press Ctrl-C to stop. All data is then deleted.
 `);

@@ -1,19 +1,21 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
-/** The databases that a client is generated for; each has its head, which `models.prisma` follows. */
+/** The kinds of database for which a client is generated. `<kind>.prisma` followed by `models.prisma` is its schema. */
 export const KINDS = ['sqlite', 'postgres'] as const;
 
-/** What the clients are generated from. package.json has the versions of Prisma and of Pothos' generator. */
+/**
+ * The files from which the clients are generated. package.json determines the versions of Prisma and Pothos' generator.
+ */
 const SOURCES = ['models.prisma', ...KINDS.map((kind) => `${kind}.prisma`), 'generate.ts', '../package.json'];
 const DIGEST = new URL('../src/storage/generated/sources.sha256', import.meta.url);
 
-/** Whether the generated clients are there and belong to the sources as they are. */
+/** Whether the generated clients exist and match the current sources. */
 export function areClientsCurrent(): boolean {
   return existsSync(DIGEST) && readFileSync(DIGEST, 'utf8') === digestSources();
 }
 
-/** Records what the clients were generated from; written last, so that an interrupted generation is repeated. */
+/** Records the digest of the sources. Call this last, so that an interrupted generation is repeated. */
 export function markClientsCurrent(): void {
   writeFileSync(DIGEST, digestSources());
 }

@@ -1,6 +1,7 @@
-// The Prisma clients and Pothos' types: the head of each database over the models that they share. The CLI wants to
-// download an engine that `generate` never runs: naming any executable in its place keeps the install offline.
-// With --unless-current it does nothing where the clients belong to their sources already.
+// Generates the Prisma client of each kind of database and Pothos' types. `<kind>.prisma` followed by `models.prisma`
+// is the schema. Prisma's CLI downloads a schema engine that `generate` never runs: PRISMA_SCHEMA_ENGINE_BINARY names
+// another executable instead, so that the installation works offline. With --unless-current, does nothing if the
+// clients match their sources.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
@@ -8,12 +9,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { areClientsCurrent, KINDS, markClientsCurrent } from './clients.ts';
 
-/** How long another process may take to generate the same clients: it takes 2 s on two cores. */
+/** Milliseconds to wait while another process generates the clients, which takes 2 s on two cores. */
 const PATIENCE_MS = 60_000;
 
 const here = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 
-// SQLite's lock of a file ends with the process. Two processes that start at once would write the same files.
+// Prevents two processes that start at the same time from writing the same files. The lock is released when the process
+// ends.
 mkdirSync(here('../src/storage/generated'), { recursive: true });
 const lock = new DatabaseSync(here('../src/storage/generated/lock'), { timeout: PATIENCE_MS });
 lock.exec('BEGIN EXCLUSIVE');
@@ -28,7 +30,7 @@ async function generate(): Promise<void> {
     const { status } = spawnSync(process.execPath, [prisma, 'generate', `--schema=${schema}`, '--no-hints'], {
       env: {
         ...{ ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, CHECKPOINT_DISABLE: '1' },
-        // Prisma looks for the generators there. npm puts it on the PATH; other ways to start this do not.
+        // Prisma searches the PATH for generators. npm adds this directory to the PATH, other callers do not.
         PATH: [here('../node_modules/.bin'), process.env.PATH].join(delimiter),
       },
       stdio: ['ignore', process.env.CI ? 'inherit' : 'ignore', 'inherit'],
@@ -39,15 +41,19 @@ async function generate(): Promise<void> {
   markClientsCurrent();
 }
 
-/** Puts the query compiler into a file of its own: as text of a module, which is how it comes, it stays in memory twice, 9 MB. */
+/**
+ * Moves the query compiler to a separate file. Prisma embeds it as Base64 text in a module, which costs 9 MB of memory
+ * for two copies.
+ */
 async function unpackCompiler(folder: string): Promise<void> {
-  const loads = /const { wasm } = await import\("(.+)"\)\s+return await decodeBase64AsWasm\(wasm\)/;
+  const loadStatement = /const { wasm } = await import\("(.+)"\)\s+return await decodeBase64AsWasm\(wasm\)/;
   const text = readFileSync(`${folder}class.ts`, 'utf8');
-  const [, packed] = loads.exec(text) ?? [];
-  if (packed === undefined) throw new Error('the generated client loads its query compiler in another way than before');
+  const [, packed] = loadStatement.exec(text) ?? [];
+  if (packed === undefined)
+    throw new Error('the generated client loads its query compiler in an unknown way: update unpackCompiler()');
   const { wasm } = (await import(packed)) as { wasm: string };
   writeFileSync(`${folder}query-compiler.wasm`, Buffer.from(wasm, 'base64'));
   const unpacked = `const { readFile } = await import('node:fs/promises')
     return await WebAssembly.compile(await readFile(new URL('query-compiler.wasm', import.meta.url)))`;
-  writeFileSync(`${folder}class.ts`, text.replace(loads, unpacked));
+  writeFileSync(`${folder}class.ts`, text.replace(loadStatement, unpacked));
 }

@@ -1,5 +1,5 @@
-// Writes the migration that leads from the migrations to the models: `node prisma/next-migration.ts <name>`.
-// With --check it writes nothing, and exits with 1 and the SQL when the two disagree.
+// Writes a new migration if the models differ from the migrations: `node prisma/next-migration.ts <name>`.
+// With --check, writes nothing. If they differ, prints the missing SQL and exits with status 1.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { migratedBy, nextMigration } from '../src/storage/migrations.ts';
@@ -7,7 +7,7 @@ import { postgresForSchemaEngine } from '../src/storage/postgres/migrations.ts';
 import { readPostgresUrl } from '../src/storage/postgres/url.ts';
 import { sqliteForSchemaEngine } from '../src/storage/sqlite/migrations.ts';
 
-// PostgreSQL's migrations are compared on a server of yours: DATABASE_URL, or TEST_DATABASE_URL; without one they are left out.
+// Comparing PostgreSQL's migrations needs a server: TEST_DATABASE_URL or DATABASE_URL. Without one they are skipped.
 const url = process.env.TEST_DATABASE_URL ?? process.env.DATABASE_URL;
 const databases = [
   migratedBy('sqlite', sqliteForSchemaEngine(':memory:')),
@@ -27,7 +27,7 @@ for (const database of databases) {
   if (sql === undefined) {
     console.log(`${folder}: migrations and models agree`);
   } else if (check) {
-    console.error(`${folder}: a migration is missing; make it with node prisma/next-migration.ts <name>\n${sql}`);
+    console.error(`${folder}: a migration is missing: create it with node prisma/next-migration.ts <name>\n${sql}`);
     process.exitCode = 1;
   } else {
     const file = join(database.folder, `${time}_${name}`, 'migration.sql');

@@ -38,7 +38,7 @@ import { openDatabase } from './storage/database.ts';
 import { loadKeyRing } from './storage/key-file.ts';
 import { Seal } from './storage/seal.ts';
 
-/** The domain over an open database: what the server, the command line and a start share. */
+/** The domain services over an open database. */
 export interface Domain extends Services {
   readonly seal: Seal;
   readonly metrics: Metrics;
@@ -110,13 +110,19 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
   }
 }
 
-/** A server that listens. `url` is where, such as `http://127.0.0.1:8080`; `close` ends requests, then the database. */
+/**
+ * A listening server. `url` is its address, such as `http://127.0.0.1:8080`. `close` waits for open requests, then
+ * closes the database.
+ */
 export interface App {
   readonly url: string;
   readonly close: () => Promise<void>;
 }
 
-/** One that can listen no more, let open requests end and hand over what it probes before it closes. */
+/**
+ * An App that can stop listening before it closes: `retire` waits for open requests and hands its clusters over to
+ * other replicas.
+ */
 export interface Served extends App {
   readonly retire: () => Promise<void>;
 }
@@ -128,9 +134,9 @@ export async function serve(
   domain: Domain,
   { limits, memory }: { limits?: Partial<HttpLimits>; memory?: MemoryBudget } = {},
 ): Promise<Served> {
-  const ending = new AbortController();
+  const shutdown = new AbortController();
   const server: Server = createHttpServer({
-    ending: ending.signal,
+    ending: shutdown.signal,
     config,
     log,
     metrics: domain.metrics,
@@ -146,8 +152,8 @@ export async function serve(
   const { address, family, port } = server.address() as AddressInfo;
   let retiring: Promise<unknown> | undefined;
   const retire = async () => {
-    ending.abort();
-    // Others probe on at once, however long the last requests take.
+    shutdown.abort();
+    // Retire the fleet at once, so that other replicas take over probing while the last requests still run.
     retiring ??= Promise.all([stop(), domain.fleet.retire()]);
     await retiring;
   };
@@ -161,7 +167,7 @@ export async function serve(
   };
 }
 
-/** Serves the metrics on their own address; gives what ends that. */
+/** Serves the metrics on a separate address. Returns a function that stops the server. */
 export async function serveMetrics(config: Config, log: Logger, { metrics }: Domain): Promise<() => Promise<void>> {
   return listen(
     createMetricsServer(metrics, { log, ...config.metrics, allowedHosts: config.allowedHosts }),

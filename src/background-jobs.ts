@@ -2,36 +2,38 @@ import type { Domain } from './app.ts';
 import type { Config } from './config.ts';
 import type { Logger } from './log.ts';
 
-const USE_MS = 60_000;
+const STORE_USE_MS = 60_000;
 const PRUNE_MS = 60 * 60_000;
 
-/** What is done now and then beside the requests; gives what ends it, and does the last of it. */
+/**
+ * Starts the periodic background jobs. The returned function stops them and stores the last use of API keys once more.
+ */
 export function startBackgroundJobs(
   { auditRetentionDays: days }: Pick<Config, 'auditRetentionDays'>,
   log: Logger,
   { apiKeys, auditLog, sessions }: Pick<Domain, 'apiKeys' | 'auditLog' | 'sessions'>,
 ): () => Promise<void> {
-  const attempt = async (chore: () => Promise<void>, failure: string) => {
+  const runJob = async (job: () => Promise<void>, failure: string) => {
     try {
-      await chore();
+      await job();
     } catch (error) {
       log.warn({ err: error }, failure);
     }
   };
-  const storeUse = () => attempt(() => apiKeys.storeUse(), 'the last use of API keys cannot be stored now');
-  const ending = new AbortController();
+  const storeUse = () => runJob(() => apiKeys.storeUse(), 'cannot store the last use of API keys: retrying later');
+  const shutdown = new AbortController();
   const prune = async () => {
-    await attempt(() => auditLog.prune({ days, signal: ending.signal }), 'the audit log cannot be pruned now');
-    await attempt(() => sessions.prune(), 'sessions that are over cannot be forgotten now');
+    await runJob(() => auditLog.prune({ days, signal: shutdown.signal }), 'cannot prune the audit log: retrying later');
+    await runJob(() => sessions.prune(), 'cannot delete expired sessions: retrying later');
   };
   let pruning = prune();
   const pruneAgain = () => {
     pruning = prune();
   };
-  const timers = [setInterval(storeUse, USE_MS).unref(), setInterval(pruneAgain, PRUNE_MS).unref()];
+  const timers = [setInterval(storeUse, STORE_USE_MS).unref(), setInterval(pruneAgain, PRUNE_MS).unref()];
   return async () => {
     for (const timer of timers) clearInterval(timer);
-    ending.abort();
+    shutdown.abort();
     await pruning;
     await storeUse();
   };

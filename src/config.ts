@@ -4,14 +4,16 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { StartupError } from './storage/startup-error.ts';
 
-// With either of these the yaml library prints every token that it reads, and kubeconfigs hold secrets.
+// If either variable is set, the yaml library prints every token that it reads, and kubeconfigs contain secrets.
 delete process.env.LOG_TOKENS;
 delete process.env.LOG_STREAM;
-// Half of libuv's threads look up names, and a resolver that is silent keeps each for 10 s and more: 96 attempts to reach
-// clusters may run at once, and must not wait for one another. libuv reads it when it first needs a thread.
+// Name resolution uses up to half of libuv's threads, and a silent resolver blocks each for 10 s or more. Up to 96
+// probes run concurrently and must not wait for each other. libuv reads the variable when it first needs a thread.
 process.env.UV_THREADPOOL_SIZE ??= '192';
 
-const flag = z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true');
+const booleanText = z
+  .enum(['true', 'false'], { error: 'must be true or false' })
+  .transform((value) => value === 'true');
 const list = z.string().transform((value) =>
   value
     .split(',')
@@ -29,7 +31,7 @@ const origins = list.refine((entries) => entries.every((entry) => URL.parse(entr
   error: 'must be exact origins, such as https://console.example.com, separated by commas',
 });
 
-/** Https, or http within this machine: tokens travel there. */
+/** Accepts https URLs, and http URLs on loopback, because tokens are sent to them. */
 const trustedUrl = (rule: (url: URL) => boolean, example: string) =>
   z.string().refine(
     (text) => {
@@ -38,10 +40,10 @@ const trustedUrl = (rule: (url: URL) => boolean, example: string) =>
       const isTrusted = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
       return isTrusted && rule(url);
     },
-    { error: `must be an https URL (http on loopback alone) such as ${example}` },
+    { error: `must be an https URL (http only on loopback) such as ${example}` },
   );
 
-/** `group=role` pairs; the last = divides, since names of groups may hold one. */
+/** `group=role` pairs. The last `=` separates group and role, because names of groups may contain `=`. */
 const groupRoles = list
   .refine((entries) => entries.every((entry) => /^.+=[a-z][a-z0-9-]*$/.test(entry)), {
     error: 'must be group=role, separated by commas',
@@ -58,160 +60,172 @@ const ranges = list.refine((entries) => entries.every(isRange), {
 });
 
 interface Variable {
-  /** The text that stands for an unset variable; undefined: unset. */
+  /** The value of an unset variable, as text. Undefined means that the variable is optional. */
   readonly default?: string;
   readonly schema: z.ZodType;
   readonly about: string;
-  /** A secret can also be given as NAME_FILE, a file that holds it. */
+  /** Whether the value can also come from a file, named by NAME_FILE. */
   readonly secret?: true;
 }
 
-/** Every variable that Kitestring reads; the README's table is checked against it. */
+/** All environment variables of Kitestring. A test compares them with the table in the README. */
 export const VARIABLES = {
   HOST: {
     default: '127.0.0.1',
     schema: z.string().min(1),
-    about: 'Address to listen on. Anything but loopback needs SEAL_KEY.',
+    about: 'Address to listen on. An address other than loopback requires SEAL_KEY.',
   },
-  PORT: { default: '8080', schema: integer(0, 65_535), about: 'Port to listen on; 0 takes a free one.' },
+  PORT: { default: '8080', schema: integer(0, 65_535), about: 'Port to listen on; 0 selects a free port.' },
   DATA_DIR: {
     default: './data',
     schema: z.string().min(1),
-    about: 'Directory of the SQLite file, the key file and the first admin key.',
+    about: 'Directory for the SQLite file, the key file and the first admin key.',
   },
   DATABASE_URL: {
     schema: z.string(),
     secret: true,
     about:
-      'The PostgreSQL database that replicas share, `postgresql://user:password@host:5432/database`, with `?schema=` for a schema of its own; without it the registry is a SQLite file. Needs SEAL_KEY.',
+      'URL of the PostgreSQL database that the replicas share: `postgresql://user:password@host:5432/database`, optionally with `?schema=`. If unset, a SQLite file is used. Requires SEAL_KEY.',
   },
   SEAL_KEY: {
     schema: z.string(),
     secret: true,
     about:
-      'Key that seals kubeconfigs: 32 bytes as base64 or hex; several, separated by commas, open what older ones sealed.',
+      'Key that encrypts kubeconfigs: 32 bytes as base64 or hex. Of several keys, separated by commas, the first encrypts; all of them decrypt.',
   },
   ADMIN_API_KEY: {
     schema: z.string(),
     secret: true,
-    about: 'An admin API key by configuration, `kite<id>-<secret>`; disabled at the next start without it.',
+    about: 'An admin API key, `kite<id>-<secret>`. A start without this variable disables the key.',
   },
   IMPORT_KUBECONFIG: {
     schema: z.string().min(1),
-    about: 'A kubeconfig file to import at start while the registry is empty.',
+    about: 'Kubeconfig file to import at start if no cluster is registered.',
   },
   ALLOWED_ORIGINS: {
     default: '',
     schema: origins,
-    about: 'Origins of other sites whose pages may call the APIs, separated by commas.',
+    about: 'Origins of other sites that may call the APIs from a browser (CORS), separated by commas.',
   },
   ALLOWED_HOSTS: {
     default: '',
     schema: list,
-    about: 'Host names that a request may be for, besides localhost and IP addresses.',
+    about:
+      'Allowed host names in the `Host` header, separated by commas. localhost and IP addresses are always allowed.',
   },
   TRUSTED_PROXIES: {
     default: '',
     schema: ranges,
-    about: 'Addresses of proxies, or ranges such as 10.0.0.0/8, whose word on where a request came from is taken.',
+    about:
+      'IP addresses or ranges of proxies, such as 10.0.0.0/8, separated by commas. Their `X-Forwarded-*` and `Forwarded` headers are trusted.',
   },
   MAX_BODY: {
     default: String(4 * 1024 * 1024),
     schema: integer(1_024, 256 * 1024 * 1024),
-    about: 'Bytes of the largest request body.',
+    about: 'Maximum size of a request body, in bytes.',
   },
   KEEP_ALIVE_SECONDS: {
     default: '75',
     schema: integer(1, 3_600),
-    about: 'Seconds that an idle connection is kept open for the next request; more than the idle time-out of a proxy.',
+    about:
+      'Idle time-out of a connection, in seconds. It must be longer than the idle time-out of a proxy in front of Kitestring.',
   },
   GRAPHQL_COST_PER_MINUTE: {
     default: '10000000',
     schema: integer(0, 1_000_000_000),
     about:
-      'Cost that one caller may spend per minute on GraphQL documents and request bodies (a page of 100 clusters: 4,000; 1 KiB of a body: 10); 0 means no limit.',
+      'Maximum cost per caller and minute of GraphQL documents and request bodies (a page of 100 clusters: 4,000; 1 KiB of a body, or of a variable at each use: 10). 0 means no limit.',
   },
   KITE_UI_DIR: {
     schema: z.string().min(1),
-    about: "Directory of Kite's built web UI, which is then served at `/`; read at the start.",
+    about: "Directory of Kite's built web UI. It is read at start and served at `/`.",
   },
   ALLOW_LOOPBACK_TARGETS: {
-    schema: flag,
-    about: 'Whether clusters may be on loopback; true when Kitestring itself listens on loopback.',
+    schema: booleanText,
+    about: 'Whether API servers may have loopback addresses. The default is true if Kitestring listens on loopback.',
   },
   DENIED_TARGETS: {
     schema: ranges,
     about:
-      'IP addresses or ranges such as 10.0.0.0/8, separated by commas, that clusters may not be on; link-local addresses and the metadata addresses of public clouds are always refused.',
+      'IP addresses or ranges such as 10.0.0.0/8, separated by commas, that API servers must not have. Link-local addresses and the metadata addresses of public clouds are always denied.',
   },
-  ALLOW_HTTP_TARGETS: { default: 'false', schema: flag, about: 'Whether an API server may be plain http.' },
+  ALLOW_HTTP_TARGETS: {
+    default: 'false',
+    schema: booleanText,
+    about: 'Whether the URL of an API server may use plain http.',
+  },
   ALLOW_INSECURE_TLS: {
     default: 'false',
-    schema: flag,
-    about: 'Whether a kubeconfig may say insecure-skip-tls-verify.',
+    schema: booleanText,
+    about: 'Whether a kubeconfig may set insecure-skip-tls-verify.',
   },
-  ALLOW_TARGET_PROXY: { default: 'false', schema: flag, about: 'Whether a kubeconfig may name a proxy-url.' },
+  ALLOW_TARGET_PROXY: { default: 'false', schema: booleanText, about: 'Whether a kubeconfig may set a proxy-url.' },
   AUDIT_RETENTION_DAYS: {
     default: '365',
     schema: integer(1, 36_500),
-    about: 'Days that audit records are kept.',
+    about: 'Days after which audit records are deleted.',
   },
-  METRICS_HOST: { default: '127.0.0.1', schema: z.string().min(1), about: 'Address of the metrics for Prometheus.' },
+  METRICS_HOST: {
+    default: '127.0.0.1',
+    schema: z.string().min(1),
+    about: 'Address of the metrics endpoint for Prometheus.',
+  },
   METRICS_PORT: {
     default: '9464',
     schema: integer(0, 65_535),
-    about: 'Port of the metrics; 0 turns it off, and leaves `/metrics` on the main port for an admin key.',
+    about:
+      'Port of the metrics endpoint; 0 disables it. `/metrics` on the main port stays available with an admin key.',
   },
   OIDC_ISSUER: {
     schema: trustedUrl(() => true, 'https://login.example.com/realms/people'),
-    about: 'The OpenID Connect provider that people sign in by: its issuer, where its discovery document is found.',
+    about: 'Issuer URL of the OpenID Connect provider. Its discovery document is loaded from there.',
   },
-  OIDC_CLIENT_ID: { schema: z.string().min(1), about: 'What the provider knows Kitestring as.' },
+  OIDC_CLIENT_ID: { schema: z.string().min(1), about: 'Client id of Kitestring at the provider.' },
   OIDC_CLIENT_SECRET: {
     schema: z.string(),
     secret: true,
-    about: 'The secret the provider gave to that client; none for a public client, which PKCE protects.',
+    about: 'Client secret. Unset for a public client, which PKCE protects.',
   },
   OIDC_REDIRECT_URL: {
     schema: trustedUrl(
       ({ pathname }) => pathname.endsWith('/api/auth/callback'),
       'https://kitestring.example.com/api/auth/callback',
     ),
-    about: 'The public URL of `/api/auth/callback`, as the provider has it on its list.',
+    about: 'Public URL of `/api/auth/callback`, as registered at the provider.',
   },
   OIDC_NAME: {
     default: 'oidc',
     schema: z
       .string()
       .regex(/^[a-z][a-z0-9-]{0,31}$/, 'must be 1 to 32 lower-case letters, digits or "-", beginning with a letter')
-      .refine((name) => name !== 'password', 'must be another name than password'),
-    about: 'What the provider is called in `/api/auth/providers`.',
+      .refine((name) => name !== 'password', 'must not be password'),
+    about: 'Name of the provider in `/api/auth/providers`.',
   },
   OIDC_SCOPES: {
     default: 'openid profile email',
-    schema: z.string().refine((text) => text.split(' ').includes('openid'), 'must hold openid'),
-    about: 'The scopes to ask for, separated by spaces; some providers want `groups` among them.',
+    schema: z.string().refine((text) => text.split(' ').includes('openid'), 'must contain openid'),
+    about: 'Scopes to request, separated by spaces. Some providers require `groups`.',
   },
   OIDC_GROUPS_CLAIM: {
     default: 'groups',
     schema: z.string().min(1),
-    about: "The claim of the ID token, or of userinfo, that holds a person's groups.",
+    about: 'Claim of the ID token, or of the userinfo response, that contains the groups of the user.',
   },
   OIDC_ROLES: {
     default: '',
     schema: groupRoles,
-    about: 'The roles that groups give, `group=role,group2=role2`, taken anew at each sign-in.',
+    about: 'Roles that groups grant, `group=role,group2=role2`. They are evaluated at each sign-in.',
   },
   OIDC_DEFAULT_ROLE: {
     schema: z.string().regex(/^[a-z][a-z0-9-]*$/, 'must be the name of a role'),
-    about: 'A role for everybody who can sign in at the provider; without it, those in none of the groups stay out.',
+    about: 'Role for every user of the provider. If unset, users without a group in OIDC_ROLES cannot sign in.',
   },
   LOG_LEVEL: {
     default: 'info',
     schema: z.enum(['debug', 'info', 'warn', 'error', 'silent'], {
       error: 'must be debug, info, warn, error or silent',
     }),
-    about: 'The least level that is logged.',
+    about: 'Minimum level of the logged lines.',
   },
 } as const satisfies Record<string, Variable>;
 
@@ -220,14 +234,14 @@ type Value<Key extends Name> =
   | z.output<(typeof VARIABLES)[Key]['schema']>
   | ((typeof VARIABLES)[Key] extends { default: string } ? never : undefined);
 
-/** Everything the environment decides, checked and frozen. */
+/** The validated and frozen configuration. */
 export type Config = ReturnType<typeof readConfig>;
 
-/** Reads the configuration; a wrong variable is a StartupError that names it and never shows a secret. */
+/** Reads the configuration. Throws a StartupError that names an invalid variable but never contains a secret. */
 export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   const read = <Key extends Name>(name: Key): Value<Key> => {
     const { schema, default: fallback } = VARIABLES[name] as Variable;
-    const text = given(environment, name) ?? fallback;
+    const text = readVariable(environment, name) ?? fallback;
     if (text === undefined) return undefined as Value<Key>;
     const result = schema.safeParse(text);
     if (!result.success) throw new StartupError(`${name} ${result.error.issues[0]?.message}.`);
@@ -238,10 +252,10 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   const dataDir = resolve(read('DATA_DIR'));
   const sealKey = read('SEAL_KEY');
   const url = read('DATABASE_URL');
-  const why = url === undefined ? `HOST ${host} is not loopback` : 'DATABASE_URL is given';
+  const reason = url === undefined ? `HOST ${host} is not loopback` : 'DATABASE_URL is set';
   if (sealKey === undefined && (!loopback || url !== undefined))
     throw new StartupError(
-      `${why}, so the key that seals kubeconfigs must be given: set SEAL_KEY (openssl rand -base64 32) or SEAL_KEY_FILE.`,
+      `${reason}, so a key that encrypts kubeconfigs is required: set SEAL_KEY (openssl rand -base64 32) or SEAL_KEY_FILE.`,
     );
   return Object.freeze({
     host,
@@ -264,11 +278,11 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
       host: read('METRICS_HOST'),
       port: read('METRICS_PORT'),
       loopback: isLoopback(read('METRICS_HOST')),
-      asked: given(environment, 'METRICS_PORT') !== undefined,
+      isConfigured: readVariable(environment, 'METRICS_PORT') !== undefined,
     }),
     openId: readOpenId(environment, read),
     logLevel: read('LOG_LEVEL'),
-    // Set by the kubelet in every pod; not ours to document.
+    // The kubelet sets these variables in every pod, so they are not documented.
     inCluster: { host: environment.KUBERNETES_SERVICE_HOST, port: environment.KUBERNETES_SERVICE_PORT },
     policy: Object.freeze({
       allowLoopback: read('ALLOW_LOOPBACK_TARGETS') ?? loopback,
@@ -280,10 +294,10 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
   });
 }
 
-/** The OpenID Connect providers: none, or the one that the variables describe. */
+/** Reads the OpenID Connect provider. Returns an empty list if no OIDC variable is set. */
 function readOpenId(environment: NodeJS.ProcessEnv, read: <Key extends Name>(name: Key) => Value<Key>) {
   const names = Object.keys(VARIABLES).filter((name): name is Name => name.startsWith('OIDC_'));
-  const set = names.find((name) => given(environment, name) !== undefined);
+  const set = names.find((name) => readVariable(environment, name) !== undefined);
   if (set === undefined) return Object.freeze([]);
   const need = <T>(name: Name, value: T | undefined): T => {
     if (value === undefined) throw new StartupError(`${set} is set, so ${name} must be set too.`);
@@ -303,16 +317,19 @@ function readOpenId(environment: NodeJS.ProcessEnv, read: <Key extends Name>(nam
     defaultRole,
   });
   if (roles.length === 0 && defaultRole === undefined)
-    throw new StartupError('Nobody could sign in by OIDC_ISSUER: set OIDC_ROLES or OIDC_DEFAULT_ROLE.');
+    throw new StartupError('OIDC_ISSUER is set, but no user could sign in: set OIDC_ROLES or OIDC_DEFAULT_ROLE.');
   return Object.freeze([provider]);
 }
 
-/** The variable itself, or for a secret what the file named by NAME_FILE holds; an empty one counts as unset. */
-function given(environment: NodeJS.ProcessEnv, name: Name): string | undefined {
-  const own = environment[name] || undefined;
+/**
+ * Returns the value of a variable, or for a secret the content of the file named by NAME_FILE. An empty value counts as
+ * unset.
+ */
+function readVariable(environment: NodeJS.ProcessEnv, name: Name): string | undefined {
+  const value = environment[name] || undefined;
   const file = (VARIABLES[name] as Variable).secret ? environment[`${name}_FILE`] : undefined;
-  if (!file) return own;
-  if (own !== undefined) throw new StartupError(`${name} and ${name}_FILE are both set: unset one of them.`);
+  if (!file) return value;
+  if (value !== undefined) throw new StartupError(`${name} and ${name}_FILE are both set: unset one of them.`);
   const text = readSecret(name, file);
   if (text === '') throw new StartupError(`${name}_FILE names ${file}, which is empty: put the secret in it.`);
   return text;

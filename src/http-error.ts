@@ -1,6 +1,6 @@
 /**
- * An answer that ends a request early: its status, one sentence, the seconds of its `Retry-After`, and whether the
- * connection is closed, so that the rest of the body is not received.
+ * An error response that ends a request early: its status, one sentence, the seconds of `Retry-After`, and whether the
+ * connection is closed instead of receiving the rest of the body.
  */
 export class HttpError extends Error {
   override readonly name = 'Refusal';
@@ -16,28 +16,31 @@ export class HttpError extends Error {
   }
 }
 
-/** Refuses a request that would make its caller hold too much memory, which is free again once an answer is read. */
+/**
+ * The error for a request that would exceed the memory budget of its caller. Memory is released once a response has
+ * been read.
+ */
 export function overMemoryError(): HttpError {
   return new HttpError(429, OVER_MEMORY, { retryAfter: 1 });
 }
 
-// The error sentences that more than one surface answers, and the OpenAPI document tells.
+// Error sentences that several surfaces and the OpenAPI document use.
 
-/** Of a request that would make its caller hold too much memory. */
+/** The request would exceed the memory budget of its caller. */
 export const OVER_MEMORY =
   'Your requests hold too much memory at once (64 MiB): wait until one of them is answered, and read its answer';
 
-/** Of an address with too many open requests. */
+/** The IP address of the caller has too many open requests. */
 export const OVER_SHARE = 'Too many requests of your address are open at once: wait until some of them are answered';
 
-/** Of a body for which the caller's budget of the minute does not last. */
+/** The remaining budget of this minute is too small for the request body. */
 export const OVER_BODY_BUDGET =
   'Your requests of this minute have cost too much: wait for the next minute, or send smaller bodies';
 
 export const TOO_LARGE_BODY = 'the body is too large';
-/** Of a body in chunks that are too small and too many. */
+/** The body consists of too many small chunks. */
 export const TOO_MANY_CHUNKS = 'the body has more than 4096 chunks of less than 256 bytes';
-/** Of a body that is not what its `Content-Encoding` says. */
+/** The body does not match its `Content-Encoding`. */
 export const UNREADABLE_BODY = 'the body cannot be read';
-/** Of a body whose connection was cut, or that was not received in time. */
+/** The connection was closed before the end of the body, or the body did not arrive in time. */
 export const CUT_BODY = 'the request ended before its body';

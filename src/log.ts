@@ -2,7 +2,10 @@ import pino, { type Logger } from 'pino';
 
 export type { Logger };
 
-/** What an error may tell the log: its kind, its code and where it was thrown. Messages may quote input, so they stay out. */
+/**
+ * The loggable part of an error: its type, its code and its stack frames. Messages are omitted because they may quote
+ * input.
+ */
 export function describeError(error: unknown): object {
   if (!(error instanceof Error)) return { type: typeof error };
   const code = 'code' in error ? error.code : undefined;
@@ -21,7 +24,7 @@ export function describeError(error: unknown): object {
 let lastMs = 0;
 let lastTime = '';
 
-/** The time of a line, written out once a millisecond. */
+/** The time field of a line. It is formatted at most once per millisecond. */
 function isoTime(): string {
   const now = Date.now();
   if (now !== lastMs) {
@@ -31,10 +34,10 @@ function isoTime(): string {
   return lastTime;
 }
 
-/** The logger: JSON lines, or for a person on a terminal. */
+/** Creates the logger. It writes JSON lines, or readable lines if `pretty`. */
 export async function openLog({ level, pretty }: { level: string; pretty: boolean }): Promise<Logger> {
   const serializers = { err: describeError };
-  if (!pretty) return pino({ level, base: null, serializers, timestamp: isoTime }, gathered());
+  if (!pretty) return pino({ level, base: null, serializers, timestamp: isoTime }, batchedStdout());
   const { default: prettyPrint } = await import('pino-pretty');
   return pino(
     { level, serializers },
@@ -42,20 +45,20 @@ export async function openLog({ level, pretty }: { level: string; pretty: boolea
   );
 }
 
-/** Lines that leave together: bytes of the buffer they are gathered in, and milliseconds that they may wait there. */
-const GATHERED = 16 * 1024;
-const GATHERED_MS = 100;
-/** The most bytes that a character of a line becomes. */
-const WIDEST = 3;
+/** Size of the batch buffer in bytes, and the longest time in ms that a line waits in it. */
+const BATCH_BYTES = 16 * 1024;
+const BATCH_MS = 100;
+/** Maximum number of UTF-8 bytes per UTF-16 code unit. */
+const MAX_BYTES_PER_UNIT = 3;
 
 /**
- * Writes lines to stdout some hundred at a time: a write of its own for each costs more than a kept answer. They become
- * bytes one by one, since text that waits to be joined costs three times as much; and in this thread, since handing
- * them to another costs a fifth of a kept answer.
+ * Writes lines to stdout in batches of about a hundred: a separate write per line costs more than serving a cached
+ * response. Each line is encoded at once, because joining strings later costs three times as much. All of it happens in
+ * this thread, because handing lines to another thread costs a fifth of a cached response.
  */
-function gathered(): { write: (line: string) => void; flushSync: () => void } {
+function batchedStdout(): { write: (line: string) => void; flushSync: () => void } {
   const out = pino.destination({ dest: 1, sync: true });
-  const buffer = Buffer.allocUnsafeSlow(GATHERED);
+  const buffer = Buffer.allocUnsafeSlow(BATCH_BYTES);
   let length = 0;
   const flushSync = () => {
     if (length > 0) out.write(buffer.toString('utf8', 0, length));
@@ -64,9 +67,9 @@ function gathered(): { write: (line: string) => void; flushSync: () => void } {
   process.once('exit', flushSync);
   return {
     write: (line) => {
-      if (length === 0) setTimeout(flushSync, GATHERED_MS).unref();
-      if (line.length * WIDEST > GATHERED - length) flushSync();
-      if (line.length * WIDEST > GATHERED) out.write(line);
+      if (length === 0) setTimeout(flushSync, BATCH_MS).unref();
+      if (line.length * MAX_BYTES_PER_UNIT > BATCH_BYTES - length) flushSync();
+      if (line.length * MAX_BYTES_PER_UNIT > BATCH_BYTES) out.write(line);
       else length += buffer.write(line, length);
     },
     flushSync,

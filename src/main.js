@@ -1,4 +1,4 @@
-// JavaScript, so that a Node too old for TypeScript still says what is wrong.
+// This file is JavaScript, so that a Node version without TypeScript support can still print an error.
 import './installation.js';
 
 const { main } = await import('./main.ts');

@@ -12,7 +12,10 @@ import { removeAbandonedDrafts } from './storage/key-file.ts';
 import { removeAbandonedRestores } from './storage/sqlite/restore-directory.ts';
 import { StartupError } from './storage/startup-error.ts';
 
-/** Starts Kitestring: the domain, the keys and the import that the configuration declares, the server, and what to tell. */
+/**
+ * Starts Kitestring: opens the domain, applies the keys and the import of the configuration, starts the server, and
+ * shows the first admin key and the set-up code.
+ */
 export async function start(config: Config, log: Logger, { terminal }: { terminal: boolean }): Promise<App> {
   const domain = await openDomain(config, log);
   try {
@@ -25,10 +28,10 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
       throw error;
     });
     domain.fleet.start();
-    // Only now: what is shown once must not be shown by a start that fails.
-    await makeFirstKey(config, log, domain, terminal);
+    // Do this last: a start that fails must not show a secret that is shown only once.
+    await createFirstKey(config, log, domain, terminal);
     await offerSetUp(config, log, domain, terminal);
-    const stopChores = startBackgroundJobs(config, log, domain);
+    const stopBackgroundJobs = startBackgroundJobs(config, log, domain);
     log.info(
       {
         ...{ url: app.url, rest: `${app.url}/api/v1/admin/clusters/`, graphql: `${app.url}/graphql` },
@@ -40,8 +43,9 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
       url: app.url,
       close: async () => {
         await Promise.all([stopMetrics(), app.retire()]);
-        // With the use of keys by the last requests; a database that stands still keeps nothing else from ending.
-        await stopChores();
+        // Stop the jobs after the last requests, to store their use of keys. If the database does not respond, only
+        // this step waits.
+        await stopBackgroundJobs();
         await app.close();
       },
     };
@@ -51,66 +55,72 @@ export async function start(config: Config, log: Logger, { terminal }: { termina
   }
 }
 
-/** A port that nobody asked for may be another Kitestring's: that costs the metrics there, and not the start. */
+/**
+ * If METRICS_PORT is not set explicitly, its default port may belong to another Kitestring. The start then continues
+ * without the separate metrics endpoint.
+ */
 async function startMetrics(config: Config, log: Logger, domain: Domain): Promise<() => Promise<void>> {
   if (config.metrics.port === 0) return async () => {};
   try {
     return await serveMetrics(config, log, domain);
   } catch (error) {
-    if (config.metrics.asked || !(error instanceof StartupError)) throw error;
-    log.warn({ reason: error.message }, 'the metrics are on the main port alone');
+    if (config.metrics.isConfigured || !(error instanceof StartupError)) throw error;
+    log.warn({ reason: error.message }, 'cannot open the metrics port: metrics are available only on the main port');
     return async () => {};
   }
 }
 
-/** Removes what killed commands have left in the data directory: copies of the database and of the key file. */
+/** Removes files that killed commands left in the data directory: copies of the database and of the key file. */
 function removeLeftovers({ dataDir }: Config, log: Logger): void {
   for (const remove of [removeAbandonedRestores, () => removeAbandonedDrafts(join(dataDir, 'seal-keys'))]) {
     try {
       const removed = remove(dataDir);
-      if (removed.length > 0) log.info({ dataDir, removed }, 'removed what a killed command has left');
+      if (removed.length > 0) log.info({ dataDir, removed }, 'removed files left by a killed command');
     } catch (error) {
-      log.warn({ err: error, dataDir }, 'what a killed command has left cannot be removed');
+      log.warn({ err: error, dataDir }, 'cannot remove the files left by a killed command');
     }
   }
 }
 
 async function declareKey(config: Config, log: Logger, { apiKeys }: Domain): Promise<void> {
-  const { weak } = await explained(() => apiKeys.declare(systemCaller('configuration'), config.adminApiKey));
+  const { weak } = await withStartupError(() => apiKeys.declare(systemCaller('configuration'), config.adminApiKey));
   if (weak)
     log.warn(
-      'ADMIN_API_KEY is weak (under 128 bits): it is accepted on loopback alone; replace its secret with one from: openssl rand -hex 32',
+      'ADMIN_API_KEY is weak (under 128 bits): it is accepted only on loopback; replace its secret with one from: openssl rand -hex 32',
     );
 }
 
-async function makeFirstKey(config: Config, log: Logger, { apiKeys }: Domain, terminal: boolean): Promise<void> {
+async function createFirstKey(config: Config, log: Logger, { apiKeys }: Domain, terminal: boolean): Promise<void> {
   await apiKeys.ensureFirst(systemCaller('configuration'), async (key) => {
-    if (terminal) process.stdout.write(`\n  Your admin API key, shown this once:\n\n    ${key}\n\n`);
+    if (terminal) process.stdout.write(`\n  Your admin API key, shown only now:\n\n    ${key}\n\n`);
     else {
-      const file = await keepSecret(join(config.dataDir, 'admin-api-key'), key);
-      log.info({ file }, 'the first admin API key was made; this file holds it');
+      const file = await writeSecret(join(config.dataDir, 'admin-api-key'), key);
+      log.info({ file }, 'created the first admin API key; this file contains it');
     }
   });
 }
 
-/** Where others can reach it, whoever makes the first person must know a code that only the one who starts it sees. */
+/**
+ * If other machines can reach the server, the first user can be created only with a code that the operator sees at
+ * start.
+ */
 async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, terminal: boolean): Promise<void> {
   const path = join(config.dataDir, 'setup-code');
-  // Once somebody exists, that of an earlier start is of no use.
+  // Remove the code of an earlier start, which may be invalid by now.
   await rm(path, { force: true });
-  // Also where a proxy on this machine passes on what others ask.
+  // A proxy on this machine may forward requests of other machines.
   const isLocal = config.loopback && config.trustedProxies.length === 0;
   const code = isLocal ? undefined : await setUp.makeCode();
   if (code === undefined) return;
   if (terminal)
-    process.stdout.write(`\n  The set-up code for the first user, good until somebody exists:\n\n    ${code}\n\n`);
-  else log.info({ file: await keepSecret(path, code) }, 'nobody exists yet: this file holds the set-up code');
+    process.stdout.write(`\n  The set-up code for the first user, valid until a user exists:\n\n    ${code}\n\n`);
+  else log.info({ file: await writeSecret(path, code) }, 'no user exists yet; this file contains the set-up code');
 }
 
-async function keepSecret(path: string, secret: string): Promise<string> {
+async function writeSecret(path: string, secret: string): Promise<string> {
   try {
     makeDirectory(dirname(path));
-    await setAside(path);
+    await renameExisting(path);
     await using file = await open(path, 'wx', 0o600);
     await file.writeFile(`${secret}\n`);
     await file.sync();
@@ -121,8 +131,11 @@ async function keepSecret(path: string, secret: string): Promise<string> {
   }
 }
 
-/** What is there may be the only copy of another registry's secret: this start may have been given the wrong database. */
-async function setAside(path: string): Promise<void> {
+/**
+ * Renames an existing file. It may contain the only copy of a secret of another registry, if this start uses the wrong
+ * database.
+ */
+async function renameExisting(path: string): Promise<void> {
   if (!existsSync(path)) return;
   let copy = 1;
   while (existsSync(`${path}.${copy}`)) copy++;
@@ -130,7 +143,7 @@ async function setAside(path: string): Promise<void> {
 }
 
 async function importKubeconfig(path: string, log: Logger, { clusterImport, database }: Domain): Promise<void> {
-  // Later starts need the file no more.
+  // Check first, so that later starts do not need the file.
   if ((await database.prisma.cluster.count()) > 0) return;
   const kubeconfig = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw new StartupError(`IMPORT_KUBECONFIG names ${path}, which cannot be read (${error.code}).`);
@@ -147,8 +160,8 @@ async function importKubeconfig(path: string, log: Logger, { clusterImport, data
     const { contexts } = await clusterImport.run(systemCaller('configuration'), { kubeconfig, ...choices }, { select });
     for (const { context, cluster } of contexts) {
       const problem = cluster?.credentialProblem;
-      if (problem) log.warn({ context, problem }, 'imported, but it cannot be used');
-      else log.info({ context }, 'imported');
+      if (problem) log.warn({ context, problem }, 'imported the context, but its credential cannot be used');
+      else log.info({ context }, 'imported the context');
     }
   } catch (error) {
     if (error instanceof DomainError && error.code === 'REGISTRY_NOT_EMPTY') return;
@@ -156,8 +169,8 @@ async function importKubeconfig(path: string, log: Logger, { clusterImport, data
   }
 }
 
-/** A refusal of the domain, as the one sentence that a start ends with. */
-async function explained<T>(run: () => Promise<T>): Promise<T> {
+/** Converts a DomainError to a StartupError, which ends the start with one sentence. */
+async function withStartupError<T>(run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {

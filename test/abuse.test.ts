@@ -15,7 +15,7 @@ afterAll(() => app.close());
 
 const canary = 'token: kubeconfig-canary-5a1f';
 
-describe('an answer never quotes what was sent', () => {
+describe('error messages for invalid input', () => {
   const create = 'mutation ($i: CreateClusterInput!) { createCluster(input: $i) { __typename } }';
   it.each([
     ['a misspelt neighbour', { name: 'x', credentials: { kubeconfig: { text: canary } } }],
@@ -24,32 +24,33 @@ describe('an answer never quotes what was sent', () => {
     ['the wrong type', { name: 'x', credential: { kubeconfig: canary } }],
     ['a list', [canary]],
     ['a name that is no text', { name: { canary } }],
-  ])('with %s', async (_what, input) => {
+  ])('an error message does not quote the variables when they contain %s', async (_what, input) => {
     const { errors } = await app.graphql(create, { i: input });
     expect(errors?.length).toBeGreaterThan(0);
     expect(JSON.stringify(errors)).not.toContain('canary-5a1f');
   });
 
-  it('as a literal', async () => {
+  it('an error message does not quote an invalid string literal', async () => {
     const document = `mutation { importClusters(input: { kubeconfig: ${JSON.stringify(canary)}, dryRuns: true }) { __typename } }`;
     const { errors } = await app.graphql(document);
     expect(errors?.length).toBeGreaterThan(0);
     expect(JSON.stringify(errors)).not.toContain('canary-5a1f');
   });
 
-  it('however long a name that nobody knows is', async () => {
+  it('an error message stays short when an unknown field name has 100,000 characters', async () => {
     const { errors } = await app.graphql(create, { i: { name: 'x', ['k'.repeat(100_000)]: 1 } });
     expect(JSON.stringify(errors).length).toBeLessThan(2_000);
   });
 });
 
-describe('a message that quotes what was sent takes no more than a look at it', () => {
+describe('shortening of error messages', () => {
   const list = 'query ($filter: ClusterFilter) { clusters(filter: $filter) { totalCount } }';
   const words = [' cannot represent ', 'found: ', 'found String "', 'unknown field "', 'Unexpected parameter "', '"'];
   const whole = (word: string) => word.repeat(Math.floor(3_900_000 / word.length));
 
-  // A quadratic pattern takes minutes over each of these: the limit of time of a test is the assertion.
-  it.each(words)('as a value: %j', async (word) => {
+  // A pattern with quadratic run time takes minutes for each of these inputs, so the test's time limit is the
+  // assertion.
+  it.each(words)('shortens the error for a 3.9 MB value that repeats %j', async (word) => {
     for (const filter of [{ states: [whole(word)] }, { enabled: whole(word) }, whole(word)]) {
       const { errors } = await app.graphql(list, { filter });
       expect(errors?.[0]?.extensions.code).toBe('BAD_REQUEST');
@@ -57,14 +58,14 @@ describe('a message that quotes what was sent takes no more than a look at it', 
     }
   });
 
-  it.each(words)('as a name: %j', async (word) => {
+  it.each(words)('shortens the error for a 3.9 MB field name that repeats %j', async (word) => {
     const { errors } = await app.graphql(list, { filter: { [whole(word)]: 1 } });
     expect(JSON.stringify(errors).length).toBeLessThan(2_000);
     const answer = await app.rest('POST', '/graphql', { query: list, [whole(word)]: 1 });
     expect(JSON.stringify(answer.body).length).toBeLessThan(2_000);
   });
 
-  it.each(words)('in a document: %j', async (word) => {
+  it.each(words)('shortens the error for a document that repeats %j', async (word) => {
     const text = JSON.stringify(word.repeat(Math.floor(25_000 / word.length)));
     for (const document of [
       `{ clusters(filter: { states: [${text}] }) { totalCount } }`,
@@ -77,20 +78,20 @@ describe('a message that quotes what was sent takes no more than a look at it', 
   });
 });
 
-describe('what costs much is refused before it is gone through', () => {
+describe('expensive requests', () => {
   const refusal = (answer: { errors?: { extensions: { code: string } }[] }) => answer.errors?.[0]?.extensions.code;
 
-  it('a document of many characters, whatever they are', async () => {
+  it('rejects a document with too many characters, even if most of them are a comment', async () => {
     expect(refusal(await app.graphql(`{ viewer { name } } ${'#'.repeat(70_000)}`))).toBe('BAD_REQUEST');
   });
 
-  it('variables of many keys', async () => {
+  it('rejects variables with too many keys', async () => {
     const i = Object.fromEntries(Array.from({ length: 25_000 }, (_, index) => [`k${index}`, 1]));
     const document = 'mutation ($i: CreateClusterInput!) { createCluster(input: $i) { __typename } }';
     expect(refusal(await app.graphql(document, { i }))).toBe('BAD_REQUEST');
   });
 
-  it('a stranger’s body above 16 KiB, and their variables at all', async () => {
+  it('rejects an anonymous body above 16 KiB and every anonymous request with variables', async () => {
     const large = await app.graphql(`{ viewer { name } } ${'#'.repeat(20_000)}`, {}, {});
     expect(large.status).toBe(413);
     const document = 'mutation ($i: CreateClusterInput!) { createCluster(input: $i) { __typename } }';
@@ -100,7 +101,7 @@ describe('what costs much is refused before it is gone through', () => {
   });
 
   it.each([LOGIN, '/api/v1/admin/users/create_super_user'])(
-    'a body above 16 KiB, or a packed one, where anyone may ask: %s',
+    'rejects a body above 16 KiB and a compressed body on the public route %s',
     async (path) => {
       const of = (length: number) => `{"username":"ada","password":"${'x'.repeat(length)}"}`;
       const post = (body: string | Buffer, headers: Record<string, string> = {}, chunked = false) =>
@@ -116,18 +117,18 @@ describe('what costs much is refused before it is gone through', () => {
     },
   );
 
-  it('more faults than anyone reads', async () => {
+  it('reports at most six errors for a document with 50 unknown fields', async () => {
     const fields = Array.from({ length: 50 }, (_, index) => `n${index}`).join(' ');
     const { errors } = await app.graphql(`{ viewer { ${fields} } }`);
     expect(errors?.length).toBeLessThanOrEqual(6);
   });
 
-  it('another method than GraphQL over HTTP has', async () => {
+  it('rejects HTTP methods that GraphQL over HTTP does not define', async () => {
     expect((await app.rest('DELETE', '/graphql')).status).toBe(405);
   });
 });
 
-describe('a key that is revoked while its body is under way', () => {
+describe('an API key that is revoked while a request body is in transit', () => {
   it.each([
     ['POST', CLUSTERS, '{"name":"late"}'],
     [
@@ -135,7 +136,7 @@ describe('a key that is revoked while its body is under way', () => {
       '/graphql',
       '{"query":"mutation { createCluster(input: { name: \\"late\\", verify: NONE }) { __typename } }"}',
     ],
-  ])('writes nothing by %s %s', async (method, path, body) => {
+  ])('an API key revoked during the request body cannot write by %s %s', async (method, path, body) => {
     const caller = systemCaller('command line');
     const { id, text } = await app.domain.apiKeys.create(caller, { name: 'late', roles: ['admin'] });
     const headers = { Authorization: text, 'Content-Type': 'application/json', 'Content-Length': body.length };
@@ -151,7 +152,7 @@ describe('a key that is revoked while its body is under way', () => {
   });
 });
 
-it('a session that ends with a role, while its body is under way, writes nothing', async () => {
+it('a session that ends during the request body because the user loses a role cannot write', async () => {
   const caller = systemCaller('command line');
   await createUser(app, 'late', ['admin']);
   await createUser(app, 'another', ['admin']);

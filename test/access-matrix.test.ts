@@ -6,7 +6,7 @@ import { startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
 import { defineRole, keyWith, PASSWORD, signedInUser } from './support/users.ts';
 
-/** Who asks; the roles in the middle are scoped to clusters of staging. */
+/** The callers of the matrix. The roles of `byName`, `byGlob` and `byLabel` are scoped to the staging clusters. */
 const CALLERS = ['stranger', 'nobody', 'viewer', 'byName', 'byGlob', 'byLabel', 'admin'] as const;
 type CallerName = (typeof CALLERS)[number];
 type Line = Readonly<Record<CallerName, unknown>>;
@@ -24,7 +24,7 @@ const ROLE_OF: Partial<Record<CallerName, string>> = {
 };
 
 let app: TestApp;
-/** The headers of each caller: by an API key, and by a session. */
+/** The request headers of each caller, with an API key and with a session. */
 const headers: Record<string, Record<CallerName, Record<string, string>>> = {};
 const ids: Record<string, string> = {};
 
@@ -57,7 +57,7 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-/** What each caller gets; those that are not named get what `nobody` does, and a stranger nothing. */
+/** Expected result per caller. Callers without an entry get the default result; `stranger` is unauthenticated. */
 const line = (nobody: unknown, others: Partial<Line>): Line => ({
   ...{
     stranger: 'UNAUTHENTICATED',
@@ -72,7 +72,7 @@ const line = (nobody: unknown, others: Partial<Line>): Line => ({
 });
 const ALL = ['staging-eu', 'staging-us', 'prod-eu'];
 const STAGING = ['staging-eu', 'staging-us'];
-/** The clusters that each caller sees. */
+/** The clusters that each caller can read. */
 const SEEN = line([], { viewer: ALL, byName: ['staging-eu'], byGlob: STAGING, byLabel: STAGING, admin: ALL });
 const seen = (show: (names: readonly string[]) => unknown): Line =>
   Object.fromEntries(
@@ -81,16 +81,18 @@ const seen = (show: (names: readonly string[]) => unknown): Line =>
 const adminOnly = (admin: unknown, nobody: unknown = 'Forbidden') => line(nobody, { admin });
 
 interface Question {
-  /** One root field. `$id` is of staging-us, `$hidden` of prod-eu. */
+  /** One root field. `$id` is the id of staging-us, `$hidden` the id of prod-eu. */
   readonly field: string;
-  // biome-ignore lint/suspicious/noExplicitAny: each reads its own answer.
+  // biome-ignore lint/suspicious/noExplicitAny: each case reads a result of another type.
   readonly show: (value: any) => unknown;
   readonly gets: Line;
 }
 
 const namesOf = (nodes: ({ name: string } | null)[]) => nodes.map((node) => node?.name ?? null);
 const query = (field: string, show: Question['show'], gets: Line): Question => ({ field, show, gets });
-/** A change of a cluster that all the scoped see, then of one that only the unscoped do; neither changes anything. */
+/**
+ * The same mutation on staging-eu (visible to all scoped roles) and on prod-eu (hidden from them). It changes nothing.
+ */
 const change = (field: (by: string) => string, gets: Line): Question => ({
   field: `{ a: ${field('{ name: "staging-eu" }')} { __typename } b: ${field('{ name: "prod-eu" }')} { __typename } }`,
   show: ({ a, b }) => `${kind(a)} ${kind(b)}`,
@@ -182,7 +184,7 @@ const QUESTIONS: Record<string, Question> = {
     adminOnly('NotFound'),
   ),
   'Mutation.deleteUser': command('deleteUser(input: { username: "none" }) { __typename }', adminOnly('NotFound')),
-  // Only a person has a password of their own: the session's line stands in the test.
+  // Only a user has a password. The test contains the expected result for sessions.
   'Mutation.changePassword': command(
     `changePassword(input: { oldPassword: "${PASSWORD}", newPassword: "" }) { __typename }`,
     line('Forbidden', {}),
@@ -197,7 +199,7 @@ const QUESTIONS: Record<string, Question> = {
 };
 
 const REFUSED = line(403, { stranger: 401 });
-/** What each REST row answers: the status alone, or the status and what is in it. */
+/** Expected response of each REST route: the status, or the status and the names of the listed clusters. */
 const ROW_LINES: Record<string, Line> = {
   'GET /api/v1/admin/clusters/': { ...REFUSED, admin: [200, ALL] },
   'POST /api/v1/admin/clusters/': { ...REFUSED, admin: 400 },
@@ -210,7 +212,7 @@ const ROW_LINES: Record<string, Line> = {
   'GET /api/v1/clusters': { ...seen((names) => [200, [...names].sort()]), stranger: 401 },
 };
 
-/** What the routes of signing in answer whoever asks; by a session, where that makes a difference. */
+/** Expected status of each sign-in route. `session` applies where a session gets another status than an API key. */
 const SIGN_IN_LINES: Record<string, { stranger: number; others: number; session?: number }> = {
   'GET /api/v1/init_check': { stranger: 200, others: 200 },
   'POST /api/v1/admin/users/create_super_user': { stranger: 400, others: 400 },
@@ -220,7 +222,7 @@ const SIGN_IN_LINES: Record<string, { stranger: number; others: number; session?
   'GET /api/auth/callback': { stranger: 400, others: 400 },
   'GET /api/auth/user': { stranger: 401, others: 200 },
   'POST /api/auth/refresh': { stranger: 401, others: 401, session: 200 },
-  // Last: it ends the session.
+  // This entry must be the last one, because it ends the session.
   'POST /api/auth/logout': { stranger: 401, others: 200 },
 };
 
@@ -229,14 +231,14 @@ const roots = [schema.getQueryType(), schema.getMutationType()].flatMap((type) =
 );
 const nameOf = ({ method, path }: { method: string; path: string }) => `${method.toUpperCase()} ${path}`;
 
-it('each root field and each route has a line, and each line a field or a route', () => {
+it('the access matrix covers every root field and every route, and nothing else', () => {
   expect(Object.keys(QUESTIONS).sort()).toEqual(roots.sort());
   expect(Object.keys(ROW_LINES).sort()).toEqual(ROWS.map(nameOf).sort());
   expect(Object.keys(SIGN_IN_LINES).sort()).toEqual(SIGN_IN_ROUTES.map(nameOf).sort());
   expect(Object.keys(schema.getSubscriptionType()?.getFields() ?? {})).toEqual(['clusterChanged']);
 });
 
-describe.each(['key', 'session'])('by a %s', (surface) => {
+describe.each(['key', 'session'])('access with a %s', (surface) => {
   describe.each(Object.entries(QUESTIONS))('%s', (name, { field, show, gets }) => {
     const operation = name.startsWith('Query') ? 'query' : 'mutation';
     const isBlock = field.startsWith('{');
@@ -244,7 +246,7 @@ describe.each(['key', 'session'])('by a %s', (surface) => {
     const declared = variables.length > 0 ? `(${variables.map((variable) => `$${variable}: ID!`).join()})` : '';
     const document = `${operation} ${declared} ${isBlock ? field : `{ ${field} }`}`;
 
-    it.each(CALLERS)('%s', async (caller) => {
+    it.each(CALLERS)(`${name} with a ${surface} returns what the matrix expects for %s`, async (caller) => {
       const given = { id: ids['staging-us'], hidden: ids['prod-eu'] };
       const { data, errors } = await app.graphql(document, given, headers[surface]?.[caller]);
       const value = isBlock ? data : Object.values(data ?? {})[0];
@@ -254,7 +256,7 @@ describe.each(['key', 'session'])('by a %s', (surface) => {
     });
   });
 
-  it.each(CALLERS.slice(1))('%s has a cluster asked live only where a role of theirs allows it', async (caller) => {
+  it.each(CALLERS.slice(1))('%s reads live data of a cluster only if a role allows it', async (caller) => {
     const document =
       '{ a: cluster(by: { name: "staging-eu" }) { live { version } } b: cluster(by: { name: "staging-us" }) { live { version } } }';
     const { data } = await app.graphql(document, {}, headers[surface]?.[caller]);
@@ -263,7 +265,7 @@ describe.each(['key', 'session'])('by a %s', (surface) => {
   });
 
   describe.each(Object.entries(ROW_LINES))('%s', (name, gets) => {
-    it.each(CALLERS)('%s', async (caller) => {
+    it.each(CALLERS)(`${name} with a ${surface} returns the expected status to %s`, async (caller) => {
       const [method = '', path = ''] = name.split(' ');
       const body = ['POST', 'PUT'].includes(method) ? {} : undefined;
       const answer = await app.rest(method, path.replace(':id', '4711'), body, headers[surface]?.[caller]);
@@ -272,7 +274,7 @@ describe.each(['key', 'session'])('by a %s', (surface) => {
     });
   });
 
-  it.each(CALLERS)('%s hears of the changes of what they see alone', async (caller) => {
+  it.each(CALLERS)('%s receives changes only of clusters that they can read', async (caller) => {
     const { told, ended } = await follow(app, headers[surface]?.[caller] ?? {});
     const names = SEEN[caller];
     if (!Array.isArray(names)) return expect(await ended.then(told)).toEqual([names]);
@@ -285,7 +287,7 @@ describe.each(['key', 'session'])('by a %s', (surface) => {
   });
 
   describe.each(Object.entries(SIGN_IN_LINES))('%s', (name, gets) => {
-    it.each(CALLERS)('%s', async (caller) => {
+    it.each(CALLERS)(`${name} with a ${surface} returns the expected sign-in status to %s`, async (caller) => {
       const [method = '', path = ''] = name.split(' ');
       const { status } = await app.rest(method, path, method === 'POST' ? {} : undefined, headers[surface]?.[caller]);
       const others = surface === 'session' ? (gets.session ?? gets.others) : gets.others;

@@ -23,17 +23,17 @@ afterAll(() => app.close());
 
 const rest = (Authorization: string, headers: Record<string, string> = {}) =>
   app.rest('GET', CLUSTERS, undefined, { Authorization, ...headers });
-const local = (Authorization: string) => ({ Host: 'localhost', Authorization });
+const localHeaders = (Authorization: string) => ({ Host: 'localhost', Authorization });
 const viewer = (Authorization: string) => app.graphql('{ viewer { name } }', {}, { Authorization });
 
-/** Refused alike on both surfaces. */
+/** Expects that REST and GraphQL both reject the key. */
 async function expectRefused(key: string) {
   expect(await rest(key)).toMatchObject({ status: 401, body: { error: 'Invalid API key' } });
   expect((await viewer(key)).status).toBe(401);
 }
 
 describe('an API key', () => {
-  it('is accepted bare and as a bearer token', async () => {
+  it('accepts an API key with and without the Bearer scheme', async () => {
     for (const form of [app.admin, `Bearer ${app.admin}`, `bearer  ${app.admin}`, ` ${app.admin} `])
       expect((await rest(form)).status).toBe(200);
     const padded = { Host: 'localhost', Authorization: ` \t ${app.admin}\t \t` };
@@ -63,18 +63,18 @@ describe('an API key', () => {
     `kite1-${'x'.repeat(513)}`,
     'Kite1-x',
     'KITE1-',
-  ])('spelled %s is refused as any other wrong key', async (key) => {
+  ])('rejects the malformed API key %s like any other wrong key', async (key) => {
     const spelled = Buffer.from(key).toString('latin1');
     await expectRefused(spelled);
     await expectRefused(`Bearer ${spelled}`);
   });
 
-  it('is refused with a space beside it that is none of HTTP', async () => {
+  it('rejects an API key next to a space character that HTTP does not allow', async () => {
     for (const key of [`${app.admin}\xa0`, `\xa0${app.admin}`, `Bearer ${app.admin} \xa0`])
-      expect((await send(app, { path: CLUSTERS, headers: local(key) })).status).toBe(401);
+      expect((await send(app, { path: CLUSTERS, headers: localHeaders(key) })).status).toBe(401);
   });
 
-  it('with the wrong id or the wrong secret is refused', async () => {
+  it('rejects an API key with a wrong id or a wrong secret', async () => {
     const [, id = '', secret = ''] = /^kite([0-9]+)-(.+)$/.exec(app.admin) ?? [];
     for (const key of [
       `kite${Number(id) + 1}-${secret}`,
@@ -87,7 +87,7 @@ describe('an API key', () => {
       await expectRefused(key);
   });
 
-  it('is refused from the moment on at which it expires', async () => {
+  it('rejects an API key from the moment it expires', async () => {
     const expiresAt = new Date(Date.now() + 300);
     const { text } = await app.domain.apiKeys.create(caller, { name: 'short', roles: ['admin'], expiresAt });
     expect((await rest(text)).status).toBe(200);
@@ -95,7 +95,7 @@ describe('an API key', () => {
     expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
   });
 
-  it('ends its idle stream at its time', async () => {
+  it('an idle subscription ends when its API key expires', async () => {
     const expiresAt = new Date(Date.now() + 800);
     const { text } = await app.domain.apiKeys.create(caller, { name: 'short stream', roles: ['viewer'], expiresAt });
     const { told, ended } = await follow(app, { Authorization: text });
@@ -104,7 +104,7 @@ describe('an API key', () => {
     expect(told()).toEqual([]);
   });
 
-  it('is refused from the next request on once it is revoked or disabled', async () => {
+  it('rejects an API key from the next request after it is revoked or disabled', async () => {
     const { apiKeys, database } = app.domain;
     const { id, text } = await apiKeys.create(caller, { name: 'doomed', roles: ['admin'] });
     expect((await rest(text)).status).toBe(200);
@@ -116,14 +116,14 @@ describe('an API key', () => {
     await expectRefused(text);
   });
 
-  it('that a revoked one had is never made again', async () => {
+  it('never reuses the id of a revoked API key', async () => {
     const { apiKeys } = app.domain;
     const { id } = await apiKeys.create(caller, { name: 'first', roles: [] });
     await apiKeys.revoke(caller, id);
     expect((await apiKeys.create(caller, { name: 'second', roles: [] })).id).toBeGreaterThan(id);
   });
 
-  it('made after one was declared has a higher id, also where the declared one has the next', async () => {
+  it('an API key created after a declared key gets a higher id, even if the declared key took the next id', async () => {
     const { apiKeys } = app.domain;
     const { id } = await apiKeys.create(caller, { name: 'before', roles: [] });
     await apiKeys.declare(caller, `kite${id + 1}-${'0123456789abcdef'.repeat(4)}`);
@@ -131,7 +131,7 @@ describe('an API key', () => {
     await apiKeys.declare(caller, undefined);
   });
 
-  it('that is weak is refused when the request was forwarded, by any header that says so', async () => {
+  it('rejects a weak API key if any header shows that the request was forwarded', async () => {
     const key = 'kite500-adminsecret';
     await app.domain.apiKeys.declare(caller, key);
     for (let again = 0; again < 2; again++) {
@@ -143,7 +143,7 @@ describe('an API key', () => {
       ])
         expect([
           name,
-          (await send(app, { path: CLUSTERS, headers: { ...local(key), [name]: '10.0.0.1' } })).status,
+          (await send(app, { path: CLUSTERS, headers: { ...localHeaders(key), [name]: '10.0.0.1' } })).status,
         ]).toEqual([name, 401]);
       const asked = (version: string, headers = '') =>
         sendBytes(app, `GET ${CLUSTERS} HTTP/${version}\r\nHost: localhost\r\nAuthorization: ${key}\r\n${headers}\r\n`);
@@ -153,15 +153,15 @@ describe('an API key', () => {
     expect((await rest(app.admin, { 'X-Forwarded-For': '10.0.0.1' })).status).toBe(200);
   });
 
-  it('decides alone: nothing else in the request makes a bad one good', async () => {
+  it('a wrong API key is rejected even if the request carries a valid key elsewhere', async () => {
     const cookie = { Cookie: `auth_token=${app.admin}` };
     expect((await rest('kite1-wrong', cookie)).status).toBe(401);
     expect((await app.rest('GET', `${CLUSTERS}?key=${app.admin}`, undefined, {})).status).toBe(401);
   });
 });
 
-describe('what is stored of a key', () => {
-  it('is a hash, and is shown by nothing', async () => {
+describe('the stored API key', () => {
+  it('an API key is stored as a hash that no API returns', async () => {
     const { text, id } = await app.domain.apiKeys.create(caller, { name: 'kept', roles: [] });
     const [row] = await rowsOf(app.dataDir, 'SELECT * FROM "ApiKey" WHERE "id" = ?', id);
     const secret = text.slice(text.indexOf('-') + 1);
@@ -170,7 +170,7 @@ describe('what is stored of a key', () => {
     expect(JSON.stringify(await app.domain.apiKeys.list(caller))).not.toContain(hashSecret(secret));
   });
 
-  it('does not change by being used: a request writes nothing', async () => {
+  it('using an API key writes nothing to the database', async () => {
     const version = versionOf(app.dataDir);
     const before = await version();
     for (let asked = 0; asked < 20; asked++) {
@@ -184,8 +184,8 @@ describe('what is stored of a key', () => {
   });
 });
 
-describe('the text of a key', () => {
-  it('is read back as it was written, for every id and secret there can be', () => {
+describe('the API key format', () => {
+  it('parses every API key that it can format', () => {
     const secrets = fc.string({
       unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
       minLength: 1,
@@ -198,7 +198,7 @@ describe('the text of a key', () => {
     );
   });
 
-  it('is none for any other string, and reading never throws', () => {
+  it('parseApiKey accepts only formatted keys and never throws', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const key = parseApiKey(text);
@@ -207,13 +207,13 @@ describe('the text of a key', () => {
     );
   });
 
-  it('holds 256 random bits', () => {
+  it('a generated secret has 256 random bits', () => {
     const secrets = Array.from({ length: 100 }, makeSecret);
     for (const secret of secrets) expect(Buffer.from(secret, 'base64url')).toHaveLength(32);
     expect(new Set(secrets).size).toBe(100);
   });
 
-  it('matches its own hash alone, and another length is no fault', () => {
+  it('a secret matches only its own hash, and a hash of another length is not an error', () => {
     const secret = makeSecret();
     expect(secretMatches(secret, hashSecret(secret))).toBe(true);
     for (const stored of [hashSecret(`${secret}x`), '', 'x', hashSecret(secret).slice(1), secret])
@@ -229,11 +229,11 @@ describe('the text of a key', () => {
     ['correct horse battery staple', false],
     ['0123456789abcdef'.repeat(2), false],
     ['Tr0ub4dor&3-Tr0ub4dor&3', false],
-  ])('%s is weak: %s', (secret, weak) => {
+  ])('isWeak(%j) is %s', (secret, weak) => {
     expect(isWeak(secret)).toBe(weak);
   });
 
-  it('that is made is never weak', () => {
+  it('a generated secret is never weak', () => {
     for (let made = 0; made < 200; made++) expect(isWeak(makeSecret())).toBe(false);
   });
 });

@@ -101,25 +101,28 @@ const allowed = [
   'fd00::5eff:169.254.169.254',
 ];
 
-describe('an address', () => {
-  test.each(never)('%s is never dialled', (ip) => {
+describe('judgeAddress', () => {
+  test.each(never)('never dials %s', (ip) => {
     expect(judgeAddress(ip, open)).toMatch(/ is an? .*, which is never dialled$/);
   });
 
-  test.each(loopback)('%s is dialled only where loopback is allowed', (ip) => {
+  test.each(loopback)('dials the loopback address %s only if loopback is allowed', (ip) => {
     expect(judgeAddress(ip, open)).toBeUndefined();
     expect(judgeAddress(ip, closed)).toContain('ALLOW_LOOPBACK_TARGETS=true');
   });
 
-  test.each(allowed)('%s may be dialled', (ip) => {
+  test.each(allowed)('allows %s', (ip) => {
     expect(judgeAddress(ip, closed)).toBeUndefined();
   });
 
-  test.each(['', 'localhost', '010.0.0.1', '1.2.3', '2852039166', '0x7f.1', ':::', '1.2.3.4\n'])('%j is none', (ip) => {
-    expect(judgeAddress(ip, open)).toContain('is not an IP address');
-  });
+  test.each(['', 'localhost', '010.0.0.1', '1.2.3', '2852039166', '0x7f.1', ':::', '1.2.3.4\n'])(
+    'rejects %j because it is not an IP address',
+    (ip) => {
+      expect(judgeAddress(ip, open)).toContain('is not an IP address');
+    },
+  );
 
-  test('is named with the kind it is of', () => {
+  test('the refusal names the kind of the address', () => {
     expect(judgeAddress('169.254.169.254', closed)).toBe(
       '169.254.169.254 is a link-local address, which is never dialled',
     );
@@ -128,7 +131,7 @@ describe('an address', () => {
     );
   });
 
-  test('in IPv4 is judged alike in every IPv6 spelling', () => {
+  test('judges an IPv4 address the same in every IPv6 notation', () => {
     const spellings = (ip: string) => {
       const [a = 0, b = 0, c = 0, d = 0] = ip.split('.').map(Number);
       const groups = `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
@@ -144,7 +147,7 @@ describe('an address', () => {
     );
   });
 
-  test('is judged without a throw whatever the text', () => {
+  test('judgeAddress never throws, for any text', () => {
     const ip = fc.oneof(fc.ipV6(), fc.ipV4(), fc.string());
     fc.assert(fc.property(ip, (text) => ['string', 'undefined'].includes(typeof judgeAddress(text, closed))));
   });
@@ -165,22 +168,25 @@ describe('an address in DENIED_TARGETS', () => {
     '2002:a01:203::1',
     '2001:0:4136:e378:8000:63bf:f5fe:fdfc',
     'fd00::5efe:10.1.2.3',
-  ])('%s is never dialled', (ip) => {
+  ])('never dials %s, which DENIED_TARGETS contains', (ip) => {
     expect(judgeAddress(ip, policy)).toMatch(/ is an address in DENIED_TARGETS, which is never dialled$/);
     expect(judgeHost(ip.includes(':') ? `[${ip}]` : ip, policy)).toContain('DENIED_TARGETS');
   });
 
-  test.each(['10.2.0.1', '192.0.2.8', 'fd13::1', '127.0.0.1', '64:ff9b::10.2.0.1'])('does not cover %s', (ip) => {
-    expect(judgeAddress(ip, policy)).toBeUndefined();
-  });
+  test.each(['10.2.0.1', '192.0.2.8', 'fd13::1', '127.0.0.1', '64:ff9b::10.2.0.1'])(
+    'allows %s, which DENIED_TARGETS does not contain',
+    (ip) => {
+      expect(judgeAddress(ip, policy)).toBeUndefined();
+    },
+  );
 
-  test('is refused beside what is refused to everybody', () => {
+  test('DENIED_TARGETS adds to the addresses that are always refused', () => {
     expect(judgeAddress('169.254.169.254', policy)).toContain('a link-local address');
     expect(judgeAddress('127.0.0.1', { ...policy, allowLoopback: false })).toContain('ALLOW_LOOPBACK_TARGETS');
   });
 });
 
-describe('a host', () => {
+describe('judgeHost', () => {
   test.each([
     'http://2852039166/',
     'http://0xa9fea9fe/',
@@ -193,7 +199,7 @@ describe('a host', () => {
     'http://[fd00:ec2::254]/',
     'http://0/',
     'http://[::]/',
-  ])('of %s is never dialled', (url) => {
+  ])('never dials the host of %s', (url) => {
     expect(judgeHost(new URL(url).hostname, open)).toContain('which is never dialled');
   });
 
@@ -204,13 +210,13 @@ describe('a host', () => {
     'http://127.1/',
     'http://0x7f.1/',
     'http://[::1]/',
-  ])('of %s is loopback', (url) => {
+  ])('treats the host of %s as loopback', (url) => {
     expect(judgeHost(new URL(url).hostname, open)).toBeUndefined();
     expect(judgeHost(new URL(url).hostname, closed)).toContain('ALLOW_LOOPBACK_TARGETS=true');
   });
 
   test.each(['kubernetes.default.svc', 'notlocalhost', 'localhost.example.org', '10.0.0.1', '[fd12::1]'])(
-    '%s may be dialled; a name is judged by its address then',
+    'allows the host %s (the address of a name is judged after it is resolved)',
     (host) => {
       expect(judgeHost(host, closed)).toBeUndefined();
     },

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 const files = globSync('src/**/*.{ts,js}').filter((file) => !file.includes('/generated/'));
 const FROM = /^(?:import|export)\s+(type\s)?[^;'"]*?from\s+'([^']+)'|^import\s+()'([^']+)'|\bimport\(()'([^']+)'\)/gm;
 
-/** Every import of our code: who imports what, and whether it leaves nothing behind at run time. */
+/** Every import in src/: the importing file, the imported path and whether only types are imported. */
 const imports = files.flatMap((file) =>
   [...readFileSync(file, 'utf8').matchAll(FROM)].map(([, type, from, , bare, , lazy]) => {
     const target = from ?? bare ?? lazy ?? '';
@@ -14,11 +14,11 @@ const imports = files.flatMap((file) =>
   }),
 );
 
-/** A file of src/ itself stands for its own part. */
+/** A file directly in src/ is a part of its own. */
 const partOf = (path: string) => /^src\/([^/.]+)/.exec(path)?.[1] ?? '';
 const show = ({ file, path }: { file: string; path: string }) => `${file} → ${path}`;
 
-// From the top down: a part knows those below it and none above. Storage and kubernetes stand side by side.
+// From top to bottom: a part may import the parts below it, never those above. `storage` and `kubernetes` are peers.
 const ORDER = [
   'main',
   'cli',
@@ -33,14 +33,14 @@ const ORDER = [
   'storage',
 ];
 
-// Pure functions and what all surfaces answer: every part may import them, and they import no other part.
+// Pure functions and types that every part may import. They import no other part.
 const SHARED = ['json-size', 'http-error'];
 
 it('shared functions import no other part', () => {
   expect(imports.filter(({ file, path }) => SHARED.includes(partOf(file)) && path.startsWith('src/'))).toEqual([]);
 });
 
-it('the parts know only those below them', () => {
+it('every part imports only parts below it', () => {
   const inner = imports.filter(({ path }) => ORDER.includes(partOf(path)));
   expect(inner.length).toBeGreaterThan(100);
   const upward = inner.filter(({ file, path }) => {
@@ -53,7 +53,7 @@ it('the parts know only those below them', () => {
   expect(files.map(partOf).filter((part) => !known.includes(part))).toEqual([]);
 });
 
-it('configuration and log are handed down as values', () => {
+it('only main and the CLI import configuration and log at run time; other parts receive them as values', () => {
   const taken = imports.filter(({ file, path, typeOnly }) => {
     const top = ['main', 'cli'].includes(partOf(file));
     return ['config', 'log'].includes(partOf(path)) && !typeOnly && !top;
@@ -71,15 +71,15 @@ it.each([
   ['@prisma/', ['storage']],
   ['node:sqlite', ['storage']],
   ['src/storage/generated/', ['storage']],
-])('%s is owned by %j', (dependency, owners) => {
-  const strangers = imports.filter(
+])('%s is imported only by %j', (dependency, owners) => {
+  const foreignImports = imports.filter(
     ({ file, path, typeOnly }) => path.startsWith(dependency) && !owners.includes(partOf(file)) && !typeOnly,
   );
-  // What the generator writes for Pothos' plugin are types, and a description of the models.
-  expect(strangers.filter(({ file }) => !file.endsWith('.generated.ts')).map(show)).toEqual([]);
+  // Pothos' generator writes only types and a description of the models.
+  expect(foreignImports.filter(({ file }) => !file.endsWith('.generated.ts')).map(show)).toEqual([]);
 });
 
-it('libraries that take long to load are loaded at the first need, or in part', () => {
+it('libraries that are slow to load are imported lazily or in part', () => {
   const eager = /^import (?!type\b)[^;]*?from '(?:openid-client|@kubernetes\/client-node|undici)'/m;
   expect(files.filter((file) => eager.test(readFileSync(file, 'utf8')))).toEqual([]);
 });
@@ -87,9 +87,9 @@ it('libraries that take long to load are loaded at the first need, or in part', 
 it.each([
   [/\bprocess\.env\b/, /^src\/config\.ts$/],
   [/\bnew PrismaClient\b/, /^src\/storage\//],
-  // The sealed kubeconfig is absent from the schema by type: its model is registered nowhere.
+  // The sealed kubeconfig cannot be in the GraphQL schema, because its model is never registered there.
   [/(['"`])ClusterCredential\1/, /^src\/(?:domain|storage|graphql\/prisma\.generated\.ts)/],
-])('%s stands only in %s', (pattern, place) => {
+])('%s occurs only in files that match %s', (pattern, place) => {
   const found = files.filter((file) => pattern.test(readFileSync(file, 'utf8')));
   expect(found.filter((file) => !place.test(file))).toEqual([]);
   expect(found).not.toEqual([]);

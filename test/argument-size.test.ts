@@ -46,14 +46,17 @@ describe('a variable that many fields use', () => {
     ],
   ];
 
-  it.each(cases)('is refused before it is coerced: %s', async (_, document, variables) => {
-    const { errors } = await app.graphql(document, variables);
-    expect(errors).toHaveLength(1);
-    expect(errors?.[0].extensions.code).toBe('TOO_COSTLY');
-    expect(errors?.[0].message).toMatch(/variable "\$(by|name|if|ids)".*at most 4,194,304 characters/);
-  });
+  it.each(cases)(
+    'rejects a large variable that is used often, before coercing it: %s',
+    async (_, document, variables) => {
+      const { errors } = await app.graphql(document, variables);
+      expect(errors).toHaveLength(1);
+      expect(errors?.[0].extensions.code).toBe('TOO_COSTLY');
+      expect(errors?.[0].message).toMatch(/variable "\$(by|name|if|ids)".*at most 4,194,304 characters/);
+    },
+  );
 
-  it('passes when it is as large as a body and is used once or twice, or small and used often', async () => {
+  it('accepts a large variable that is used once or twice, and a small one that is used often', async () => {
     for (const [times, id] of [
       [1, text(3.9)],
       [2, text(3.9)],
@@ -64,7 +67,7 @@ describe('a variable that many fields use', () => {
     }
   });
 
-  it('is charged at each use', async () => {
+  it('charges a variable for each use', async () => {
     const take = vi.spyOn(CostBudget.prototype, 'take');
     const charged = async (times: number) => {
       take.mockClear();
@@ -75,7 +78,7 @@ describe('a variable that many fields use', () => {
     expect((await charged(8)) - once).toBeGreaterThan(7 * 512 * 10);
   });
 
-  it('is refused to whoever has no budget left', async () => {
+  it('rejects a caller whose cost budget does not cover the variable', async () => {
     const thrifty = await startApp({ GRAPHQL_COST_PER_MINUTE: '20000' });
     try {
       expect((await thrifty.graphql(aliases(7), { by: { id: text(0.5) } })).status).toBe(429);
@@ -85,7 +88,7 @@ describe('a variable that many fields use', () => {
   });
 });
 
-describe('the copy of variables that errors quote', () => {
+describe('quotableVariables', () => {
   const document = parse('mutation ($input: CreateClusterInput!) { createCluster(input: $input) { __typename } }');
   const definitions = getOperationAST(document)?.variableDefinitions ?? [];
   const copyOf = (input: unknown) => quotableVariables(schema, definitions, { input, more: text(1) });
@@ -98,7 +101,7 @@ describe('the copy of variables that errors quote', () => {
     ['an object in the place of a text', { name: many(() => 1) }],
     ['a list in the place of an object', { name: 'x', credential: Array(19_900).fill('x'.repeat(190)) }],
     ['a long text', { name: text(3) }],
-  ])('is small and as invalid as they are: %s', (_, input) => {
+  ])('the copy is small and as valid or invalid as the original: %s', (_, input) => {
     const copy = copyOf(input);
     expect(JSON.stringify(copy).length).toBeLessThan(2_000);
     const [given, copied] = [{ input }, copy].map((values) =>
@@ -107,7 +110,7 @@ describe('the copy of variables that errors quote', () => {
     expect(copied?.errors === undefined).toBe(given?.errors === undefined);
   });
 
-  it('keeps what is valid', () => {
+  it('quotableVariables keeps valid values', () => {
     const input = { name: 'x', labels: [{ key: 'a', value: 'b' }], credential: { kubeconfig: { text: 'y' } } };
     expect(getVariableValues(schema, definitions, copyOf(input)).errors).toBeUndefined();
   });

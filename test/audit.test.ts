@@ -22,8 +22,8 @@ const log = async (filter: object = {}, page: object = {}, of = app) => {
   return data.auditLog;
 };
 
-describe('a record', () => {
-  it('tells who did what to which cluster, when, from where and with which key, and both values', async () => {
+describe('an audit record', () => {
+  it('an audit record holds actor, action, cluster, time, address, key, and old and new values', async () => {
     const before = new Date();
     const { id, headers } = await keyWith(app, ['admin']);
     const made = await app.rest('POST', CLUSTERS, { name: 'one', config: kubeconfig() }, headers);
@@ -43,7 +43,7 @@ describe('a record', () => {
     expect(nodes[0].clusterId).toBe(data.cluster.id);
   });
 
-  it('names the person whose own key was used', async () => {
+  it('an audit record names the user whose personal API key was used', async () => {
     const headers = await signedInUser(app, 'ann', ['admin']);
     const { data } = await app.graphql(
       'mutation { createApiKey(input: { name: "mine", roles: ["admin"], personal: true }) { ... on CreateApiKeySuccess { text apiKey { databaseId } } } }',
@@ -61,7 +61,7 @@ describe('a record', () => {
     ]);
   });
 
-  it('of an attempt that was refused tells the code, on both surfaces', async () => {
+  it('a refused attempt is recorded with its error code, through REST and GraphQL', async () => {
     const { headers, id } = await keyWith(app, ['viewer']);
     const { body } = await app.rest('POST', CLUSTERS, { name: 'safe' });
     await app.rest('DELETE', `${CLUSTERS}${body.id}`, undefined, headers);
@@ -75,7 +75,7 @@ describe('a record', () => {
     ]);
   });
 
-  it('of a wrong sign-in tells the name where somebody has it, and no other text', async () => {
+  it('a failed sign-in is recorded with the user name only if a user has that name', async () => {
     const own = await freshApp();
     await createUser(own, 'ann');
     for (const username of ['ann', PASSWORD])
@@ -91,7 +91,7 @@ describe('a record', () => {
     ]);
   });
 
-  it('of an old password that is wrong, and of one too many, tells who tried', async () => {
+  it('a wrong old password and a throttled password change are recorded with the user', async () => {
     const own = await freshApp();
     const headers = await signedInUser(own, 'ann');
     const change = (newPassword: string) =>
@@ -109,7 +109,7 @@ describe('a record', () => {
     expect(JSON.stringify(nodes)).not.toContain('canary');
   });
 
-  it('of who tried to take the last admin away tells so', async () => {
+  it('an attempt to remove the last admin is recorded', async () => {
     const own = await freshApp();
     await createUser(own, 'root', ['admin']);
     await own.graphql('mutation { updateUser(input: { username: "root", disabled: true }) { __typename } }');
@@ -120,7 +120,7 @@ describe('a record', () => {
     ]);
   });
 
-  it('stands in the transaction of its change: one that is rolled back leaves none', async () => {
+  it('an audit record belongs to the transaction of its change and is rolled back with it', async () => {
     const own = await freshApp();
     await createUser(own, 'root', ['admin']);
     const count = async () => (await log({ action: 'user.delete', outcome: 'DONE' }, {}, own)).totalCount;
@@ -133,7 +133,7 @@ describe('a record', () => {
 });
 
 describe('a flood of refused attempts', () => {
-  it('leaves a few records a minute, and the next one tells how many it left out', async () => {
+  it('records at most 20 refused attempts per minute, and the next record counts the omitted ones', async () => {
     const own = await freshApp();
     const { headers, id } = await keyWith(own, []);
     const attempts = Array.from({ length: 60 }, () => own.rest('POST', CLUSTERS, {}, headers));
@@ -146,8 +146,8 @@ describe('a flood of refused attempts', () => {
   });
 });
 
-describe('the log', () => {
-  it('is read a page at a time, the newest first, from either end', async () => {
+describe('the audit log', () => {
+  it('the audit log is paginated from either end, newest first', async () => {
     const { totalCount } = await log();
     const all: number[] = [];
     let cursor: string | null = null;
@@ -174,12 +174,12 @@ describe('the log', () => {
     ...[0, 2 ** 31, 999_999_999_999]
       .map((id) => Buffer.from(`audit.${id}`).toString('base64url'))
       .flatMap((cursor) => [{ after: cursor }, { before: cursor }]),
-  ])('refuses the page %j', async (page) => {
+  ])('rejects the pagination arguments %j', async (page) => {
     const { errors } = await app.graphql(LOG, page);
     expect(errors?.[0]?.extensions.code).toBe('INVALID_INPUT');
   });
 
-  it('is filtered by time, and a time that is none is refused', async () => {
+  it('filters the audit log by time and rejects an invalid time', async () => {
     const own = await freshApp();
     await own.rest('POST', CLUSTERS, { name: 'early' });
     const { prisma } = own.domain.database;
@@ -197,7 +197,7 @@ describe('the log', () => {
     expect(JSON.stringify(wrong.errors)).not.toContain('canary');
   });
 
-  it('takes a time of the years 1 to 9999 in UTC, and any person’s id', async () => {
+  it('the audit log accepts times of the years 1 to 9999 in UTC, and any user id', async () => {
     const [first, last] = ['0001-01-01T00:00:00Z', '9999-12-31T23:59:59.999Z'];
     const { totalCount } = await log();
     expect(await log({ since: first, until: last })).toMatchObject({ totalCount });
@@ -210,23 +210,23 @@ describe('the log', () => {
       expect(await log({ actor: `user:${id}` })).toMatchObject({ totalCount: 0 });
   });
 
-  it('is never answered from what was kept', async () => {
+  it('the audit log is never served from the response cache', async () => {
     const own = await freshApp();
     const { headers } = await keyWith(own, []);
     const count = async () => (await log({ outcome: 'FORBIDDEN' }, {}, own)).totalCount;
-    // From the second time on that it comes, what may be kept is.
+    // A cacheable response is cached from the second identical request on.
     for (let time = 0; time < 3; time++) expect(await count()).toBe(0);
     await own.rest('POST', CLUSTERS, {}, headers);
     expect(await count()).toBe(1);
   });
 
-  it('forgets what is older than it is kept for', async () => {
+  it('prune deletes audit records older than the retention period', async () => {
     const own = await freshApp();
     const { prisma } = own.domain.database;
     const old = { actor: 'a', action: 'old', changes: {}, at: new Date(Date.now() - 31 * 24 * 60 * 60 * 1000) };
     await prisma.auditRecord.createMany({ data: Array(1_200).fill(old) });
     const { totalCount } = await log({}, {}, own);
-    // Another time, where the server is about to end.
+    // Prune once with an aborted signal, as during shutdown: nothing is deleted.
     await own.domain.auditLog.prune({ days: 30, signal: AbortSignal.abort() });
     expect(await log({}, {}, own)).toMatchObject({ totalCount });
     await own.domain.auditLog.prune({ days: 30 });
@@ -234,7 +234,7 @@ describe('the log', () => {
     expect((await log({ action: 'old' }, {}, own)).totalCount).toBe(0);
   });
 
-  it('is exported whole, the oldest first', async () => {
+  it('exports the whole audit log, oldest first', async () => {
     const exported: number[] = [];
     for await (const rows of app.domain.auditLog.export(systemCaller('command line'), {}))
       exported.push(...rows.map(({ id }) => id));

@@ -11,20 +11,20 @@ import { failToStart, type Running, runCommand, startProcess } from './support/p
 
 const CANARY = 'zq7Yellow9Feathered4Secret';
 const KEY = `kite5-${CANARY}-0123456789abcdef`;
-/** No secret: it shows that the search finds what is there. */
+/** Not a secret: finding it proves that the search works. */
 const MARK = 'mk3Described8Openly';
 
-/** What of a text shows inside of base64, wherever it begins there. */
+/** The parts of a text that are recognizable inside base64, for each of the three possible offsets. */
 function withinBase64(text: string): string[] {
   return [0, 1, 2].map((offset) => base64('x'.repeat(offset) + text).slice(offset === 0 ? 0 : 4, -4));
 }
 
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
-/** As it is, and inside of base64, also twice: as the key of a kubeconfig is. */
+/** The secret as plain text, inside base64 and inside double base64 (as the client key in a kubeconfig). */
 const SPELLINGS = [CANARY, ...withinBase64(CANARY), ...withinBase64(CANARY).flatMap(withinBase64)];
 
-function expectNone(where: string, bytes: Buffer | string, spellings = SPELLINGS): void {
+function expectNoSecret(where: string, bytes: Buffer | string, spellings = SPELLINGS): void {
   for (const spelling of spellings) {
     const at = bytes.indexOf(spelling);
     if (at >= 0)
@@ -77,23 +77,29 @@ const IMPORT = `mutation ($input: ImportClustersInput!) { importClusters(input: 
   ... on Error { message code } } }`;
 const TEST = `mutation ($input: TestConnectionInput!) { testClusterConnection(input: $input) { __typename ... on Error { message } } }`;
 
-/** Asks, searches the whole of the answer, and gives its status. */
-async function ask(app: Running, method: string, path: string, body?: string, headers: Record<string, string> = {}) {
+/** Sends a request, searches the complete response for the secret, and returns status and text. */
+async function requestAndSearch(
+  app: Running,
+  method: string,
+  path: string,
+  body?: string,
+  headers: Record<string, string> = {},
+) {
   const response = await fetch(`${app.url}${path}`, {
     method,
     headers: { Authorization: KEY, 'Content-Type': 'application/json', ...headers },
     ...(body === undefined ? {} : { body }),
   });
   const text = await response.text();
-  expectNone(`the answer to ${method} ${path.slice(0, 40)} ${(body ?? '').slice(0, 200)}`, text);
-  expectNone('a header', JSON.stringify([...response.headers]));
+  expectNoSecret(`the answer to ${method} ${path.slice(0, 40)} ${(body ?? '').slice(0, 200)}`, text);
+  expectNoSecret('a header', JSON.stringify([...response.headers]));
   return { status: response.status, text };
 }
 
 const rest = (app: Running, method: string, path: string, body?: object) =>
-  ask(app, method, `${CLUSTERS}${path}`, body && JSON.stringify(body));
+  requestAndSearch(app, method, `${CLUSTERS}${path}`, body && JSON.stringify(body));
 const graphql = (app: Running, query: string, variables: object) =>
-  ask(app, 'POST', '/graphql', JSON.stringify({ query, variables }));
+  requestAndSearch(app, 'POST', '/graphql', JSON.stringify({ query, variables }));
 
 async function storeAll(app: Running): Promise<void> {
   for (const [kind, config] of Object.entries({ ...usable, ...unusable })) {
@@ -122,10 +128,12 @@ async function sendNonsense(app: Running): Promise<void> {
   ])
     expect((await rest(app, 'POST', '', body)).status).toBe(400);
   for (const body of [`{"name":"x","config":"${CANARY}"`, `"${CANARY}"`, CANARY, `{"${CANARY}`])
-    expect((await ask(app, 'POST', CLUSTERS, body)).status).toBe(400);
-  expect((await ask(app, 'POST', CLUSTERS, JSON.stringify({ name, config: CANARY.repeat(200_000) }))).status).toBe(413);
-  expect((await ask(app, 'POST', CLUSTERS, CANARY, { 'Content-Encoding': 'gzip' })).status).toBe(400);
-  expect((await ask(app, 'PUT', `${CLUSTERS}999`, JSON.stringify({ config: CANARY }))).status).toBe(404);
+    expect((await requestAndSearch(app, 'POST', CLUSTERS, body)).status).toBe(400);
+  expect(
+    (await requestAndSearch(app, 'POST', CLUSTERS, JSON.stringify({ name, config: CANARY.repeat(200_000) }))).status,
+  ).toBe(413);
+  expect((await requestAndSearch(app, 'POST', CLUSTERS, CANARY, { 'Content-Encoding': 'gzip' })).status).toBe(400);
+  expect((await requestAndSearch(app, 'PUT', `${CLUSTERS}999`, JSON.stringify({ config: CANARY }))).status).toBe(404);
 
   const text = { kubeconfig: { text: CANARY } };
   for (const input of [
@@ -150,18 +158,22 @@ async function sendNonsense(app: Running): Promise<void> {
     `"${CANARY}"`,
   ])
     await graphql(app, literal(value), {});
-  await ask(app, 'POST', '/graphql', `{"query": "{ viewer { name } }", "variables": "${CANARY}`);
-  await ask(app, 'POST', '/graphql', JSON.stringify({ query: '{ viewer { name } }', variables: CANARY }));
-  await ask(app, 'POST', '/graphql', JSON.stringify([CANARY]));
-  await ask(app, 'GET', `/graphql?query=${encodeURIComponent(`{ cluster(by: { name: 1 }) { name } }`)}&${CANARY}`);
+  await requestAndSearch(app, 'POST', '/graphql', `{"query": "{ viewer { name } }", "variables": "${CANARY}`);
+  await requestAndSearch(app, 'POST', '/graphql', JSON.stringify({ query: '{ viewer { name } }', variables: CANARY }));
+  await requestAndSearch(app, 'POST', '/graphql', JSON.stringify([CANARY]));
+  await requestAndSearch(
+    app,
+    'GET',
+    `/graphql?query=${encodeURIComponent(`{ cluster(by: { name: 1 }) { name } }`)}&${CANARY}`,
+  );
 }
 
-async function knock(app: Running): Promise<void> {
+async function sendBadCredentials(app: Running): Promise<void> {
   for (const Authorization of [`kite5-${CANARY}`, `kite${CANARY}`, `Bearer kite1-${CANARY}`, `Basic ${base64(CANARY)}`])
     for (const path of [CLUSTERS, '/graphql?query={viewer{name}}', `/api/v1/none?token=${CANARY}`])
-      expect((await ask(app, 'GET', path, undefined, { Authorization })).status).toBeLessThan(500);
-  await ask(app, 'GET', CLUSTERS, undefined, { Authorization: '', Cookie: `auth_token=${CANARY}` });
-  await ask(app, 'POST', CLUSTERS, JSON.stringify({ config: CANARY }), {
+      expect((await requestAndSearch(app, 'GET', path, undefined, { Authorization })).status).toBeLessThan(500);
+  await requestAndSearch(app, 'GET', CLUSTERS, undefined, { Authorization: '', Cookie: `auth_token=${CANARY}` });
+  await requestAndSearch(app, 'POST', CLUSTERS, JSON.stringify({ config: CANARY }), {
     Authorization: '',
     Origin: 'https://evil.example',
   });
@@ -173,64 +185,66 @@ async function readAll(app: Running): Promise<void> {
   const query = `{ clusters(first: 100) { nodes { id name description apiServer prometheusURL
     credential { kind problem expiresAt } status { state error { message } } } } }`;
   expect((await graphql(app, query, {})).text).toContain(MARK);
-  for (const path of ['/healthz', '/readyz', '/metrics', '/', '/graphql']) await ask(app, 'GET', path);
+  for (const path of ['/healthz', '/readyz', '/metrics', '/', '/graphql']) await requestAndSearch(app, 'GET', path);
 }
 
 const CREATE_USER = `mutation ($input: CreateUserInput!) { createUser(input: $input) { __typename
   ... on Error { message code } ... on InvalidInputError { issues { path message } } } }`;
 const UPDATE_USER = `mutation ($input: UpdateUserInput!) { updateUser(input: $input) { __typename ... on Error { message code } } }`;
 
-/** Everything that a data directory holds. */
+/** Searches every file of a data directory. */
 async function searchFiles(dataDir: string, search: (where: string, bytes: Buffer) => void, except: readonly string[]) {
   for (const name of await readdir(dataDir))
     if (!except.includes(name)) search(name, await readFile(join(dataDir, name)));
 }
 
-describe('the search', () => {
-  it.each(['', 'k', 'ke', 'key'])('finds a secret after %j, plain and in base64', (before) => {
+describe('expectNoSecret', () => {
+  it.each(['', 'k', 'ke', 'key'])('finds a secret after %j, as plain text and in base64', (before) => {
     for (const text of [before + CANARY, base64(`${before}${CANARY} and more`), base64(pem)])
-      expect(() => expectNone('a text', Buffer.from(`some ${text} more`))).toThrow(/holds the secret/);
+      expect(() => expectNoSecret('a text', Buffer.from(`some ${text} more`))).toThrow(/holds the secret/);
   });
 });
 
 describe('a secret', () => {
-  it('is in no answer, no log line, no audit record and no page of the database', { timeout: 120_000 }, async () => {
+  it('a kubeconfig secret is in no response, no log line, no audit record and no database page', {
+    timeout: 120_000,
+  }, async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, environment: { ADMIN_API_KEY: KEY, LOG_LEVEL: 'debug' } });
     await storeAll(app);
     await sendNonsense(app);
-    await knock(app);
+    await sendBadCredentials(app);
     await readAll(app);
 
     const search = async () => {
       let marked = false;
       for (const name of await readdir(dataDir)) {
         const bytes = await readFile(join(dataDir, name));
-        expectNone(name, bytes);
+        expectNoSecret(name, bytes);
         marked ||= bytes.includes(MARK) && bytes.includes('k1.');
       }
       const rows = POSTGRES ? await allRowsOf(dataDir) : '';
-      expectNone('the database', rows);
+      expectNoSecret('the database', rows);
       marked ||= rows.includes(MARK) && rows.includes('k1.');
       expect(marked).toBe(true);
     };
-    // With its log of writes, and after it has been folded in.
+    // Search with the write-ahead log, and again after it has been merged into the database.
     await search();
     const backup = POSTGRES ? [] : [await runCommand(['backup', join(dataDir, 'copy.db')], { dataDir })];
     const listed = await runCommand(['keys', 'list', '--json'], { dataDir });
     const verified = await runCommand(['seal', 'verify'], { dataDir });
     for (const { code, stdout, stderr } of [...backup, listed, verified]) {
       expect(code).toBe(0);
-      expectNone('a command', stdout + stderr);
+      expectNoSecret('a command', stdout + stderr);
     }
     await app.stop();
     await search();
     expect(app.output()).toContain(CLUSTERS);
     expect(app.output()).not.toMatch(/"level":[56]0/);
-    expectNone('the log', app.output());
+    expectNoSecret('the log', app.output());
   });
 
-  it('of a person, of a session, of the first set-up is where it belongs, and nowhere else', {
+  it('passwords, session tokens and the set-up code never appear outside their own place', {
     timeout: 120_000,
   }, async () => {
     const dataDir = await temporaryDirectory();
@@ -253,7 +267,8 @@ describe('a secret', () => {
       search(`the answer to ${path}`, text + JSON.stringify(headersBesides));
       return response.status;
     };
-    const search = (where: string, bytes: Buffer | string) => expectNone(where, bytes, [...SPELLINGS, code, ...found]);
+    const search = (where: string, bytes: Buffer | string) =>
+      expectNoSecret(where, bytes, [...SPELLINGS, code, ...found]);
 
     const first = '/api/v1/admin/users/create_super_user';
     const login = '/api/auth/login/password';
@@ -275,7 +290,7 @@ describe('a secret', () => {
     const Cookie = `auth_token=${found.at(-1)}`;
     expect(await post('/api/auth/refresh', {}, { Cookie })).toBe(200);
     for (const path of [`/api/auth/user?token=${CANARY}`, CLUSTERS, '/graphql?query={viewer{name}}'])
-      expect((await ask(app, 'GET', path, undefined, { Authorization: '', Cookie })).status).toBe(200);
+      expect((await requestAndSearch(app, 'GET', path, undefined, { Authorization: '', Cookie })).status).toBe(200);
     await graphql(app, CREATE_USER, { input: { username: 'grace', password, roles: ['viewer'] } });
     await graphql(app, CREATE_USER, { input: { username: 'grace', password, roles: ['viewer'] } });
     await graphql(app, CREATE_USER, { input: { username: 'b', password: CANARY.slice(0, 3), roles: ['none'] } });
@@ -283,7 +298,7 @@ describe('a secret', () => {
     await graphql(app, UPDATE_USER, { input: { username: 'grace', password: `${CANARY}\u0000` } });
     expect(found.length).toBeGreaterThan(1);
     expect(await post('/api/auth/logout', {}, { Cookie })).toBe(200);
-    expect((await ask(app, 'GET', '/metrics')).status).toBe(200);
+    expect((await requestAndSearch(app, 'GET', '/metrics')).status).toBe(200);
 
     const exported = await runCommand(['audit', 'export'], { dataDir, environment });
     const listed = await runCommand(['users', 'list'], { dataDir, environment });
@@ -300,7 +315,7 @@ describe('a secret', () => {
     search('the log', app.output());
   });
 
-  it('that OpenID Connect is asked with goes to the provider alone', { timeout: 60_000 }, async () => {
+  it('the OpenID Connect client secret is sent only to the provider', { timeout: 60_000 }, async () => {
     const provider = await startOpenIdProvider();
     onTestFinished(() => provider.stop());
     const dataDir = await temporaryDirectory();
@@ -315,17 +330,18 @@ describe('a secret', () => {
     expect([returned.status, browser.cookies(app.url).has('auth_token')]).toEqual([302, true]);
     const again = await browser.get(`${app.url}/api/auth/callback${query}`);
     const asked = new URLSearchParams(query);
-    // The last two of them are of one use, and are part of the URL that a browser is sent to.
+    // Code and state are valid once and are part of the URL that the browser is sent to.
     const secrets = [CLIENT_SECRET, ...withinBase64(CLIENT_SECRET), browser.cookies(app.url).get('auth_token') ?? '-'];
     const passing = [asked.get('code') ?? '-', asked.get('state') ?? '-'];
-    for (const { text, location } of [begun, returned, again]) expectNone('an answer', `${text} ${location}`, secrets);
-    await searchFiles(dataDir, (where, bytes) => expectNone(where, bytes, [...secrets, ...passing]), []);
+    for (const { text, location } of [begun, returned, again])
+      expectNoSecret('an answer', `${text} ${location}`, secrets);
+    await searchFiles(dataDir, (where, bytes) => expectNoSecret(where, bytes, [...secrets, ...passing]), []);
     await app.stop();
     expect(app.output()).toContain('/api/auth/callback');
-    expectNone('the log', app.output(), [...secrets, ...passing]);
+    expectNoSecret('the log', app.output(), [...secrets, ...passing]);
   });
 
-  it('is in nothing that a start says, whether it goes on or not', async () => {
+  it('no message of a failed or successful start contains a secret', async () => {
     for (const environment of [
       { ADMIN_API_KEY: CANARY },
       { ADMIN_API_KEY: `kite0-${CANARY}` },
@@ -339,7 +355,7 @@ describe('a secret', () => {
     ] as Record<string, string>[]) {
       const { code, stdout, stderr } = await failToStart({ dataDir: await temporaryDirectory(), environment });
       expect(code).toBe(1);
-      expectNone(JSON.stringify(Object.keys(environment)), stdout + stderr);
+      expectNoSecret(JSON.stringify(Object.keys(environment)), stdout + stderr);
     }
   });
 });

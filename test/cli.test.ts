@@ -26,15 +26,15 @@ async function succeed(dataDir: string, ...words: string[]): Promise<string> {
   return ended.stdout;
 }
 
-/** One line on stderr that says why, nothing on stdout, no stack. */
-function refused({ code, stdout, stderr }: Ended): string {
+/** Expects exit code 1, one line on stderr that states the reason, an empty stdout and no stack trace. */
+function expectRefusal({ code, stdout, stderr }: Ended): string {
   expect([code, stdout]).toEqual([1, '']);
   expect(stderr).toMatch(/^[^\n]+\n$/);
   expect(stderr).not.toMatch(/ {4}at |Error:/);
   return stderr;
 }
 
-const signsIn = async (app: TestApp, key: string) =>
+const statusWithKey = async (app: TestApp, key: string) =>
   (await app.rest('GET', CLUSTERS, undefined, { Authorization: key })).status;
 
 const listed = async (app: TestApp) => (await app.rest('GET', CLUSTERS)).body as { id: number; name: string }[];
@@ -54,7 +54,7 @@ const rowsOf = (file: string, sql: string) => {
   }
 };
 
-describe('the words', () => {
+describe('CLI usage', () => {
   it.each([
     [[], /^Name a command/],
     [['nonsense'], /no command "nonsense"/],
@@ -63,23 +63,26 @@ describe('the words', () => {
     [['keys', 'create'], /--name/],
     [['keys', 'create', '--name', 'x', '--expires', 'tomorrow'], /tomorrow/],
     [['keys', 'create', '--name', 'x', '--expires', '2020-01-01'], /future/],
-    [['keys', 'list', 'all'], /options alone/],
+    [['keys', 'list', 'all'], /options only/],
     [['keys', 'revoke'], /ID/],
     [['keys', 'revoke', '01'], /ID/],
     [['backup'], /FILE/],
     [['backup', 'a', 'b'], /FILE/],
     [['restore', 'a', '--force'], /--force/],
-  ] as [string[], RegExp][])('%j are off: exit code 2, and how they should be on stderr', async (words, reason) => {
-    const dataDir = await temporaryDirectory();
-    const { code, stdout, stderr } = await run(dataDir, ...words);
-    expect([code, stdout]).toEqual([2, '']);
-    expect(stderr).toMatch(reason);
-    expect(stderr).toMatch(/Usage: .*kitestring/);
-    expect(stderr).not.toMatch(/ {4}at /);
-    expect(await readdir(dataDir)).toEqual([]);
-  });
+  ] as [string[], RegExp][])(
+    'the arguments %j are a usage error: exit code 2, with the correct usage on stderr',
+    async (words, reason) => {
+      const dataDir = await temporaryDirectory();
+      const { code, stdout, stderr } = await run(dataDir, ...words);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toMatch(reason);
+      expect(stderr).toMatch(/Usage: .*kitestring/);
+      expect(stderr).not.toMatch(/ {4}at /);
+      expect(await readdir(dataDir)).toEqual([]);
+    },
+  );
 
-  it('--help shows every command, or the one asked about', async () => {
+  it('--help shows every command, and COMMAND --help only that command', async () => {
     const dataDir = await temporaryDirectory();
     const all = await succeed(dataDir, '--help');
     for (const name of ['keys create', 'keys list', 'keys revoke', 'seal verify', 'backup FILE', 'restore FILE'])
@@ -90,29 +93,29 @@ describe('the words', () => {
   });
 });
 
-describe('keys', () => {
-  it('are made and revoked beside a running server, from its next request on', async () => {
+describe('the keys commands', () => {
+  it('keys create and keys revoke take effect on the next request to a running server', async () => {
     const app = await serve();
     const stdout = await succeed(app.dataDir, 'keys', 'create', '--name', 'ci', '--role', 'admin');
-    // Nothing but the key, for `KEY=$(npm run -s kitestring -- keys create …)`.
+    // Print only the key, so that `KEY=$(npm run -s kitestring -- keys create …)` works.
     expect(stdout).toMatch(/^kite[1-9][0-9]*-[\w-]{43}\n$/);
     const key = stdout.trim();
-    expect(await signsIn(app, key)).toBe(200);
+    expect(await statusWithKey(app, key)).toBe(200);
     const [id = ''] = key.split('-');
     await succeed(app.dataDir, 'keys', 'revoke', id);
-    expect(await signsIn(app, key)).toBe(401);
-    expect(refused(await run(app.dataDir, 'keys', 'revoke', id))).toMatch(/not found/);
+    expect(await statusWithKey(app, key)).toBe(401);
+    expect(expectRefusal(await run(app.dataDir, 'keys', 'revoke', id))).toMatch(/not found/);
   });
 
-  it('without a role sign in and may do nothing', async () => {
+  it('a key without a role is authenticated and has no permissions', async () => {
     const app = await serve();
     const { stdout, stderr } = await run(app.dataDir, 'keys', 'create', '--name', 'nobody', '--expires', '2999-01-01');
-    expect(await signsIn(app, stdout.trim())).toBe(403);
+    expect(await statusWithKey(app, stdout.trim())).toBe(403);
     expect(stderr).toContain('--role admin');
-    expect(refused(await run(app.dataDir, 'keys', 'create', '--name', 'x', '--role', 'root'))).toContain('root');
+    expect(expectRefusal(await run(app.dataDir, 'keys', 'create', '--name', 'x', '--role', 'root'))).toContain('root');
   });
 
-  it('are listed without their secrets', async () => {
+  it('keys list does not show secrets', async () => {
     const app = await serve();
     const keys = JSON.parse(await succeed(app.dataDir, 'keys', 'list', '--json'));
     expect(keys).toMatchObject([
@@ -123,12 +126,12 @@ describe('keys', () => {
     expect(await succeed(app.dataDir, 'keys', 'list')).toContain('test admin');
   });
 
-  it('can be made before the first start, in a directory that is not there yet', async () => {
+  it('keys create works before the first start, in a directory that does not exist yet', async () => {
     const dataDir = join(await temporaryDirectory(), 'data');
     const key = (await succeed(dataDir, 'keys', 'create', '--name', 'first', '--role', 'admin')).trim();
     const app = await startApp({ DATA_DIR: dataDir });
     onTestFinished(() => app.close());
-    expect(await signsIn(app, key)).toBe(200);
+    expect(await statusWithKey(app, key)).toBe(200);
   });
 });
 
@@ -140,15 +143,15 @@ describeFile('a data directory without a database', () => {
       ['backup', 'copy.db'],
       ['seal', 'verify'],
     ].map((words) => [words]),
-  )('%j refuses it and makes none', async (words) => {
+  )('%j rejects a data directory without a database and does not create one', async (words) => {
     const dataDir = join(await temporaryDirectory(), 'mistyped');
-    expect(refused(await run(dataDir, ...words))).toMatch(/no database in .*mistyped: set DATA_DIR/);
+    expect(expectRefusal(await run(dataDir, ...words))).toMatch(/no database in .*mistyped: set DATA_DIR/);
     await expect(stat(dataDir)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 
-describeFile('backup', () => {
-  it('copies a database in use, for its owner alone, and overwrites nothing unless it is told to', async () => {
+describeFile('the backup command', () => {
+  it('backup copies a database in use, readable only by its owner, and overwrites a file only with --force', async () => {
     const app = await serve();
     await create(app, 'one');
     const file = join(await temporaryDirectory(), 'copy.db');
@@ -158,27 +161,27 @@ describeFile('backup', () => {
 
     await create(app, 'two');
     const before = await readFile(file);
-    expect(refused(await run(app.dataDir, 'backup', file))).toMatch(/exists: .*--force/);
+    expect(expectRefusal(await run(app.dataDir, 'backup', file))).toMatch(/exists: .*--force/);
     expect(await readFile(file)).toEqual(before);
     await succeed(app.dataDir, 'backup', '--force', file);
     expect(rowsOf(file, 'SELECT name FROM Cluster')).toHaveLength(2);
   });
 
-  it('says why it cannot be written', async () => {
+  it('backup reports why the file cannot be written', async () => {
     const app = await serve();
     const nowhere = join(app.dataDir, 'nowhere', 'copy.db');
-    expect(refused(await run(app.dataDir, 'backup', nowhere))).toMatch(/cannot be written \(ENOENT\)/);
+    expect(expectRefusal(await run(app.dataDir, 'backup', nowhere))).toMatch(/cannot be written \(ENOENT\)/);
     const itself = join(app.dataDir, 'kitestring.db');
-    expect(refused(await run(app.dataDir, 'backup', '--force', itself))).toMatch(/cannot be written/);
+    expect(expectRefusal(await run(app.dataDir, 'backup', '--force', itself))).toMatch(/cannot be written/);
     expect(await listed(app)).toEqual([]);
   });
 });
 
-describeFile('restore', () => {
+describeFile('the restore command', () => {
   async function backedUp() {
     const app = await serve();
     const file = join(await temporaryDirectory(), 'copy.db');
-    return { app, file, back: () => succeed(app.dataDir, 'backup', file) };
+    return { app, file, backUp: () => succeed(app.dataDir, 'backup', file) };
   }
 
   const numbersOf = async (app: TestApp) =>
@@ -189,11 +192,11 @@ describeFile('restore', () => {
       ]),
     );
 
-  it('is seen whole by the next request to a running server, through kept answers too', async () => {
-    const { app, file, back } = await backedUp();
+  it('the next request to a running server sees the restored data, not cached responses', async () => {
+    const { app, file, backUp } = await backedUp();
     await create(app, 'kept', { isDefault: true, description: 'as it was' });
     const dropped = await create(app, 'dropped later');
-    await back();
+    await backUp();
     await app.rest('PUT', `${CLUSTERS}1`, { description: 'changed', isDefault: false });
     await app.rest('DELETE', `${CLUSTERS}${dropped}`);
     await create(app, 'made later', { isDefault: true });
@@ -205,16 +208,16 @@ describeFile('restore', () => {
       { id: 2, name: 'dropped later', isDefault: false },
     ]);
     expect((await app.rest('DELETE', `${CLUSTERS}${dropped}`)).status).toBe(200);
-    // An id is never used again, not even that of a cluster of which nothing is left.
+    // The id of a deleted cluster is never reused, even if nothing of the cluster is left.
     expect(await create(app, 'new')).toBe(4);
     expect(await succeed(app.dataDir, 'seal', 'verify')).toBe('2 of 2 sealed kubeconfigs open.\n');
     expect((await readdir(app.dataDir)).filter((name) => name.startsWith('restore'))).toEqual([]);
   });
 
-  it('takes its turn among writers, none of which is refused', async () => {
-    const { app, file, back } = await backedUp();
+  it('restore waits for concurrent writers, and none of them fails', async () => {
+    const { app, file, backUp } = await backedUp();
     await create(app, 'one');
-    await back();
+    await backUp();
     let restoring = true;
     const write = async (writer: number) => {
       for (let index = 0; restoring; index++) await create(app, `w${writer}-${index}`);
@@ -228,10 +231,10 @@ describeFile('restore', () => {
     expect(rowsOf(join(app.dataDir, 'kitestring.db'), 'PRAGMA foreign_key_check')).toEqual([]);
   });
 
-  it('raises whatever tells old from new above both databases', async () => {
-    const { app, file, back } = await backedUp();
+  it('restore raises revisions, versions and counters above those of both databases', async () => {
+    const { app, file, backUp } = await backedUp();
     const id = await create(app, 'one');
-    await back();
+    await backUp();
     for (const server of ['https://10.0.0.1:6443', 'https://10.0.0.2:6443'])
       await app.rest('PUT', `${CLUSTERS}${id}`, { config: kubeconfig({ cluster: { server } }) });
     await create(app, 'gone');
@@ -245,34 +248,38 @@ describeFile('restore', () => {
     expect(after.get('one')).toMatchObject({ uid: before.get('one')?.uid, state: 'PENDING', observedAt: null });
   });
 
-  it('lets the keys of the backup apply, but for those revoked since; the declared one stays', async () => {
-    const { app, file, back } = await backedUp();
-    const make = async (name: string) => (await succeed(app.dataDir, 'keys', 'create', '--name', name)).trim();
-    const [stays, leaked] = [await make('stays'), await make('leaked')];
+  it('restore brings back the keys of the backup except those revoked since, and keeps the declared key', async () => {
+    const { app, file, backUp } = await backedUp();
+    const createKey = async (name: string) => (await succeed(app.dataDir, 'keys', 'create', '--name', name)).trim();
+    const [stays, leaked] = [await createKey('stays'), await createKey('leaked')];
     const { apiKeys } = app.domain;
     const caller = { viewer: null };
     await apiKeys.declare(caller, 'kite9-old-secret-of-the-configuration');
-    await back();
+    await backUp();
     await succeed(app.dataDir, 'keys', 'revoke', leaked.split('-')[0] ?? '');
-    const later = await make('later');
+    const later = await createKey('later');
     await apiKeys.declare(caller, 'kite9-new-secret-of-the-configuration');
     await succeed(app.dataDir, 'restore', file);
-    const statuses = [stays, leaked, later, 'kite9-old-secret-of-the-configuration'].map((key) => signsIn(app, key));
+    const statuses = [stays, leaked, later, 'kite9-old-secret-of-the-configuration'].map((key) =>
+      statusWithKey(app, key),
+    );
     expect(await Promise.all(statuses)).toEqual([403, 401, 401, 401]);
-    expect(await signsIn(app, 'kite9-new-secret-of-the-configuration')).toBe(200);
-    expect(await signsIn(app, app.admin)).toBe(200);
-    // Nor is the id of a key that is gone.
-    expect(Number((await make('new')).slice(4).split('-')[0])).toBeGreaterThan(Number(later.slice(4).split('-')[0]));
+    expect(await statusWithKey(app, 'kite9-new-secret-of-the-configuration')).toBe(200);
+    expect(await statusWithKey(app, app.admin)).toBe(200);
+    // The id of a deleted key is not reused either.
+    expect(Number((await createKey('new')).slice(4).split('-')[0])).toBeGreaterThan(
+      Number(later.slice(4).split('-')[0]),
+    );
   });
 
-  it('lets nobody in whom somebody has kept out since, and names them', async () => {
-    const { app, file, back } = await backedUp();
+  it('restore disables and names users whose access was changed or removed after the backup', async () => {
+    const { app, file, backUp } = await backedUp();
     const { users } = app.domain;
     const names = ['changed', 'deleted', 'disabled', 'long-disabled', 'stays'];
     for (const name of names) await createUser(app, name, ['admin']);
     const caller = systemCaller('command line');
     await users.update(caller, { username: 'long-disabled', disabled: true });
-    await back();
+    await backUp();
     await users.update(caller, { username: 'changed', password: 'another correct horse' });
     await users.update(caller, { username: 'disabled', disabled: true });
     await users.update(caller, { username: 'long-disabled', disabled: false });
@@ -297,10 +304,10 @@ describeFile('restore', () => {
     expect(await succeed(elsewhere, 'restore', file)).not.toContain('after the backup');
   });
 
-  it('loses no audit record, and is one itself', async () => {
-    const { app, file, back } = await backedUp();
+  it('restore keeps every audit record and adds one for itself', async () => {
+    const { app, file, backUp } = await backedUp();
     await create(app, 'one');
-    await back();
+    await backUp();
     await create(app, 'two');
     const { prisma } = app.domain.database;
     const before = await prisma.auditRecord.findMany();
@@ -313,27 +320,27 @@ describeFile('restore', () => {
     }
   });
 
-  it('brings a registry to a new machine, with its key file', async () => {
-    const { app, file, back } = await backedUp();
+  it('restore moves a registry to a new machine together with its key file', async () => {
+    const { app, file, backUp } = await backedUp();
     await create(app, 'one', { isDefault: true });
     await app.rest('DELETE', `${CLUSTERS}${await create(app, 'gone before the backup')}`);
-    await back();
+    await backUp();
     const dataDir = join(await temporaryDirectory(), 'new');
-    expect(refused(await run(dataDir, 'restore', file))).toMatch(/key file .* is missing: restore it/);
+    expect(expectRefusal(await run(dataDir, 'restore', file))).toMatch(/key file .* is missing: restore it/);
     await copyFile(join(app.dataDir, 'seal-keys'), join(dataDir, 'seal-keys'));
     await succeed(dataDir, 'restore', file);
     const moved = await startApp({ DATA_DIR: dataDir });
     onTestFinished(() => moved.close());
-    expect(await signsIn(moved, app.admin)).toBe(200);
+    expect(await statusWithKey(moved, app.admin)).toBe(200);
     expect(await listed(moved)).toMatchObject([{ id: 1, name: 'one', isDefault: true }]);
     expect(await moved.domain.database.prisma.auditRecord.count({ where: { action: 'cluster.create' } })).toBe(2);
     expect(await create(moved, 'two')).toBe(3);
   });
 
-  it('refuses what is not a backup, and leaves everything as it is', async () => {
-    const { app, file, back } = await backedUp();
+  it('restore rejects a file that is not a backup and changes nothing', async () => {
+    const { app, file, backUp } = await backedUp();
     await create(app, 'one');
-    await back();
+    await backUp();
     const directory = await temporaryDirectory();
     const text = join(directory, 'text');
     await writeFile(text, 'not a database\n'.repeat(100));
@@ -365,17 +372,17 @@ describeFile('restore', () => {
       [newer, /29990101000000_later/],
       [sealed, /sealed with key nobodys1/],
     ] as const)
-      expect(refused(await run(app.dataDir, 'restore', name))).toMatch(reason);
+      expect(expectRefusal(await run(app.dataDir, 'restore', name))).toMatch(reason);
     expect(await listed(app)).toEqual(before);
     expect((await readdir(app.dataDir)).filter((name) => name.startsWith('restore'))).toEqual([]);
   });
 
-  it('refuses what would run or break something here', async () => {
-    const { app, file, back } = await backedUp();
+  it('restore rejects a backup that contains triggers, views, foreign tables or invalid counters', async () => {
+    const { app, file, backUp } = await backedUp();
     await create(app, 'one');
-    await back();
+    await backUp();
     const directory = await temporaryDirectory();
-    const strange = async (name: string, sql: string) => {
+    const copyWith = async (name: string, sql: string) => {
       const copy = join(directory, name);
       await copyFile(file, copy);
       const database = new DatabaseSync(copy);
@@ -386,14 +393,14 @@ describeFile('restore', () => {
     const pipe = join(directory, 'pipe');
     execFileSync('mkfifo', [pipe]);
     for (const [name, reason] of [
-      [await strange('view.db', 'CREATE VIEW "x" AS SELECT 1'), /views, triggers/],
+      [await copyWith('view.db', 'CREATE VIEW "x" AS SELECT 1'), /views, triggers/],
       [
-        await strange('trigger.db', 'CREATE TRIGGER "x" AFTER UPDATE ON "Counter" BEGIN DELETE FROM "Cluster"; END'),
+        await copyWith('trigger.db', 'CREATE TRIGGER "x" AFTER UPDATE ON "Counter" BEGIN DELETE FROM "Cluster"; END'),
         /views, triggers/,
       ],
-      [await strange('virtual.db', 'CREATE VIRTUAL TABLE "x" USING fts5("y")'), /views, triggers/],
-      [await strange('table.db', 'CREATE TABLE "x" ("y" TEXT)'), /none of Kitestring/],
-      [await strange('index.db', 'CREATE INDEX "x" ON "Cluster" (abs("id"))'), /none of Kitestring/],
+      [await copyWith('virtual.db', 'CREATE VIRTUAL TABLE "x" USING fts5("y")'), /views, triggers/],
+      [await copyWith('table.db', 'CREATE TABLE "x" ("y" TEXT)'), /do not belong to Kitestring/],
+      [await copyWith('index.db', 'CREATE INDEX "x" ON "Cluster" (abs("id"))'), /do not belong to Kitestring/],
       ...(await Promise.all(
         [
           [`${2n ** 53n - 2n}`, 'registry'],
@@ -405,7 +412,7 @@ describeFile('restore', () => {
         ].map(
           async ([value, counter], index) =>
             [
-              await strange(
+              await copyWith(
                 `counter-${index}.db`,
                 `UPDATE "Counter" SET "value" = ${value} WHERE "name" = '${counter}'`,
               ),
@@ -414,12 +421,12 @@ describeFile('restore', () => {
         ),
       )),
       [
-        await strange('sequence.db', `UPDATE sqlite_sequence SET "seq" = ${2 ** 31} WHERE "name" = 'Cluster'`),
+        await copyWith('sequence.db', `UPDATE sqlite_sequence SET "seq" = ${2 ** 31} WHERE "name" = 'Cluster'`),
         /counters/,
       ],
-      [pipe, /no regular file/],
+      [pipe, /not a regular file/],
     ] as const)
-      expect(refused(await run(app.dataDir, 'restore', name))).toMatch(reason);
+      expect(expectRefusal(await run(app.dataDir, 'restore', name))).toMatch(reason);
     expect(await listed(app)).toMatchObject([{ name: 'one' }]);
     await succeed(app.dataDir, 'restore', file);
     expect(await create(app, 'two')).toBe(2);

@@ -32,21 +32,21 @@ const REVISION = 'query ($id: Int!) { cluster(by: { databaseId: $id }) { revisio
 
 const revisionOf = async (id: number): Promise<number> => (await app.graphql(REVISION, { id })).data.cluster.revision;
 
-describe('a hundred at once', () => {
-  it('of one name: one is made, the others hear that it stands', async () => {
+describe('a hundred concurrent requests', () => {
+  it('of 100 concurrent creates with one name, one succeeds and the others get 409', async () => {
     const answers = await all(100, () => create('wanted by all'));
     expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(99).fill(409)]);
     expect((await list()).filter(({ name }) => name === 'wanted by all')).toHaveLength(1);
   });
 
-  it('updates of one cluster: each counts, and the last of each field stands', async () => {
+  it('100 concurrent updates of one cluster all succeed and each raises the revision', async () => {
     const { id } = (await create('updated')).body;
     const answers = await all(100, (index) => update(id, { description: `text ${index}` }));
     expect(answers.every(({ status }) => status === 200)).toBe(true);
     expect(await revisionOf(id)).toBe(101);
   });
 
-  it('updates from the same revision: one is made, the others are refused', async () => {
+  it('of 100 concurrent updates with the same expected revision, one succeeds and the others are refused', async () => {
     const { id } = (await create('contested')).body;
     const answers = await all(100, (index) => {
       const input = { by: { databaseId: id }, description: `text ${index}`, expectedRevision: 1 };
@@ -60,7 +60,7 @@ describe('a hundred at once', () => {
     expect(await revisionOf(id)).toBe(2);
   });
 
-  it('counters that read before they write lose nothing when they try again', async () => {
+  it('20 concurrent read-modify-write cycles lose no update if they retry after a revision conflict', async () => {
     const { id } = (await create('counted', { description: '0' })).body;
     const raise = async (): Promise<void> => {
       for (;;) {
@@ -80,7 +80,7 @@ describe('a hundred at once', () => {
     expect((await list()).find((cluster) => cluster.id === id)?.description).toBe('20');
   });
 
-  it('switches of the default: one default at every moment, and at the end', async () => {
+  it('there is never more than one default cluster while 100 requests switch it', async () => {
     const ids = (await all(20, (index) => create(`candidate ${index}`))).map(({ body }) => body.id as number);
     let switching = true;
     const watch = async () => {
@@ -96,7 +96,7 @@ describe('a hundred at once', () => {
     expect((await list()).filter(({ isDefault }) => isDefault)).toHaveLength(1);
   });
 
-  it('of everything: at most one default, no answer 500, and a revision for each change', async () => {
+  it('mixed concurrent writes leave at most one default, never return 500, and write one audit record per revision', async () => {
     const ids = (await all(25, (index) => create(`mixed ${index}`))).map(({ body }) => body.id as number);
     const attempts = await all(100, (index) => {
       const id = ids[index % 25] ?? 0;
@@ -118,15 +118,15 @@ describe('a hundred at once', () => {
     const left = await list();
     expect(left.filter(({ isDefault }) => isDefault).length).toBeLessThanOrEqual(1);
     expect(new Set(left.map(({ name }) => name)).size).toBe(left.length);
-    // Whatever changed a cluster has left a record with it: as many as its revision counts.
+    // Every change of a cluster adds one audit record, so their number equals the revision.
     const { prisma } = app.domain.database;
     for (const { uid, revision } of await prisma.cluster.findMany())
       expect(await prisma.auditRecord.count({ where: { clusterUid: uid } })).toBe(revision);
   });
 });
 
-describe('two at once', () => {
-  it('imports into an empty registry: one is made whole, the other refused', async () => {
+describe('concurrent imports, servers and starts', () => {
+  it('of two concurrent imports into an empty registry, one succeeds and the other is refused', async () => {
     const empty = await startApp();
     try {
       const body = { config: kubeconfig(), inCluster: false };
@@ -138,7 +138,7 @@ describe('two at once', () => {
     }
   });
 
-  it('servers over one database: what one has acknowledged, the next request to the other sees', async () => {
+  it("two servers over one database see each other's writes in the next request", async () => {
     const other = await startApp({ DATA_DIR: app.dataDir });
     try {
       const { id } = (await create('shared')).body;
@@ -157,7 +157,7 @@ describe('two at once', () => {
     }
   });
 
-  itOfFile('starts over one directory: one key file, one first key, nothing torn', async () => {
+  itOfFile('three concurrent starts over one directory create one key file and one first API key', async () => {
     const { dataDir, config: given } = app;
     const fresh = { ...given, dataDir: `${dataDir}/fresh`, database: { file: `${dataDir}/fresh/kitestring.db` } };
     const log = await openLog({ level: 'silent', pretty: false });

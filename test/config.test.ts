@@ -8,7 +8,7 @@ import { temporaryDirectory } from './support/directory.ts';
 
 const KEY = Buffer.alloc(32, 7).toString('base64');
 
-function refusalOf(environment: Record<string, string>): string {
+function startupErrorOf(environment: Record<string, string>): string {
   try {
     readConfig(environment);
   } catch (error) {
@@ -18,8 +18,8 @@ function refusalOf(environment: Record<string, string>): string {
   throw new Error('the configuration was accepted');
 }
 
-describe('without any variable', () => {
-  it('it listens on loopback, keeps its data in ./data and allows nothing that is dangerous', () => {
+describe('the default configuration', () => {
+  it('the default configuration listens on loopback, stores data in ./data and allows nothing dangerous', () => {
     expect(readConfig({})).toEqual({
       ...{ host: '127.0.0.1', loopback: true, port: 8080, dataDir: join(process.cwd(), 'data') },
       database: { file: join(process.cwd(), 'data', 'kitestring.db') },
@@ -34,7 +34,7 @@ describe('without any variable', () => {
     });
   });
 
-  it('it is frozen', () => {
+  it('the configuration is frozen', () => {
     const config = readConfig({});
     expect(Object.isFrozen(config) && Object.isFrozen(config.policy)).toBe(true);
   });
@@ -45,7 +45,7 @@ describe('without any variable', () => {
   });
 });
 
-describe('a wrong variable', () => {
+describe('an invalid variable', () => {
   it.each([
     ['PORT', 'http'],
     ['PORT', '65536'],
@@ -66,19 +66,19 @@ describe('a wrong variable', () => {
     ['ALLOW_HTTP_TARGETS', 'yes'],
     ['ALLOW_INSECURE_TLS', 'on'],
     ['ALLOW_TARGET_PROXY', 'TRUE'],
-  ])('%s=%s is refused with one sentence that names it', (name, value) => {
-    expect(refusalOf({ [name]: value })).toMatch(new RegExp(`^${name} must be [^\n]+\\.$`));
+  ])('rejects %s=%s with one sentence that names the variable', (name, value) => {
+    expect(startupErrorOf({ [name]: value })).toMatch(new RegExp(`^${name} must be [^\n]+\\.$`));
   });
 
-  it('DATABASE_URL needs a key that is given: replicas share what it seals', () => {
+  it('requires a seal key with DATABASE_URL, because all replicas must share it', () => {
     const url = 'postgresql://kitestring:canary-password@db/kitestring';
-    expect(refusalOf({ DATABASE_URL: url })).toMatch(/^DATABASE_URL is given, [^\n]+set SEAL_KEY [^\n]+\.$/);
-    expect(refusalOf({ DATABASE_URL: url })).not.toContain('canary');
+    expect(startupErrorOf({ DATABASE_URL: url })).toMatch(/^DATABASE_URL is given, [^\n]+set SEAL_KEY [^\n]+\.$/);
+    expect(startupErrorOf({ DATABASE_URL: url })).not.toContain('canary');
   });
 });
 
 describe('DENIED_TARGETS', () => {
-  it('becomes part of the policy by which every address is judged', () => {
+  it('DENIED_TARGETS becomes part of the policy that judges every address', () => {
     const { policy } = readConfig({ DENIED_TARGETS: '10.0.0.0/8, fd12::/16' });
     expect(policy.deniedTargets).toEqual(['10.0.0.0/8', 'fd12::/16']);
     expect(judgeAddress('::ffff:10.1.2.3', policy)).toContain('DENIED_TARGETS');
@@ -86,14 +86,17 @@ describe('DENIED_TARGETS', () => {
 });
 
 describe('HOST', () => {
-  it.each(['127.0.0.1', '127.8.9.10', 'localhost', '::1', '[::1]'])('%s is loopback and needs no key', (HOST) => {
-    expect(readConfig({ HOST }).loopback).toBe(true);
-  });
+  it.each(['127.0.0.1', '127.8.9.10', 'localhost', '::1', '[::1]'])(
+    'HOST %s is loopback and needs no seal key',
+    (HOST) => {
+      expect(readConfig({ HOST }).loopback).toBe(true);
+    },
+  );
 
   it.each(['0.0.0.0', '::', '10.0.0.1', 'kitestring.internal', '127.0.0.1.example.com', '::ffff:10.0.0.1'])(
-    '%s is not, and needs SEAL_KEY',
+    'HOST %s is not loopback and needs SEAL_KEY',
     (HOST) => {
-      expect(refusalOf({ HOST })).toMatch(/set SEAL_KEY/);
+      expect(startupErrorOf({ HOST })).toMatch(/set SEAL_KEY/);
       const config = readConfig({ HOST, SEAL_KEY: KEY });
       expect([config.loopback, config.policy.allowLoopback]).toEqual([false, false]);
       expect(readConfig({ HOST, SEAL_KEY: KEY, ALLOW_LOOPBACK_TARGETS: 'true' }).policy.allowLoopback).toBe(true);
@@ -101,28 +104,28 @@ describe('HOST', () => {
   );
 });
 
-describe('a secret', () => {
+describe('a secret variable', () => {
   it.each([
     ['SEAL_KEY', 'sealKey'],
     ['ADMIN_API_KEY', 'adminApiKey'],
-  ] as const)('%s can be given in a file', async (name, field) => {
+  ] as const)('reads %s from a file', async (name, field) => {
     const file = join(await temporaryDirectory(), 'secret');
     await writeFile(file, 'the secret\n');
     expect(readConfig({ [`${name}_FILE`]: file })[field]).toBe('the secret');
-    expect(refusalOf({ [`${name}_FILE`]: file, [name]: 'canary' })).toMatch(/both set: unset one/);
+    expect(startupErrorOf({ [`${name}_FILE`]: file, [name]: 'canary' })).toMatch(/both set: unset one/);
   });
 
-  it('of a file that is empty or cannot be read is refused, also where it would be optional', async () => {
+  it('rejects a secret file that is empty or unreadable, even if the secret is optional', async () => {
     const directory = await temporaryDirectory();
     const file = join(directory, 'empty');
     await writeFile(file, ' \n');
-    expect(refusalOf({ SEAL_KEY_FILE: file })).toMatch(/^SEAL_KEY_FILE names .* is empty: /);
-    expect(refusalOf({ SEAL_KEY_FILE: file, HOST: '0.0.0.0' })).toMatch(/is empty/);
-    expect(refusalOf({ ADMIN_API_KEY_FILE: join(directory, 'none') })).toMatch(/cannot be read \(ENOENT\)/);
-    expect(refusalOf({ ADMIN_API_KEY_FILE: directory })).toMatch(/cannot be read \(EISDIR\)/);
+    expect(startupErrorOf({ SEAL_KEY_FILE: file })).toMatch(/^SEAL_KEY_FILE names .* is empty: /);
+    expect(startupErrorOf({ SEAL_KEY_FILE: file, HOST: '0.0.0.0' })).toMatch(/is empty/);
+    expect(startupErrorOf({ ADMIN_API_KEY_FILE: join(directory, 'none') })).toMatch(/cannot be read \(ENOENT\)/);
+    expect(startupErrorOf({ ADMIN_API_KEY_FILE: directory })).toMatch(/cannot be read \(EISDIR\)/);
   });
 
-  it('is the only kind of variable that a file can hold', async () => {
+  it('only secrets can be read from a file', async () => {
     const file = join(await temporaryDirectory(), 'port');
     await writeFile(file, '1234');
     expect(readConfig({ PORT_FILE: file }).port).toBe(8080);

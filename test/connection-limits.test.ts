@@ -16,8 +16,8 @@ import { listen } from '../src/server/listen.ts';
 import type { TestApp } from './support/app.ts';
 import { freshApp } from './support/wire.ts';
 
-/** The server with limits of the test's own, and its registry. */
-async function limited(limits: Partial<HttpLimits>, environment: Record<string, string> = {}) {
+/** Starts a server with the limits of the test, and its registry. */
+async function startLimited(limits: Partial<HttpLimits>, environment: Record<string, string> = {}) {
   const app = await freshApp(environment);
   const log = await openLog({ level: 'silent', pretty: false });
   const { url, retire } = await serve(app.config, log, app.domain, { limits });
@@ -25,7 +25,7 @@ async function limited(limits: Partial<HttpLimits>, environment: Record<string, 
   return { ...app, url };
 }
 
-/** Connects, from another address of this machine where one is given. */
+/** Opens a connection from `localAddress`. */
 async function open({ url }: Pick<TestApp, 'url'>, localAddress = '127.0.0.1'): Promise<Socket> {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port), localAddress });
@@ -38,9 +38,9 @@ async function open({ url }: Pick<TestApp, 'url'>, localAddress = '127.0.0.1'): 
 const HEALTH = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n';
 const LAST_HEALTH = HEALTH.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n');
 
-describe('connections of one address', () => {
-  it('have a share, and another address is served beside them', async () => {
-    const app = await limited({ perAddress: 3 });
+describe('connections per address', () => {
+  it('one address has a limited share of connections, and another address is still served', async () => {
+    const app = await startLimited({ perAddress: 3 });
     const held = [await open(app), await open(app), await open(app)];
     const refused = await open(app);
     refused.write(LAST_HEALTH);
@@ -60,11 +60,11 @@ describe('connections of one address', () => {
     [4_096, 1_024],
     [192, 48],
     [32, 8],
-  ])('have a quarter of %i at most: %i', (connections, perAddress) => {
+  ])('of %i connections, one address gets at most %i', (connections, perAddress) => {
     expect(connectionShares(connections)).toEqual({ connections, perAddress });
   });
 
-  it('leave room for another address where few descriptors are left for callers', async () => {
+  it('another address is still served if few file descriptors are left for callers', async () => {
     const app = await freshApp();
     const log = await openLog({ level: 'silent', pretty: false });
     const domain = { ...app.domain, descriptors: { limit: 64, callers: 8, clusters: 24 } };
@@ -76,8 +76,8 @@ describe('connections of one address', () => {
     expect(await text(another)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  it('that is a trusted proxy have none: each address that it names has a share of open requests', async () => {
-    const app = await limited({ perAddress: 2 }, { TRUSTED_PROXIES: '127.0.0.1' });
+  it('a trusted proxy has no limit itself: each address it forwards has a share of the open requests', async () => {
+    const app = await startLimited({ perAddress: 2 }, { TRUSTED_PROXIES: '127.0.0.1' });
     const from = (address: string) => ({ Authorization: app.admin, 'X-Forwarded-For': address });
     const stream = async (address: string) => {
       const response = await fetch(`${app.url}/graphql`, {
@@ -90,8 +90,8 @@ describe('connections of one address', () => {
     };
     const held = [await stream('203.0.113.7'), await stream('203.0.113.7')];
     expect(held.map(({ status }) => status)).toEqual([200, 200]);
-    const ask = (address: string) => fetch(`${app.url}/api/v1/clusters`, { headers: from(address) });
-    const refused = await ask('203.0.113.7');
+    const requestFrom = (address: string) => fetch(`${app.url}/api/v1/clusters`, { headers: from(address) });
+    const refused = await requestFrom('203.0.113.7');
     expect([refused.status, refused.headers.get('retry-after'), await refused.json()]).toEqual([
       429,
       '1',
@@ -99,11 +99,11 @@ describe('connections of one address', () => {
     ]);
     expect((await stream('203.0.113.8')).status).toBe(200);
     await held[0]?.body?.cancel();
-    await vi.waitFor(async () => expect((await ask('203.0.113.7')).status).toBe(200));
+    await vi.waitFor(async () => expect((await requestFrom('203.0.113.7')).status).toBe(200));
   });
 });
 
-/** A server whose requests the test answers itself. */
+/** Starts a server that hands its requests to the test, which answers them. */
 async function answeredByTest(limits: Partial<ConnectionLimits> = {}) {
   const handled: ServerResponse[] = [];
   const connections = new ConnectionGuard({ ...CONNECTION_LIMITS, keepAliveMs: 1_000, ...limits }, () => false);
@@ -122,8 +122,8 @@ async function answeredByTest(limits: Partial<ConnectionLimits> = {}) {
   return { url: `http://127.0.0.1:${port}`, handled, next };
 }
 
-describe('requests that are sent ahead on one connection', () => {
-  it('are handled one after another, each once the one before it is answered', async () => {
+describe('pipelined requests on one connection', () => {
+  it('handles pipelined requests one after another', async () => {
     const server = await answeredByTest();
     const socket = await open(server);
     socket.write(HEALTH.repeat(3));
@@ -135,7 +135,7 @@ describe('requests that are sent ahead on one connection', () => {
     }
   });
 
-  it('cut it when there are more than eight', async () => {
+  it('closes a connection with more than eight pipelined requests', async () => {
     const server = await answeredByTest();
     const socket = await open(server);
     socket.write(HEALTH.repeat(2_000));
@@ -143,8 +143,8 @@ describe('requests that are sent ahead on one connection', () => {
     expect(server.handled).toHaveLength(1);
   });
 
-  it('are answered in order', async () => {
-    const app = await limited({});
+  it('answers pipelined requests in order', async () => {
+    const app = await startLimited({});
     const socket = await open(app);
     const paths = ['/healthz', '/none', '/readyz'];
     const heads = paths.map((path) => HEALTH.replace('/healthz', path));
@@ -157,7 +157,7 @@ describe('requests that are sent ahead on one connection', () => {
 describe('a client that does not read', () => {
   const LARGE = Buffer.alloc(32 * 1024 * 1024, 'x');
 
-  it('is cut off, whether its answer is one piece or goes on', async () => {
+  it('disconnects a client that does not read, for a single response and for a stream', async () => {
     const server = await answeredByTest({ stallMs: 200 });
     const whole = await open(server);
     whole.pause().write(HEALTH);
@@ -166,18 +166,18 @@ describe('a client that does not read', () => {
     const stream = await open(server);
     stream.pause().write(HEALTH);
     const second = await server.next();
-    const goOn = () => {
+    const writeMore = () => {
       while (second.write(LARGE.subarray(0, 64 * 1024)));
     };
-    second.on('drain', goOn);
-    goOn();
+    second.on('drain', writeMore);
+    writeMore();
     for (const response of [first, second]) {
       await new Promise((resolve) => response.once('close', resolve));
       expect([response.destroyed, response.writableFinished]).toEqual([true, false]);
     }
   });
 
-  it('is told apart from one who reads, and from one whose answer is still computed', async () => {
+  it('does not disconnect a client that reads, nor one whose response is still being computed', async () => {
     const server = await answeredByTest({ stallMs: 400 });
     const waiting = await open(server);
     waiting.write(LAST_HEALTH);
@@ -197,13 +197,13 @@ describe('a client that does not read', () => {
 });
 
 describe('an idle connection', () => {
-  it('outlives the time for a head, and answers the next request', async () => {
-    const app = await limited({ headersTimeoutMs: 100, checkingMs: 20 });
+  it('an idle connection outlives the header timeout and answers the next request', async () => {
+    const app = await startLimited({ headersTimeoutMs: 100, checkingMs: 20 });
     const idle = await open(app);
     idle.write(HEALTH);
     const [first] = await once(idle, 'data');
     expect(String(first)).toMatch(/Keep-Alive: timeout=75\r\n/);
-    // That one which began after it is refused shows that the time is over.
+    // The 408 of a request that began later proves that the header timeout has elapsed.
     const slow = await open(app);
     slow.write('GET /healthz HTTP/1.1\r\nHost: loc');
     expect(await text(slow)).toMatch(/^HTTP\/1\.1 408 /);
@@ -212,7 +212,7 @@ describe('an idle connection', () => {
     expect(String(second)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  it('is closed after KEEP_ALIVE_SECONDS, and at once when the server ends', async () => {
+  it('an idle connection is closed after KEEP_ALIVE_SECONDS, and immediately when the server stops', async () => {
     const app = await freshApp({ KEEP_ALIVE_SECONDS: '1' });
     const idle = await open(app);
     idle.write(HEALTH);

@@ -38,7 +38,7 @@ const importAll = async (app: TestApp, text: string, more: object = {}) =>
 
 const REVIEW = '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews';
 
-/** A stand-in that tells what a credential may do. */
+/** A stand-in API server that reports these permissions for the credential. */
 async function cluster(pretence: Pretence = {}, rules?: unknown) {
   const answer = kubernetes(pretence);
   return standIn((request, response) => {
@@ -48,7 +48,7 @@ async function cluster(pretence: Pretence = {}, rules?: unknown) {
 }
 
 describe('testClusterConnection', () => {
-  it('tells state, version, latency, identity and what the credential may do, and stores nothing', async () => {
+  it('testClusterConnection returns state, version, latency, identity and permissions, and stores nothing', async () => {
     const app = await probingApp();
     const rule = { verbs: ['get', 'list'], apiGroups: [''], resources: ['pods'] };
     const server = await cluster({}, [rule, { verbs: ['*'], apiGroups: null, resourceNames: ['x'] }]);
@@ -66,14 +66,14 @@ describe('testClusterConnection', () => {
   it.each([
     ['does not tell', undefined],
     ['tells nonsense', { x: 1 }],
-  ])('permissions are null where a cluster %s', async (_what, rules) => {
+  ])('testClusterConnection returns null permissions if the cluster %s', async (_what, rules) => {
     const app = await probingApp();
     const server = await cluster({ kubeSystem: [403, {}], readyz: [500, '[-]etcd failed\n'] }, rules);
     const answer = await testText(app, kubeconfigOf(server.target()));
     expect(answer).toMatchObject({ state: 'DEGRADED', version: 'v1.31.0', identity: null, permissions: null });
   });
 
-  it('says what is wrong, by a code and a sentence without a secret', async () => {
+  it('testClusterConnection reports a fault by code and a sentence without secrets', async () => {
     const app = await probingApp();
     const server = await cluster({ review: [401, {}] });
     const other = makeAuthority();
@@ -91,13 +91,13 @@ describe('testClusterConnection', () => {
       expect(answer.fault.message).toBe(answer.message);
       expect(JSON.stringify(answer)).not.toContain(token);
     }
-    // A key that is another certificate's is found by whoever looks first.
+    // A key that belongs to another certificate is detected either by validation or by the connection.
     const { __typename } = await testText(app, kubeconfigOf(server.target({ clientCertificate: mixed })));
     expect(['ConnectionFailedError', 'InvalidInputError']).toContain(__typename);
     expect(app.logged()).not.toContain(token);
   });
 
-  it('of what cannot be tried is refused before anything is asked', async () => {
+  it('testClusterConnection rejects an unusable credential before it sends a request', async () => {
     const app = await probingApp();
     const path = ['credential', 'kubeconfig', 'text'];
     expect(await testText(app, kubeconfig({ user: { exec: {} } }))).toMatchObject({ issues: [{ path }] });
@@ -106,7 +106,7 @@ describe('testClusterConnection', () => {
     expect(await test(app, { cluster: { name: 'nowhere' } })).toMatchObject({ code: 'NOT_FOUND' });
   });
 
-  it('tries a cluster with the credential that is stored', async () => {
+  it('testClusterConnection tests a registered cluster with its stored credential', async () => {
     const app = await probingApp();
     const server = await cluster();
     await register(app, 'a', kubeconfigOf(server.target()));
@@ -118,7 +118,7 @@ describe('testClusterConnection', () => {
   });
 });
 
-it('reports what a cluster or this machine lacks, and throws an error of our own', async () => {
+it('testTarget reports faults of a cluster or of this machine, and throws our own errors', async () => {
   const policy = { allowLoopback: true };
   const server = await cluster();
   const brokenKey = server.target({ clientCertificate: { certificate: 'no PEM', key: 'no PEM' } });
@@ -134,7 +134,7 @@ it('reports what a cluster or this machine lacks, and throws an error of our own
 });
 
 describe('verify: CONNECT', () => {
-  it('refuses to create what cannot be reached, and stores nothing of it', async () => {
+  it('createCluster with verify: CONNECT rejects an unreachable cluster and stores nothing', async () => {
     const app = await probingApp();
     const server = await cluster({ review: [401, {}] });
     expect(await create(app, 'a', kubeconfigOf(server.target()))).toMatchObject({ fault: { code: 'UNAUTHORIZED' } });
@@ -143,7 +143,7 @@ describe('verify: CONNECT', () => {
     expect(await create(app, 'a', kubeconfigOf((await cluster()).target()))).toMatchObject({ warnings: [] });
   });
 
-  it('refuses an update and leaves the cluster as it was', async () => {
+  it('updateCluster with verify: CONNECT rejects a bad credential and leaves the cluster unchanged', async () => {
     const app = await probingApp();
     const id = await register(app, 'a', kubeconfigOf((await cluster()).target()));
     await untilState(app, id, 'READY');
@@ -164,7 +164,7 @@ describe('verify: CONNECT', () => {
     expect(await update({ inCluster: false })).toEqual({ __typename: 'UpdateClusterSuccess' });
   });
 
-  it('tries the stored kubeconfig of a cluster that is to leave the service account for it', async () => {
+  it('switching from the service account back to the stored kubeconfig tests that kubeconfig', async () => {
     const app = await probingApp();
     const id = await register(app, 'a', kubeconfigOf((await cluster({ review: [401, {}] })).target()));
     await app.rest('PUT', `${CLUSTERS}${id}`, { inCluster: true });
@@ -176,7 +176,7 @@ describe('verify: CONNECT', () => {
     expect(data.updateCluster).toEqual({ fault: { code: 'UNAUTHORIZED' } });
   });
 
-  it('imports the contexts that answer and says of each other why not, also in a dry run', async () => {
+  it('importClusters with verify: CONNECT imports the contexts that respond and reports why others fail, also in a dry run', async () => {
     const app = await probingApp();
     const text = kubeconfigOfAll({
       good: (await cluster()).target(),
@@ -197,7 +197,7 @@ describe('verify: CONNECT', () => {
     expect(await app.domain.database.prisma.cluster.count()).toBe(1);
   });
 
-  it('tries a context behind many silent ones while none of those has been given up yet', async () => {
+  it('importClusters tests a responsive context before 40 silent ones time out', async () => {
     let givenUp = 0;
     let givenUpThen: number | undefined;
     const { target } = await rawStandIn((socket) => void socket.once('close', () => givenUp++));
@@ -216,7 +216,7 @@ describe('verify: CONNECT', () => {
   });
 });
 
-it('probeCluster tries at once and answers with what it found', async () => {
+it('probeCluster probes the cluster immediately and returns the result', async () => {
   const app = await probingApp();
   const pretence: Pretence = {};
   const id = await register(app, 'a', kubeconfigOf((await cluster(pretence)).target()));
@@ -241,10 +241,10 @@ it('probeCluster tries at once and answers with what it found', async () => {
   expect((await probe({ name: 'unusable' })).cluster.status).toMatchObject({ state: 'UNUSABLE' });
 });
 
-describe('a cluster that is registered already', () => {
+describe('a duplicate of a registered cluster', () => {
   const DUPLICATE = { __typename: 'DuplicateClusterWarning', message: expect.stringMatching(/"first"/) };
 
-  it('is warned of on create, however its address is spelled', async () => {
+  it('createCluster warns of a duplicate, however its address is spelled', async () => {
     const app = await probingApp();
     await register(app, 'first', kubeconfig({ cluster: { server: 'https://api.test.invalid' } }));
     await register(app, 'unrelated', kubeconfig({ cluster: { server: 'https://other.test.invalid' } }));
@@ -256,7 +256,7 @@ describe('a cluster that is registered already', () => {
     expect(await create(app, 'elsewhere', elsewhere, {})).toMatchObject({ warnings: [] });
   });
 
-  it('is warned of by name among fifty, and of all beyond in one sentence', async () => {
+  it('a duplicate warning names up to fifty clusters and mentions the others in one sentence', async () => {
     const app = await probingApp();
     const text = kubeconfig({ cluster: { server: 'https://api.test.invalid' } });
     for (let index = 1; index <= 51; index++) await register(app, `cluster-${index}`, text);
@@ -267,7 +267,7 @@ describe('a cluster that is registered already', () => {
     ]);
   });
 
-  it('is warned of as the same cluster before those that have its address', async () => {
+  it('a duplicate warning lists the same cluster before clusters with the same address', async () => {
     const app = await probingApp();
     const server = await cluster();
     for (let index = 1; index <= 51; index++)
@@ -279,7 +279,7 @@ describe('a cluster that is registered already', () => {
     expect(warnings[0].message).toBe('the cluster "same", which is registered, is the same cluster');
   });
 
-  it('is warned of on create and import by what it is, when it was asked', async () => {
+  it('createCluster and importClusters warn of a duplicate by its identity once it has been probed', async () => {
     const app = await probingApp();
     const [one, two] = [await cluster(), await cluster()];
     const id = await register(app, 'first', kubeconfigOf(one.target()));
@@ -290,7 +290,7 @@ describe('a cluster that is registered already', () => {
     expect(warnings).toContainEqual(DUPLICATE);
   });
 
-  it('is warned of on import by its address, and not by itself', async () => {
+  it('importClusters warns of a duplicate by its address, and not of the imported cluster itself', async () => {
     const app = await probingApp();
     const server = await cluster();
     expect((await importAll(app, kubeconfigOf(server.target(), 'first'))).warnings).toEqual([]);
@@ -302,13 +302,13 @@ describe('a cluster that is registered already', () => {
   });
 });
 
-describe('the Prometheus of a cluster', () => {
+describe('Prometheus discovery', () => {
   const service = (name: string, labels: object, ports: object[] = [{ name: 'web', port: 9090 }]) => ({
     metadata: { name, namespace: 'monitoring', labels },
     spec: { ports },
   });
 
-  /** A stand-in with these Services, which answers label selectors of the forms that are asked for. */
+  /** A stand-in API server with these Services that supports the label selectors that discovery uses. */
   function withServices(services: ReturnType<typeof service>[], status = 200) {
     const answer = kubernetes();
     return standIn((request, response) => {
@@ -323,7 +323,7 @@ describe('the Prometheus of a cluster', () => {
     });
   }
 
-  const offered = async (app: TestApp, name = 'a') =>
+  const prometheusOf = async (app: TestApp, name = 'a') =>
     (
       await app.graphql('query ($by: ClusterBy!) { cluster(by: $by) { prometheusURL discoveredPrometheusURL } }', {
         by: { name },
@@ -359,38 +359,40 @@ describe('the Prometheus of a cluster', () => {
       service('p', { 'app.kubernetes.io/name': 'prometheus' }, [{ name: 'https', port: 443 }]),
       'https://p.monitoring.svc:443',
     ],
-  ])('as %s labels it is found and offered', async (_chart, found, url) => {
+  ])('discovers Prometheus by the labels of %s', async (_chart, found, url) => {
     const app = await probingApp();
     const server = await withServices([service('other', { app: 'other' }), found]);
     await register(app, 'a', kubeconfigOf(server.target()));
-    await expect.poll(() => offered(app)).toEqual({ prometheusURL: null, discoveredPrometheusURL: url });
+    await expect.poll(() => prometheusOf(app)).toEqual({ prometheusURL: null, discoveredPrometheusURL: url });
   });
 
-  it('that somebody has set always wins, and is never overwritten', async () => {
+  it('a Prometheus URL set by a user wins over discovery and is never overwritten', async () => {
     const app = await probingApp();
     const server = await withServices([service('p', { 'app.kubernetes.io/name': 'prometheus' })]);
     const prometheusURL = 'http://mine.test:9090';
     const id = await register(app, 'a', kubeconfigOf(server.target()), { prometheusURL });
     await untilState(app, id, 'READY');
     await expect.poll(() => server.requests.some((line) => line.includes('/services'))).toBe(true);
-    expect(await offered(app)).toEqual({ prometheusURL, discoveredPrometheusURL: null });
+    expect(await prometheusOf(app)).toEqual({ prometheusURL, discoveredPrometheusURL: null });
     await app.rest('PUT', `${CLUSTERS}${id}`, { prometheusURL: '' });
     await expect
-      .poll(() => offered(app))
+      .poll(() => prometheusOf(app))
       .toEqual({ prometheusURL: null, discoveredPrometheusURL: 'http://p.monitoring.svc:9090' });
     const { body } = await app.rest('GET', CLUSTERS);
     expect(body).toMatchObject([{ prometheusURL: '' }]);
   });
 
-  it('is not offered any more under a kubeconfig that leads elsewhere', async () => {
+  it('a discovered Prometheus URL is dropped when the kubeconfig points to another cluster', async () => {
     const app = await probingApp();
     const server = await withServices([service('p', { 'app.kubernetes.io/name': 'prometheus' })]);
     const id = await register(app, 'a', kubeconfigOf(server.target()));
-    await expect.poll(() => offered(app)).toMatchObject({ discoveredPrometheusURL: 'http://p.monitoring.svc:9090' });
+    await expect
+      .poll(() => prometheusOf(app))
+      .toMatchObject({ discoveredPrometheusURL: 'http://p.monitoring.svc:9090' });
     const narrow = await withServices([], 403);
     await app.rest('PUT', `${CLUSTERS}${id}`, { config: kubeconfigOf(narrow.target()) });
     await untilState(app, id, 'READY');
-    expect(await offered(app)).toEqual({ prometheusURL: null, discoveredPrometheusURL: null });
+    expect(await prometheusOf(app)).toEqual({ prometheusURL: null, discoveredPrometheusURL: null });
   });
 
   it.each([
@@ -400,16 +402,16 @@ describe('the Prometheus of a cluster', () => {
       service('p', { 'app.kubernetes.io/name': 'prometheus' }, [{ name: 'web', port: '9090/@x' } as object]),
     ],
     ['no port', service('p', { 'app.kubernetes.io/name': 'prometheus' }, [])],
-  ])('with %s is none', async (_what, found) => {
+  ])('does not discover a Prometheus Service that has %s', async (_what, found) => {
     const app = await probingApp();
     const server = await withServices([found]);
     await register(app, 'a', kubeconfigOf(server.target()));
     await expect.poll(() => server.requests.filter((line) => line.includes('/services')).length).toBe(5);
-    expect(await offered(app)).toEqual({ prometheusURL: null, discoveredPrometheusURL: null });
+    expect(await prometheusOf(app)).toEqual({ prometheusURL: null, discoveredPrometheusURL: null });
   });
 });
 
-describe('a credential that ends', () => {
+describe('a credential that expires', () => {
   const day = 24 * 60 * 60 * 1_000;
   const authority = makeAuthority();
   const jwt = (days: number) =>
@@ -424,7 +426,7 @@ describe('a credential that ends', () => {
     return { 'client-certificate-data': base64(certificate), 'client-key-data': base64(key) };
   };
 
-  it('within fourteen days says so, can be filtered for, and its answers are never kept', async () => {
+  it('a credential that expires within 14 days is marked and filterable, and responses with it are never cached', async () => {
     const app = await probingApp();
     const users: Record<string, object> = {
       'token 3': { token: jwt(3) },
@@ -436,7 +438,7 @@ describe('a credential that ends', () => {
     };
     for (const [name, user] of Object.entries(users))
       await register(app, name, kubeconfig({ user }), { enabled: false });
-    // The CA of a stand-in ends within a day.
+    // The CA of a stand-in expires within a day.
     const cluster = { server: 'https://10.0.0.1', 'certificate-authority-data': base64(authority.certificate) };
     await register(app, 'CA', kubeconfig({ cluster, user: { token: jwt(300) } }), { enabled: false });
 

@@ -34,7 +34,7 @@ function open(target: Target, options: Partial<ConnectionOptions> = {}): Connect
   return connection;
 }
 
-/** The error of a call, which must be one for a person and hold nothing secret. */
+/** The error of a failed call. It must be a ClusterError and contain no secret. */
 async function failure(connection: Connection, call: Call = {}, path = '/version'): Promise<ClusterError> {
   const error = await connection.call(path, call).then(
     () => undefined,
@@ -55,7 +55,7 @@ const resolveTo =
     );
   };
 
-describe('who is there', () => {
+describe('the identity of the API server', () => {
   const expired = { notBefore: new Date(Date.now() - 2 * hour), notAfter: new Date(Date.now() - hour) };
   const early = { notBefore: new Date(Date.now() + hour), notAfter: new Date(Date.now() + 2 * hour) };
   test.each([
@@ -64,24 +64,24 @@ describe('who is there', () => {
     ['CERTIFICATE_EXPIRED', authority.issue({ commonName: 'x', altNames, ...expired })],
     ['CERTIFICATE_NOT_YET_VALID', authority.issue({ commonName: 'x', altNames, ...early })],
     ['WRONG_NAME', authority.issue({ commonName: 'x', altNames: ['10.0.0.1', 'other.test'] })],
-  ])('%s', async (code, certificate) => {
+  ])('a connection fails with %s and sends no request', async (code, certificate) => {
     const { target, requests } = await standIn(ok, { certificate });
     expect((await failure(open(target()))).code).toBe(code);
     expect(requests).toEqual([]);
   });
 
-  test('without a CA the well-known ones decide', async () => {
+  test('without a CA in the target, the well-known CAs decide', async () => {
     const { caData: _, ...target } = (await standIn(ok)).target();
     expect((await failure(open(target))).code).toBe('WRONG_CA');
   });
 
-  test('what is given as the CA is trusted, be it the certificate of the server itself', async () => {
+  test('a connection trusts the given CA, even if it is the certificate of the server itself', async () => {
     const certificate = makeAuthority().issue({ commonName: 'x', altNames });
     const { target } = await standIn(ok, { certificate });
     expect((await open(target({ caData: certificate.certificate })).call('/version')).status).toBe(200);
   });
 
-  test('the TLS server name decides instead of the host of the URL', async () => {
+  test('the TLS server name replaces the host of the URL', async () => {
     const certificate = authority.issue({ commonName: 'x', altNames: ['inside.test', '10.1.2.3'] });
     const { target } = await standIn(ok, { certificate });
     for (const tlsServerName of ['inside.test', '10.1.2.3'])
@@ -89,12 +89,12 @@ describe('who is there', () => {
     expect((await failure(open(target({ tlsServerName: '10.1.2.4' })))).code).toBe('WRONG_NAME');
   });
 
-  test('the insecure flag takes any certificate', async () => {
+  test('insecureSkipTlsVerify accepts any certificate', async () => {
     const { target } = await standIn(ok, { certificate: makeAuthority().issue({ commonName: 'x', ...expired }) });
     expect((await open(target({ insecureSkipTlsVerify: true })).call('/version')).status).toBe(200);
   });
 
-  test('it shows its token and its client certificate', async () => {
+  test('a connection sends its token and its client certificate', async () => {
     const { target } = await standIn(
       (request, response) => {
         answerWith(response, 200, { client: clientOf(request), authorization: request.headers.authorization });
@@ -106,7 +106,7 @@ describe('who is there', () => {
     expect(seen).toEqual({ client: 'kubernetes-admin', authorization: `Bearer ${token}` });
   });
 
-  test('a client certificate with another key is unusable', async () => {
+  test('a client certificate with the key of another certificate is unusable', async () => {
     const { certificate } = authority.issue({ commonName: 'a', client: true });
     const clientCertificate = { certificate, key: authority.issue({ commonName: 'b', client: true }).key };
     const { target } = await standIn(ok);
@@ -114,7 +114,7 @@ describe('who is there', () => {
   });
 });
 
-describe('what answers', () => {
+describe('the response of the API server', () => {
   const trickle: RequestListener = (_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' });
     const timer = setInterval(() => response.write(' '), 20);
@@ -144,7 +144,7 @@ describe('what answers', () => {
       'CONNECTION_LOST',
       (_, response) => response.writeHead(200, { 'content-length': '5' }).write('x', () => response.destroy()),
     ],
-  ])('%s for %s', async (code, answer, call = { timeoutMs: 200 }) => {
+  ])('a call fails with %s and closes its socket: %s', async (code, answer, call = { timeoutMs: 200 }) => {
     const { target, sockets } = await standIn(answer);
     expect((await failure(open(target()), { maxBytes: 1024 * 1024, ...call })).code).toBe(code);
     await vi.waitUntil(() => sockets.size === 0);
@@ -155,19 +155,19 @@ describe('what answers', () => {
     [401, 'UNAUTHORIZED'],
     [403, 'FORBIDDEN'],
     [503, 'SERVER_ERROR'],
-  ])('a status of %i is %s', async (status, code) => {
+  ])('a response with status %i fails with %s', async (status, code) => {
     const { target } = await standIn((_, response) => answerWith(response, status, {}));
     await expect(open(target()).read('/version')).rejects.toMatchObject({ code });
   });
 
-  test('a redirect is not followed', async () => {
+  test('a connection does not follow redirects', async () => {
     const elsewhere = await standIn(ok);
     const { target } = await standIn((_, response) => response.writeHead(307, { location: elsewhere.server }).end());
     await expect(open(target()).read('/version')).rejects.toMatchObject({ code: 'NOT_KUBERNETES' });
     expect(elsewhere.accepted()).toBe(0);
   });
 
-  test('an answer that is no JSON object is no API server', async () => {
+  test('a response that is not a JSON object is not from an API server', async () => {
     const { target } = await standIn((_, response) => answerWith(response, 200, '<html>hello</html>'));
     await expect(open(target()).read('/version')).rejects.toMatchObject({ code: 'NOT_KUBERNETES' });
   });
@@ -178,23 +178,23 @@ describe('what answers', () => {
     ['CONNECTION_LOST', (socket) => socket.end()],
     ['TLS', (socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')],
     ['TLS', (socket) => socket.end(Buffer.alloc(4096, 0x5a))],
-  ])('%s before there is any TLS', async (code, onSocket) => {
+  ])('a connection fails with %s before TLS is established', async (code, onSocket) => {
     const { target } = await rawStandIn(onSocket);
     expect((await failure(open(target()), { timeoutMs: 200 })).code).toBe(code);
   });
 
-  test('garbage in place of HTTP is no API server', async () => {
+  test('a response that is not HTTP is not from an API server', async () => {
     const { server } = await rawStandIn((socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n'));
     const target = { server: server.replace('https', 'http'), insecureSkipTlsVerify: false };
     expect((await failure(open(target))).code).toBe('NOT_KUBERNETES');
   });
 
-  test('a port without a listener is refused', async () => {
+  test('a port without a listener fails with REFUSED', async () => {
     const target = { server: `https://127.0.0.1:${await refusingPort()}`, insecureSkipTlsVerify: false, token };
     expect((await failure(open(target))).code).toBe('REFUSED');
   });
 
-  test('a name that does not exist is DNS', async () => {
+  test('a host name that does not exist fails with DNS', async () => {
     const lookup: Lookup = (_hostname, _options, callback) =>
       callback(Object.assign(new Error('no'), { code: 'ENOTFOUND' }), []);
     const target = { server: 'https://nowhere.test', insecureSkipTlsVerify: false, token };
@@ -202,14 +202,14 @@ describe('what answers', () => {
   });
 });
 
-describe('what is dialled', () => {
+describe('the dialled address', () => {
   const named = (port: number) => ({
     server: `https://cluster.test:${port}`,
     caData: authority.certificate,
     insecureSkipTlsVerify: false,
   });
 
-  test('a name that turns into another address is refused by that address', async () => {
+  test('a host name that later resolves to a forbidden address is refused', async () => {
     const { port, cut, accepted, sockets } = await standIn(ok);
     const connection = open(named(port), { lookup: resolveTo(['127.0.0.1'], ['169.254.169.254']) });
     expect((await connection.call('/version')).status).toBe(200);
@@ -226,18 +226,18 @@ describe('what is dialled', () => {
     '64:ff9b::a9fe:a9fe',
     'fe80::1%lo',
     '0.0.0.0',
-  ])('a name of %s is refused', async (address) => {
+  ])('a host name that resolves to %s is refused', async (address) => {
     const connection = open(named(6443), { lookup: resolveTo([address]) });
     expect((await failure(connection)).code).toBe('ADDRESS_REFUSED');
   });
 
-  test('of several addresses only those are dialled that may be', async () => {
+  test('only the allowed addresses of a host name are dialled', async () => {
     const { port } = await standIn(ok);
     const connection = open(named(port), { lookup: resolveTo(['169.254.169.254', '127.0.0.1']) });
     expect((await connection.call('/version')).status).toBe(200);
   });
 
-  test('loopback is refused where it is not allowed', async () => {
+  test('loopback is refused if the policy does not allow it', async () => {
     const { target, port, accepted } = await standIn(ok);
     const policy = { allowLoopback: false };
     expect((await failure(open(target(), { policy }))).code).toBe('ADDRESS_REFUSED');
@@ -247,7 +247,7 @@ describe('what is dialled', () => {
     expect(accepted()).toBe(0);
   });
 
-  test('a proxy opens the tunnel, and the cluster is judged through it', async () => {
+  test('a proxy opens the tunnel, and TLS verifies the cluster through it', async () => {
     const { port } = await standIn(ok);
     const proxy = await standInProxy();
     const connection = open({ ...named(port), proxyURL: proxy.url });
@@ -257,14 +257,14 @@ describe('what is dialled', () => {
     expect((await failure(wrong)).code).toBe('WRONG_CA');
   });
 
-  test('a proxy that refuses is named', async () => {
+  test('a proxy that fails or refuses is reported as PROXY', async () => {
     const proxy = await standInProxy(407);
     expect((await failure(open({ ...named(6443), proxyURL: proxy.url }))).code).toBe('PROXY');
     const dead = `http://127.0.0.1:${await refusingPort()}`;
     expect((await failure(open({ ...named(6443), proxyURL: dead }))).code).toBe('PROXY');
   });
 
-  test('a proxy by a name of a refused address is refused, and so is a metadata address behind one', async () => {
+  test('a proxy at a forbidden address is refused, and so is a forbidden address behind a proxy', async () => {
     const lookup = resolveTo(['169.254.169.254']);
     const byName = open({ ...named(6443), proxyURL: 'http://proxy.test:3128' }, { lookup });
     expect((await failure(byName)).code).toBe('ADDRESS_REFUSED');
@@ -276,7 +276,7 @@ describe('what is dialled', () => {
     expect(tunnels).toEqual([]);
   });
 
-  test('no path leaves the place of the server', async () => {
+  test('no path escapes the path prefix of the server URL', async () => {
     const { target, requests, server } = await standIn(ok);
     const connection = open(target({ server: `${server}/k8s/clusters/c-1` }));
     await connection.call('/api/v1/pods?labelSelector=a%2Fb&continue=..%2F');
@@ -300,8 +300,8 @@ describe('what is dialled', () => {
   });
 });
 
-describe('its life', () => {
-  test('calls share its sockets, of which there are five at most', async () => {
+describe('the lifetime of a connection', () => {
+  test('concurrent calls share at most five sockets', async () => {
     const { target, accepted, requests } = await standIn(ok);
     const connection = open(target());
     for (let call = 0; call < 3; call += 1) await connection.call('/version');
@@ -311,7 +311,7 @@ describe('its life', () => {
     expect(accepted()).toBe(MAX_SOCKETS);
   });
 
-  test('an abort ends a call at once, before there is a connection too', async () => {
+  test('aborting a call ends it immediately, even before the connection is established', async () => {
     const silent = await rawStandIn(() => {});
     const answering = await standIn(() => {});
     for (const { target, sockets } of [silent, answering]) {
@@ -326,7 +326,7 @@ describe('its life', () => {
     }
   });
 
-  test('closing it ends its calls and its sockets, and again does nothing', async () => {
+  test('closing a connection ends its calls and sockets, and closing it again does nothing', async () => {
     const silent = await rawStandIn(() => {});
     const answering = await standIn(() => {});
     for (const { target, sockets } of [silent, answering]) {
@@ -340,7 +340,7 @@ describe('its life', () => {
     }
   });
 
-  test('after a restart of the server it works again', async () => {
+  test('a connection works again after the API server restarts', async () => {
     const { target, cut, sockets } = await standIn(ok);
     const connection = open(target());
     await connection.call('/version');
@@ -355,7 +355,7 @@ describe('its life', () => {
     );
   });
 
-  test('a token is asked for anew with each call', async () => {
+  test('a connection requests the token for every call', async () => {
     const { target } = await standIn(({ headers }, response) =>
       answerWith(response, 200, { seen: headers.authorization }),
     );
@@ -366,7 +366,7 @@ describe('its life', () => {
   });
 });
 
-test('an error of something else becomes a fault that quotes nothing', () => {
+test('an unexpected error becomes a fault that does not quote its message', () => {
   const fault = faultOf(new Error(`boom ${token}`));
   expect(fault.code).toBe('UNKNOWN');
   expect(fault.message).not.toContain(token);

@@ -9,7 +9,7 @@ import { answerWith, authority, standIn } from './support/stand-in.ts';
 
 const policy = { allowLoopback: true };
 
-/** The live clusters of a registry of one cluster, whose credential a test may change. */
+/** The connections of a registry with one cluster. The test can change the credential of the cluster. */
 async function oneCluster(options: Partial<ConnectionsOptions> = {}) {
   const server = await standIn(({ headers }, response) => answerWith(response, 200, { seen: headers.authorization }));
   const registry = {
@@ -26,78 +26,78 @@ async function oneCluster(options: Partial<ConnectionsOptions> = {}) {
     ...options,
   });
   onTestFinished(() => connections.close());
-  const at = (credentialsVersion: number) => connections.of({ uid: 'a', credentialsVersion });
+  const connectionAt = (credentialsVersion: number) => connections.of({ uid: 'a', credentialsVersion });
   const update = (credentialsVersion: number, token: string) => {
     registry.credential = { credentialsVersion, target: server.target({ token }) };
   };
-  return { server, registry, connections, at, update };
+  return { server, registry, connections, connectionAt, update };
 }
 
-describe('live clusters', () => {
-  test('it opens at first use and is shared from then on', async () => {
-    const { at, registry, server } = await oneCluster();
+describe('Connections', () => {
+  test('a connection opens at first use and is shared afterwards', async () => {
+    const { connectionAt, registry, server } = await oneCluster();
     expect(registry.reads).toBe(0);
-    const [first, second] = await Promise.all([at(1), at(1)]);
+    const [first, second] = await Promise.all([connectionAt(1), connectionAt(1)]);
     expect(second.connection).toBe(first.connection);
-    expect((await at(1)).connection).toBe(first.connection);
+    expect((await connectionAt(1)).connection).toBe(first.connection);
     expect(registry.reads).toBe(1);
     expect(server.accepted()).toBe(0);
   });
 
-  test('changed credentials replace it, and end the old one', async () => {
-    const { at, update, server } = await oneCluster();
-    const old = await at(1);
+  test('changed credentials replace the connection and close the old one', async () => {
+    const { connectionAt, update, server } = await oneCluster();
+    const old = await connectionAt(1);
     await old.connection.call('/version');
     update(2, 'two');
-    const live = await at(2);
+    const live = await connectionAt(2);
     expect(live.credentialsVersion).toBe(2);
     expect(await live.connection.read('/version')).toEqual({ seen: 'Bearer two' });
     await expect(old.connection.call('/version')).rejects.toMatchObject({ code: 'CLOSED' });
     await vi.waitUntil(() => server.sockets.size === 1);
   });
 
-  test('who still asks with an older version gets the present one, and so does who asks with a newer', async () => {
-    const { at, update } = await oneCluster();
+  test('callers with an older or newer credentials version get the current connection', async () => {
+    const { connectionAt, update } = await oneCluster();
     update(2, 'two');
-    const early = await at(1);
+    const early = await connectionAt(1);
     expect(early.credentialsVersion).toBe(2);
-    expect((await at(2)).connection).toBe(early.connection);
-    expect((await at(1)).connection).toBe(early.connection);
+    expect((await connectionAt(2)).connection).toBe(early.connection);
+    expect((await connectionAt(1)).connection).toBe(early.connection);
     expect(await early.connection.read('/version')).toEqual({ seen: 'Bearer two' });
   });
 
-  test('a failed opening is forgotten', async () => {
-    const { at, update, registry } = await oneCluster();
+  test('a connection that failed to open is not remembered', async () => {
+    const { connectionAt, update, registry } = await oneCluster();
     registry.credential = undefined;
-    await expect(at(1)).rejects.toThrow('no such cluster');
+    await expect(connectionAt(1)).rejects.toThrow('no such cluster');
     update(1, 'one');
-    expect((await at(1)).credentialsVersion).toBe(1);
+    expect((await connectionAt(1)).credentialsVersion).toBe(1);
   });
 
-  test('a failed replacement ends what it should have replaced', async () => {
-    const { at, registry } = await oneCluster();
-    const { connection } = await at(1);
+  test('a failed replacement closes the connection that it should have replaced', async () => {
+    const { connectionAt, registry } = await oneCluster();
+    const { connection } = await connectionAt(1);
     registry.credential = undefined;
-    await expect(at(2)).rejects.toThrow();
+    await expect(connectionAt(2)).rejects.toThrow();
     await expect(connection.call('/version')).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
-  test('a cluster that is disabled or deleted is ended, also while it opens', async () => {
-    const { at, connections } = await oneCluster();
-    const { connection } = await at(1);
+  test('the connection of a disabled or deleted cluster is closed, even while it opens', async () => {
+    const { connectionAt, connections } = await oneCluster();
+    const { connection } = await connectionAt(1);
     await Promise.all([connections.end('a'), connections.end('a'), connections.end('other')]);
     await expect(connection.call('/version')).rejects.toMatchObject({ code: 'CLOSED' });
-    const opening = at(1);
+    const opening = connectionAt(1);
     await connections.keepOnly(new Set(['other']));
     await expect((await opening).connection.call('/version')).rejects.toMatchObject({ code: 'CLOSED' });
-    const again = await at(1);
+    const again = await connectionAt(1);
     await connections.keepOnly(new Set(['a']));
     expect((await again.connection.call('/version')).status).toBe(200);
   });
 
-  test('one that nobody uses is closed, one that is in use is not', async () => {
-    const { at, server } = await oneCluster({ idleMs: 40 });
-    const { connection } = await at(1);
+  test('an idle connection is closed, and a busy one is not', async () => {
+    const { connectionAt, server } = await oneCluster({ idleMs: 40 });
+    const { connection } = await connectionAt(1);
     await connection.call('/version');
     await vi.waitUntil(() => server.sockets.size === 0);
     await expect(connection.call('/version')).rejects.toMatchObject({ code: 'CLOSED' });
@@ -111,16 +111,16 @@ describe('live clusters', () => {
     expect(busy.idleSince()).toBeLessThanOrEqual(performance.now());
   });
 
-  test('closing ends all of them, and nothing opens afterwards', async () => {
-    const { at, connections } = await oneCluster();
-    const { connection } = await at(1);
+  test('close ends all connections, and none can be opened afterwards', async () => {
+    const { connectionAt, connections } = await oneCluster();
+    const { connection } = await connectionAt(1);
     await Promise.all([connections.close(), connections.close()]);
     await expect(connection.call('/version')).rejects.toMatchObject({ code: 'CLOSED' });
-    await expect(at(1)).rejects.toMatchObject({ code: 'CLOSED' });
+    await expect(connectionAt(1)).rejects.toMatchObject({ code: 'CLOSED' });
   });
 });
 
-describe('the cluster it runs in', () => {
+describe('readInCluster', () => {
   async function mounted() {
     const directory = join(await temporaryDirectory(), 'serviceaccount');
     await mkdir(directory);
@@ -130,7 +130,7 @@ describe('the cluster it runs in', () => {
     return directory;
   }
 
-  test('its address, CA, namespace and token are those of the service account', async () => {
+  test('the in-cluster target has the address, CA, namespace and token of the service account', async () => {
     const server = await standIn(({ headers }, response) => answerWith(response, 200, { seen: headers.authorization }));
     const environment = { host: '127.0.0.1', port: String(server.port), directory: await mounted() };
     const { target, token } = await readInCluster(environment);
@@ -140,7 +140,7 @@ describe('the cluster it runs in', () => {
     expect(await connection.read('/version')).toEqual({ seen: 'Bearer first' });
   });
 
-  test('a token that was rotated is read again after a minute', async () => {
+  test('a rotated service account token is read again after a minute', async () => {
     const directory = await mounted();
     let now = 0;
     const { token } = await readInCluster({ host: '::1', port: '443', directory }, () => now);
@@ -158,7 +158,7 @@ describe('the cluster it runs in', () => {
     ['https://[fd00::1]:443', 'fd00::1', '443'],
     ['https://10.96.0.1:6443', '10.96.0.1', '6443'],
     ['http://127.0.0.1:8001', '127.0.0.1', '8001'],
-  ])('its server is %s', async (server, host, port) => {
+  ])('the in-cluster server URL is %s', async (server, host, port) => {
     const { target } = await readInCluster({ host, port, directory: await mounted() });
     expect(target.server).toBe(server);
   });
@@ -167,12 +167,12 @@ describe('the cluster it runs in', () => {
     [undefined, '443'],
     ['10.96.0.1', undefined],
     ['10.96.0.1/..', '443'],
-  ])('%s and %s name no cluster', async (host, port) => {
+  ])('host %s and port %s are not a cluster', async (host, port) => {
     const directory = await mounted();
     await expect(readInCluster({ host, port, directory })).rejects.toMatchObject({ code: 'NOT_IN_CLUSTER' });
   });
 
-  test('without a mounted token there is no credential', async () => {
+  test('without a mounted token there is no in-cluster credential', async () => {
     const environment = { host: '10.96.0.1', port: '443', directory: await temporaryDirectory() };
     await expect(readInCluster(environment)).rejects.toMatchObject({ code: 'NOT_IN_CLUSTER' });
   });

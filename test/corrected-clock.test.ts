@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => void vi.useRealTimers());
 
-/** Runs under a clock that is ahead by so much, and corrects it. */
+/** Runs a function under a clock that is ahead by this many milliseconds, then corrects the clock. */
 async function whileAhead<T>(ms: number, run: () => Promise<T>): Promise<T> {
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + ms });
   onTestFinished(() => void vi.useRealTimers());
@@ -28,7 +28,7 @@ async function whileAhead<T>(ms: number, run: () => Promise<T>): Promise<T> {
 const login = (username: string, password: string) => app.rest('POST', LOGIN, { username, password }, {});
 const failures = () => app.domain.database.prisma.signInFailure.findMany();
 
-describe('a sign-in failure that is stored with a time in the future', () => {
+describe('a sign-in failure stored with a time in the future', () => {
   const store = async (failures: number, ms: number) => {
     const lastAt = new Date(Date.now() + ms);
     for (const key of (await app.domain.database.prisma.signInFailure.findMany()).map(({ key }) => key))
@@ -41,7 +41,7 @@ describe('a sign-in failure that is stored with a time in the future', () => {
     );
 
   it.each([HOUR - 1_000, 2 * HOUR, 365 * DAY])(
-    '%d ms ahead keeps out nobody who has failed less than five times',
+    'a failure stored %d ms in the future does not lock out a user with fewer than five failures',
     async (ms) => {
       for (const failures of [0, 1, 4]) {
         await waitOf();
@@ -56,27 +56,33 @@ describe('a sign-in failure that is stored with a time in the future', () => {
     [5, 1],
     [7, 4],
     [100, 900],
-  ])('after %d failures keeps out for %d s at most, counted from the correction', async (failed, most) => {
-    await waitOf();
-    await store(failed, 365 * DAY);
-    expect(await waitOf()).toBeLessThanOrEqual(most);
-    // The wait ends, rather than begin anew with each attempt.
-    const { signInFailure } = app.domain.database.prisma;
-    for (const { key, lastAt } of await failures())
-      await signInFailure.update({ where: { key }, data: { lastAt: new Date(lastAt.getTime() - most * 1_000) } });
-    expect(await waitOf()).toBe(0);
-  });
+  ])(
+    '%d failures stored in the future lock the user out for at most %d s after the correction',
+    async (failed, most) => {
+      await waitOf();
+      await store(failed, 365 * DAY);
+      expect(await waitOf()).toBeLessThanOrEqual(most);
+      // The wait expires instead of restarting with each attempt.
+      const { signInFailure } = app.domain.database.prisma;
+      for (const { key, lastAt } of await failures())
+        await signInFailure.update({ where: { key }, data: { lastAt: new Date(lastAt.getTime() - most * 1_000) } });
+      expect(await waitOf()).toBe(0);
+    },
+  );
 
-  it.runIf(POSTGRES === undefined)('by a sign-in that succeeded keeps out nobody of the same address', async () => {
-    for (const username of ['ann', 'bob']) await createUser(app, username);
-    await whileAhead(HOUR, () => signIn(app, 'ann'));
-    await signIn(app, 'ann');
-    await signIn(app, 'bob');
-  });
+  it.runIf(POSTGRES === undefined)(
+    'a sign-in under a fast clock does not lock out other users of the same address',
+    async () => {
+      for (const username of ['ann', 'bob']) await createUser(app, username);
+      await whileAhead(HOUR, () => signIn(app, 'ann'));
+      await signIn(app, 'ann');
+      await signIn(app, 'bob');
+    },
+  );
 });
 
-describe('an attempt that is throttled', () => {
-  it('leaves one record a minute for its name and for its address, which counts the others', async () => {
+describe('a throttled sign-in attempt', () => {
+  it('throttled sign-ins leave one audit record per minute, and the next record counts the others', async () => {
     await createUser(app, 'ann');
     await app.domain.database.prisma.signInFailure.create({
       data: { key: 'address:127.0.0.1', failures: 1_000, lastAt: new Date() },
@@ -96,7 +102,7 @@ describe('an attempt that is throttled', () => {
     expect(last?.changes).toEqual({ unrecorded: { to: 29 } });
   });
 
-  it('tells no name that no user has', async () => {
+  it("the audit record of a throttled sign-in does not contain a name that is not a user's name", async () => {
     await app.domain.database.prisma.signInFailure.create({
       data: { key: 'address:127.0.0.1', failures: 1_000, lastAt: new Date() },
     });
@@ -107,8 +113,8 @@ describe('an attempt that is throttled', () => {
   });
 });
 
-describe('after the clock was corrected', () => {
-  it('refused attempts are recorded again after a minute, not after the jump', async () => {
+describe('a corrected clock', () => {
+  it('refused attempts are recorded again one minute after the clock was corrected', async () => {
     const { headers, id } = await keyWith(app, []);
     const attempt = () => app.rest('POST', '/api/v1/admin/clusters/', {}, headers);
     const recorded = () => app.domain.database.prisma.auditRecord.count({ where: { apiKeyId: id } });
@@ -122,7 +128,7 @@ describe('after the clock was corrected', () => {
     expect(await recorded()).toBe(21);
   });
 
-  it('a session lasts for a day from now, and for thirty at most', async () => {
+  it('a session created under a fast clock lasts one day from now, and thirty days at most', async () => {
     await createUser(app, 'ann');
     const headers = await whileAhead(365 * DAY, () => signIn(app, 'ann'));
     await app.domain.sessions.prune();
@@ -133,19 +139,19 @@ describe('after the clock was corrected', () => {
     expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(200);
   });
 
-  it('a session is whole, where the clock was behind at one look', async () => {
+  it('a session keeps its full lifetime if the clock was briefly behind', async () => {
     await createUser(app, 'ann');
     await signIn(app, 'ann');
     const session = () => app.domain.database.prisma.session.findMany();
     const before = await session();
-    for (const looks of [['behind'], ['right', 'behind', 'right']])
-      for (const look of looks)
-        if (look === 'right') await app.domain.sessions.prune();
+    for (const clocks of [['behind'], ['right', 'behind', 'right']])
+      for (const clock of clocks)
+        if (clock === 'right') await app.domain.sessions.prune();
         else await whileAhead(-365 * DAY, () => app.domain.sessions.prune());
     expect(await session()).toEqual(before);
   });
 
-  it('the audit log and the sessions are whole, where it was pruned in between', async () => {
+  it('pruning under a fast clock deletes no audit records and no sessions', async () => {
     await createUser(app, 'ann');
     const headers = await signIn(app, 'ann');
     const count = () => app.domain.database.prisma.auditRecord.count();
@@ -158,26 +164,29 @@ describe('after the clock was corrected', () => {
     expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(200);
   });
 
-  // On PostgreSQL a round counts for the clusters of whoever holds a lease, and no replica probes here.
-  it.runIf(POSTGRES === undefined)('a cluster was observed at a time that has been', async () => {
-    await app.rest('POST', '/api/v1/admin/clusters/', { name: 'a' });
-    const observedAt = new Date(Date.now() + DAY);
-    const { prisma } = app.domain.database;
-    await prisma.cluster.updateMany({ data: { observedAt } });
-    const seen = async () =>
-      (await app.graphql('{ cluster(by: { name: "a" }) { status { observedAt } } }')).data.cluster.status.observedAt;
-    expect(await seen()).toBeNull();
-    const roundFinishedAt = new Date(Date.now() - 10_000);
-    await app.domain.statuses.finishRound(roundFinishedAt);
-    await expect.poll(seen, { timeout: 3_000 }).toBe(roundFinishedAt.toISOString());
-  });
+  // With PostgreSQL, a probe round counts only for clusters with a lease holder, and no replica probes in this test.
+  it.runIf(POSTGRES === undefined)(
+    'an observation time in the future is replaced by the time of the next finished round',
+    async () => {
+      await app.rest('POST', '/api/v1/admin/clusters/', { name: 'a' });
+      const observedAt = new Date(Date.now() + DAY);
+      const { prisma } = app.domain.database;
+      await prisma.cluster.updateMany({ data: { observedAt } });
+      const seen = async () =>
+        (await app.graphql('{ cluster(by: { name: "a" }) { status { observedAt } } }')).data.cluster.status.observedAt;
+      expect(await seen()).toBeNull();
+      const roundFinishedAt = new Date(Date.now() - 10_000);
+      await app.domain.statuses.finishRound(roundFinishedAt);
+      await expect.poll(seen, { timeout: 3_000 }).toBe(roundFinishedAt.toISOString());
+    },
+  );
 });
 
-describe('a clock for work that deletes by age', () => {
-  it('follows a forward jump at the second look, and a step back at once', () => {
+describe('CautiousClock', () => {
+  it('CautiousClock follows a forward jump at the second reading, and a step back immediately', () => {
     let ahead = 0;
     const clock = new CautiousClock(() => new Date(Date.now() + ahead));
-    // Without the sign of a zero.
+    // Adding 0 turns -0 into 0.
     const offset = () => Math.round((clock.look().getTime() - Date.now()) / HOUR) + 0;
     expect(offset()).toBe(0);
     ahead = 5 * HOUR;

@@ -48,7 +48,7 @@ const insert = (rows: readonly Omit<Row, 'id'>[]): Promise<Row[]> =>
   );
 const remove = (where: object) => app.domain.database.write('registry', (tx) => tx.cluster.deleteMany({ where }));
 
-/** The order as the contract has it: names byte for byte, equal times by id. */
+/** The order that the contract specifies: names by bytes, equal times by id. */
 function compare(field: Field, direction: Direction) {
   const ascending = (left: Row, right: Row) => {
     if (field === 'NAME') return Buffer.compare(Buffer.from(left.name), Buffer.from(right.name));
@@ -63,11 +63,11 @@ const createdAt = fc.integer({ min: 0, max: 4 }).map((day) => new Date(Date.UTC(
 const rows = fc.uniqueArray(fc.record({ name, createdAt }), { selector: (row) => row.name, maxLength: 14 });
 const orders = fields.flatMap((field) => directions.map((direction) => ({ field, direction })));
 
-describe.each(orders)('by $field $direction', ({ field, direction }) => {
+describe.each(orders)('pages by $field $direction', ({ field, direction }) => {
   const orderBy = { field, direction };
   const order = compare(field, direction);
 
-  it.each(['forward', 'backward'] as const)('the pages read %s are exactly the rows, each once', async (way) => {
+  it.each(['forward', 'backward'] as const)('pages read %s contain every row exactly once', async (way) => {
     await fc.assert(
       fc.asyncProperty(rows, fc.integer({ min: 1, max: 5 }), async (given, size) => {
         await remove({});
@@ -93,55 +93,60 @@ describe.each(orders)('by $field $direction', ({ field, direction }) => {
     );
   });
 
-  it.each(['forward', 'backward'] as const)('rows that come and go between two pages read %s', async (way) => {
-    const change = fc.record({
-      gone: fc.array(fc.nat(20), { maxLength: 3 }),
-      come: fc.array(createdAt, { maxLength: 2 }),
-    });
-    await fc.assert(
-      fc.asyncProperty(rows, fc.array(change, { maxLength: 5 }), fc.nat(2), async (given, changes, more) => {
-        await remove({});
-        let model = await insert(given);
-        let last: Row | undefined;
-        let cursor: string | null = null;
-        let made = 0;
-        const ahead = way === 'forward' ? order : (left: Row, right: Row) => order(right, left);
-        for (const { gone, come } of changes) {
-          const { edges, pageInfo }: Page = await page(
-            way === 'forward'
-              ? { first: more + 1, after: cursor, orderBy }
-              : { last: more + 1, before: cursor, orderBy },
-          );
-          const from = last;
-          const left = model.filter((row) => from === undefined || ahead(row, from) > 0).sort(ahead);
-          const expected = left.slice(0, more + 1);
-          const ids = edges.map(({ node }) => node.databaseId);
-          expect(way === 'forward' ? ids : ids.reverse()).toEqual(expected.map(({ id }) => id));
-          const behind = from !== undefined && model.some((row) => ahead(row, from) <= 0);
-          const isMore = left.length > expected.length;
-          expect([pageInfo.hasNextPage, pageInfo.hasPreviousPage]).toEqual(
-            way === 'forward' ? [isMore, behind] : [behind, isMore],
-          );
-          if (expected.length === 0) break;
-          last = expected.at(-1);
-          cursor = way === 'forward' ? pageInfo.endCursor : pageInfo.startCursor;
-          const ids_ = gone.flatMap((index) => model[index]?.id ?? []);
-          // The row that the cursor was made of goes first of all.
-          if (gone.length > 0 && last) ids_.push(last.id);
-          await remove({ id: { in: ids_ } });
-          model = model.filter(({ id }) => !ids_.includes(id));
-          model.push(
-            ...(await insert(come.map((createdAt) => ({ name: `new-${made++}-${createdAt.getTime()}`, createdAt })))),
-          );
-        }
-      }),
-      { numRuns: 8 },
-    );
-  });
+  it.each(['forward', 'backward'] as const)(
+    'pages read %s stay consistent while rows are inserted and deleted',
+    async (way) => {
+      const change = fc.record({
+        deleted: fc.array(fc.nat(20), { maxLength: 3 }),
+        inserted: fc.array(createdAt, { maxLength: 2 }),
+      });
+      await fc.assert(
+        fc.asyncProperty(rows, fc.array(change, { maxLength: 5 }), fc.nat(2), async (given, changes, more) => {
+          await remove({});
+          let model = await insert(given);
+          let last: Row | undefined;
+          let cursor: string | null = null;
+          let made = 0;
+          const ahead = way === 'forward' ? order : (left: Row, right: Row) => order(right, left);
+          for (const { deleted, inserted } of changes) {
+            const { edges, pageInfo }: Page = await page(
+              way === 'forward'
+                ? { first: more + 1, after: cursor, orderBy }
+                : { last: more + 1, before: cursor, orderBy },
+            );
+            const from = last;
+            const left = model.filter((row) => from === undefined || ahead(row, from) > 0).sort(ahead);
+            const expected = left.slice(0, more + 1);
+            const ids = edges.map(({ node }) => node.databaseId);
+            expect(way === 'forward' ? ids : ids.reverse()).toEqual(expected.map(({ id }) => id));
+            const behind = from !== undefined && model.some((row) => ahead(row, from) <= 0);
+            const isMore = left.length > expected.length;
+            expect([pageInfo.hasNextPage, pageInfo.hasPreviousPage]).toEqual(
+              way === 'forward' ? [isMore, behind] : [behind, isMore],
+            );
+            if (expected.length === 0) break;
+            last = expected.at(-1);
+            cursor = way === 'forward' ? pageInfo.endCursor : pageInfo.startCursor;
+            const ids_ = deleted.flatMap((index) => model[index]?.id ?? []);
+            // Always delete the row that the cursor was made from.
+            if (deleted.length > 0 && last) ids_.push(last.id);
+            await remove({ id: { in: ids_ } });
+            model = model.filter(({ id }) => !ids_.includes(id));
+            model.push(
+              ...(await insert(
+                inserted.map((createdAt) => ({ name: `new-${made++}-${createdAt.getTime()}`, createdAt })),
+              )),
+            );
+          }
+        }),
+        { numRuns: 8 },
+      );
+    },
+  );
 });
 
 describe('a page between two cursors', () => {
-  it('holds the rows after the one and before the other, from either end', async () => {
+  it('a page between two cursors has the rows after the one and before the other, from either end', async () => {
     await remove({});
     const made = await insert([...'abcdefg'].map((name) => ({ name, createdAt: new Date(0) })));
     const all = await page({ first: 100, orderBy: { field: 'NAME', direction: 'ASC' } });
@@ -157,7 +162,7 @@ describe('a page between two cursors', () => {
 });
 
 describe('a cursor', () => {
-  const refused = async (variables: object) => {
+  const errorsOf = async (variables: object) => {
     const { status, errors } = await app.graphql(PAGE, { first: 5, ...variables });
     expect(status).toBe(200);
     return errors?.map(({ extensions }) => [
@@ -166,18 +171,18 @@ describe('a cursor', () => {
     ]);
   };
 
-  it('of another order is refused', async () => {
+  it('rejects a cursor of another order', async () => {
     await remove({});
     await insert([{ name: 'a', createdAt: new Date(0) }]);
     for (const made of fields)
       for (const used of fields) {
         const { edges } = await page({ first: 1, orderBy: { field: made, direction: 'ASC' } });
-        const answer = await refused({ after: edges[0]?.cursor, orderBy: { field: used, direction: 'DESC' } });
+        const answer = await errorsOf({ after: edges[0]?.cursor, orderBy: { field: used, direction: 'DESC' } });
         expect(answer).toEqual(made === used ? undefined : [['INVALID_INPUT', [['after']]]]);
       }
   });
 
-  it('that is none is refused, whatever it is', async () => {
+  it('rejects every forged or malformed cursor', async () => {
     const field = fc.oneof(fc.constantFrom<unknown>(...fields, 'UPDATED_AT', '__proto__'), fc.jsonValue());
     const value = fc.oneof(
       fc.jsonValue(),
@@ -195,8 +200,8 @@ describe('a cursor', () => {
         fc.constantFrom('after', 'before'),
         fc.constantFrom(...orders),
         async (cursor, side, orderBy) => {
-          const answer = await refused({ [side]: cursor, orderBy });
-          // Only what we could have written is taken.
+          const answer = await errorsOf({ [side]: cursor, orderBy });
+          // Only a cursor that we could have written is accepted.
           const known = readCursor(cursor);
           expect(answer).toEqual(known?.field === orderBy.field ? undefined : [['INVALID_INPUT', [[side]]]]);
         },
@@ -205,13 +210,13 @@ describe('a cursor', () => {
     );
   });
 
-  it('of a place that no row can have is refused, and of the outermost ones is not', async () => {
+  it('rejects cursors with impossible values and accepts those with extreme values', async () => {
     const forge = (...parts: unknown[]) => Buffer.from(JSON.stringify(parts)).toString('base64url');
     const [first, last] = [-62_135_596_800_000, 253_402_300_799_999];
     for (const direction of directions)
       for (const side of ['after', 'before']) {
         const answer = (field: Field, value: unknown, id: number) =>
-          refused({ [side]: forge(field, value, id), orderBy: { field, direction } });
+          errorsOf({ [side]: forge(field, value, id), orderBy: { field, direction } });
         for (const time of [first, last]) expect(await answer('CREATED_AT', time, 2 ** 31 - 1)).toBeUndefined();
         expect(await answer('DATABASE_ID', 2 ** 31 - 1, 2 ** 31 - 1)).toBeUndefined();
         const none = [['INVALID_INPUT', [[side]]]];
@@ -222,14 +227,14 @@ describe('a cursor', () => {
       }
   });
 
-  it('with anything added to it or a letter of it changed is refused or reads as another place', async () => {
+  it('readCursor rejects a cursor with characters added or removed', async () => {
     const cursor = writeCursor({ id: 7, name: 'ü', createdAt: new Date(0) }, { field: 'NAME', direction: 'ASC' });
     expect(readCursor(cursor)).toEqual({ field: 'NAME', value: 'ü', id: 7 });
     for (const other of [`${cursor}=`, `${cursor}!`, ` ${cursor}`, cursor.slice(1), cursor.slice(0, -1), ''])
       expect(readCursor(other)).toBeUndefined();
   });
 
-  it('keeps a place for every order of a row', () => {
+  it('a cursor restores its position for every order', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 31 - 1 }), name, createdAt, (id, name, createdAt) => {
         for (const order of orders) {

@@ -28,7 +28,7 @@ const forbidden = (field: string) => ({
 });
 const by = 'by: { name: "hidden" }';
 
-/** Each root field with what it shows to one who may do nothing. A new field needs a case here. */
+/** Each root field, and its result for a caller without permissions. A new field needs a case here. */
 const CASES: Record<string, { document: string; shown: unknown }> = {
   'Query.node': nothing('node(id: $id)', '{ id }', null),
   'Query.nodes': nothing('nodes(ids: [$id])', '{ id }', [null]),
@@ -71,7 +71,7 @@ const CASES: Record<string, { document: string; shown: unknown }> = {
   'Mutation.confirmClusterIdentity': forbidden(`confirmClusterIdentity(input: { ${by} })`),
 };
 
-/** Each subscription. */
+/** All subscriptions. */
 const STREAMS: Record<string, string> = {
   'Subscription.clusterChanged': `subscription { clusterChanged {
     __typename ... on ClusterUpserted { cluster { name } } ... on ClusterRemoved { id } } }`,
@@ -81,19 +81,22 @@ const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscr
   Object.keys(type?.getFields() ?? {}).map((field) => `${type?.name}.${field}`),
 );
 
-describe('each root field', () => {
-  it('has a case, and each case a field', () => {
+describe('root fields', () => {
+  it('every root field has a case', () => {
     expect([...Object.keys(CASES), ...Object.keys(STREAMS)].sort()).toEqual([...roots].sort());
   });
 
-  it.each(Object.entries(CASES))('%s shows nothing to one who may do nothing', async (name, { document, shown }) => {
-    const [, field = ''] = name.split('.');
-    const { data, errors } = await app.graphql(document, { id }, { Authorization: app.nobody });
-    expect(errors).toBeUndefined();
-    expect(data[field]).toEqual(shown);
-  });
+  it.each(Object.entries(CASES))(
+    '%s reveals nothing to a caller without permissions',
+    async (name, { document, shown }) => {
+      const [, field = ''] = name.split('.');
+      const { data, errors } = await app.graphql(document, { id }, { Authorization: app.nobody });
+      expect(errors).toBeUndefined();
+      expect(data[field]).toEqual(shown);
+    },
+  );
 
-  it.each(Object.entries(CASES))('%s refuses a stranger', async (name, { document }) => {
+  it.each(Object.entries(CASES))('%s rejects an anonymous caller', async (name, { document }) => {
     const [, field = ''] = name.split('.');
     const { data, errors } = await app.graphql(document, { id }, {});
     expect(data?.[field] ?? null).toBeNull();
@@ -103,41 +106,41 @@ describe('each root field', () => {
   });
 });
 
-describe('each subscription', () => {
-  it.each(Object.entries(STREAMS))('%s shows nothing to one who may do nothing', async (_name, query) => {
+describe('subscriptions', () => {
+  it.each(Object.entries(STREAMS))('%s sends nothing to a caller without permissions', async (_name, query) => {
     const { apiKeys } = app.domain;
     const caller = systemCaller('command line');
     const key = await apiKeys.create(caller, { name: 'k', roles: [] });
     const stream = await subscribe(app, query, { Authorization: key.text });
     await app.rest('POST', CLUSTERS, { name: 'hidden too' });
     await app.rest('DELETE', `${CLUSTERS}2`);
-    // Whoever is nobody any more hears the end of the stream.
+    // Revoking the key ends the subscription.
     await apiKeys.revoke(caller, key.id);
     expect(await resultsOf(stream)).toEqual([]);
   });
 
-  it.each(Object.entries(STREAMS))('%s refuses a stranger', async (_name, query) => {
+  it.each(Object.entries(STREAMS))('%s rejects an anonymous subscriber', async (_name, query) => {
     const results = await resultsOf(await subscribe(app, query, {}));
     expect(results).toMatchObject([{ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }]);
   });
 });
 
-describe('each REST row', () => {
+describe('REST routes', () => {
   it.each(ROWS.map(({ method, path, who, of }) => ({ method: method.toUpperCase(), path, who, of })))(
-    '$method $path refuses strangers and those who may do nothing',
+    '$method $path rejects anonymous callers and callers without permissions',
     async ({ method, path, who, of }) => {
       const id = of === 'cluster' ? '1' : '4711';
-      const ask = async (headers: Record<string, string>) =>
+      const requestAs = async (headers: Record<string, string>) =>
         app.rest(method, path.replace(':id', id), method === 'GET' ? undefined : {}, headers);
-      expect((await ask({})).status).toBe(401);
-      const { status, body } = await ask({ Authorization: app.nobody });
+      expect((await requestAs({})).status).toBe(401);
+      const { status, body } = await requestAs({ Authorization: app.nobody });
       expect([status, body]).toEqual(who === 'admin' ? [403, { error: 'Admin role required' }] : [200, []]);
-      expect([200, 400, 404]).toContain((await ask({ Authorization: app.admin })).status);
+      expect([200, 400, 404]).toContain((await requestAs({ Authorization: app.admin })).status);
     },
   );
 });
 
-it('nothing of it was done', async () => {
+it('none of the rejected requests changed the registry', async () => {
   const { data } = await app.graphql('{ clusters { nodes { name description isDefault } } }');
   expect(data.clusters.nodes).toEqual([{ name: 'hidden', description: '', isDefault: true }]);
 });

@@ -19,12 +19,12 @@ interface Answered {
   readonly defaultCluster?: Live;
 }
 
-/** Starts the demo in a place of its own for temporary files, and reads where it listens and the operations to try. */
+/** Starts the demo with a temporary directory of its own, and reads its URL and the suggested operations. */
 async function startDemo() {
-  const place = join(await temporaryDirectory(), 'tmp');
-  await mkdir(place);
+  const directory = join(await temporaryDirectory(), 'tmp');
+  await mkdir(directory);
   const demo = spawn(process.execPath, [DEMO], {
-    env: { PATH: process.env.PATH, TMPDIR: place, PORT: '1', DATABASE_URL: 'not read' },
+    env: { PATH: process.env.PATH, TMPDIR: directory, PORT: '1', DATABASE_URL: 'not read' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   onTestFinished(() => void demo.kill('SIGKILL'));
@@ -36,7 +36,7 @@ async function startDemo() {
   }
   const [url = ''] = /http\S+(?=\/graphql)/.exec(lines.join('\n')) ?? [];
   const [key = ''] = /kite1-\S+/.exec(lines.join('\n')) ?? [];
-  const ask = async (query: string) => {
+  const runQuery = async (query: string) => {
     const response = await fetch(`${url}/graphql`, {
       method: 'POST',
       headers: { Authorization: key, 'Content-Type': 'application/json' },
@@ -44,13 +44,13 @@ async function startDemo() {
     });
     return (await response.json()) as { data: Answered; errors?: unknown };
   };
-  return { demo, ended, place, ask, queries: lines.filter((line) => line.startsWith('{')) };
+  return { demo, ended, directory, runQuery, queries: lines.filter((line) => line.startsWith('{')) };
 }
 
-it('the demo shows a fleet in trouble, answers what it and the README say to try, and leaves nothing behind', async () => {
-  const { demo, ended, place, ask, queries } = await startDemo();
+it('the demo shows clusters with problems, answers all suggested operations, and cleans up', async () => {
+  const { demo, ended, directory, runQuery, queries } = await startDemo();
   const states = async () => {
-    const { data } = await ask('{ clusters { nodes { name status { state error { code } } } } }');
+    const { data } = await runQuery('{ clusters { nodes { name status { state error { code } } } } }');
     return Object.fromEntries(
       data.clusters?.nodes.map(({ name, status }) => [name, status.error?.code ?? status.state]) ?? [],
     );
@@ -60,20 +60,20 @@ it('the demo shows a fleet in trouble, answers what it and the README say to try
     ...{ staging: 'NOT_READY', 'edge-berlin': 'REFUSED', lab: 'WRONG_CA' },
   });
   expect(queries).toHaveLength(3);
-  // Those that stand alone; curl's are in quotes.
+  // Only standalone operations: those inside curl commands are quoted.
   const readme = readFileSync(README, 'utf8').match(/^ {4}\{ .*(?:\n {8}.*)*/gm) ?? [];
   expect(readme.map((query) => /\w+/.exec(query)?.[0])).toEqual(['cluster', 'auditLog']);
   for (const query of [...queries, ...readme]) {
-    const { data, errors } = await ask(query);
+    const { data, errors } = await runQuery(query);
     expect(errors).toBeUndefined();
     expect((data.cluster ?? data.defaultCluster)?.live.faults ?? []).toEqual([]);
   }
-  expect(await readdir(place)).toHaveLength(1);
-  // A Ctrl-C comes twice: from the terminal, and from npm. One that follows the other at once would be the same to it.
+  expect(await readdir(directory)).toHaveLength(1);
+  // Ctrl-C arrives twice, from the terminal and from npm. The demo cannot distinguish the two.
   while (demo.exitCode === null && demo.signalCode === null) {
     demo.kill('SIGINT');
     await nextTurn();
   }
   expect(await ended).toEqual([0, null]);
-  expect(await readdir(place)).toEqual([]);
+  expect(await readdir(directory)).toEqual([]);
 });

@@ -25,11 +25,11 @@ it.each([
   [1_024, 192, 576],
   [4_096, 960, 2_880],
   [1_048_576, 4_096, 1_044_224],
-])('of %i descriptors callers may use %i and clusters %i', (limit, callers, clusters) => {
+])('of %i descriptors, callers may use %i and clusters %i', (limit, callers, clusters) => {
   expect(shareDescriptors(limit)).toEqual({ limit, callers, clusters });
 });
 
-it('a limit that the system does not tell is none', async () => {
+it('an unknown or missing descriptor limit counts as unlimited', async () => {
   expect(readDescriptorLimit('/nonexistent')).toBe(Number.POSITIVE_INFINITY);
   const file = join(await temporaryDirectory(), 'limits');
   await writeFile(file, 'Max open files            unlimited            unlimited            files\n');
@@ -51,12 +51,12 @@ it.each(['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'EADDRNOTAVAIL', 'EAI_MEMORY']
   },
 );
 
-it('a name server that does not answer is an error of the cluster while descriptors are left', () => {
+it('a name server that does not respond is an error of the cluster while descriptors are available', () => {
   const error = Object.assign(new Error('EAI_AGAIN'), { code: 'EAI_AGAIN' });
   expect(clusterErrorOf(error, { server: 'https://a' })).toMatchObject({ code: 'DNS' });
 });
 
-it('the connection that is idle longest gives up its socket to another cluster', async () => {
+it('the longest idle connection gives its socket to another cluster', async () => {
   const sockets = new SocketBudget(2);
   const [first, second, third] = [await ok(), await ok(), await ok()];
   const [a, b, c] = [connect(first, sockets), connect(second, sockets), connect(third, sockets)];
@@ -71,7 +71,7 @@ it('the connection that is idle longest gives up its socket to another cluster',
   expect([first, second, third].map((server) => server.accepted())).toEqual([1, 2, 1]);
 });
 
-it('a hundred clusters take turns with five sockets', async () => {
+it('a hundred clusters share five sockets', async () => {
   const sockets = new SocketBudget(5);
   const server = await ok();
   const all = Array.from({ length: 100 }, () => connect(server, sockets));
@@ -81,7 +81,7 @@ it('a hundred clusters take turns with five sockets', async () => {
     most = Math.max(most, sockets.open);
   }
   expect(server.accepted()).toBe(100);
-  // A socket that was told to close may take a turn of the loop.
+  // A socket may need one more turn of the event loop to close.
   expect(most).toBeLessThanOrEqual(7);
 });
 
@@ -101,7 +101,7 @@ it('a call fails with OUT_OF_RESOURCES while all sockets are in use, and works a
   expect((await other.call('/version')).status).toBe(200);
 });
 
-it('a failed dial gives its socket back', async () => {
+it('a failed dial releases its socket', async () => {
   const sockets = new SocketBudget(1);
   const server = await ok();
   await server.close();
@@ -111,13 +111,13 @@ it('a failed dial gives its socket back', async () => {
   expect(sockets.open).toBe(0);
 });
 
-it('with 256 descriptors, 200 clusters become READY and callers are answered', async () => {
+it('with 256 descriptors, 200 clusters become READY and callers are served', async () => {
   const servers = await Promise.all(Array.from({ length: 4 }, () => standIn(kubernetes(), { plain: true })));
   const targets = Array.from({ length: 200 }, (_, n) => [`c${n}`, servers[n % 4]?.target()] as const);
   const dataDir = await temporaryDirectory();
   const file = join(dataDir, 'kubeconfig');
-  const given = Object.fromEntries(targets.flatMap(([name, target]) => (target ? [[name, target]] : [])));
-  await writeFile(file, kubeconfigOfAll(given));
+  const targetsByName = Object.fromEntries(targets.flatMap(([name, target]) => (target ? [[name, target]] : [])));
+  await writeFile(file, kubeconfigOfAll(targetsByName));
   const environment = { ALLOW_HTTP_TARGETS: 'true', IMPORT_KUBECONFIG: file };
   const { url, output } = await startProcess({ dataDir, environment, openFiles: 256 });
   const Authorization = await firstKey(dataDir);

@@ -4,14 +4,14 @@ import { freshApp, send, sendBytes } from './support/wire.ts';
 
 const PATHS = [CLUSTERS, '/api/unknown', '/graphql', '/healthz', '/readyz', '/', '/unknown'];
 
-describe('while it listens on loopback', () => {
+describe('a server on loopback', () => {
   let app: TestApp;
   beforeAll(async () => {
     app = await startApp({ ALLOWED_HOSTS: 'Kite.Internal, second.internal ,third.internal:8080' });
   });
   afterAll(() => app.close());
 
-  it('a Host that is none of ours is 421 on every path and by every method, before anything else', async () => {
+  it('a server on loopback answers 421 to a foreign Host on every path and method', async () => {
     for (const path of PATHS)
       for (const method of ['GET', 'POST', 'OPTIONS']) {
         const preflight = { 'Access-Control-Request-Method': 'PUT', Origin: 'http://evil.example' };
@@ -33,7 +33,7 @@ describe('while it listens on loopback', () => {
       'kite.internal.',
     ],
     ...['a.localhost', '', ':8080', ' ', 'other.internal', '[::1', '127.0.0.1.evil.example:80'],
-  ])('%j is none of ours', async (Host) => {
+  ])('a server on loopback rejects the Host %j', async (Host) => {
     expect((await send(app, { path: '/healthz', headers: { Host } })).status).toBe(421);
   });
 
@@ -41,17 +41,17 @@ describe('while it listens on loopback', () => {
     ...['127.0.0.1', '127.0.0.1:1', '127.9.9.9', '10.0.0.1:8080', '[::1]', '[::1]:8080', '[fd00::1]'],
     ...['localhost', 'localhost:8080', 'LOCALHOST', 'LocalHost:80'],
     ...['kite.internal', 'KITE.internal:8080', 'second.internal', 'third.internal:99'],
-  ])('%s is ours', async (Host) => {
+  ])('a server on loopback accepts the Host %s', async (Host) => {
     expect((await send(app, { path: '/healthz', headers: { Host } })).status).toBe(200);
   });
 
-  it('a request without a Host is refused', async () => {
+  it('a server on loopback rejects a request without a Host', async () => {
     expect(await sendBytes(app, 'GET /healthz HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 421 /);
     expect(await sendBytes(app, 'GET /healthz HTTP/1.1\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 /);
   });
 });
 
-it('while it listens elsewhere, any Host is served', async () => {
+it('a server that does not listen on loopback accepts any Host', async () => {
   const app = await freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64') });
   for (const Host of ['kite.example.org', 'kite.example.org:443'])
     expect((await send(app, { path: '/healthz', headers: { Host } })).status).toBe(200);

@@ -10,32 +10,32 @@ const readme = readFileSync('README.md', 'utf8');
 const contributing = readFileSync('CONTRIBUTING.md', 'utf8');
 
 describe('the README', () => {
-  it('has a row for each variable of the configuration, and none besides', () => {
+  it('the README documents every configuration variable, and no others', () => {
     const rows = readme.matchAll(/^\| `([A-Z_]+)`(?: \(or `[A-Z_]+_FILE`\))? \| (?:`([^`]*)`)? \| (.+) \|$/gm);
-    const told = Array.from(rows, ([, name, value = '', about]) => ({ name, value, about }));
+    const documented = Array.from(rows, ([, name, value = '', about]) => ({ name, value, about }));
     const known = Object.entries(VARIABLES).map(([name, variable]) => ({
       name,
       value: 'default' in variable ? variable.default : '',
       about: variable.about,
     }));
-    expect(told).toEqual(known);
+    expect(documented).toEqual(known);
   });
 
-  it('names only commands that are there', () => {
+  it('the README and CONTRIBUTING mention only existing npm scripts', () => {
     const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
     for (const [, script] of `${readme}${contributing}`.matchAll(/npm run (?:-s )?([a-z:]+)/g))
       expect(Object.keys(scripts)).toContain(script);
   });
 });
 
-describe('the typed client of the examples', () => {
+describe('the typed client example', () => {
   let app: TestApp;
   beforeAll(async () => {
     app = await startApp();
   });
   afterAll(() => app.close());
 
-  it('lists the fleet', async () => {
+  it('the example list.ts lists the fleet', async () => {
     await app.rest('POST', CLUSTERS, { name: 'demo-cluster', isDefault: true });
     const list = spawn(process.execPath, ['examples/typed-client/list.ts', app.url, app.admin]);
     const printed: string[] = [];
@@ -44,17 +44,17 @@ describe('the typed client of the examples', () => {
     expect(printed.join('')).toMatch(/^\* demo-cluster {2}UNUSABLE/);
   });
 
-  it('lists what is there, and follows the changes from there', async () => {
+  it('the example watch.ts lists the fleet and follows its changes', async () => {
     const watch = spawn(process.execPath, ['examples/typed-client/watch.ts', app.url, app.admin]);
     try {
       const lines = createInterface({ input: watch.stdout })[Symbol.asyncIterator]();
       const next = async () => String((await lines.next()).value);
       expect(await next()).toMatch(/^demo-cluster {2}UNUSABLE/);
-      // Whether the stream stands already or not: its cursor is that of the list.
+      // The stream need not be open yet: it starts at the cursor of the list.
       await app.rest('POST', CLUSTERS, { name: 'a-second-one' });
       expect(await next()).toMatch(/^a-second-one {2}UNUSABLE/);
       await app.rest('DELETE', `${CLUSTERS}2`);
-      expect(await next()).toMatch(/gone$/);
+      expect(await next()).toMatch(/removed$/);
     } finally {
       watch.kill();
     }

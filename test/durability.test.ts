@@ -12,9 +12,9 @@ import { firstKey, launchProcess, type Running, startProcess } from './support/p
 const config = kubeconfig();
 const WRITERS = 4;
 
-/** What clients were told: the description of each cluster by its name. */
-type Told = Map<string, string>;
-/** What was asked and not answered when the process died: the name, and what may stand under it. */
+/** Acknowledged writes: the description of each cluster by its name. */
+type Acknowledged = Map<string, string>;
+/** Requests without a response when the process died: the name, and the descriptions that may be stored for it. */
 type Unanswered = Map<string, readonly (string | undefined)[]>;
 
 class Refused extends Error {}
@@ -29,21 +29,21 @@ async function send({ url }: Running, key: string, method: string, path: string,
   return answer;
 }
 
-/** Creates, updates, moves the default and deletes until the process is gone. */
+/** Creates, updates and deletes clusters and moves the default until the process is gone. */
 async function write(
   app: Running,
   key: string,
   prefix: string,
-  told: Told,
+  acknowledged: Acknowledged,
   unanswered: Unanswered,
   onAnswer: () => void,
 ) {
   const step = async (name: string, next: string | undefined, run: () => Promise<{ id?: number }>) => {
-    unanswered.set(name, [told.get(name), next]);
+    unanswered.set(name, [acknowledged.get(name), next]);
     const answer = await run();
     unanswered.delete(name);
-    if (next === undefined) told.delete(name);
-    else told.set(name, next);
+    if (next === undefined) acknowledged.delete(name);
+    else acknowledged.set(name, next);
     onAnswer();
     return answer.id ?? 0;
   };
@@ -55,22 +55,22 @@ async function write(
     );
     const change = { description: 'updated', ...(index % 2 === 0 ? { isDefault: true } : { config: kubeconfig() }) };
     await step(name, 'updated', () => send(app, key, 'PUT', path(id), change));
-    // Only where it has not been the default: whether it still is, the others decide.
+    // Delete only clusters that never were the default: other writers decide whether one still is.
     if (index % 2 === 1) await step(name, undefined, () => send(app, key, 'DELETE', path(id)));
   }
 }
 
-/** Runs four writers until so many answers have come, kills the process, and tells what nobody was told. */
-async function killAmongWrites(app: Running, key: string, prefix: string, told: Told, answers: number) {
+/** Runs four writers until the given number of responses, kills the process, and returns the unanswered requests. */
+async function killAmongWrites(app: Running, key: string, prefix: string, acknowledged: Acknowledged, answers: number) {
   const unanswered: Unanswered = new Map();
-  let come = 0;
+  let received = 0;
   const onAnswer = () => {
-    if (++come === answers) app.kill('SIGKILL');
+    if (++received === answers) app.kill('SIGKILL');
   };
   const writers = Array.from({ length: WRITERS }, (_, writer) =>
-    write(app, key, `${prefix}-${writer}`, told, unanswered, onAnswer),
+    write(app, key, `${prefix}-${writer}`, acknowledged, unanswered, onAnswer),
   );
-  // A connection that broke, and never an answer that refuses.
+  // Each writer must end with a broken connection, never with an error response.
   for (const settled of await Promise.allSettled(writers))
     expect((settled as PromiseRejectedResult).reason).not.toBeInstanceOf(Refused);
   expect((await app.ended).signal).toBe('SIGKILL');
@@ -88,7 +88,7 @@ async function expectSound(dataDir: string): Promise<void> {
     expect(await all('PRAGMA integrity_check')).toEqual([{ integrity_check: 'ok' }]);
     expect(await all('PRAGMA foreign_key_check')).toEqual([]);
   }
-  // Each change and its record are one: no cluster has more revisions than records of changes, or fewer.
+  // A change and its audit record are atomic: every cluster has as many records as revisions.
   const torn = `SELECT "name", "revision" FROM "Cluster" WHERE "revision" <>
     (SELECT count(*) FROM "AuditRecord" WHERE "clusterUid" = "Cluster"."uid")`;
   expect(await all(torn)).toEqual([]);
@@ -98,27 +98,27 @@ async function expectSound(dataDir: string): Promise<void> {
 
 async function killAgainAndAgain(rounds: number): Promise<number> {
   const dataDir = await temporaryDirectory();
-  let told: Told = new Map();
+  let acknowledged: Acknowledged = new Map();
   let unanswered: Unanswered = new Map();
   let answered = 0;
   for (let round = 0; round <= rounds; round++) {
     const app = await startProcess({ dataDir });
     const key = await firstKey(dataDir);
-    const stands = await listed(app, key);
-    const seen = new Map(stands.map(({ name, description }) => [name, description]));
+    const clusters = await listed(app, key);
+    const seen = new Map(clusters.map(({ name, description }) => [name, description]));
     for (const [name, allowed] of unanswered) expect(allowed).toContain(seen.get(name));
-    const settled = (known: Told) => [...known].filter(([name]) => !unanswered.has(name)).sort();
-    expect(settled(seen)).toEqual(settled(told));
-    expect(stands.filter(({ isDefault }) => isDefault).length).toBeLessThanOrEqual(1);
+    const settled = (known: Acknowledged) => [...known].filter(([name]) => !unanswered.has(name)).sort();
+    expect(settled(seen)).toEqual(settled(acknowledged));
+    expect(clusters.filter(({ isDefault }) => isDefault).length).toBeLessThanOrEqual(1);
     await expectSound(dataDir);
     expect(app.output()).not.toMatch(/"level":[456]0/);
-    told = seen;
+    acknowledged = seen;
     if (round === rounds) {
       expect((await app.stop()).code).toBe(0);
       break;
     }
     const answers = 5 + Math.floor(Math.random() * 60);
-    unanswered = await killAmongWrites(app, key, `r${round}`, told, answers);
+    unanswered = await killAmongWrites(app, key, `r${round}`, acknowledged, answers);
     answered += answers;
   }
   expect(await readdir(dataDir)).toEqual(
@@ -128,7 +128,7 @@ async function killAgainAndAgain(rounds: number): Promise<number> {
 }
 
 describe('kill -9', () => {
-  it('among writes, fifty times: every answer given is kept, nothing is torn, each start is clean', {
+  it('after fifty kills among writes, every acknowledged change is stored and every start is clean', {
     timeout: 180_000,
   }, async () => {
     const answered = await Promise.all([killAgainAndAgain(25), killAgainAndAgain(25)]);
@@ -136,11 +136,11 @@ describe('kill -9', () => {
   });
 
   itOfFile.each(['kitestring.db', 'kitestring.db-wal', 'kitestring.db-migrating', 'seal-keys', 'admin-api-key'])(
-    'in a first start, when %s appears: the next start finishes it',
+    'a kill during the first start when %s appears is recovered by the next start',
     async (file) => {
       const dataDir = await temporaryDirectory();
       const starting = launchProcess({ dataDir });
-      // The last of them stays: one that came and went unseen is no reason to wait for ever.
+      // Also stop at the last file, in case a temporary one came and went unnoticed.
       while (![file, 'admin-api-key'].some((name) => existsSync(join(dataDir, name))))
         await new Promise((resolve) => setImmediate(resolve));
       starting.kill('SIGKILL');

@@ -19,9 +19,9 @@ beforeAll(async () => {
 afterAll(() => app.close());
 
 interface Case {
-  /** Absent for signing in, which is never a GraphQL operation. */
+  /** Omitted for sign-in, which is not a GraphQL operation. */
   readonly graphql?: () => Promise<GraphQLAnswer>;
-  /** Absent where REST has no way to ask for it. */
+  /** Omitted if no REST request can cause the error. */
   readonly rest?: () => Promise<Answer>;
 }
 
@@ -38,7 +38,7 @@ const create = (input: object, headers?: Record<string, string>) =>
 const update = (input: object) => mutate('updateCluster', 'UpdateClusterInput', input);
 const remove = (databaseId: number) => mutate('deleteCluster', 'DeleteClusterInput', { by: { databaseId } });
 
-async function oneStreamTooMany(): Promise<GraphQLAnswer> {
+async function openTooManyStreams(): Promise<GraphQLAnswer> {
   const open = () => subscribe(app, 'subscription { clusterChanged { __typename } }', { Authorization: app.nobody });
   const streams = await Promise.all(Array.from({ length: 50 }, open));
   const refused = await open();
@@ -47,19 +47,19 @@ async function oneStreamTooMany(): Promise<GraphQLAnswer> {
   return { status: refused.status, headers: refused.headers, data: null, ...result };
 }
 
-/** A credential of a cluster whose kube-system has this UID. */
+/** A credential of a cluster with this UID in its kube-system namespace. */
 async function credentialFor(uid: string): Promise<object> {
   const server = await standIn(kubernetes({ kubeSystem: [200, { kind: 'Namespace', metadata: { uid } }] }));
   return { credential: { kubeconfig: { text: kubeconfigOf(server.target()) } }, verify: 'CONNECT' };
 }
 
-async function toAnotherCluster(): Promise<GraphQLAnswer> {
+async function changeToAnotherCluster(): Promise<GraphQLAnswer> {
   await create({ name: 'known', ...(await credentialFor('uid-1')) });
   await mutate('probeCluster', 'ProbeClusterInput', { by: { name: 'known' } });
   return update({ by: { name: 'known' }, ...(await credentialFor('uid-2')) });
 }
 
-async function toNowhere(): Promise<GraphQLAnswer> {
+async function createUnreachable(): Promise<GraphQLAnswer> {
   const text = kubeconfig({ cluster: { server: `https://127.0.0.1:${await refusingPort()}` } });
   return create({ name: 'x', credential: { kubeconfig: { text } }, verify: 'CONNECT' });
 }
@@ -67,29 +67,32 @@ async function toNowhere(): Promise<GraphQLAnswer> {
 const signIn = (username: string) =>
   app.rest('POST', '/api/auth/login/password', { username, password: 'not the password' }, {});
 
-/** Signs in with a wrong password until an attempt is throttled: on a slow machine the first waits end before the next attempt. */
+/**
+ * Signs in with a wrong password until an attempt is throttled. On a slow machine the first waits expire before the
+ * next attempt.
+ */
 async function tooManyAttempts(): Promise<Answer> {
   let answer = await signIn('somebody');
   for (let failed = 1; failed < 15 && answer.status !== 429; failed++) answer = await signIn('somebody');
   return answer;
 }
 
-async function secondSetUp(): Promise<Answer> {
-  const ask = (username: string) =>
+async function setUpTwice(): Promise<Answer> {
+  const createSuperUser = (username: string) =>
     app.rest('POST', '/api/v1/admin/users/create_super_user', { username, password: 'a long password' }, {});
-  await ask('first');
-  return ask('second');
+  await createSuperUser('first');
+  return createSuperUser('second');
 }
 
-/** The only person there is, an admin. */
-async function withoutAdmin(): Promise<GraphQLAnswer> {
-  await secondSetUp();
+/** Deletes the only user, an admin, which is refused. */
+async function deleteLastAdmin(): Promise<GraphQLAnswer> {
+  await setUpTwice();
   return mutate('deleteUser', 'DeleteUserInput', { username: 'first' });
 }
 
-const readOnly = <T>(ask: () => Promise<T>) => whileReadOnly(app.domain.database, ask);
+const readOnly = <T>(run: () => Promise<T>) => whileReadOnly(app.domain.database, run);
 
-/** Each code as a caller can provoke it, on both surfaces by the same fault. */
+/** How a caller can cause each code, with the same mistake through GraphQL and REST. */
 const CASES: Record<ErrorCode, Case> = {
   INVALID_INPUT: {
     graphql: () => create({ name: ' ', verify: 'NONE' }),
@@ -122,20 +125,20 @@ const CASES: Record<ErrorCode, Case> = {
   REVISION_CONFLICT: {
     graphql: () => update({ by: { name: 'first' }, expectedRevision: first.revision + 1, description: 'new' }),
   },
-  CONNECTION_FAILED: { graphql: toNowhere },
-  DIFFERENT_CLUSTER: { graphql: toAnotherCluster },
-  TOO_MANY_STREAMS: { graphql: oneStreamTooMany },
+  CONNECTION_FAILED: { graphql: createUnreachable },
+  DIFFERENT_CLUSTER: { graphql: changeToAnotherCluster },
+  TOO_MANY_STREAMS: { graphql: openTooManyStreams },
   CREDENTIALS_WRONG: { rest: () => signIn('nobody') },
   TOO_MANY_ATTEMPTS: { rest: tooManyAttempts },
-  ALREADY_SET_UP: { rest: secondSetUp },
-  LAST_ADMIN: { graphql: withoutAdmin },
+  ALREADY_SET_UP: { rest: setUpTwice },
+  LAST_ADMIN: { graphql: deleteLastAdmin },
   UNAVAILABLE: {
     graphql: () => readOnly(() => create({ name: 'third', verify: 'NONE' })),
     rest: () => readOnly(() => app.rest('POST', CLUSTERS, { name: 'third' })),
   },
 };
 
-it.each(ERROR_CODES)('%s is the same refusal on both surfaces', async (code) => {
+it.each(ERROR_CODES)('%s has the same message and meaning in GraphQL and REST', async (code) => {
   const { type, status } = ERRORS[code];
   const { graphql, rest } = CASES[code];
   const asked = await graphql?.();
@@ -149,7 +152,7 @@ it.each(ERROR_CODES)('%s is the same refusal on both surfaces', async (code) => 
   if (answer) expect([answer.status, answer.body]).toEqual([status, { error: shown?.message }]);
 });
 
-it('every other refusal of the domain keeps its status and message on both surfaces, for updates and imports too', async () => {
+it('updates and imports report the same errors in GraphQL and REST', async () => {
   const same = async (graphql: Promise<GraphQLAnswer>, rest: Promise<Answer>) => {
     const [refused] = Object.values<{ code: ErrorCode; message: string }>((await graphql).data);
     const { status, body } = await rest;
@@ -162,7 +165,7 @@ it('every other refusal of the domain keeps its status and message on both surfa
   await same(update({ by: { databaseId: 4711 } }), app.rest('PUT', `${CLUSTERS}4711`, {}));
 });
 
-it('without credentials both surfaces refuse, each in its own words', async () => {
+it('GraphQL and REST both reject a request without credentials', async () => {
   const { errors } = await app.graphql('{ defaultCluster { name } }', {}, {});
   expect(errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   expect((await app.rest('GET', CLUSTERS, undefined, {})).status).toBe(ERRORS.UNAUTHENTICATED.status);

@@ -5,13 +5,13 @@ import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 const PAGE = '{ viewer { name } clusters(first: 100) { totalCount nodes { databaseId name description revision } } }';
 const ROUNDS = 150;
 
-describe('an answer is never older than an acknowledged change, and never somebody else’s', () => {
+describe('cached responses', () => {
   let first: TestApp;
   let second: TestApp;
 
   beforeAll(async () => {
     first = await startApp();
-    // Two servers over one file: each sees the other's commits as those of another process.
+    // Two servers over one file: each server sees the other's commits like commits of another process.
     second = await startApp({ DATA_DIR: first.dataDir });
     for (let index = 1; index <= 8; index++)
       expect((await first.rest('POST', CLUSTERS, { name: `cluster-${index}` })).status).toBe(201);
@@ -21,7 +21,7 @@ describe('an answer is never older than an acknowledged change, and never somebo
     await first.close();
   });
 
-  it('holds while four writers and many readers work on two servers', async () => {
+  it("responses are never stale and never another caller's while four writers and many readers use two servers", async () => {
     const acknowledged = new Map<number, number>();
     const faults: string[] = [];
     let writing = true;
@@ -75,7 +75,7 @@ describe('an answer is never older than an acknowledged change, and never somebo
     expect([...acknowledged.values()]).toEqual([ROUNDS, ROUNDS, ROUNDS, ROUNDS]);
   });
 
-  it('a kept answer is sent with a hash, and 304 to one who has it, until something changes', async () => {
+  it('a cached response has an ETag and is answered with 304 until something changes', async () => {
     for (let time = 0; time < 2; time++) await first.rest('GET', CLUSTERS);
     const { headers } = await first.rest('GET', CLUSTERS);
     const etag = headers.get('etag') ?? '';
@@ -86,17 +86,17 @@ describe('an answer is never older than an acknowledged change, and never somebo
     expect(await again()).toMatchObject({ status: 200 });
   });
 
-  it('a revocation by another process counts from the next request on', async () => {
+  it('a revocation by another process takes effect on the next request', async () => {
     const caller = systemCaller('command line');
     const { id, text } = await second.domain.apiKeys.create(caller, { name: 'short-lived', roles: ['admin'] });
     const list = () => first.rest('GET', CLUSTERS, undefined, { Authorization: text });
-    // The third is answered with what the second kept.
+    // The third response comes from the cache, which the second request filled.
     for (let time = 0; time < 3; time++) expect(await list()).toMatchObject({ status: 200 });
     await second.domain.apiKeys.revoke(caller, id);
     expect(await list()).toMatchObject({ status: 401 });
   });
 
-  it('what a probe observes is computed each time, and a mutation is never shared or kept', async () => {
+  it('probe results are never cached, and mutations are neither shared nor cached', async () => {
     const query = '{ clusters(first: 1) { nodes { status { observedAt } } } }';
     const answer = await fetch(`${first.url}/graphql?query=${encodeURIComponent(query)}`, {
       headers: { Authorization: first.admin },

@@ -26,19 +26,19 @@ it('most documents that the fuzzer generates are valid, and they cover every kin
     expect(valid.filter(({ query }) => query.startsWith(kind)).length).toBeGreaterThan(0);
 });
 
-it('a later attempt of a case asks the same in other bytes', () => {
+it('a later attempt of a case sends the same request in other bytes', () => {
   const [first, again] = [0, 1].map((attempt) => String(generateRequest([caller], 1, 0, attempt).body));
   expect(again).not.toBe(first);
   expect(again?.replace(' #1', '').trim()).toBe(first);
 });
 
-it('hidden texts count in an answer unless the request itself holds them', () => {
+it('hidden texts in a response count as a leak unless the request contains them', () => {
   expect(canariesIn('{"name":"zqhid-name-17"}', '', caller)).toEqual(['zqhid-name-17']);
   expect(canariesIn('{"name":"zqhid-name-17"}', 'rename to zqhid-name-17', caller)).toEqual([]);
   expect(canariesIn('{"name":"zqhid-name-17"}', '', { ...caller, seesHidden: true })).toEqual([]);
 });
 
-it('a request may grow memory by what one caller may hold, and more for live reads alone', () => {
+it('a request may grow memory by the limit of one caller, and by more only for live reads', () => {
   const mib = 1024 * 1024;
   const query = (text: string) => JSON.stringify({ query: text });
   expect(allowedGrowth({ path: '/graphql', body: query('{ clusters { nodes { name } } }') })).toBeLessThan(128 * mib);
@@ -47,7 +47,7 @@ it('a request may grow memory by what one caller may hold, and more for live rea
   expect(allowedGrowth({ path: '/graphql?query=%7Bcluster%7Blive%7B', body: '' })).toBeGreaterThan((64 + 256) * mib);
 });
 
-it('an error in the log of the server is a fault, told once', async () => {
+it('an error in the server log is reported as a fault once', async () => {
   const lines = ['{"level":50,"msg":"a request failed"}'];
   const server = { isRunning: false, takeErrors: () => lines.splice(0) } as unknown as FuzzServer;
   const answer = { status: 200, bytes: 2, text: '{}', isLate: false } as FuzzAnswer;

@@ -1,4 +1,4 @@
-import { get as ask, createServer } from 'node:http';
+import { createServer, get as httpGet } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { parse, validate } from 'graphql';
@@ -28,10 +28,10 @@ function get(path: string, headers: Record<string, string> = {}): Promise<Respon
   return fetch(`${app.url}${path}`, { redirect: 'manual', headers });
 }
 
-/** The bytes as they are sent: fetch would decompress them. */
+/** Returns the bytes as they are sent; fetch would decompress them. */
 function getRaw(path: string, acceptEncoding: string): Promise<{ coding: string | undefined; bytes: Buffer }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ coding: string | undefined; bytes: Buffer }>();
-  ask(`${app.url}${path}`, { headers: { 'Accept-Encoding': acceptEncoding } }, async (response) => {
+  httpGet(`${app.url}${path}`, { headers: { 'Accept-Encoding': acceptEncoding } }, async (response) => {
     const bytes = Buffer.concat(await response.toArray());
     resolve({ coding: response.headers['content-encoding'], bytes });
   }).on('error', reject);
@@ -43,7 +43,7 @@ async function assetPaths(): Promise<string[]> {
   return [...new Set(page.match(/\/graphql\/assets\/[\w.-]+/g))];
 }
 
-test('a query, a mutation and a subscription run with the key, nobody else is asked, and the console is clean', async () => {
+test('GraphiQL runs a query, a mutation and a subscription with the key, calls no other host and logs no errors', async () => {
   await using visit = await openWindow(browser);
   await openGraphiQL(visit.page, app.url);
   await enterKey(visit.page, app.admin);
@@ -61,7 +61,7 @@ test('a query, a mutation and a subscription run with the key, nobody else is as
   expect(new Set(visit.asked.map((url) => new URL(url).origin))).toEqual(new Set([app.url]));
 });
 
-test('a tab is where the pointer meets it, on a fresh page too', async () => {
+test('a GraphiQL tab can be clicked, also on a fresh page', async () => {
   await using visit = await openWindow(browser);
   const { page } = visit;
   await openGraphiQL(page, app.url);
@@ -70,7 +70,7 @@ test('a tab is where the pointer meets it, on a fresh page too', async () => {
   for (const name of names) {
     const box = await page.getByRole('button', { name, exact: true }).boundingBox();
     if (!box) throw new Error(`there is no tab ${name}`);
-    // As a hand does it: the pointer goes there, and what it meets there is pressed.
+    // Click by coordinates, so that the element under the pointer receives the click.
     await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
     await page.mouse.down();
     await page.mouse.up();
@@ -79,7 +79,7 @@ test('a tab is where the pointer meets it, on a fresh page too', async () => {
   expect(visit.complaints).toEqual([]);
 });
 
-test('neither the key nor a variable is stored, or stands in a URL', async () => {
+test('GraphiQL never stores the key or variables and never puts them in a URL', async () => {
   await using visit = await openWindow(browser);
   const { page } = visit;
   await openGraphiQL(page, app.url);
@@ -101,7 +101,7 @@ test('neither the key nor a variable is stored, or stands in a URL', async () =>
   expect(kept).toEqual([0, 0, '', null, 0]);
 });
 
-test('the tick keeps a good key in sessionStorage alone, and until it is taken away', async () => {
+test('the checkbox keeps a valid key in sessionStorage until it is unchecked', async () => {
   await using visit = await openWindow(browser);
   const { page } = visit;
   await openGraphiQL(page, app.url);
@@ -111,14 +111,14 @@ test('the tick keeps a good key in sessionStorage alone, and until it is taken a
   await openGraphiQL(page, app.url);
   await page.locator('#state.known').waitFor();
   expect(await page.inputValue('#key')).toBe(app.admin);
-  // What the page writes is told over a line of its own, which may take its time.
+  // Storage writes are reported asynchronously.
   await expect.poll(() => [...new Set(visit.written)]).toEqual([`session kitestring-api-key ${app.admin}`]);
   await page.uncheck('#remember');
-  // Asked anew each time: what Playwright repeats inside the page is stopped by the page's policy.
+  // Evaluate once per poll: the page's policy blocks code that Playwright would repeat inside the page.
   await expect.poll(() => page.evaluate('sessionStorage.length')).toBe(0);
 });
 
-test('a kept key that is refused by now is dropped, and the schema is there', async () => {
+test('GraphiQL drops a remembered key that is rejected, and still shows the schema', async () => {
   await using visit = await openWindow(browser);
   const { page } = visit;
   await page.addInitScript(`sessionStorage.setItem('kitestring-api-key', 'kite9-revokedmeanwhile')`);
@@ -128,7 +128,7 @@ test('a kept key that is refused by now is dropped, and the schema is there', as
   expect(await page.evaluate('sessionStorage.length')).toBe(0);
 });
 
-test('a wrong key is called wrong, by the bar and by the answer', async () => {
+test('GraphiQL reports a wrong key in the bar and in the response', async () => {
   await using visit = await openWindow(browser);
   await openGraphiQL(visit.page, app.url);
   await enterKey(visit.page, 'kite9-nobodyknowsthiskey', 'refused');
@@ -136,7 +136,7 @@ test('a wrong key is called wrong, by the bar and by the answer', async () => {
   await runExample(visit.page, 'Clusters', 'Invalid API key');
 });
 
-test('the key goes to the endpoint alone', async () => {
+test('GraphiQL sends the key only to /graphql', async () => {
   await using visit = await openWindow(browser);
   const { page } = visit;
   await openGraphiQL(page, app.url);
@@ -144,7 +144,7 @@ test('the key goes to the endpoint alone', async () => {
   expect(await page.evaluate(`fetch('${CLUSTERS}').then(({ status }) => status)`)).toBe(401);
 });
 
-test('a stranger sees the schema, no data, and no hint of it', async () => {
+test('an anonymous visitor of GraphiQL sees the schema, but no data', async () => {
   const canary = 'canary-of-the-registry';
   await app.rest('POST', CLUSTERS, { name: canary });
   await using visit = await openWindow(browser);
@@ -159,7 +159,7 @@ test('a stranger sees the schema, no data, and no hint of it', async () => {
   expect(asStranger).toBe(asAdmin);
 });
 
-test('another site cannot frame it', async () => {
+test('another site cannot frame GraphiQL', async () => {
   const site = createServer((_request, response) => {
     response.setHeader('Content-Type', 'text/html').end(`<iframe src="${app.url}/graphql"></iframe>`);
   });
@@ -174,7 +174,7 @@ test('another site cannot frame it', async () => {
   }
 });
 
-test('the page lets in nothing that is not its own, and no inline script', async () => {
+test('the policy of the GraphiQL page allows no foreign content and no inline script', async () => {
   const { headers, status } = await get('/graphql', html);
   expect(status).toBe(200);
   expect(headers.get('x-content-type-options')).toBe('nosniff');
@@ -195,7 +195,7 @@ test('the page lets in nothing that is not its own, and no inline script', async
   for (const script of scripts) expect(script).toMatch(/ src="\/graphql\/assets\/| type="application\/json"/);
 });
 
-test('assets are named by their content, kept for good, and compressed as the browser takes it', async () => {
+test('GraphiQL assets have hashed names, are cached permanently, and are compressed as the browser accepts', async () => {
   const paths = await assetPaths();
   expect(paths).toHaveLength(8);
   for (const path of paths) {
@@ -217,7 +217,7 @@ test('assets are named by their content, kept for good, and compressed as the br
   expect((await get('/graphql/assets/unknown.js')).status).toBe(404);
 });
 
-test('only a browser gets the page: any other GET is GraphQL, and / leads there', async () => {
+test('only browsers get the GraphiQL page: other GET requests are GraphQL, and / redirects to the page', async () => {
   const query = '/graphql?query=%7Bviewer%7Bname%7D%7D';
   const asCurl = await get(query, { Accept: '*/*', Authorization: app.admin });
   expect(await asCurl.json()).toEqual({ data: { viewer: { name: 'test admin' } } });
@@ -227,7 +227,7 @@ test('only a browser gets the page: any other GET is GraphQL, and / leads there'
   expect([root.status, root.headers.get('location')]).toEqual([302, '/graphql']);
 });
 
-test('each example is valid, and all of them run, one after the other', async () => {
+test('every GraphiQL example is valid, and all of them run in order', async () => {
   const own = await startApp();
   try {
     const results = [];

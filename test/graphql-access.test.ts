@@ -47,15 +47,15 @@ const mutations: Record<string, string> = {
   confirmClusterIdentity: `confirmClusterIdentity(input: { by: ${by}, expectedRevision: null }) { __typename ... on Error { code } }`,
 };
 
-it('every root field but viewer and revokeApiKey, which anybody may ask, is tried here', () => {
+it('every root field except viewer and revokeApiKey, which need no permission, is tested here', () => {
   const fieldsOf = (type: typeof schema extends { getQueryType(): infer Type } ? Type : never) =>
     Object.keys(type?.getFields() ?? {}).sort();
   expect(fieldsOf(schema.getQueryType())).toEqual([...Object.keys(queries), 'viewer'].sort());
   expect(fieldsOf(schema.getMutationType())).toEqual([...Object.keys(mutations), 'revokeApiKey'].sort());
 });
 
-describe('a stranger', () => {
-  it('is refused before their variables are looked at, in a subscription too', async () => {
+describe('an anonymous GraphQL caller', () => {
+  it('rejects an anonymous caller before coercing variables, also in a subscription', async () => {
     const filter = { names: Array.from({ length: 3_000 }, () => 1) };
     for (const document of [
       'query ($filter: ClusterFilter) { clusters(filter: $filter) { totalCount } }',
@@ -75,7 +75,7 @@ describe('a stranger', () => {
     expect(await resultsOf(response)).toMatchObject([{ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }]);
   });
 
-  it('may ask for the schema, and is nobody', async () => {
+  it('an anonymous caller may read the schema and has no viewer', async () => {
     const { data, errors } = await app.graphql(getIntrospectionQuery(), {}, stranger);
     expect(errors).toBeUndefined();
     expect(data.__schema.types.length).toBeGreaterThan(30);
@@ -87,19 +87,19 @@ describe('a stranger', () => {
   it.each([
     ...Object.entries(queries).map(([name, field]) => [name, `query { ${field} }`]),
     ...Object.entries(mutations).map(([name, field]) => [name, `mutation { ${field} }`]),
-  ])('hears UNAUTHENTICATED of %s, whatever else is wrong', async (name, document) => {
+  ])('an anonymous caller gets UNAUTHENTICATED from %s, even if the input is invalid', async (name, document) => {
     const { data, errors } = await app.graphql(document ?? '', {}, stranger);
     expect(data?.[name ?? ''] ?? null).toBeNull();
     expect(errors?.map(({ extensions, path }) => [extensions, path])).toEqual([[{ code: 'UNAUTHENTICATED' }, [name]]]);
   });
 
-  it('hears it of more than a hundred ids too', async () => {
+  it('an anonymous caller gets UNAUTHENTICATED for more than a hundred ids', async () => {
     const document = 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }';
     const { errors } = await app.graphql(document, { ids: Array(101).fill(id) }, stranger);
     expect(errors?.[0].extensions.code).toBe('UNAUTHENTICATED');
   });
 
-  it('changes nothing', async () => {
+  it('anonymous requests change nothing', async () => {
     expect((await app.graphql('{ clusters { totalCount } }')).data.clusters.totalCount).toBe(1);
     expect(await app.domain.database.prisma.cluster.findFirst({ select: { name: true, revision: true } })).toEqual({
       ...{ name: 'hidden', revision: 1 },
@@ -108,7 +108,7 @@ describe('a stranger', () => {
 });
 
 describe('wrong credentials', () => {
-  it('are answered 401, also where a stranger would be answered', async () => {
+  it('wrong credentials get 401, even where an anonymous caller gets a result', async () => {
     const last = app.admin.endsWith('A') ? 'B' : 'A';
     for (const key of ['kite1-', 'kite1', `${app.admin.slice(0, -1)}${last}`, 'kite99-x', `kite0${app.admin.slice(4)}`])
       for (const authorization of [key, `Bearer ${key}`]) {
@@ -120,17 +120,20 @@ describe('wrong credentials', () => {
   });
 });
 
-describe('a key without a role', () => {
-  const ask = async (document: string, variables: object = {}) =>
+describe('an API key without a role', () => {
+  const queryWithoutRole = async (document: string, variables: object = {}) =>
     app.graphql(document, variables, { Authorization: app.nobody });
 
-  it.each(Object.entries(mutations))('hears ForbiddenError of %s, whatever else is wrong', async (name, field) => {
-    const { data, errors } = await ask(`mutation { ${field} }`);
-    expect(errors).toBeUndefined();
-    expect(data[name]).toEqual({ __typename: 'ForbiddenError', code: 'FORBIDDEN' });
-  });
+  it.each(Object.entries(mutations))(
+    'an API key without a role gets ForbiddenError from %s, even if the input is invalid',
+    async (name, field) => {
+      const { data, errors } = await queryWithoutRole(`mutation { ${field} }`);
+      expect(errors).toBeUndefined();
+      expect(data[name]).toEqual({ __typename: 'ForbiddenError', code: 'FORBIDDEN' });
+    },
+  );
 
-  it('cannot tell hidden from missing', async () => {
+  it('an API key without a role cannot distinguish hidden from missing clusters', async () => {
     const document = `query ($id: ID!, $ids: [ID!]!, $uid: ClusterBy!, $databaseId: ClusterBy!, $name: ClusterBy!) {
       node(id: $id) { id } nodes(ids: $ids) { id }
       a: cluster(by: $uid) { id } b: cluster(by: $databaseId) { id } c: cluster(by: $name) { id }
@@ -140,22 +143,24 @@ describe('a key without a role', () => {
     const missing = { id: 'x', ids: ['x'], uid: { id: 'x' }, databaseId: { databaseId: 9 }, name: { name: 'missing' } };
     const nothing = { node: null, nodes: [null], a: null, b: null, c: null, defaultCluster: null };
     for (const variables of [hidden, missing]) {
-      const { data, errors } = await ask(document, variables);
+      const { data, errors } = await queryWithoutRole(document, variables);
       expect([errors, data]).toEqual([undefined, nothing]);
     }
   });
 
-  it('sees an empty registry, and not how much goes on in it', async () => {
+  it('an API key without a role sees an empty registry, and no trace of changes in it', async () => {
     const document = `{ clusters { edges { cursor } nodes { id } totalCount stateCounts { count } changesCursor
       pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }`;
-    const before = await ask(document);
+    const before = await queryWithoutRole(document);
     expect(before.data.clusters).toMatchObject({ edges: [], nodes: [], totalCount: 0, stateCounts: [] });
     await app.graphql('mutation { updateCluster(input: { by: { databaseId: 1 }, description: "x" }) { __typename } }');
-    const after = await ask(document);
+    const after = await queryWithoutRole(document);
     expect(after.data).toEqual(before.data);
     expect(after.headers.get('etag')).toBe(before.headers.get('etag'));
     const cursor = Buffer.from('["DATABASE_ID",5,5]').toString('base64url');
-    const behind = await ask(`{ clusters(first: 1, after: "${cursor}") { pageInfo { hasPreviousPage } } }`);
+    const behind = await queryWithoutRole(
+      `{ clusters(first: 1, after: "${cursor}") { pageInfo { hasPreviousPage } } }`,
+    );
     expect(behind.data.clusters.pageInfo.hasPreviousPage).toBe(false);
   });
 });

@@ -6,7 +6,7 @@ import { clusterRow } from './support/cluster-row.ts';
 import { subscribe } from './support/wire.ts';
 
 const MIB = 1024 * 1024;
-/** Clusters with a description of 10,000 characters: the REST list of them is larger than 16 MiB. */
+/** Number of clusters with a description of 10,000 characters each: their REST list is larger than 16 MiB. */
 const CLUSTER_COUNT = 1_700;
 
 let app: TestApp;
@@ -27,7 +27,7 @@ const repeat = (times: number, write: (index: number) => string) =>
 const aliases = (times: number, field: string) => repeat(times, (index) => `a${index}: ${field}`);
 const page = (fields: string) => `{ clusters(first: 100) { nodes { ${fields} } } }`;
 
-describe('an answer of more than 16 MiB', () => {
+describe('a response larger than 16 MiB', () => {
   it.each([
     ['one field under many aliases', page(aliases(95, 'description'))],
     [
@@ -39,7 +39,7 @@ describe('an answer of more than 16 MiB', () => {
       'long aliases',
       `{ ${repeat(3, (index) => `p${index}: clusters(first: 100) { nodes { ...F } }`)} } fragment F on Cluster { ${repeat(10, (index) => `${'a'.repeat(6_000)}${index}: __typename`)} }`,
     ],
-  ])('is dropped whole, with what to do: %s', async (_, document) => {
+  ])('a response larger than 16 MiB is replaced by an error that says what to do: %s', async (_, document) => {
     const response = await fetch(`${app.url}/graphql`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Authorization: app.admin },
@@ -51,7 +51,7 @@ describe('an answer of more than 16 MiB', () => {
       data: null,
       errors: [
         {
-          message: 'The answer is larger than 16 MiB: ask for fewer fields, for each field once, or for smaller pages',
+          message: 'The response is larger than 16 MiB: request fewer fields, each field once, or smaller pages',
           extensions: { code: 'TOO_LARGE' },
         },
       ],
@@ -61,7 +61,7 @@ describe('an answer of more than 16 MiB', () => {
   it.each([
     ['characters that JSON escapes', '\u0001'.repeat(10_000), 4],
     ['characters of three bytes', '\u20ac'.repeat(10_000), 8],
-  ])('is counted as it is written: %s', async (_, description, times) => {
+  ])('the response size counts bytes as they are written: %s', async (_, description, times) => {
     const own = await startApp();
     onTestFinished(() => own.close());
     await fill(own, 100, description);
@@ -70,7 +70,7 @@ describe('an answer of more than 16 MiB', () => {
     expect((await own.graphql(page(aliases(2, 'description')))).errors).toBeUndefined();
   });
 
-  it('is counted through every list: labels under a long alias', async () => {
+  it('the response size counts items of nested lists: labels with a long alias', async () => {
     const own = await startApp();
     onTestFinished(() => own.close());
     await fill(own, 100, '');
@@ -86,7 +86,7 @@ describe('an answer of more than 16 MiB', () => {
     expect([data, errors?.[0].extensions.code]).toEqual([null, 'TOO_LARGE']);
   });
 
-  it('is refused of an event too, and the stream goes on', async () => {
+  it('a subscription event larger than 16 MiB becomes an error, and the stream continues', async () => {
     const own = await startApp();
     onTestFinished(() => own.close());
     await fill(own, 1, '\u0001'.repeat(10_000));
@@ -106,34 +106,34 @@ describe('an answer of more than 16 MiB', () => {
       }
     }
     expect(told.length).toBeLessThan(MIB);
-    expect(told).toContain('{"data":null,"errors":[{"message":"The answer is larger than 16 MiB');
+    expect(told).toContain('{"data":null,"errors":[{"message":"The response is larger than 16 MiB');
   });
 });
 
-describe('an answer of less', () => {
-  it('is given whole', async () => {
+describe('a response smaller than 16 MiB', () => {
+  it('a response smaller than 16 MiB is complete', async () => {
     const { data, errors } = await app.graphql(page(aliases(15, 'description')));
     expect(errors).toBeUndefined();
     expect(JSON.stringify(data).length).toBeGreaterThan(14 * MIB);
   });
 
-  it('is charged by its size', async () => {
+  it('a response is charged by its size', async () => {
     const thrifty = await startApp({ GRAPHQL_COST_PER_MINUTE: '100000' });
     onTestFinished(() => thrifty.close());
     await fill(thrifty, 100, 'x'.repeat(10_000));
-    const ask = (times: number, unused = 0) => thrifty.graphql(page(aliases(times, 'description')), { unused });
-    const { status, data, errors } = await ask(15);
+    const queryPage = (times: number, unused = 0) => thrifty.graphql(page(aliases(times, 'description')), { unused });
+    const { status, data, errors } = await queryPage(15);
     expect([status, data, errors?.[0].extensions.code]).toEqual([429, null, 'RATE_LIMITED']);
   });
 });
 
-it('the REST list has no such limit', async () => {
+it('the REST list is not limited to 16 MiB', async () => {
   const { status, body } = await app.rest('GET', CLUSTERS);
   expect([status, body.length]).toEqual([200, CLUSTER_COUNT]);
 });
 
 describe('AnswerSize', () => {
-  it('measures a JSON value once, however often it is answered, and counts it each time', () => {
+  it('AnswerSize measures a JSON value once and counts it each time it is added', () => {
     let measured = 0;
     const toJSON = () => {
       measured++;
@@ -148,7 +148,7 @@ describe('AnswerSize', () => {
     expect(size.signal.aborted).toBe(true);
   });
 
-  it('goes on throwing once it is over, without a charge', () => {
+  it('AnswerSize keeps throwing after the limit is exceeded, without another charge', () => {
     const charged: number[] = [];
     const charge = (cost: number) => {
       charged.push(cost);
@@ -164,7 +164,7 @@ describe('AnswerSize', () => {
     expect(size.error).toBeUndefined();
   });
 
-  it('counts what is computed as memory that the caller holds, and ends an answer for which there is none left', () => {
+  it("AnswerSize charges the caller's memory budget and aborts the response when none is left", () => {
     const budget = new MemoryBudget({ perCaller: 12 * MIB });
     const open = () => budget.open({ viewer: null });
     const [first, second] = [open(), open()];

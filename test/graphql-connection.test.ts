@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-const ask = async (variables: object = {}) => {
+const queryClusters = async (variables: object = {}) => {
   const { data, errors } = await app.graphql(
     `query ($first: Int, $last: Int, $after: String, $before: String, $filter: ClusterFilter, $orderBy: ClusterOrder) {
       clusters(first: $first, last: $last, after: $after, before: $before, filter: $filter, orderBy: $orderBy) {
@@ -34,13 +34,13 @@ const ask = async (variables: object = {}) => {
   );
   return { clusters: data?.clusters, refusal: errors?.[0].extensions, errors };
 };
-const idsOf = ({ clusters }: Awaited<ReturnType<typeof ask>>): number[] =>
+const idsOf = ({ clusters }: Awaited<ReturnType<typeof queryClusters>>): number[] =>
   clusters.nodes.map(({ databaseId }: { databaseId: number }) => databaseId);
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
-describe('a page', () => {
-  it('is the first fifty by database id when nothing is said', async () => {
-    const answer = await ask();
+describe('a page of clusters', () => {
+  it('the default page has the first fifty clusters by database id', async () => {
+    const answer = await queryClusters();
     expect(idsOf(answer)).toEqual(range(1, 50));
     expect(answer.clusters.edges.map(({ node }: { node: object }) => node)).toEqual(
       range(1, 50).map((databaseId) => ({ databaseId })),
@@ -48,65 +48,65 @@ describe('a page', () => {
     expect(answer.clusters.pageInfo).toMatchObject({ hasNextPage: true, hasPreviousPage: false });
   });
 
-  it('holds 1 to 100 rows; first and last outside are refused, not clamped', async () => {
-    expect(idsOf(await ask({ first: 1 }))).toEqual([1]);
-    expect(idsOf(await ask({ first: 100 }))).toEqual(range(1, 100));
-    expect(idsOf(await ask({ last: 1 }))).toEqual([120]);
-    expect(idsOf(await ask({ last: 100 }))).toEqual(range(21, 120));
+  it('a page has 1 to 100 rows, and other sizes are rejected, not clamped', async () => {
+    expect(idsOf(await queryClusters({ first: 1 }))).toEqual([1]);
+    expect(idsOf(await queryClusters({ first: 100 }))).toEqual(range(1, 100));
+    expect(idsOf(await queryClusters({ last: 1 }))).toEqual([120]);
+    expect(idsOf(await queryClusters({ last: 100 }))).toEqual(range(21, 120));
     for (const side of ['first', 'last'])
       for (const size of [0, -1, 101, 2 ** 31 - 1, -(2 ** 31)])
-        expect((await ask({ [side]: size })).refusal).toMatchObject({
+        expect((await queryClusters({ [side]: size })).refusal).toMatchObject({
           code: 'INVALID_INPUT',
           issues: [{ path: [side] }],
         });
   });
 
-  it('is not read from both ends at once', async () => {
-    expect((await ask({ first: 1, last: 1 })).refusal).toMatchObject({
+  it('rejects a page with both first and last', async () => {
+    expect((await queryClusters({ first: 1, last: 1 })).refusal).toMatchObject({
       code: 'INVALID_INPUT',
       issues: [{ path: ['last'] }],
     });
-    expect(idsOf(await ask({ first: null, last: 2 }))).toEqual([119, 120]);
+    expect(idsOf(await queryClusters({ first: null, last: 2 }))).toEqual([119, 120]);
   });
 
-  it('lists everything that is wrong with its arguments', async () => {
-    const { refusal } = await ask({ first: 0, last: 101, after: 'x', before: 'y' });
+  it('reports every invalid argument of a page', async () => {
+    const { refusal } = await queryClusters({ first: 0, last: 101, after: 'x', before: 'y' });
     expect(refusal.issues.map(({ path }: { path: string[] }) => path[0])).toEqual([
       ...['last', 'first', 'last', 'after', 'before'],
     ]);
   });
 
-  it('after the last row is empty and ends there', async () => {
-    const { clusters } = await ask({ last: 1 });
-    const after = await ask({ first: 5, after: clusters.pageInfo.endCursor });
+  it('the page after the last row is empty', async () => {
+    const { clusters } = await queryClusters({ last: 1 });
+    const after = await queryClusters({ first: 5, after: clusters.pageInfo.endCursor });
     expect(after.clusters.edges).toEqual([]);
     expect(after.clusters.pageInfo).toEqual({
       ...{ hasNextPage: false, hasPreviousPage: true, startCursor: null, endCursor: null },
     });
   });
 
-  it('orders names byte for byte', async () => {
-    const { clusters } = await ask({ first: 4, orderBy: { field: 'NAME' } });
+  it('orders cluster names by bytes', async () => {
+    const { clusters } = await queryClusters({ first: 4, orderBy: { field: 'NAME' } });
     expect(clusters.nodes.map(({ name }: { name: string }) => name)).toEqual([
       ...['cluster-1', 'cluster-10', 'cluster-100', 'cluster-101'],
     ]);
   });
 });
 
-describe('the counts', () => {
-  it('are over all that match, whatever the page', async () => {
-    const { clusters } = await ask({ first: 1, filter: { enabled: true } });
+describe('cluster counts', () => {
+  it('counts cover all matching clusters, not only the page', async () => {
+    const { clusters } = await queryClusters({ first: 1, filter: { enabled: true } });
     expect(clusters.totalCount).toBe(60);
     expect(clusters.stateCounts).toEqual([
       { state: 'READY', count: 40 },
       { state: 'UNREACHABLE', count: 20 },
     ]);
-    const none = await ask({ filter: { names: [] } });
+    const none = await queryClusters({ filter: { names: [] } });
     expect([none.clusters.totalCount, none.clusters.stateCounts, none.clusters.nodes]).toEqual([0, [], []]);
   });
 
-  it('come with a cursor of changes that moves with the registry alone', async () => {
-    const cursor = async () => (await ask()).clusters.changesCursor;
+  it('changesCursor advances only with changes of the registry', async () => {
+    const cursor = async () => (await queryClusters()).clusters.changesCursor;
     const before = await cursor();
     expect(await cursor()).toBe(before);
     await app.domain.database.write('access', async () => {});
@@ -116,27 +116,29 @@ describe('the counts', () => {
   });
 });
 
-describe('the filter', () => {
-  it('by state, by enabled and by name holds all at once', async () => {
-    expect(idsOf(await ask({ filter: { states: ['UNREACHABLE'], enabled: false }, first: 3 }))).toEqual([6, 12, 18]);
-    expect((await ask({ filter: { states: ['READY', 'UNREACHABLE'] } })).clusters.totalCount).toBe(120);
-    expect((await ask({ filter: { states: [] } })).clusters.totalCount).toBe(0);
-    expect(idsOf(await ask({ filter: { names: ['cluster-3', 'cluster-1', 'Cluster-2', 'cluster-3'] } }))).toEqual([
-      1, 3,
+describe('the cluster filter', () => {
+  it('the conditions of a filter are combined with AND', async () => {
+    expect(idsOf(await queryClusters({ filter: { states: ['UNREACHABLE'], enabled: false }, first: 3 }))).toEqual([
+      6, 12, 18,
     ]);
-    expect(idsOf(await ask({ filter: { names: ['cluster-3', 'cluster-4'], enabled: true } }))).toEqual([3]);
+    expect((await queryClusters({ filter: { states: ['READY', 'UNREACHABLE'] } })).clusters.totalCount).toBe(120);
+    expect((await queryClusters({ filter: { states: [] } })).clusters.totalCount).toBe(0);
     expect(
-      (await ask({ filter: { search: null, names: null, states: null, enabled: null } })).clusters.totalCount,
+      idsOf(await queryClusters({ filter: { names: ['cluster-3', 'cluster-1', 'Cluster-2', 'cluster-3'] } })),
+    ).toEqual([1, 3]);
+    expect(idsOf(await queryClusters({ filter: { names: ['cluster-3', 'cluster-4'], enabled: true } }))).toEqual([3]);
+    expect(
+      (await queryClusters({ filter: { search: null, names: null, states: null, enabled: null } })).clusters.totalCount,
     ).toBe(120);
   });
 
-  it('takes a thousand names at once, with a selector of thousands of values', async () => {
+  it('a filter accepts a thousand names and a selector with thousands of values', async () => {
     const names = Array.from({ length: 1000 }, (_, index) => `cluster-${index}`);
-    expect((await ask({ filter: { names } })).clusters.totalCount).toBe(120);
+    expect((await queryClusters({ filter: { names } })).clusters.totalCount).toBe(120);
     const labelSelector = `env notin (${Array.from({ length: 2000 }, (_, index) => `v${index}`)
       .join()
       .slice(0, 9000)})`;
-    expect((await ask({ filter: { names, labelSelector } })).clusters.totalCount).toBe(120);
+    expect((await queryClusters({ filter: { names, labelSelector } })).clusters.totalCount).toBe(120);
   });
 
   it.each([
@@ -146,8 +148,8 @@ describe('the filter', () => {
     ['names', Array(1001).fill('x')],
     ['names', ['a\0']],
     ['labelSelector', '='],
-  ])('refuses a %s that cannot be meant', async (field, value) => {
-    const { refusal } = await ask({ filter: { [field]: value } });
+  ])('rejects an invalid %s in the filter', async (field, value) => {
+    const { refusal } = await queryClusters({ filter: { [field]: value } });
     expect(refusal).toMatchObject({ code: 'INVALID_INPUT', issues: [{ path: ['filter', field] }] });
   });
 });

@@ -23,7 +23,7 @@ const post = async (body: string, headers: Record<string, string> = {}) => {
   return { status: response.status, text, errors: JSON.parse(text).errors };
 };
 
-describe('a fault of the request', () => {
+describe('an invalid GraphQL request', () => {
   const withCredential = (credential: unknown) =>
     JSON.stringify({ query: create, variables: { input: { name: 'x', credential } } });
   const inline = (input: string) =>
@@ -61,7 +61,7 @@ describe('a fault of the request', () => {
     ['no query', JSON.stringify({ variables: { canary } })],
     ['a query that is no text', JSON.stringify({ query: { canary } })],
     ['extensions that are no object', JSON.stringify({ query: '{ viewer { name } }', extensions: canary })],
-  ])('says where it is and never what was sent: %s', async (_, body) => {
+  ])('an error locates the invalid part and never quotes its value: %s', async (_, body) => {
     for (const accept of ['application/json', 'application/graphql-response+json']) {
       const { status, text, errors } = await post(body, { Accept: accept });
       expect(status).toBeLessThan(500);
@@ -77,7 +77,7 @@ describe('a fault of the request', () => {
     }
   });
 
-  it('names the variable, the place in it, and the place in the document', async () => {
+  it('an error names the variable, the path within it, and the location in the document', async () => {
     const { errors } = await post(withCredential({ kubeconfig: { text: 1 } }));
     expect(errors[0].message).toMatch(/\$input.*credential\.kubeconfig\.text/);
     expect(errors[0].locations).toEqual([{ line: 1, column: 11 }]);
@@ -86,7 +86,7 @@ describe('a fault of the request', () => {
     ]);
   });
 
-  it('tells of the first five faults of the variables', async () => {
+  it('reports the first five errors of the variables', async () => {
     const { errors } = await post(
       JSON.stringify({
         query: create,
@@ -99,7 +99,7 @@ describe('a fault of the request', () => {
     ]);
   });
 
-  it('that a variable has is 400 where GraphQL over HTTP has it so', async () => {
+  it('an invalid variable gets status 400 with application/graphql-response+json, and 200 with application/json', async () => {
     for (const variables of [{}, { input: 5 }])
       for (const [Accept, status] of [
         ['application/graphql-response+json', 400],
@@ -110,7 +110,7 @@ describe('a fault of the request', () => {
         });
   });
 
-  it('suggests what the schema has, and no data', async () => {
+  it('an error suggests names of the schema, never data', async () => {
     await app.graphql(create, { input: { name: 'canary-cluster', verify: 'NONE' } });
     const { errors } = await post(JSON.stringify({ query: '{ clusterz { id } }' }));
     expect(errors[0].message).toContain('Did you mean');
@@ -119,8 +119,8 @@ describe('a fault of the request', () => {
   });
 });
 
-describe('a fault of the server', () => {
-  it('is INTERNAL, with the id under which the log has it, and no more', async () => {
+describe('an internal error', () => {
+  it('an internal error has only the code INTERNAL and the request id that the log contains', async () => {
     const { prisma } = app.domain.database;
     await prisma.$executeRawUnsafe('ALTER TABLE "ClusterLabel" RENAME TO "Elsewhere"');
     try {
@@ -142,7 +142,7 @@ describe('a fault of the server', () => {
     }
   });
 
-  it('is INTERNAL in a stream too, with the id of its request', async () => {
+  it('an internal error of a subscription has the code INTERNAL and the request id', async () => {
     const { prisma } = app.domain.database;
     const query = 'subscription { clusterChanged { ... on ClusterUpserted { cluster { labels { key } } } } }';
     const stream = await subscribe(app, query, { Authorization: app.admin });
@@ -162,7 +162,7 @@ describe('a fault of the server', () => {
     }
   });
 
-  it('keeps the half of an answer that can be given', async () => {
+  it('an internal error keeps the other parts of the response', async () => {
     const { prisma } = app.domain.database;
     await prisma.$executeRawUnsafe('ALTER TABLE "ClusterLabel" RENAME TO "Elsewhere"');
     try {
@@ -178,7 +178,7 @@ describe('a fault of the server', () => {
     }
   });
 
-  it('is masked whatever was thrown, once', () => {
+  it('maskError masks every thrown value, once', () => {
     const logged: object[] = [];
     const log = { error: (fields: object) => logged.push(fields) } as unknown as Logger;
     for (const thrown of [new Error(canary), new TypeError(canary), canary, undefined, null, { message: canary }]) {

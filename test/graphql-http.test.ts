@@ -19,18 +19,21 @@ const auditsWithKey = serverAudits({
 describe.each([
   ['a stranger', audits],
   ['an API key', auditsWithKey],
-])('GraphQL over HTTP, asked by %s', (_, all) => {
-  it.each(all.map(({ name, fn }) => [name, fn] as const))('%s', async (_name, audit) => {
-    const result = await audit();
-    expect([result.status, 'reason' in result ? result.reason : undefined]).toEqual(['ok', undefined]);
-  });
+])('GraphQL over HTTP with %s', (_, all) => {
+  it.each(all.map(({ name, fn }) => [name, fn] as const))(
+    'GraphQL over HTTP passes the audit: %s',
+    async (_name, audit) => {
+      const result = await audit();
+      expect([result.status, 'reason' in result ? result.reason : undefined]).toEqual(['ok', undefined]);
+    },
+  );
 });
 
-it('the audits are the 61 of graphql-http', () => {
+it('graphql-http defines 61 audits', () => {
   expect(audits).toHaveLength(61);
 });
 
-describe('GET', () => {
+describe('GET /graphql', () => {
   const get = async (parameters: Record<string, string>) => {
     const response = await fetch(`${app.url}/graphql?${new URLSearchParams(parameters)}`, {
       headers: { Authorization: app.admin, Accept: 'application/json' },
@@ -38,14 +41,14 @@ describe('GET', () => {
     return { status: response.status, headers: response.headers, body: await response.json() };
   };
 
-  it('answers queries with their variables', async () => {
+  it('GET executes a query with its variables', async () => {
     const query = 'query Who($no: Boolean!) { viewer { name kind @skip(if: $no) } } query Other { __typename }';
     const variables = JSON.stringify({ no: true });
     const { status, body } = await get({ query, variables, operationName: 'Who' });
     expect([status, body]).toEqual([200, { data: { viewer: { name: 'test admin' } } }]);
   });
 
-  it('changes nothing', async () => {
+  it('GET never executes a mutation', async () => {
     const query = 'mutation { createCluster(input: { name: "got", verify: NONE }) { __typename } }';
     for (const parameters of [
       { query },
@@ -58,7 +61,7 @@ describe('GET', () => {
   });
 
   it.each(['variables', 'extensions'])(
-    'refuses %s in the URL that is not JSON, and logs no fault of its own',
+    'GET rejects malformed `%s` in the URL without logging an internal error',
     async (name) => {
       const { status, body } = await get({ query: '{ __typename }', [name]: '{ kite-canary' });
       expect(status).toBe(400);
@@ -69,7 +72,7 @@ describe('GET', () => {
     },
   );
 
-  it('refuses variables that are no JSON without showing them', async () => {
+  it('GET does not quote malformed variables', async () => {
     const { status, body } = await get({ query: '{ __typename }', variables: '{ kite-canary' });
     expect(status).toBeLessThan(500);
     expect(body.errors).toHaveLength(1);
@@ -77,7 +80,7 @@ describe('GET', () => {
   });
 });
 
-it('a form, a text and a multipart body change nothing', async () => {
+it('form, text and multipart bodies execute nothing', async () => {
   const query = 'mutation { createCluster(input: { name: "posted", verify: NONE }) { __typename } }';
   const form = new FormData();
   form.set('operations', JSON.stringify({ query }));
@@ -104,7 +107,7 @@ it('a form, a text and a multipart body change nothing', async () => {
 });
 
 it.each(['application/json', 'text/event-stream'])(
-  'a body that is no UTF-8 is refused, asked for %s',
+  'rejects a body that is not UTF-8, with Accept: %s',
   async (Accept) => {
     const query = 'mutation { createCluster(input: { name: "caf\xe9", verify: NONE }) { __typename } }';
     const body = Buffer.from(JSON.stringify({ query }), 'latin1');
@@ -115,21 +118,22 @@ it.each(['application/json', 'text/event-stream'])(
   },
 );
 
-it('a subscription is refused to one who does not ask for a stream, and holds nothing for them', async () => {
+it('rejects a subscription unless the caller accepts an event stream, and keeps nothing open', async () => {
   const query = 'subscription { clusterChanged { __typename } }';
-  const ask = (Accept: string) =>
+  const requestSubscription = (Accept: string) =>
     fetch(`${app.url}/graphql`, {
       method: 'POST',
       headers: { Authorization: app.admin, 'Content-Type': 'application/json', Accept },
       body: JSON.stringify({ query }),
     });
-  // More than a caller may have open.
+  // More than the number of streams that a caller may have open.
   for (let time = 0; time < 60; time++)
-    for (const accept of ['*/*', 'text/*', 'application/json']) expect((await ask(accept)).status, accept).toBe(406);
-  const response = await ask('*/*');
+    for (const accept of ['*/*', 'text/*', 'application/json'])
+      expect((await requestSubscription(accept)).status, accept).toBe(406);
+  const response = await requestSubscription('*/*');
   expect((await response.json()).errors[0].message).toContain('text/event-stream');
   for (const accept of ['text/event-stream', 'TEXT/EVENT-STREAM']) {
-    const stream = await ask(accept);
+    const stream = await requestSubscription(accept);
     expect([stream.status, stream.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
     await stream.body?.cancel();
   }

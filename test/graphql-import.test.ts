@@ -15,7 +15,7 @@ beforeEach(async () => {
   });
 });
 
-/** A kubeconfig of contexts with a user each; one whose name begins with `bad` has a user that is a command. */
+/** A kubeconfig with one user per context. A user named `bad…` needs a command. */
 function contexts(names: string[], current?: string): string {
   return JSON.stringify({
     clusters: [{ name: 'c', cluster: { server: 'https://10.0.0.1:6443' } }],
@@ -67,7 +67,7 @@ const audited = async () =>
   );
 
 describe('importClusters', () => {
-  it('answers for every context, in the order of the file', async () => {
+  it('importClusters returns one outcome per context, in file order', async () => {
     const answer = await run({ kubeconfig: contexts(['b', 'bad', 'a', ' '], 'a') });
     expect(answer).toMatchObject({ __typename: 'ImportClustersSuccess', createdCount: 2 });
     expect(outcomes(answer)).toEqual([
@@ -88,7 +88,7 @@ describe('importClusters', () => {
     expect(await audited()).toEqual(['b', 'a'].map((name) => ['cluster.import', name, { name: { to: name } }]));
   });
 
-  it('makes the first context the default where none is current or the current one is refused', async () => {
+  it('importClusters makes the first usable context the default if there is no usable current one', async () => {
     await run({ kubeconfig: contexts(['bad', 'b', 'a'], 'bad') });
     expect((await stored()).map(({ name, isDefault }) => [name, isDefault])).toEqual([
       ['b', true],
@@ -102,13 +102,13 @@ describe('importClusters', () => {
     ]);
   });
 
-  it('leaves the default alone where clusters exist', async () => {
+  it('importClusters does not change the default if clusters exist', async () => {
     await app.graphql('mutation { createCluster(input: { name: "z", verify: NONE }) { __typename } }');
     await run({ kubeconfig: contexts(['a'], 'a') });
     expect((await stored()).map(({ isDefault }) => isDefault)).toEqual([false, false]);
   });
 
-  it('gives each cluster its own user alone', async () => {
+  it('importClusters stores each cluster only with its own user', async () => {
     await run({ kubeconfig: contexts(['a', 'b'], 'a') });
     const rows = await app.domain.database.prisma.cluster.findMany({ include: { credential: true } });
     for (const { name, uid, credential } of rows) {
@@ -119,7 +119,7 @@ describe('importClusters', () => {
     }
   });
 
-  it('skips, updates or refuses names that are taken', async () => {
+  it('importClusters skips, updates or rejects taken names', async () => {
     await run({ kubeconfig: contexts(['a', 'b']) });
     const before = await stored();
     const again = contexts(['a', 'c']).replaceAll(token, `${token}-new`);
@@ -155,7 +155,7 @@ describe('importClusters', () => {
     ]);
   });
 
-  it('says in a dry run what would happen, and stores nothing', async () => {
+  it('a dry run of importClusters reports what would happen and stores nothing', async () => {
     await run({ kubeconfig: contexts(['a']) });
     const before = [await stored(), await audited()];
     const text = contexts(['a', 'bad', 'b']);
@@ -179,7 +179,7 @@ describe('importClusters', () => {
     expect([await stored(), await audited()]).toEqual(before);
   });
 
-  it('takes the contexts that are named alone, and refuses each that is not there', async () => {
+  it('importClusters imports only the named contexts and rejects unknown names', async () => {
     const text = contexts(['a', 'b', 'c']);
     expect(outcomes(await run({ kubeconfig: text, contexts: ['c', 'a', 'c'] }))).toEqual([
       ['a', 'CREATED'],
@@ -191,7 +191,7 @@ describe('importClusters', () => {
     expect((await stored()).map(({ name }) => name)).toEqual(['a', 'c']);
   });
 
-  it('only into an empty registry, when asked so', async () => {
+  it('importClusters with onlyIfEmpty rejects a registry with clusters', async () => {
     expect((await run({ kubeconfig: contexts(['a']), onlyIfEmpty: true })).createdCount).toBe(1);
     expect(await run({ kubeconfig: contexts(['b']), onlyIfEmpty: true })).toEqual({
       ...{
@@ -203,7 +203,7 @@ describe('importClusters', () => {
     expect(await stored()).toHaveLength(1);
   });
 
-  it('of two at once into an empty registry one wins', async () => {
+  it('of two concurrent imports into an empty registry, one succeeds', async () => {
     const answers = await Promise.all(
       ['a', 'b'].map((name) => run({ kubeconfig: contexts([name, `${name}2`]), onlyIfEmpty: true })),
     );
@@ -214,7 +214,7 @@ describe('importClusters', () => {
     expect(await stored()).toHaveLength(2);
   });
 
-  it('registers the cluster of the pod, and takes one of that name there', async () => {
+  it('importClusters registers the in-cluster service account and handles its taken name', async () => {
     const answer = await run({ inCluster: true });
     expect(answer.contexts).toEqual([
       {
@@ -236,7 +236,7 @@ describe('importClusters', () => {
     expect((await stored())[0]).toMatchObject({ inCluster: true, state: 'PENDING', credentialsVersion: 3 });
   });
 
-  it('stores contexts that cannot be used with verify NONE', async () => {
+  it('importClusters with verify: NONE stores unusable contexts', async () => {
     const answer = await run({ kubeconfig: contexts(['a', 'bad']), verify: 'NONE' });
     expect(outcomes(answer)).toEqual([
       ['a', 'CREATED'],
@@ -245,19 +245,19 @@ describe('importClusters', () => {
     expect((await stored()).map(({ state }) => state)).toEqual(['PENDING', 'UNUSABLE']);
   });
 
-  it('refuses a kubeconfig that cannot be read', async () => {
+  it('importClusters rejects an unreadable kubeconfig', async () => {
     for (const text of [undefined, null, '', ': x', '[]', '{}', kubeconfig({ root: { contexts: [] } })])
       expect(pathsOf(await run({ kubeconfig: text }))).toEqual(['kubeconfig']);
     expect(pathsOf(await run({ contexts: ['x'] }))).toEqual(['kubeconfig']);
     expect(await stored()).toEqual([]);
   });
 
-  it('stores nothing when one record cannot be written', async () => {
-    const ask = () =>
+  it('importClusters stores nothing if one audit record cannot be written', async () => {
+    const runImport = () =>
       app.graphql('mutation ($text: String!) { importClusters(input: { kubeconfig: $text }) { __typename } }', {
         text: contexts(['a', 'b', 'c']),
       });
-    const { errors } = await whileAuditFails(app.domain.database, ask, 'c');
+    const { errors } = await whileAuditFails(app.domain.database, runImport, 'c');
     expect(errors?.[0].extensions.code).toBe('INTERNAL');
     expect([await stored(), await audited()]).toEqual([[], []]);
   });

@@ -13,7 +13,7 @@ afterAll(() => app.close());
 const repeat = (times: number, write: (index: number) => string) =>
   Array.from({ length: times }, (_, index) => write(index)).join(' ');
 const anonymous = {};
-const ask = async (query: string, variables: object = {}) => {
+const queryAnonymously = async (query: string, variables: object = {}) => {
   const { errors, data } = await app.graphql(query, variables, anonymous);
   return { errors, data, bytes: JSON.stringify(data ?? null).length };
 };
@@ -63,8 +63,8 @@ describe('introspection without credentials', () => {
       '{ __schema { types { enumValues { name } inputFields { name defaultValue } } directives { name args { name } locations } } }',
     ],
   ];
-  it.each(harmless)('answers %s', async (_, document) => {
-    const { errors, data } = await ask(document);
+  it.each(harmless)('an anonymous caller can run %s', async (_, document) => {
+    const { errors, data } = await queryAnonymously(document);
     expect(errors).toBeUndefined();
     expect(data).toBeTruthy();
   });
@@ -113,28 +113,28 @@ describe('introspection without credentials', () => {
       `{ __schema { types { ...F0 } } } ${repeat(12, (index) => `fragment F${index} on __Type { fields { type { ...F${index + 1} } } ...F${index + 1} }`)} fragment F12 on __Type { name }`,
     ],
   ];
-  it.each(costly)('refuses, or keeps within two whole introspections, %s', async (_, document) => {
-    const { errors, bytes } = await ask(document);
+  it.each(costly)('rejects, or limits to the size of two whole introspections: %s', async (_, document) => {
+    const { errors, bytes } = await queryAnonymously(document);
     expect(bytes).toBeLessThanOrEqual(MAX_INTROSPECTIONS * wholeBytes);
     if (errors) expect(['GRAPHQL_VALIDATION_FAILED', 'TOO_COSTLY']).toContain(errors[0].extensions.code);
   });
 
-  it('says what is too much, and what to do', async () => {
+  it('the error for an expensive introspection says what is too much and what to do', async () => {
     const messages = await Promise.all(
-      costly.map(async ([, document]) => (await ask(document)).errors?.[0].message ?? ''),
+      costly.map(async ([, document]) => (await queryAnonymously(document)).errors?.[0].message ?? ''),
     );
     expect(messages[0]).toBe('The document selects fields as "a" and as "b"; select it once');
     expect(messages[6]).toBe('The document reads __type more than 10 times; read a few types at a time');
     expect(messages[12]).toContain(`more than ${MAX_INTROSPECTIONS} times the whole schema`);
   });
 
-  it('counts at least what an introspection writes', () => {
+  it('the estimated size is at least half of the written size', () => {
     for (const [, text] of [...harmless, ...costly.filter(([what]) => !what.includes('ten types in'))]) {
       const document = parse(text);
       const counted = introspectionsIn({ schema, document });
       if (counted === undefined) continue;
       const written = JSON.stringify(executeSync({ schema, document }).data ?? null).length;
-      // A field weighs 24 bytes at least, and descriptions more than that: the ratio differs between documents.
+      // A field counts as at least 24 bytes, and descriptions as more, so the ratio differs between documents.
       expect([text, written <= 2 * counted * wholeBytes + 1_000]).toEqual([text, true]);
     }
     expect(introspectionsIn({ schema, document: parse(WHOLE) })).toBe(1);
@@ -144,17 +144,17 @@ describe('introspection without credentials', () => {
     ['the whole schema', WHOLE],
     ['a type', '{ __type(name: "Cluster") { name fields { name description type { name } } } }'],
     ['a type beside much that is skipped', '{ __type(name: "Cluster") { name } viewer @skip(if: true) { name } }'],
-  ])('charges for %s', async (_, document) => {
+  ])('charges for introspection of %s', async (_, document) => {
     const thrifty = await startApp({ GRAPHQL_COST_PER_MINUTE: '1500' });
     onTestFinished(() => thrifty.close());
     let [status, asked] = [200, 0];
-    // Different requests, so that no answer is kept; the minute may turn meanwhile.
+    // Vary the requests so that no response is cached; the minute of the budget may change meanwhile.
     while (status === 200 && asked < 200)
       ({ status } = await thrifty.graphql(document, { unused: asked++ }, anonymous));
     expect(status).toBe(429);
   });
 
-  it('is not given beside fields that are too costly, whether or not they are skipped', async () => {
+  it('rejects introspection together with expensive fields, skipped or not', async () => {
     const fields = repeat(50, (index) => `c${index}: clusters(first: 100) { nodes { id name description } }`);
     for (const skipped of ['', '@skip(if: true)']) {
       const document = `{ __schema { types { name } } ... on Query ${skipped} { ${fields} } }`;

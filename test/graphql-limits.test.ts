@@ -27,14 +27,14 @@ const code = async (query: string, variables: object = {}, headers?: Record<stri
 describe('the cost of a document', () => {
   const document = `query ($first: Int!) { ${repeat(4, (index) => `page${index}: clusters(first: $first) { nodes { ${STORED} } }`)} }`;
 
-  it('is counted with the variables of each request, although validation is remembered', async () => {
+  it('cost is computed with the variables of each request, although validation is cached', async () => {
     for (let round = 0; round < 3; round++) {
       expect(await code(document, { first: 1 })).toBeUndefined();
       expect(await code(document, { first: 100 })).toBe('TOO_COSTLY');
     }
   });
 
-  it('is counted with the defaults of variables and with the page that nobody asked for', async () => {
+  it('cost includes the defaults of variables and the default page size', async () => {
     expect(await code(document.replace('Int!', 'Int = 100'))).toBe('TOO_COSTLY');
     expect(await code(document.replace('Int!', 'Int = 100'), { first: 1 })).toBeUndefined();
     expect(await code(`{ ${repeat(6, (index) => `page${index}: clusters { nodes { ${STORED} } }`)} }`)).toBe(
@@ -43,7 +43,7 @@ describe('the cost of a document', () => {
     expect(await code(document.replaceAll('first', 'last'), { last: 100 })).toBe('TOO_COSTLY');
   });
 
-  it('is counted through fragments and inline fragments', async () => {
+  it('cost is computed through fragments and inline fragments', async () => {
     const through = `query ($first: Int!) { ...Pages } fragment Pages on Query {
       ${repeat(4, (index) => `page${index}: clusters(first: $first) { edges { node { ... on Node { ...Stored } } } }`)}
     } fragment Stored on Cluster { ${STORED} }`;
@@ -51,7 +51,7 @@ describe('the cost of a document', () => {
     expect(await code(through, { first: 100 })).toBe('TOO_COSTLY');
   });
 
-  it('of a page of a hundred with every stored field is allowed', async () => {
+  it('a page of a hundred clusters with every stored field is allowed', async () => {
     const { data, errors } = await app.graphql(
       `{ clusters(first: 100) { edges { cursor node { ${STORED} } } totalCount } }`,
     );
@@ -59,13 +59,13 @@ describe('the cost of a document', () => {
     expect(data.clusters.edges).toHaveLength(100);
   });
 
-  it('counts nodes by their ids', async () => {
+  it('the cost of nodes depends on the number of ids', async () => {
     const nodes = `query ($ids: [ID!]!) { ${repeat(4, (index) => `n${index}: nodes(ids: $ids) { ... on Cluster { ${STORED} } }`)} }`;
     expect(await code(nodes, { ids: ['x'] })).toBeUndefined();
     expect(await code(nodes, { ids: Array(100).fill('x') })).toBe('TOO_COSTLY');
   });
 
-  it('is counted before anything is changed', async () => {
+  it('cost is checked before a mutation executes', async () => {
     const mutation = `mutation { createCluster(input: { name: "costly", verify: NONE }) {
       ... on CreateClusterSuccess { ${repeat(LIMITS.breadth, (index) => `c${index}: warnings { message }`)} } } }`;
     expect(await code(mutation)).toBe('TOO_COSTLY');
@@ -73,7 +73,7 @@ describe('the cost of a document', () => {
   });
 });
 
-describe('refused before it is executed', () => {
+describe('documents rejected before execution', () => {
   const cases: [what: string, document: string, codes: string[]][] = [
     ['too many aliases', `{ ${repeat(LIMITS.breadth, (i) => `a${i}: viewer { name }`)} }`, ['TOO_COSTLY']],
     ['too many tokens', `{ ${'__typename '.repeat(3000)} }`, ['GRAPHQL_PARSE_FAILED']],
@@ -118,19 +118,19 @@ describe('refused before it is executed', () => {
     ],
   ];
 
-  it.each(cases)('is %s, in little time, to anybody', async (_, document, codes) => {
+  it.each(cases)('quickly rejects %s, for every caller', async (_, document, codes) => {
     const stranger = {};
     for (const headers of [stranger, { Authorization: app.admin }]) {
       const began = performance.now();
       if (headers === stranger && document.length > 16 * 1024)
         expect(await app.graphql(document, {}, headers)).toMatchObject({ status: 413 });
       else expect(codes).toContain(await code(document, {}, headers));
-      // Far above what it takes (under 50 ms), far below what it must not take, also on a busy machine.
+      // Far above the expected time (under 50 ms) and far below the failure, also on a busy machine.
       expect(performance.now() - began).toBeLessThan(1_500);
     }
   });
 
-  it('is an array of requests', async () => {
+  it('rejects an array of requests', async () => {
     const response = await fetch(`${app.url}/graphql`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Authorization: app.admin },
@@ -140,7 +140,7 @@ describe('refused before it is executed', () => {
     expect((await response.json()).errors[0].extensions.code).toBe('BAD_REQUEST');
   });
 
-  it('is not the introspection that tools send, nor depth that the schema needs', async () => {
+  it('accepts the introspection of common tools and the depth that the schema needs', async () => {
     const options = {
       specifiedByUrl: true,
       directiveIsRepeatable: true,
@@ -153,7 +153,7 @@ describe('refused before it is executed', () => {
   });
 });
 
-describe('a document that is costly to validate', () => {
+describe('a document that is expensive to validate', () => {
   const fragments = (count: number, write: (index: number) => string) =>
     `{ ${repeat(count, (index) => `...F${index}`)} } ${repeat(count, (index) => `fragment F${index} on Query { ${write(index)} }`)}`;
   const costly: [what: string, document: string, reason: RegExp][] = [
@@ -179,7 +179,7 @@ describe('a document that is costly to validate', () => {
     ],
   ];
 
-  it.each(costly)('is refused before it is validated: %s', async (_, document, reason) => {
+  it.each(costly)('rejects before validation: %s', async (_, document, reason) => {
     for (const headers of [{}, { Authorization: app.admin }]) {
       const anonymous = !('Authorization' in headers) && document.includes('clusters');
       const { errors } = await app.graphql(document, {}, headers);
@@ -188,12 +188,12 @@ describe('a document that is costly to validate', () => {
     }
   });
 
-  it('is not one of a hundred fragments that select the same field', async () => {
+  it('accepts ninety fragments that select the same field', async () => {
     const document = `{ viewer { ${repeat(90, (index) => `...F${index}`)} } } ${repeat(90, (index) => `fragment F${index} on Viewer { name }`)}`;
     expect(await code(document)).toBeUndefined();
   });
 
-  it('costs an anonymous caller their budget, refused or not, with new text each time', async () => {
+  it('expensive documents use up the budget of an anonymous caller, whether they are rejected or not', async () => {
     for (const write of [
       (index: number) => `{ ${`a${index}: viewer { name } `.repeat(300)} }`,
       (index: number) => `{ clusters { ${repeat(300, (field) => `a${index}_${field}: totalCount`)} } }`,
@@ -208,7 +208,7 @@ describe('a document that is costly to validate', () => {
     }
   });
 
-  it('is refused to an anonymous caller by its root fields alone, and validated for others all the same', async () => {
+  it('an anonymous caller is rejected by the root fields alone, and others get the validation errors', async () => {
     const document = '{ clusters { nothing } }';
     for (let round = 0; round < 2; round++) {
       expect(await code(document, {}, {})).toBe('UNAUTHENTICATED');
@@ -218,7 +218,7 @@ describe('a document that is costly to validate', () => {
 });
 
 describe('the context without limits', () => {
-  it('cannot be obtained over HTTP', async () => {
+  it('the context without limits cannot be obtained over HTTP', async () => {
     const query = '{ clusters { nodes { databaseId } } }';
     const body = {
       ...{ query, unlimited: true, context: { unlimited: true }, variables: { unlimited: true } },
@@ -254,7 +254,7 @@ describe('the context without limits', () => {
       expect((await app.rest('POST', path, body)).body?.data).toBeUndefined();
   });
 
-  it('is not left behind by a REST request', async () => {
+  it('a REST request does not leave the limits off for others', async () => {
     await app.rest('GET', '/api/v1/admin/clusters/');
     expect((await app.graphql('{ clusters { nodes { id } } }')).data.clusters.nodes).toHaveLength(50);
     expect(await code('{ clusters(first: 130) { nodes { id } } }')).toBe('INVALID_INPUT');

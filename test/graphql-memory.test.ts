@@ -3,16 +3,16 @@ import { expect, it } from 'vitest';
 import { temporaryDirectory } from './support/directory.ts';
 import { firstKey, startProcess } from './support/process.ts';
 
-/** Resident megabytes of a process. */
+/** Resident memory of a process in MiB. */
 function residentMB(pid: number): number {
   const [, kB] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kB) / 1024;
 }
 
-it('callers who send ever new documents, long ones and dense ones, fill no memory', async () => {
+it('new documents, long or dense, do not grow memory', async () => {
   const dataDir = await temporaryDirectory();
   const server = await startProcess({ dataDir, environment: { GRAPHQL_COST_PER_MINUTE: '0' } });
-  // A stranger's body is refused from 16 KiB on.
+  // Anonymous bodies are rejected from 16 KiB on.
   const Authorization = await firstKey(dataDir);
   let sent = 0;
   const send = async (query: string) => {
@@ -30,9 +30,9 @@ it('callers who send ever new documents, long ones and dense ones, fill no memor
   const all = async (times: number) => {
     for (let time = 0; time < times; time++) for (const one of [long, dense, broken]) await one();
   };
-  // As many as are measured: the heap has then the size that it needs for them.
+  // Warm up with as many requests as are measured, so that the heap has its final size.
   await all(120);
-  // What is kept grows with each round; a heap that takes what it needs, in one of them.
+  // A leak grows in every round; the heap itself grows in at most one of them.
   const grown: number[] = [];
   for (let round = 0; round < 2; round++) {
     const before = residentMB(server.pid);

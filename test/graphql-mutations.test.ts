@@ -51,7 +51,7 @@ const audited = () =>
   });
 
 describe('createCluster', () => {
-  it('answers with the cluster as it is stored', async () => {
+  it('createCluster returns the cluster as it is stored', async () => {
     const labels = [
       { key: 'tier', value: '' },
       { key: 'example.org/env', value: 'prod' },
@@ -82,7 +82,7 @@ describe('createCluster', () => {
     expect(JSON.stringify(row)).not.toContain(canary);
   });
 
-  it('takes each kind of credential', async () => {
+  it('createCluster accepts every kind of credential', async () => {
     const kinds = [
       ['kind', 'CLIENT_CERTIFICATE'],
       ['Rancher', 'TOKEN'],
@@ -98,7 +98,7 @@ describe('createCluster', () => {
     expect(nobody.cluster.credential.kind).toBe('NONE');
   });
 
-  it('takes the default from the cluster that had it, in the same transaction', async () => {
+  it('createCluster takes the default from another cluster in the same transaction', async () => {
     await create({ name: 'a', credential, isDefault: true });
     const { cluster, previousDefault } = await create({ name: 'b', credential, isDefault: true });
     expect(cluster.isDefault).toBe(true);
@@ -111,7 +111,7 @@ describe('createCluster', () => {
     ]);
   });
 
-  it('keeps the default where it is when the name is taken', async () => {
+  it('createCluster does not move the default if the name is taken', async () => {
     await create({ name: 'a', credential, isDefault: true });
     await create({ name: 'b', credential });
     const before = [await stored(), await audited()];
@@ -120,7 +120,7 @@ describe('createCluster', () => {
     expect([await stored(), await audited()]).toEqual(before);
   });
 
-  it('lists every field that is wrong, with its path, and stores nothing', async () => {
+  it('createCluster reports every invalid field with its path and stores nothing', async () => {
     const answer = await create({
       name: 'a\nb',
       description: 'x'.repeat(10_001),
@@ -143,7 +143,7 @@ describe('createCluster', () => {
     expect([await stored(), await audited()]).toEqual([[], []]);
   });
 
-  it('needs a credential, also beside other faults', async () => {
+  it('createCluster requires a credential, and reports this with other errors', async () => {
     for (const none of [{}, { credential: null }, { credential: { inCluster: false } }])
       expect(pathsOf(await create({ name: '', ...none }))).toEqual(['credential', 'name']);
   });
@@ -156,12 +156,12 @@ describe('createCluster', () => {
       ['x', 'http://', 'ftp://a', 'javascript:alert(1)', 'http://u:p@a', 'http://a b', `http://${'a'.repeat(2048)}`],
     ],
     ['prometheusURL', ['http://169.254.169.254', 'http://0.0.0.0:9090', 'http://[::]:9090', 'http://224.0.0.1']],
-  ])('refuses a wrong %s: %#', async (field, values) => {
+  ])('createCluster rejects an invalid %s: %#', async (field, values) => {
     for (const value of values)
       expect([value, pathsOf(await create({ name: 'a', credential, [field]: value }))]).toEqual([value, [field]]);
   });
 
-  it('takes the longest of everything', async () => {
+  it('createCluster accepts the longest allowed values', async () => {
     const name = 'ü'.repeat(253);
     const labels = Array.from({ length: 64 }, (_, index) => ({ key: `k${index}`, value: 'v'.repeat(63) }));
     const { cluster } = await create({ name, description: '👩'.repeat(10_000), labels, credential });
@@ -171,7 +171,7 @@ describe('createCluster', () => {
     ]);
   });
 
-  it('refuses a kubeconfig that cannot be used, saying why', async () => {
+  it('createCluster rejects an unusable kubeconfig with the reason', async () => {
     const several = kubeconfig({
       root: {
         'current-context': undefined,
@@ -199,7 +199,7 @@ describe('createCluster', () => {
     );
   });
 
-  it('stores it all the same with verify NONE, and warns', async () => {
+  it('createCluster with verify: NONE stores an unusable kubeconfig and warns', async () => {
     const answer = await create({
       name: 'a',
       verify: 'NONE',
@@ -219,7 +219,7 @@ describe('createCluster', () => {
     expect(disabled.cluster.status).toEqual({ state: 'DISABLED', version: null, error: null });
   });
 
-  it('never uses an id again', async () => {
+  it('createCluster never reuses an id', async () => {
     const first = await create({ name: 'a', credential });
     await remove({});
     const second = await create({ name: 'a', credential });
@@ -237,7 +237,7 @@ describe('updateCluster', () => {
     prometheusURL: 'http://prometheus:9090',
   };
 
-  it('keeps what is absent', async () => {
+  it('updateCluster keeps omitted fields', async () => {
     const { cluster } = await create({ ...full, isDefault: true });
     const answer = await update({ description: 'e' });
     expect(answer).toEqual({
@@ -246,7 +246,7 @@ describe('updateCluster', () => {
     });
   });
 
-  it('clears what is null', async () => {
+  it('updateCluster clears fields that are null', async () => {
     const { cluster } = await create(full);
     const answer = await update({ description: null, labels: null, prometheusURL: null });
     expect(answer.cluster).toEqual({ ...cluster, description: '', labels: [], prometheusURL: null, revision: 2 });
@@ -254,7 +254,7 @@ describe('updateCluster', () => {
     expect([row?.description, row?.prometheusURL, row?.labels]).toEqual(['', '', []]);
   });
 
-  it('refuses null where nothing can be cleared, naming every such field', async () => {
+  it('updateCluster rejects null for every field that cannot be cleared', async () => {
     await create(full);
     const before = await stored();
     const nothing = {
@@ -269,7 +269,7 @@ describe('updateCluster', () => {
     expect(await stored()).toEqual(before);
   });
 
-  it('that changes nothing keeps the revision and leaves no record', async () => {
+  it('an update without changes keeps the revision and adds no audit record', async () => {
     const { cluster } = await create(full);
     const records = await audited();
     for (const input of [{}, { by: { id: cluster.id }, ...full, isDefault: false, enabled: true, expectedRevision: 1 }])
@@ -277,7 +277,7 @@ describe('updateCluster', () => {
     expect(await audited()).toEqual(records);
   });
 
-  it('refuses a lost update, and shows what stands', async () => {
+  it('updateCluster rejects a lost update and returns the stored cluster', async () => {
     const { cluster } = await create(full);
     const changed = await update({ description: 'by somebody else', expectedRevision: 1 });
     const answer = await update({ description: 'mine', expectedRevision: 1 });
@@ -292,7 +292,7 @@ describe('updateCluster', () => {
     expect((await remove({ expectedRevision: 3 })).__typename).toBe('DeleteClusterSuccess');
   });
 
-  it('renames, and refuses a name that is taken', async () => {
+  it('updateCluster renames a cluster and rejects a taken name', async () => {
     await create(full);
     await create({ ...full, name: 'b' });
     expect(await update({ name: 'b' })).toMatchObject({ __typename: 'NameTakenError', code: 'NAME_TAKEN' });
@@ -303,17 +303,17 @@ describe('updateCluster', () => {
     expect(found.data).toEqual({ clusters: { totalCount: 2 }, a: null });
   });
 
-  it('moves the default here, and gives it up', async () => {
+  it('updateCluster takes the default and gives it up', async () => {
     await create(full);
     await create({ ...full, name: 'b', isDefault: true });
     const { cluster, previousDefault } = await update({ isDefault: true });
     expect([cluster.isDefault, previousDefault]).toEqual([true, { name: 'b', isDefault: false, revision: 2 }]);
     expect((await update({ isDefault: true })).previousDefault).toBeNull();
-    const given = await update({ isDefault: false });
-    expect([given.cluster.isDefault, given.previousDefault]).toEqual([false, null]);
+    const unset = await update({ isDefault: false });
+    expect([unset.cluster.isDefault, unset.previousDefault]).toEqual([false, null]);
   });
 
-  it('tries a new credential anew, and an equal one not', async () => {
+  it('updateCluster resets the status for a new credential, not for an equal one', async () => {
     await create(full);
     const observe = () =>
       app.domain.database.write('status', (tx) =>
@@ -345,7 +345,7 @@ describe('updateCluster', () => {
     });
   });
 
-  it('refuses a kubeconfig that cannot be used and keeps the one that stands, unless verify is NONE', async () => {
+  it('updateCluster rejects an unusable kubeconfig and keeps the stored one, unless verify is NONE', async () => {
     await create(full);
     const before = await stored();
     const bad = { kubeconfig: { text: needingCommand.EKS } };
@@ -355,7 +355,7 @@ describe('updateCluster', () => {
     expect([answer.cluster.status.state, answer.warnings.length]).toEqual(['UNUSABLE', 1]);
   });
 
-  it('switches off and on', async () => {
+  it('updateCluster disables and enables a cluster', async () => {
     await create(full);
     await app.domain.database.write('status', (tx) =>
       tx.cluster.updateMany({ data: { state: 'READY', version: 'v1.31.0' } }),
@@ -366,11 +366,11 @@ describe('updateCluster', () => {
       error: null,
     });
     expect((await update({ enabled: true })).cluster.status.state).toBe('PENDING');
-    // What was begun before counts no more.
+    // Probes that started before no longer count.
     expect((await stored())[0]?.credentialsVersion).toBe(3);
   });
 
-  it('of a cluster that is not there is NotFoundError', async () => {
+  it('updateCluster and deleteCluster return NotFoundError for a missing cluster', async () => {
     for (const by of [{ name: 'x' }, { databaseId: 2 ** 31 - 1 }, { id: 'x' }]) {
       const notFound = { __typename: 'NotFoundError', code: 'NOT_FOUND', message: 'cluster not found' };
       expect(await update({ by, description: 'x' })).toEqual(notFound);
@@ -380,7 +380,7 @@ describe('updateCluster', () => {
 });
 
 describe('deleteCluster', () => {
-  it('answers with both ids, and takes labels and credential along', async () => {
+  it('deleteCluster returns both ids and deletes labels and credential', async () => {
     const { cluster } = await create({ name: 'a', labels: [{ key: 'a', value: '' }], credential });
     expect(await remove({})).toEqual({
       ...{ __typename: 'DeleteClusterSuccess', deletedId: cluster.id, deletedDatabaseId: cluster.databaseId },
@@ -393,7 +393,7 @@ describe('deleteCluster', () => {
     ]);
   });
 
-  it('refuses the default cluster', async () => {
+  it('deleteCluster rejects the default cluster', async () => {
     await create({ name: 'a', credential, isDefault: true });
     expect(await remove({})).toEqual({
       ...{ __typename: 'DefaultClusterError', code: 'DEFAULT_CLUSTER', message: 'cannot delete default cluster' },
@@ -402,14 +402,14 @@ describe('deleteCluster', () => {
     expect((await remove({})).__typename).toBe('DeleteClusterSuccess');
   });
 
-  it('refuses a revision that is null', async () => {
+  it('deleteCluster rejects a null expectedRevision', async () => {
     await create({ name: 'a', credential });
     expect(pathsOf(await remove({ expectedRevision: null }))).toEqual(['expectedRevision']);
   });
 });
 
 describe('the audit record of a change', () => {
-  it('tells who, what and through which request, and never a credential', async () => {
+  it('the audit record has actor, change and request id, and never a credential', async () => {
     const { cluster } = await create({ name: 'a', credential });
     await update({
       description: 'd',
@@ -438,7 +438,7 @@ describe('the audit record of a change', () => {
     expect(JSON.stringify(records)).not.toContain(canary);
   });
 
-  it('stands in the same transaction: without it there is no change', async () => {
+  it('a change is rolled back if its audit record cannot be written', async () => {
     await create({ name: 'a', credential });
     const before = await stored();
     await whileAuditFails(app.domain.database, async () => {

@@ -34,12 +34,12 @@ const nodes = (ids: string[]) =>
   app.graphql('query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Cluster { databaseId name } } }', { ids });
 
 describe('node', () => {
-  it('finds a cluster by its global id', async () => {
+  it('node finds a cluster by its global id', async () => {
     const status = { state: 'UNUSABLE' };
     expect(await node(ids[0] ?? '')).toEqual({ __typename: 'Cluster', id: ids[0], name: 'a', status, labels: [] });
   });
 
-  it('is null for a cluster that is not there, another type, and the same id spelled otherwise', async () => {
+  it('node is null for a missing cluster, another type and another notation of the same id', async () => {
     const known = Buffer.from(ids[0] ?? '', 'base64url').toString();
     const uid = known.slice('Cluster:'.length);
     for (const id of [
@@ -62,7 +62,7 @@ describe('node', () => {
       expect([id, await node(id)]).toEqual([id, null]);
   });
 
-  it('is null for any other text', async () => {
+  it('node is null for any other text', async () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.base64String(),
@@ -78,7 +78,7 @@ describe('node', () => {
 });
 
 describe('nodes', () => {
-  it('keeps the order, repeats what is asked twice, and is null for each that is missing', async () => {
+  it('nodes keeps order and duplicates, and has null for missing ids', async () => {
     const [a, b, ü] = ids as [string, string, string];
     const { data } = await nodes([ü, 'junk', a, a, idOf(`Viewer:${randomUUID()}`), b]);
     expect(data.nodes.map((found: { name: string } | null) => found?.name ?? null)).toEqual([
@@ -87,7 +87,7 @@ describe('nodes', () => {
     expect(data.nodes[0]).toEqual({ id: ü, databaseId: 3, name: 'ü' });
   });
 
-  it('takes none and a hundred ids, and refuses more', async () => {
+  it('nodes accepts 0 to 100 ids and rejects more', async () => {
     expect((await nodes([])).data.nodes).toEqual([]);
     expect((await nodes(Array(100).fill(ids[0]))).data.nodes).toHaveLength(100);
     const { data, errors } = await nodes(Array(101).fill(ids[0]));
@@ -98,10 +98,14 @@ describe('nodes', () => {
 });
 
 describe('viewer', () => {
-  it('is the API key that asks, with its roles', async () => {
-    const ask = (key: string) => app.graphql('{ viewer { kind name roles } }', {}, { Authorization: key });
-    expect((await ask(app.admin)).data.viewer).toEqual({ kind: 'API_KEY', name: 'test admin', roles: ['admin'] });
-    expect((await ask(`Bearer ${app.nobody}`)).data.viewer).toEqual({
+  it('viewer is the API key of the request with its roles', async () => {
+    const queryViewer = (key: string) => app.graphql('{ viewer { kind name roles } }', {}, { Authorization: key });
+    expect((await queryViewer(app.admin)).data.viewer).toEqual({
+      kind: 'API_KEY',
+      name: 'test admin',
+      roles: ['admin'],
+    });
+    expect((await queryViewer(`Bearer ${app.nobody}`)).data.viewer).toEqual({
       kind: 'API_KEY',
       name: 'test nobody',
       roles: [],
@@ -117,12 +121,12 @@ describe('cluster', () => {
     return errors ? errors[0].extensions.code : data.cluster;
   };
 
-  it('is found in three ways', async () => {
+  it('cluster finds a cluster by id, databaseId and name', async () => {
     const cluster = { id: ids[2], databaseId: 3, name: 'ü' };
     for (const by of [{ id: ids[2] }, { databaseId: 3 }, { name: 'ü' }]) expect(await find(by)).toEqual(cluster);
   });
 
-  it('is null when it is not there; names are compared byte for byte', async () => {
+  it('cluster is null for a missing cluster, and names are compared by bytes', async () => {
     for (const by of [
       { id: ids[2]?.toLowerCase() },
       { id: '' },
@@ -132,7 +136,7 @@ describe('cluster', () => {
       expect([by, await find(by)]).toEqual([by, null]);
   });
 
-  it('needs exactly one way, of its type', async () => {
+  it('cluster requires exactly one key of the right type', async () => {
     for (const by of [
       {},
       { databaseId: 1, name: 'a' },
@@ -148,17 +152,18 @@ describe('cluster', () => {
 });
 
 describe('defaultCluster', () => {
-  it('is null while no cluster is the default, then the one that is', async () => {
-    const ask = async () => (await app.graphql('{ defaultCluster { name isDefault } }')).data.defaultCluster;
-    expect(await ask()).toBeNull();
-    const give = (isDefault: boolean) =>
+  it('defaultCluster is null until a cluster is the default', async () => {
+    const queryDefaultCluster = async () =>
+      (await app.graphql('{ defaultCluster { name isDefault } }')).data.defaultCluster;
+    expect(await queryDefaultCluster()).toBeNull();
+    const setDefault = (isDefault: boolean) =>
       app.graphql(
         `mutation ($isDefault: Boolean) { updateCluster(input: { by: { name: "b" }, isDefault: $isDefault }) { __typename } }`,
         { isDefault },
       );
-    await give(true);
-    expect(await ask()).toEqual({ name: 'b', isDefault: true });
-    await give(false);
-    expect(await ask()).toBeNull();
+    await setDefault(true);
+    expect(await queryDefaultCluster()).toEqual({ name: 'b', isDefault: true });
+    await setDefault(false);
+    expect(await queryDefaultCluster()).toBeNull();
   });
 });

@@ -45,7 +45,7 @@ describe('search', () => {
     ['i\u0307STANBUL', ['axb']],
     ['👩‍🚀', ['emoji 👩‍🚀']],
     ['FINE', ['emoji 👩‍🚀']],
-  ])('of %j looks in name and description in any letter case', async (text, found) => {
+  ])('searching for %j ignores case in name and description', async (text, found) => {
     expect(await search(text)).toEqual(found);
   });
 
@@ -60,20 +60,20 @@ describe('search', () => {
     ['_\\', []],
     ['[a-z]', []],
     ['*', []],
-  ])('takes %j as it stands', async (text, found) => {
+  ])('searching for %j takes special characters literally', async (text, found) => {
     expect(await search(text)).toEqual(found);
   });
 
-  it('does not run from the name into the description', async () => {
+  it('a search text does not match across name and description', async () => {
     expect(await search('Prod-EU\nFrankfurt')).toEqual([]);
     expect(await search('euf')).toEqual([]);
   });
 
-  it('of an empty text finds everything', async () => {
+  it('an empty search text matches every cluster', async () => {
     expect(await search('')).toHaveLength(clusters.length);
   });
 
-  it('finds any part of any text, in either letter case', () => {
+  it('fold makes search for any part of a text case-insensitive', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'grapheme', maxLength: 5 }), { minLength: 3, maxLength: 3 }), (parts) => {
         const [before, part, after] = parts as [string, string, string];
@@ -85,7 +85,7 @@ describe('search', () => {
     );
   });
 
-  it('folds every letter like its other case', () => {
+  it('fold maps a letter and its other case to the same text', () => {
     const unlike: string[] = [];
     for (let point = 0; point < 0x20000; point++) {
       const letter = String.fromCodePoint(point);

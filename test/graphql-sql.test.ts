@@ -16,7 +16,7 @@ beforeAll(async () => {
     });
     await tx.clusterLabel.createMany({ data: rows.map(({ id }) => ({ clusterId: id, key: 'env', value: 'prod' })) });
   });
-  // The keys are read once, and what there is to read is counted once.
+  // Warm up: keys are read and sizes are counted only once.
   await app.graphql('{ clusters { totalCount } }');
 });
 afterAll(() => app.close());
@@ -26,7 +26,7 @@ const STORED = `id databaseId name description labels { key value } enabled isDe
   credential { kind expiresAt problem } revision createdAt updatedAt
   status { state since observedAt version latencyMs error { code message } }`;
 
-/** The statements outside of a transaction that a document costs. */
+/** The SQL statements outside transactions that a document executes. */
 async function statements(document: string, variables: object = {}): Promise<string[]> {
   const queries = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
   const { errors } = await app.graphql(document, variables);
@@ -36,10 +36,10 @@ async function statements(document: string, variables: object = {}): Promise<str
   return sql;
 }
 
-describeFile('the statements of a read', () => {
+describeFile('the SQL statements of a read', () => {
   const list = (fields: string) => `query ($first: Int!) { clusters(first: $first) { ${fields} } }`;
 
-  it('are one for the page and one for its labels, however many rows it has', async () => {
+  it('a page needs one statement for clusters and one for labels, for any number of rows', async () => {
     for (const first of [1, 10, 100])
       for (const fields of [
         `nodes { ${STORED} }`,
@@ -51,7 +51,7 @@ describeFile('the statements of a read', () => {
       }
   });
 
-  it('are one without labels, and read the columns that are asked for', async () => {
+  it('a page without labels needs one statement that selects only the requested columns', async () => {
     const [sql, ...more] = await statements(list('nodes { name status { state } }'), { first: 100 });
     expect(more).toEqual([]);
     expect(sql).toContain('`stateSince`');
@@ -59,14 +59,14 @@ describeFile('the statements of a read', () => {
       expect(sql).not.toContain(`\`${column}\``);
   });
 
-  it('count only what is asked for', async () => {
+  it('counts are queried only if they are selected', async () => {
     expect(await statements(list('totalCount stateCounts { state count } changesCursor'), { first: 1 })).toHaveLength(
       3,
     );
     expect(await statements(list('pageInfo { hasNextPage }'), { first: 1 })).toHaveLength(1);
   });
 
-  it('of one cluster, of a hundred nodes and of the default are two each', async () => {
+  it('a single cluster, a hundred nodes and the default cluster need two statements each', async () => {
     const { data } = await app.graphql('{ clusters(first: 100) { nodes { id } } }');
     const ids = data.clusters.nodes.map(({ id }: { id: string }) => id);
     expect(await statements(`{ cluster(by: { name: "c3" }) { ${STORED} } }`)).toHaveLength(2);
@@ -79,14 +79,14 @@ describeFile('the statements of a read', () => {
     ).toHaveLength(2);
   });
 
-  it('never touch the sealed kubeconfigs', async () => {
+  it('a read never selects the sealed kubeconfigs', async () => {
     for (const sql of await statements(list(`nodes { ${STORED} }`), { first: 100 }))
       expect(sql).not.toContain('ClusterCredential');
   });
 });
 
-describe('what a change answers with', () => {
-  it('is read inside its transaction', async () => {
+describe('the result of a mutation', () => {
+  it('the result of a mutation is read inside its transaction', async () => {
     const update = `mutation ($input: UpdateClusterInput!) { updateCluster(input: $input) {
       ... on UpdateClusterSuccess { cluster { ${STORED} } previousDefault { ${STORED} } }
       ... on RevisionConflictError { current { ${STORED} } } } }`;
@@ -106,7 +106,7 @@ it('a column that is exposed under its own name has no resolver', () => {
   expect(exposed.filter(({ resolve }) => resolve)).toEqual([]);
 });
 
-it('a field of loaded columns is not looked up row by row', () => {
+it('a field of loaded columns does not query the database per row', () => {
   const fields = (schema.getType('Cluster') as GraphQLObjectType).getFields();
   for (const name of ['id', 'prometheusURL', 'credential', 'status'])
     expect(fields[name]?.resolve).toBe(fields[name]?.extensions.pothosOriginalResolve);

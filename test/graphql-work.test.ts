@@ -21,7 +21,7 @@ beforeAll(async () => {
   await database.prisma.$executeRawUnsafe(`INSERT INTO "AuditRecord" ("at", "actor", "action", "clusterName", "changes")
     WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${RECORDS})
     SELECT ${database.kind === 'sqlite' ? "'2026-01-01T00:00:00.000+00:00', 'x', 'cluster.update', 'c' || n, '{}'" : "now(), 'x', 'cluster.update', 'c' || n, '{}'::jsonb"} FROM numbers`);
-  // The keys are read once.
+  // Warm up: the keys are read only once.
   await app.graphql('{ viewer { name } }');
 }, 60_000);
 afterAll(() => app.close());
@@ -31,9 +31,9 @@ const repeat = (times: number, write: (index: number) => string) =>
   Array.from({ length: times }, (_, index) => write(index)).join(' ');
 const selector = (requirements: number) => repeat(requirements, (index) => `!k${index}`).replaceAll(' ', ',');
 
-/** The code that a document is refused with, and how many statements went to the database for it. */
-async function ask(document: string, variables: object = {}) {
-  // What there is to read is counted once for all documents.
+/** Executes a document and returns its error and the number of SQL statements. */
+async function runDocument(document: string, variables: object = {}) {
+  // Warm up: sizes are counted once for all documents.
   await app.domain.sizes.of(await app.domain.database.counters());
   const queries = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
   const { errors } = await app.graphql(document, variables);
@@ -45,7 +45,7 @@ async function ask(document: string, variables: object = {}) {
 const FILTERED =
   'query ($filter: ClusterFilter) { clusters(first: 1, filter: $filter) { totalCount stateCounts { count } } }';
 
-describe('a document whose work in the database is too much', () => {
+describe('a document that needs too much database work', () => {
   const cases: [what: string, document: string, variables: object][] = [
     ['tests a label selector of 100 requirements', FILTERED, { filter: { labelSelector: selector(100) } }],
     [
@@ -94,17 +94,17 @@ describe('a document whose work in the database is too much', () => {
     ],
   ];
 
-  it.each(cases)('is refused before it is executed when it %s', async (_, document, variables) => {
-    expect(await ask(document, variables)).toMatchObject({ code: 'TOO_COSTLY', statements: 0 });
+  it.each(cases)('rejects, before execution, a document that %s', async (_, document, variables) => {
+    expect(await runDocument(document, variables)).toMatchObject({ code: 'TOO_COSTLY', statements: 0 });
   });
 
-  it('is told what takes the most, and the limit', async () => {
-    const { message } = await ask(FILTERED, { filter: { labelSelector: selector(100) } });
+  it('the error names the most expensive part and the limit', async () => {
+    const { message } = await runDocument(FILTERED, { filter: { labelSelector: selector(100) } });
     expect(message).toContain('testing 10,000 clusters against a filter, 3 times');
     expect(message).toContain(`at most ${MAX_STEPS.toLocaleString('en')}`);
   });
 
-  it('is a subscription too, which tests each change for each stream', async () => {
+  it('rejects a subscription whose filter is too expensive for every change', async () => {
     const response = await fetch(`${app.url}/graphql`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream', Authorization: app.admin },
@@ -117,7 +117,7 @@ describe('a document whose work in the database is too much', () => {
   });
 });
 
-describe('a document that is refused as too costly', () => {
+describe('a document rejected as TOO_COSTLY', () => {
   it.each([
     ['for its steps', FILTERED, { filter: { labelSelector: selector(100) } }, 10_000],
     [
@@ -128,27 +128,30 @@ describe('a document that is refused as too costly', () => {
     ],
     ['for its introspections', `{ __schema { types { fields { ${'a'.repeat(10_000)}: name } } } }`, {}, 40_000],
     ['for its validation', `{ viewer { ${'name '.repeat(150)} } }`, {}, 5 * 150],
-  ])('is charged up to the limit each time and answered 400: %s', async (_, document, variables, least) => {
-    const charged: number[] = [];
-    const take = vi.spyOn(CostBudget.prototype, 'take');
-    for (let asked = 0; asked < 2; asked++) {
-      take.mockClear();
-      const response = await fetch(`${app.url}/graphql`, {
-        method: 'POST',
-        headers: {
-          'Content-Type': 'application/json',
-          Accept: 'application/graphql-response+json',
-          Authorization: app.admin,
-        },
-        body: JSON.stringify({ query: document, variables }),
-      });
-      expect([response.status, (await response.json()).errors[0].extensions.code]).toEqual([400, 'TOO_COSTLY']);
-      charged.push(take.mock.calls.reduce((sum, [, cost]) => sum + cost, 0));
-    }
-    for (const cost of charged) expect(cost).toBeGreaterThanOrEqual(least);
-  });
+  ])(
+    'a rejected document is charged each time and gets status 400 if it is rejected %s',
+    async (_, document, variables, least) => {
+      const charged: number[] = [];
+      const take = vi.spyOn(CostBudget.prototype, 'take');
+      for (let asked = 0; asked < 2; asked++) {
+        take.mockClear();
+        const response = await fetch(`${app.url}/graphql`, {
+          method: 'POST',
+          headers: {
+            'Content-Type': 'application/json',
+            Accept: 'application/graphql-response+json',
+            Authorization: app.admin,
+          },
+          body: JSON.stringify({ query: document, variables }),
+        });
+        expect([response.status, (await response.json()).errors[0].extensions.code]).toEqual([400, 'TOO_COSTLY']);
+        charged.push(take.mock.calls.reduce((sum, [, cost]) => sum + cost, 0));
+      }
+      for (const cost of charged) expect(cost).toBeGreaterThanOrEqual(least);
+    },
+  );
 
-  it('counts the roles that are listed under many aliases', async () => {
+  it('work includes the roles listed under many aliases', async () => {
     const data = Array.from({ length: 1_000 }, (_, index) => ({
       ...{ name: `role-${index}`, description: '', actions: [], createdAt: new Date() },
     }));
@@ -156,13 +159,13 @@ describe('a document that is refused as too costly', () => {
     onTestFinished(async () => {
       await app.domain.database.write('access', (tx) => tx.role.deleteMany());
     });
-    const { code, message } = await ask(`{ ${repeat(13, (i) => `a${i}: roles { name }`)} }`);
+    const { code, message } = await runDocument(`{ ${repeat(13, (i) => `a${i}: roles { name }`)} }`);
     expect(code).toBe('TOO_COSTLY');
     expect(message).toContain('listing 1,000 roles');
   });
 });
 
-describe('a document within the bound', () => {
+describe('a document within the limits', () => {
   it.each([
     ['five requirements with both counts', FILTERED, { filter: { labelSelector: selector(5) } }],
     ['a search with both counts', FILTERED, { filter: { search: 'production europe west' } }],
@@ -178,11 +181,11 @@ describe('a document within the bound', () => {
       `query ($no: Boolean = true) { clusters(first: 1, filter: { labelSelector: "${selector(100)}" }) @skip(if: $no) { totalCount } viewer { name } }`,
       {},
     ],
-  ])('is answered: %s', async (_, document, variables) => {
-    expect(await ask(document, variables)).toMatchObject({ code: undefined });
+  ])('accepts %s', async (_, document, variables) => {
+    expect(await runDocument(document, variables)).toMatchObject({ code: undefined });
   });
 
-  it('takes its work from the budget of the minute, each time', async () => {
+  it('the work of a document is charged to the budget each time', async () => {
     const thrifty = await startApp({ GRAPHQL_COST_PER_MINUTE: '60000' });
     try {
       await thrifty.domain.database.write('registry', (tx) =>
@@ -191,7 +194,7 @@ describe('a document within the bound', () => {
       const statuses: number[] = [];
       for (let asked = 0; asked < 5; asked++)
         statuses.push((await thrifty.graphql(FILTERED, { filter: { labelSelector: selector(5) } })).status);
-      // 2,000 clusters × 7.4 steps × 3 times, two steps for 1: 22,000 each.
+      // Work per request: 2,000 clusters × 7.4 steps × 3 times, at 1 cost unit per two steps: 22,000.
       expect(statuses).toEqual([200, 200, 429, 429, 429]);
     } finally {
       await thrifty.close();
@@ -200,7 +203,7 @@ describe('a document within the bound', () => {
 });
 
 describeFile('the audit log of one cluster', () => {
-  it('is found by an index, whichever way the cluster is named', async () => {
+  it('the audit log of one cluster is read by an index, for every way to name the cluster', async () => {
     for (const column of ['clusterName', 'clusterId']) {
       const plan = await app.domain.database.prisma.$queryRawUnsafe<{ detail: string }[]>(
         `EXPLAIN QUERY PLAN SELECT * FROM "AuditRecord" WHERE "${column}" = 'c7' ORDER BY "id" DESC LIMIT 51`,
@@ -212,8 +215,8 @@ describeFile('the audit log of one cluster', () => {
   });
 });
 
-describe('work in the main thread', () => {
-  it('waits for the next turn of the event loop once this one has used its time', async () => {
+describe('work on the main thread', () => {
+  it('Pace waits for the next turn of the event loop once this turn has used its time', async () => {
     const pace = new Pace();
     const work = () => {
       for (const end = performance.now() + 11; performance.now() < end; );
@@ -226,7 +229,7 @@ describe('work in the main thread', () => {
     };
     let counting = setImmediate(count);
     pace.run(work);
-    // All of them wait at once, as the statements of as many requests do.
+    // All five wait at the same time, like the statements of concurrent requests.
     const seen: number[] = [];
     await Promise.all(
       Array.from({ length: 5 }, async () => {
@@ -239,7 +242,7 @@ describe('work in the main thread', () => {
     expect(new Set(seen).size).toBe(5);
   });
 
-  itOfFile('is what statements of SQLite are', async () => {
+  itOfFile('SQLite statements run through Pace', async () => {
     const waits = vi.spyOn(Pace.prototype, 'run');
     await app.graphql('{ clusters(first: 1, filter: { labelSelector: "!fresh" }) { totalCount } }');
     expect(waits.mock.calls.length).toBeGreaterThanOrEqual(2);

@@ -24,7 +24,7 @@ afterAll(() => app.close());
 const NONE = "default-src 'none'; frame-ancestors 'none'";
 const html = { Accept: 'text/html' };
 
-describe('every answer', () => {
+describe('security headers', () => {
   const admin = () => ({ Authorization: app.admin });
   it.each([
     ['a list', 200, () => ({ path: CLUSTERS, headers: admin() })],
@@ -49,7 +49,7 @@ describe('every answer', () => {
     ['a wrong password', 401, () => signIn({ username: 'nobody', password: 'wrong password' })],
     ['the document of the routes', 200, () => ({ path: '/openapi.json' })],
   ] as [string, number, () => Parameters<typeof send>[1]][])(
-    'to %s: %i, tells the browser to take no more of it than it is',
+    'the response to %s (%i) has the security headers',
     async (_, status, request) => {
       const answer = await send(app, request());
       expect(answer.status).toBe(status);
@@ -65,25 +65,26 @@ describe('every answer', () => {
     },
   );
 
-  it('that is kept has them too, whole and as 304', async () => {
-    const ask = (headers = {}) => send(app, { path: CLUSTERS, headers: { Authorization: app.admin, ...headers } });
-    // The third is answered with what the second kept.
-    const [first, , third] = [await ask(), await ask(), await ask()];
+  it('a cached response has the security headers, complete and as 304', async () => {
+    const requestList = (headers = {}) =>
+      send(app, { path: CLUSTERS, headers: { Authorization: app.admin, ...headers } });
+    // The third response comes from the cache, which the second request filled.
+    const [first, , third] = [await requestList(), await requestList(), await requestList()];
     const { headers } = third;
     const own = { date: undefined, 'x-request-id': undefined };
     expect({ ...third, headers: { ...headers, ...own } }).toEqual({ ...first, headers: { ...first.headers, ...own } });
     expect(headers['content-security-policy']).toBe(NONE);
-    const again = await ask({ 'If-None-Match': String(headers.etag) });
+    const again = await requestList({ 'If-None-Match': String(headers.etag) });
     expect([again.status, again.headers['content-security-policy']]).toEqual([304, NONE]);
   });
 
-  it('that is a stream has them too', async () => {
+  it('an event stream has the security headers', async () => {
     const stream = await subscribe(app, 'subscription { clusterChanged { __typename } }', { Authorization: app.admin });
     expect(stream.headers.get('content-security-policy')).toBe(NONE);
     await stream.body?.cancel();
   });
 
-  it('that is a page has a policy of its own, which lets in nothing from elsewhere', async () => {
+  it('an HTML page has a content security policy that allows nothing foreign', async () => {
     for (const path of ['/graphql', '/openapi']) {
       const policy = String((await send(app, { path, headers: html })).headers['content-security-policy']);
       expect(policy).toMatch(/^default-src 'none'.*frame-ancestors 'none'/);
@@ -91,7 +92,7 @@ describe('every answer', () => {
     }
   });
 
-  it('of the metrics on a port of their own has them', async () => {
+  it('the separate metrics port sends the security headers', async () => {
     const server = createMetricsServer(app.domain.metrics, {
       log: await openLog({ level: 'silent', pretty: false }),
       ...{ loopback: true, allowedHosts: [] },
@@ -126,7 +127,7 @@ describe('TRUSTED_PROXIES', () => {
   });
   afterAll(() => proxied.close());
 
-  /** The address that the audit trail has of a change that was asked for with these headers. */
+  /** The address in the audit record of a change that was requested with these headers. */
   async function addressOf(to: TestApp, headers: Record<string, string>): Promise<string | null | undefined> {
     const name = `from-${++count}`;
     const body = JSON.stringify({ name });
@@ -157,11 +158,11 @@ describe('TRUSTED_PROXIES', () => {
     [{ Forwarded: 'for=203.0.113.7', 'X-Forwarded-For': '203.0.113.7' }, '203.0.113.7'],
     [{ Forwarded: 'for=198.51.100.1', 'X-Forwarded-For': '203.0.113.7' }, '127.0.0.1'],
     [{ 'X-Real-IP': '203.0.113.7', 'Client-IP': '203.0.113.7' }, '127.0.0.1'],
-  ] as [Record<string, string>, string][])('%j comes from %s', async (headers, address) => {
+  ] as [Record<string, string>, string][])('a request with %j is attributed to %s', async (headers, address) => {
     expect(await addressOf(proxied, headers)).toBe(address);
   });
 
-  it('is nobody by default: what is forwarded counts for nothing', async () => {
+  it('forwarded headers are ignored by default', async () => {
     expect(await addressOf(app, { 'X-Forwarded-For': '203.0.113.7' })).toBe('127.0.0.1');
     expect(await addressOf(app, { Forwarded: 'for=203.0.113.7' })).toBe('127.0.0.1');
     const { headers } = await send(app, { path: '/healthz', headers: { 'X-Forwarded-Proto': 'https' } });
@@ -176,12 +177,12 @@ describe('TRUSTED_PROXIES', () => {
     [{ Forwarded: 'for=203.0.113.7;proto=https' }, true],
     [{ Forwarded: 'proto=http', 'X-Forwarded-Proto': 'https' }, false],
     [{}, false],
-  ] as [Record<string, string>, boolean][])('with %j TLS is %s', async (headers, secure) => {
+  ] as [Record<string, string>, boolean][])('with %j, the request counts as TLS: %s', async (headers, secure) => {
     const healthy = await send(proxied, { path: '/healthz', headers });
     expect(healthy.headers['strict-transport-security']).toBe(secure ? 'max-age=31536000' : undefined);
   });
 
-  it('makes no request one of this machine: neither a weak key nor the first set-up comes through a proxy', async () => {
+  it('a request through a proxy never counts as local, so it cannot use a weak key or the first set-up', async () => {
     const weak = await freshApp({ TRUSTED_PROXIES: '127.0.0.1', ADMIN_API_KEY: 'kite900-weak' });
     const local = { Authorization: 'kite900-weak' };
     expect((await send(weak, { path: CLUSTERS, headers: local })).status).toBe(200);
@@ -204,7 +205,7 @@ describe('TRUSTED_PROXIES', () => {
       'X-Envoy-External-Address, X-Forwarded, X-Forwarded-Host, X-Originating-IP, X-ProxyUser-Ip, X-Real-IP',
       'X-Remote-Addr, X-Remote-IP, X-Vercel-Forwarded-For',
     ].map((names) => [names]),
-  )('shows by any of its headers that it has forwarded a request: %s', async (names) => {
+  )('a request with any of these headers counts as forwarded: %s', async (names) => {
     const weak = await freshApp({ ADMIN_API_KEY: 'kite900-weak' });
     const local = { Authorization: 'kite900-weak' };
     for (const name of names.split(', ')) {
@@ -212,12 +213,12 @@ describe('TRUSTED_PROXIES', () => {
       const { status } = await send(weak, { path: CLUSTERS, headers: { ...local, ...headers } });
       expect([name, status, (await send(weak, createSuperUser(headers))).status]).toEqual([name, 401, 403]);
     }
-    // What a program on this machine may well send is no sign of a proxy.
+    // Headers that a local program may send do not indicate a proxy.
     const own = { 'X-Request-Id': 'a', Traceparent: 'b', 'X-Requested-With': 'c', 'User-Agent': 'd' };
     expect((await send(weak, { path: CLUSTERS, headers: { ...local, ...own } })).status).toBe(200);
   });
 
-  it('decides whether the cookie is for TLS alone', async () => {
+  it('the forwarded protocol decides whether the session cookie is Secure', async () => {
     expect((await send(proxied, createSuperUser())).status).toBe(201);
     const ada = { username: 'ada', password: 'correct horse battery' };
     const cookieOf = async (headers: Record<string, string>) => {
@@ -229,26 +230,27 @@ describe('TRUSTED_PROXIES', () => {
     expect(await cookieOf({ 'X-Forwarded-Proto': 'http' })).not.toContain('Secure');
   });
 
-  it('decides whose failures slow down whom', async () => {
+  it('failed sign-ins are throttled per forwarded address', async () => {
     const fail = (to: TestApp, address: string, username: string) =>
       send(to, signIn({ username, password: 'wrong password' }, { 'X-Forwarded-For': address }));
     for (let round = 0; round < 5; round++)
       expect((await fail(proxied, '203.0.113.50', `user-${round}`)).status).toBe(401);
     expect((await fail(proxied, '203.0.113.50', 'user-5')).status).toBe(429);
     expect((await fail(proxied, '203.0.113.51', 'user-6')).status).toBe(401);
-    // Where nobody is trusted, an address that is made up is no other address.
+    // Without trusted proxies, a made-up forwarded address does not count as another address.
     const open = await freshApp();
     for (let round = 0; round < 5; round++) await fail(open, `203.0.113.${round}`, `user-${round}`);
     expect((await fail(open, '203.0.113.60', 'user-6')).status).toBe(429);
   });
 });
 
-describe('a request that is too large', () => {
-  it('by its fields is 431, and none of them is passed over', async () => {
-    const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`x${index}`, '1']));
-    expect((await send(app, { path: '/healthz', headers: many(90) })).status).toBe(200);
-    expect((await send(app, { path: '/healthz', headers: many(100) })).status).toBe(431);
-    // More than Node reads by itself, before one that makes a weak key worthless.
+describe('an oversized request', () => {
+  it('a request with too many header fields gets 431, and no field is skipped', async () => {
+    const manyHeaders = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`x${index}`, '1']));
+    expect((await send(app, { path: '/healthz', headers: manyHeaders(90) })).status).toBe(200);
+    expect((await send(app, { path: '/healthz', headers: manyHeaders(100) })).status).toBe(431);
+    // More fields than Node reads by default, placed before the header that makes a weak key invalid.
     const weak = await freshApp({ ADMIN_API_KEY: 'kite900-weak' });
     const filling = 'a:\r\n'.repeat(2_100);
     const head = `GET ${CLUSTERS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: kite900-weak\r\n`;
@@ -256,12 +258,12 @@ describe('a request that is too large', () => {
     expect(await sendBytes(weak, `${head}${filling}X-Forwarded-For: 203.0.113.7\r\n\r\n`)).toMatch(/^HTTP\/1\.1 431 /);
   });
 
-  it('by its head is 431', async () => {
+  it('a request with a large head gets 431', async () => {
     expect((await send(app, { path: '/healthz', headers: { filling: 'a'.repeat(15_000) } })).status).toBe(200);
     expect((await send(app, { path: '/healthz', headers: { filling: 'a'.repeat(17_000) } })).status).toBe(431);
   });
 
-  it('by its URL is 414, on either surface', async () => {
+  it('a request with a long URL gets 414 from REST and GraphQL', async () => {
     for (const path of ['/healthz', CLUSTERS, '/graphql'])
       expect(
         (await send(app, { path: `${path}?${'a'.repeat(8_192)}`, headers: { Authorization: app.admin } })).status,
@@ -269,7 +271,7 @@ describe('a request that is too large', () => {
     expect((await send(app, { path: `/healthz?${'a'.repeat(8_000)}` })).status).toBe(200);
   });
 
-  it('by its body is 413 before that has been sent', async () => {
+  it('a request with a large body gets 413 before the body is sent', async () => {
     for (const path of [CLUSTERS, '/graphql']) {
       const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: ${app.admin}\r\nContent-Type: application/json\r\n`;
       expect(await sendBytes(app, `${head}Content-Length: 5000000\r\n\r\n`)).toMatch(/^HTTP\/1\.1 413 /);
@@ -277,8 +279,8 @@ describe('a request that is too large', () => {
   });
 });
 
-describe('one who is slow', () => {
-  it('with the head or the body is 408, and holds nobody else up', async () => {
+describe('slow clients', () => {
+  it('a client that sends head or body slowly gets 408 and does not block others', async () => {
     const limits = { headersTimeoutMs: 300, requestTimeoutMs: 600, checkingMs: 50 };
     const impatient = await serve(app.config, await openLog({ level: 'silent', pretty: false }), app.domain, {
       limits,
@@ -298,7 +300,7 @@ describe('one who is slow', () => {
     for (const answer of await answers) expect(answer).toMatch(/^HTTP\/1\.1 408 /);
   });
 
-  it('and has many connections gets no more than there may be', async () => {
+  it('connections above the limit are closed', async () => {
     const own = await startApp();
     const few = await serve(own.config, await openLog({ level: 'silent', pretty: false }), own.domain, {
       limits: { connections: 3 },
@@ -318,26 +320,26 @@ describe('one who is slow', () => {
   });
 });
 
-describe('what the documents of a caller may cost', () => {
+describe('the GraphQL cost budget', () => {
   const DOCUMENT = '{ clusters(first: 100) { nodes { id name } } }';
 
-  it('is counted when they are computed: 429, a code, and when to come again', async () => {
+  it('a caller over the budget gets 429, a code and Retry-After', async () => {
     const thrifty = await freshApp({ GRAPHQL_COST_PER_MINUTE: '3000' });
     let asked = 0;
     let refused = await thrifty.graphql(DOCUMENT, { unused: asked });
-    // The minute may turn meanwhile; a budget that never ends is a failure.
+    // The minute may change meanwhile. A budget that is never exhausted fails the test.
     while (refused.status === 200 && asked < 100) refused = await thrifty.graphql(DOCUMENT, { unused: ++asked });
     expect([refused.status, refused.errors?.[0].extensions.code]).toEqual([429, 'RATE_LIMITED']);
     const seconds = Number(refused.headers.get('retry-after'));
     expect(seconds >= 1 && seconds <= 60).toBe(true);
     expect(refused.data ?? null).toBeNull();
-    // Others have budgets of their own, and the REST routes none.
+    // Other callers have budgets of their own, and REST has none.
     expect((await thrifty.graphql(DOCUMENT, {}, { Authorization: thrifty.nobody })).status).toBe(200);
     expect((await thrifty.graphql('{ viewer { name } }', {}, {})).status).toBe(200);
     expect((await thrifty.rest('GET', CLUSTERS)).status).toBe(200);
   });
 
-  it('counts a subscription, and nothing where there is no limit', async () => {
+  it('a subscription is charged, and a limit of 0 means unlimited', async () => {
     const thrifty = await freshApp({ GRAPHQL_COST_PER_MINUTE: '1' });
     const stream = await subscribe(
       thrifty,
@@ -349,10 +351,10 @@ describe('what the documents of a caller may cost', () => {
     expect((await lavish.graphql(DOCUMENT)).status).toBe(200);
   });
 
-  it('is full again with the next minute; a person has one for all of their keys, a stranger one by network', () => {
+  it('the budget is refilled every minute, and is per user for all keys and per network for anonymous callers', () => {
     let now = 60_000 * 1_000;
     const budget = new CostBudget({ perMinute: 10, now: () => now });
-    const stranger = (address: string) => ({ viewer: null, address });
+    const anonymous = (address: string) => ({ viewer: null, address });
     const key = (id: string, userId?: number) => ({
       viewer: { kind: 'API_KEY' as const, id, name: id, roles: [], grants: [], userId },
     });
@@ -360,18 +362,18 @@ describe('what the documents of a caller may cost', () => {
     now += 15_000;
     expect(budget.take(key('api-key:2', 7), 1)).toBe(45);
     expect(budget.take(key('api-key:3'), 10)).toBeUndefined();
-    expect(budget.take(stranger('2001:db8:1:2::1'), 10)).toBeUndefined();
-    expect(budget.take(stranger('2001:db8:1:2:3:4:5:6'), 1)).toBe(45);
-    expect(budget.take(stranger('2001:db8:1:3::1'), 10)).toBeUndefined();
-    expect(budget.take(stranger('203.0.113.7'), 10)).toBeUndefined();
-    expect(budget.take(stranger('203.0.113.8'), 10)).toBeUndefined();
+    expect(budget.take(anonymous('2001:db8:1:2::1'), 10)).toBeUndefined();
+    expect(budget.take(anonymous('2001:db8:1:2:3:4:5:6'), 1)).toBe(45);
+    expect(budget.take(anonymous('2001:db8:1:3::1'), 10)).toBeUndefined();
+    expect(budget.take(anonymous('203.0.113.7'), 10)).toBeUndefined();
+    expect(budget.take(anonymous('203.0.113.8'), 10)).toBeUndefined();
     now += 45_000;
     expect(budget.take(key('api-key:1', 7), 10)).toBeUndefined();
   });
 });
 
-describe('a kubeconfig that would run or read something', () => {
-  it('does neither, by whatever way it came, also when its cluster is probed', async () => {
+describe('a malicious kubeconfig', () => {
+  it('a kubeconfig never runs a command or reads a file, even when its cluster is probed', async () => {
     const directory = await temporaryDirectory();
     const trace = join(directory, 'trace');
     const secret = join(directory, 'secret');
@@ -397,18 +399,18 @@ describe('a kubeconfig that would run or read something', () => {
       );
       await probing.graphql(`mutation { probeCluster(input: { by: { name: "c${index}" } }) { __typename } }`);
     }
-    // Whether a file is there makes no difference to the answer.
-    const said = new Set<string>();
+    // The response must not depend on whether the file exists.
+    const errorTexts = new Set<string>();
     for (const file of [secret, join(directory, 'none'), '/etc/shadow'])
       for (const user of [{ tokenFile: file }, { 'client-certificate': file, 'client-key': file }]) {
-        const name = `f${said.size}-${file.length}-${Object.keys(user).length}`;
+        const name = `f${errorTexts.size}-${file.length}-${Object.keys(user).length}`;
         await probing.rest('POST', CLUSTERS, { name, config: kubeconfig({ user }) });
         const { body } = await probing.rest('GET', CLUSTERS);
         const { error } = body.find((cluster: { name: string }) => cluster.name === name);
         expect(error).not.toContain('a token that stands');
-        said.add(error.replaceAll(file, ''));
+        errorTexts.add(error.replaceAll(file, ''));
       }
-    expect(said.size).toBe(2);
+    expect(errorTexts.size).toBe(2);
     expect(existsSync(trace)).toBe(false);
   });
 
@@ -421,7 +423,7 @@ describe('a kubeconfig that would run or read something', () => {
     ['another prototype', '{"__proto__": {"contexts": []}, "constructor": {"prototype": {"kind": "Config"}}}'],
     ['two documents', 'kind: Config\n---\nkind: Config\n'],
     ['nothing', 'null'],
-  ])('%s is refused in little time', async (_, config) => {
+  ])('quickly rejects a kubeconfig that is %s', async (_, config) => {
     const began = performance.now();
     const { data } = await app.graphql(
       'mutation ($t: String!) { createCluster(input: { name: "bad", credential: { kubeconfig: { text: $t } } }) { __typename } }',
@@ -434,8 +436,8 @@ describe('a kubeconfig that would run or read something', () => {
   });
 });
 
-describe('a sealed value that was put elsewhere', () => {
-  it('does not open, and seal verify names the row', async () => {
+describe('a sealed value moved to another row', () => {
+  it('a sealed value moved to another row cannot be decrypted, and seal verify names the row', async () => {
     const own = await freshApp();
     const config = kubeconfig();
     for (const name of ['mine', 'theirs']) await own.rest('POST', CLUSTERS, { name, config });

@@ -7,9 +7,9 @@ import { defineRole, keyWith } from './support/users.ts';
 
 const SERVER = 'https://canary-server.internal:6443';
 const IDENTITY = 'canary-identity-0001';
-/** The hidden cluster, which is the default. Its id is a number that no other value of a response holds. */
+/** The hidden cluster, which is the default. No other value of a response contains its id. */
 const HIDDEN = { id: 481_516, name: 'canary-name', apiServer: SERVER, identity: IDENTITY };
-/** Values of the hidden cluster: a response holds one only where the request held it too. */
+/** Values of the hidden cluster. A response may contain one only if the request did. */
 let canaries: string[];
 
 let app: TestApp;
@@ -23,7 +23,7 @@ beforeAll(async () => {
   const actions = ['clusters.read', 'clusters.live', 'clusters.update', 'clusters.delete', 'audit.read'] as const;
   await defineRole(app, { name: 'scoped', actions: [...actions], clusters: { names: ['mine'] } });
   await keyOf('a role for one other cluster', ['scoped']);
-  // A key that may read the cluster is the control: it is shown the canaries.
+  // A key with CLUSTERS_READ is the control: its responses contain the canaries.
   for (const action of ACTIONS) await keyOf(`${actionName(action)} alone`, ['admin'], [action]);
   const without = (...missing: string[]) => ACTIONS.filter((action) => !missing.includes(action));
   await keyOf('all but CLUSTERS_READ', ['admin'], without('clusters.read'));
@@ -59,7 +59,7 @@ const text = (server: string, name = 'x') =>
   });
 const imported = (kubeconfig: string, more: object = {}) => ({ input: { kubeconfig, ...more } });
 
-/** Mutations that could tell of the hidden cluster; each is sent by each caller. */
+/** Mutations that could reveal the hidden cluster. Every caller sends each of them. */
 const MUTATIONS: Record<string, object[]> = {
   createCluster: [
     { input: { name: 'new', verify: 'NONE', isDefault: true } },
@@ -90,7 +90,7 @@ const MUTATIONS: Record<string, object[]> = {
     { input: { by: { name: HIDDEN.name }, expectedRevision: 99 } },
   ],
 };
-/** Mutations that have nothing to do with clusters. */
+/** Mutations that do not concern clusters. */
 const OTHERS = [
   'createUser',
   'updateUser',
@@ -118,18 +118,18 @@ function documentOf(mutation: string): string {
   return `mutation ($input: ${input}) { ${mutation}(input: $input) { __typename ... on Error { code message } ${success[mutation]} } }`;
 }
 
-async function ask(caller: string, mutation: string, variables: object) {
+async function runMutation(caller: string, mutation: string, variables: object) {
   const { data, errors, ...rest } = await app.graphql(documentOf(mutation), variables, headers.get(caller));
   return { answer: data?.[mutation], raw: JSON.stringify({ data, errors, status: rest.status }) };
 }
 
-/** The canaries of a response that the request did not hold. */
+/** The canaries in a response that the request did not contain. */
 const leaksOf = (raw: string, request: object) => {
   const sent = JSON.stringify(request);
   return canaries.filter((canary) => raw.includes(canary) && !sent.includes(canary));
 };
 
-it('lists every mutation of the schema', () => {
+it('the tests of hidden clusters cover every mutation of the schema', () => {
   const all = Object.keys(schema.getMutationType()?.getFields() ?? {});
   expect([...Object.keys(MUTATIONS), ...OTHERS].sort()).toEqual(all.sort());
 });
@@ -142,30 +142,33 @@ const CALLERS = [
   'all but CLUSTERS_READ and CLUSTERS_UPDATE',
 ];
 
-describe.each(Object.entries(MUTATIONS))('%s', (mutation, requests) => {
+describe.each(Object.entries(MUTATIONS))('%s and hidden clusters', (mutation, requests) => {
   it.each(CALLERS.filter((caller) => caller !== READS))(
-    'tells nothing of a hidden cluster to a key with %s',
+    `${mutation} reveals nothing about a hidden cluster to a key with %s`,
     async (caller) => {
-      for (const request of requests) expect(leaksOf((await ask(caller, mutation, request)).raw, request)).toEqual([]);
+      for (const request of requests)
+        expect(leaksOf((await runMutation(caller, mutation, request)).raw, request)).toEqual([]);
     },
   );
 
   it.each(CALLERS.filter((caller) => caller !== 'all but CLUSTERS_READ' && caller !== READS))(
-    'leaves a hidden cluster as it is for a key with %s',
+    `${mutation} does not change a hidden cluster for a key with %s`,
     async (caller) => {
       const before = await hidden();
-      for (const request of requests) await ask(caller, mutation, request);
+      for (const request of requests) await runMutation(caller, mutation, request);
       expect(await hidden()).toEqual(before);
     },
   );
 
   it.each(CALLERS.filter((caller) => caller !== READS))(
-    'answers a hidden and a missing cluster alike to a key with %s',
+    `${mutation} treats hidden and missing clusters the same for a key with %s`,
     async (caller) => {
       const byName = requests.filter((request) => /"(by|cluster)":\{"name"/.test(JSON.stringify(request)));
       for (const request of byName) {
         const missing = JSON.parse(JSON.stringify(request).replace(HIDDEN.name, 'missing-cl'));
-        expect((await ask(caller, mutation, request)).raw).toBe((await ask(caller, mutation, missing)).raw);
+        expect((await runMutation(caller, mutation, request)).raw).toBe(
+          (await runMutation(caller, mutation, missing)).raw,
+        );
       }
     },
   );
@@ -173,26 +176,26 @@ describe.each(Object.entries(MUTATIONS))('%s', (mutation, requests) => {
 
 describe('the default of a hidden cluster', () => {
   const create = (caller: string) =>
-    ask(caller, 'createCluster', { input: { name: 'new', verify: 'NONE', isDefault: true } });
+    runMutation(caller, 'createCluster', { input: { name: 'new', verify: 'NONE', isDefault: true } });
 
-  it('cannot be taken without the right to update that cluster', async () => {
+  it('createCluster cannot take the default from a hidden cluster without permission to update that cluster', async () => {
     const { answer } = await create('CLUSTERS_CREATE alone');
     expect(answer).toMatchObject({ code: 'FORBIDDEN', message: expect.stringMatching(/^isDefault: .*omit isDefault/) });
     expect(await app.domain.database.prisma.cluster.count()).toBe(1);
   });
 
-  it('is taken with the right to update that cluster, which stays hidden', async () => {
+  it('createCluster takes the default with permission to update the hidden cluster, which stays hidden', async () => {
     const { answer } = await create('all but CLUSTERS_READ');
     expect(answer).toMatchObject({ cluster: { name: 'new', isDefault: true }, previousDefault: null });
     expect((await hidden()).isDefault).toBe(false);
   });
 
-  it('may be given to the first cluster where no cluster has it', async () => {
+  it('createCluster may set the default if no cluster is the default', async () => {
     await app.domain.database.write('registry', (tx) => tx.cluster.deleteMany());
     expect((await create('CLUSTERS_CREATE alone')).answer).toMatchObject({ cluster: { name: 'new', isDefault: true } });
   });
 
-  it('cannot be taken over REST either', async () => {
+  it('the default of a hidden cluster cannot be taken over REST', async () => {
     await keyOf('REST', ['admin'], ['rest.use', 'clusters.create']);
     const { status, body } = await app.rest('POST', CLUSTERS, { name: 'new', isDefault: true }, headers.get('REST'));
     expect([status, body.error]).toEqual([403, expect.stringMatching(/^isDefault: /)]);
@@ -200,16 +203,16 @@ describe('the default of a hidden cluster', () => {
   });
 });
 
-describe('importClusters', () => {
+describe('importClusters and hidden clusters', () => {
   const run = async (caller: string, server: string, name: string, more: object) =>
-    (await ask(caller, 'importClusters', imported(text(server, name), more))).answer;
+    (await runMutation(caller, 'importClusters', imported(text(server, name), more))).answer;
 
-  it('skips a name that a hidden cluster has, without that cluster', async () => {
+  it('importClusters skips a name taken by a hidden cluster without returning it', async () => {
     const answer = await run('CLUSTERS_IMPORT alone', 'https://10.9.9.9', HIDDEN.name, { onNameTaken: 'SKIP' });
     expect(answer.contexts).toEqual([{ outcome: 'SKIPPED', problem: expect.any(String), cluster: null }]);
   });
 
-  it('refuses to update a cluster that the caller may not update, in a dry run too', async () => {
+  it('importClusters refuses to update a cluster without permission, also in a dry run', async () => {
     for (const dryRun of [true, false]) {
       const answer = await run('CLUSTERS_IMPORT alone', SERVER, HIDDEN.name, { onNameTaken: 'UPDATE', dryRun });
       expect(answer.contexts).toMatchObject([{ outcome: 'REFUSED', problem: expect.stringMatching(/may not update/) }]);
@@ -217,13 +220,13 @@ describe('importClusters', () => {
     }
   });
 
-  it('updates a cluster that the caller may update and not read, without that cluster', async () => {
+  it('importClusters updates a cluster that the caller may update but not read, without returning it', async () => {
     const answer = await run('all but CLUSTERS_READ', 'https://10.9.9.9', HIDDEN.name, { onNameTaken: 'UPDATE' });
     expect(answer.contexts).toEqual([{ outcome: 'UPDATED', problem: null, cluster: null }]);
     expect((await hidden()).apiServer).toBe('https://10.9.9.9');
   });
 
-  it('warns of hidden duplicates once, whatever their number, without a name or a server', async () => {
+  it('importClusters warns of hidden duplicates once, without name or server', async () => {
     for (const dryRun of [true, false]) {
       const answer = await run('CLUSTERS_IMPORT alone', SERVER, `twin-${dryRun}`, { dryRun });
       expect(answer.warnings).toEqual([
@@ -232,19 +235,21 @@ describe('importClusters', () => {
     }
   });
 
-  it('shows its creator the cluster as it was created, and nothing live of it', async () => {
+  it('importClusters returns a created cluster to its creator, without live data', async () => {
     const answer = await run('CLUSTERS_IMPORT alone', 'https://10.9.9.9', 'mine too', {});
     expect(answer.contexts).toMatchObject([{ outcome: 'CREATED', cluster: { name: 'mine too', live: null } }]);
   });
 });
 
-it('a key that may read the hidden cluster is shown it, so that the canaries above mean something', async () => {
-  const { raw } = await ask('CLUSTERS_READ alone', 'updateCluster', { input: { by: { name: HIDDEN.name } } });
+it('an admin sees the hidden cluster, which proves that the canaries are effective', async () => {
+  const { raw } = await runMutation('CLUSTERS_READ alone', 'updateCluster', { input: { by: { name: HIDDEN.name } } });
   expect(raw).toContain('FORBIDDEN');
   const admin = { Authorization: app.admin };
   headers.set('admin', admin);
-  const { answer } = await ask('admin', 'createCluster', { input: { name: 'new', verify: 'NONE', isDefault: true } });
+  const { answer } = await runMutation('admin', 'createCluster', {
+    input: { name: 'new', verify: 'NONE', isDefault: true },
+  });
   expect(answer.previousDefault).toMatchObject({ name: HIDDEN.name, apiServer: SERVER });
-  const twin = await ask('admin', 'importClusters', imported(text(SERVER, 'twin'), { dryRun: true }));
+  const twin = await runMutation('admin', 'importClusters', imported(text(SERVER, 'twin'), { dryRun: true }));
   expect(twin.answer.warnings[0].message).toContain(HIDDEN.name);
 });

@@ -25,28 +25,28 @@ const packages = Object.entries(locked).map(([path, entry]) => ({ path, ...entry
 const runtimes = packages.filter(({ bin }) => bin?.node !== undefined);
 
 describe('the lock file', () => {
-  it('holds the integrity of every package, and the address of none', () => {
+  it('the lock file has the integrity of every package and no download URL', () => {
     expect(root).toBeDefined();
     expect(packages.filter(({ integrity }) => !integrity?.startsWith('sha512-'))).toEqual([]);
     expect(packages.filter(({ resolved }) => resolved !== undefined)).toEqual([]);
   });
 
-  it('names two packages with an install script, and npm runs neither', () => {
+  it('two packages of the lock file have install scripts, and npm runs neither', () => {
     const scripted = packages.filter(({ hasInstallScript }) => hasInstallScript).map(({ path }) => path);
     expect(scripted).toEqual(['node_modules/@prisma/engines', 'node_modules/prisma']);
-    // `allowScripts` alone would not do: npm knows it only from 11.16 on.
+    // `allowScripts` alone is not enough: npm supports it only from 11.16 on.
     expect(readFileSync('.npmrc', 'utf8').split('\n')).toContain('ignore-scripts=true');
     expect(manifest.allowScripts).toEqual({ prisma: false, '@prisma/engines': false });
   });
 
-  it('holds the Node of each platform as an exact optional dependency', () => {
+  it('the lock file pins the Node of each platform as an optional dependency', () => {
     const platforms = runtimes.map(({ os, cpu }) => `${os} ${cpu}`);
     expect(platforms.toSorted()).toEqual(['darwin arm64', 'darwin x64', 'linux arm64', 'linux x64']);
     const versions = runtimes.map(({ path, version }) => [path.replace('node_modules/', ''), version]);
     expect(manifest.optionalDependencies).toEqual(Object.fromEntries(versions));
   });
 
-  it('names the Node that the scripts of package.json run on', () => {
+  it('the scripts of package.json run on the Node of the lock file', () => {
     const runtime = runtimes.find(({ os, cpu }) => os === process.platform && cpu === process.arch);
     const node = join(runtime?.path ?? '', 'bin/node');
     expect(realpathSync('node_modules/.bin/node')).toBe(realpathSync(node));
@@ -57,7 +57,7 @@ describe('the lock file', () => {
 });
 
 describe('the shell of npm scripts', () => {
-  it('links the Node of the platform where npm has removed the link', async () => {
+  it('run-script.sh links the Node of the platform if npm removed the link', async () => {
     expect(readFileSync('.npmrc', 'utf8').split('\n')).toContain('script-shell=./run-script.sh');
     const directory = await temporaryDirectory();
     const modules = join(directory, 'node_modules');
@@ -77,8 +77,8 @@ describe('the shell of npm scripts', () => {
 });
 
 describe('an installation without the database clients', () => {
-  /** A copy of the programs as a clone has them, without anything generated; `node_modules` is where it says. */
-  async function cloned(modules: string): Promise<string> {
+  /** A copy of the source as in a fresh clone, without generated files. `modules` is linked as its node_modules. */
+  async function cloneInto(modules: string): Promise<string> {
     const directory = await temporaryDirectory();
     const filter = (path: string) => !/generated/.test(path);
     for (const part of ['src', 'prisma', 'package.json'])
@@ -87,14 +87,14 @@ describe('an installation without the database clients', () => {
     return directory;
   }
 
-  async function runIn(directory: string, ...words: string[]) {
-    const child = spawn(process.execPath, words, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
+  async function runIn(directory: string, ...args: string[]) {
+    const child = spawn(process.execPath, args, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
     const [[code], stdout, stderr] = await Promise.all([once(child, 'close'), text(child.stdout), text(child.stderr)]);
     return { code, stdout, stderr };
   }
 
-  it('generates them once, however many programs start at once', { timeout: 120_000 }, async () => {
-    const directory = await cloned('node_modules');
+  it('concurrent programs generate the database clients once', { timeout: 120_000 }, async () => {
+    const directory = await cloneInto('node_modules');
     const help = ['--import', './src/installation.js', 'src/cli/kitestring.ts', '--help'];
     const ended = await Promise.all([runIn(directory, ...help), runIn(directory, ...help)]);
     for (const { code, stdout } of ended) expect([code, stdout]).toEqual([0, expect.stringContaining('restore FILE')]);
@@ -102,23 +102,23 @@ describe('an installation without the database clients', () => {
     expect(generated.toSorted()).toEqual([0, 2]);
     expect(await runIn(directory, ...help)).toMatchObject({ code: 0, stderr: '' });
 
-    // As a pull of newer sources leaves it.
+    // As after pulling newer sources.
     await appendFile(join(directory, 'prisma/models.prisma'), '\n');
     expect((await runIn(directory, ...help)).stderr).toMatch(/Prisma schema loaded/);
   });
 
-  it('says what to run where they cannot be generated', async () => {
-    const directory = await cloned('nowhere');
+  it('a program says what to run if the database clients cannot be generated', async () => {
+    const directory = await cloneInto('nowhere');
     const { code, stdout, stderr } = await runIn(directory, 'src/main.js');
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/\nKitestring cannot generate .* here: run npm ci && npm run prepare where [^\n]*\n$/);
   });
 
-  it('is noticed by every script of package.json that imports them', () => {
+  it('every script of package.json that imports the database clients checks for them', () => {
     const programs = Object.entries<string>(manifest.scripts).filter(([, script]) => /\bnode\b.*\.ts/.test(script));
     const checked = programs.filter(([, script]) => script.includes('--import ./src/installation.js'));
     const others = programs.filter((program) => !checked.includes(program)).map(([name]) => name);
-    // `prepare` generates them; `test:postgres` starts vitest, whose configuration checks.
+    // `prepare` generates the clients; `test:postgres` starts Vitest, and its configuration checks for them.
     expect(others).toEqual(['prepare', 'test:postgres']);
   });
 });

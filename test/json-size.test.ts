@@ -4,7 +4,7 @@ import { findJsonExcess } from '../src/json-size.ts';
 
 const NO_LIMITS = { maxDepth: Number.POSITIVE_INFINITY, maxValues: Number.POSITIVE_INFINITY };
 
-/** Counts the containers that stand in one another, and all items and members, of a value that was parsed. */
+/** The nesting depth of a parsed value and the number of its items and members. */
 function sizeOf(value: unknown): { depth: number; values: number } {
   if (typeof value !== 'object' || value === null) return { depth: 0, values: 0 };
   const inner = Object.values(value).map(sizeOf);
@@ -14,7 +14,7 @@ function sizeOf(value: unknown): { depth: number; values: number } {
   };
 }
 
-/** JSON texts with every kind of space, and strings that hold brackets, commas, quotes and backslashes. */
+/** JSON texts with every kind of whitespace and with strings that contain brackets, commas, quotes and backslashes. */
 const text = fc
   .record({
     value: fc.jsonValue({
@@ -28,7 +28,7 @@ const text = fc
     return space === '' ? JSON.stringify(value) : spaced.replaceAll(/\n\t*/g, space);
   });
 
-it('counts the depth and the values of valid JSON as JSON.parse builds them', () => {
+it('findJsonExcess counts depth and values of valid JSON as JSON.parse builds them', () => {
   fc.assert(
     fc.property(text, (json) => {
       const bytes = Buffer.from(json);
@@ -49,7 +49,7 @@ it('counts the depth and the values of valid JSON as JSON.parse builds them', ()
   );
 });
 
-it('counts in any bytes at least the values that JSON.parse builds from them, and never throws', () => {
+it('findJsonExcess never throws and never counts less than JSON.parse builds, for any bytes', () => {
   const like = fc
     .array(fc.constantFrom(...Buffer.from('[]{},:"\\ \n1a')), { maxLength: 40 })
     .map((each) => Uint8Array.from(each));
@@ -75,12 +75,12 @@ it.each([
   ['[[],[],{}]', 3],
   ['  "[[,,"  ', 0],
   ['["\\"",","]', 2],
-])('counts the values of %s: %i', (json, values) => {
+])('findJsonExcess counts the values of %s: %i', (json, values) => {
   expect(findJsonExcess(Buffer.from(json), { ...NO_LIMITS, maxValues: values })).toBeUndefined();
   if (values > 0) expect(findJsonExcess(Buffer.from(json), { ...NO_LIMITS, maxValues: values - 1 })).toBeDefined();
 });
 
-it('stops at the byte that exceeds a limit', () => {
+it('findJsonExcess stops at the byte that exceeds a limit', () => {
   let last = -1;
   const bytes = new Proxy(Buffer.from('['.repeat(1_000)), {
     get(target, key) {

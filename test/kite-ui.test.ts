@@ -13,8 +13,10 @@ import { freshApp, send } from './support/wire.ts';
 
 const html = { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
 
-describe("Kite's web UI, in a browser", () => {
-  it('sets up, imports, signs out and in, and lists and changes clusters', { timeout: 60_000 }, async () => {
+describe("Kite's web UI in a browser", () => {
+  it("Kite's web UI can set up, import, sign out and in, and list and change clusters", {
+    timeout: 60_000,
+  }, async () => {
     const app = await freshApp({ KITE_UI_DIR: await builtUi(await temporaryDirectory()) });
     const browser = await openChromium();
     onTestFinished(() => browser.close());
@@ -56,7 +58,7 @@ describe("Kite's web UI, in a browser", () => {
     expect(await page.evaluate('document.cookie')).not.toContain('auth_token');
     expect(await page.evaluate('window.inlineRan')).toBe(true);
     expect(visit.asked.filter((url) => !url.startsWith(app.url))).toEqual([]);
-    // What a browser says of a refusal that the page shows; nothing of a policy.
+    // The browser reports the error responses that the page shows, and no violation of the policy.
     expect(visit.complaints.filter((text) => !/status of 40[01]/.test(text))).toEqual([]);
   });
 });
@@ -76,7 +78,7 @@ describe('the directory of KITE_UI_DIR', () => {
   const get = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
     send(app, { method, path, headers });
 
-  it('is served file by file, with types', async () => {
+  it('files of KITE_UI_DIR are served with their content types', async () => {
     for (const [path, type] of [
       ['/', 'text/html; charset=utf-8'],
       ['/index.html', 'text/html; charset=utf-8'],
@@ -98,7 +100,7 @@ describe('the directory of KITE_UI_DIR', () => {
     }
   });
 
-  it('answers a route of the UI with its page, and nothing else with it', async () => {
+  it('a route of the UI gets its page, and other paths do not', async () => {
     const { text } = await get('/');
     for (const path of ['/setup', '/login', '/settings?tab=clusters', '/pods/default/name.with.dots', '/none.txt'])
       expect(await get(path, html)).toMatchObject({ status: 200, text });
@@ -108,7 +110,7 @@ describe('the directory of KITE_UI_DIR', () => {
     for (const method of ['POST', 'PUT', 'DELETE']) expect((await get('/setup', html, method)).status).toBe(404);
   });
 
-  it('never stands over what the gateway answers', async () => {
+  it('files of KITE_UI_DIR never replace responses of the gateway', async () => {
     expect((await get('/api/v1/init_check', html)).text).toBe('{"initialized":false,"step":0}');
     expect((await get('/healthz', html)).text).toBe('{"status":"ok"}');
     expect((await get('/metrics', html)).status).toBe(401);
@@ -150,7 +152,7 @@ describe('the directory of KITE_UI_DIR', () => {
       '/broken.txt',
     ],
     'http://127.0.0.1/../secret.txt',
-  ])('%s leads nowhere', async (path) => {
+  ])('the path %s does not leave KITE_UI_DIR', async (path) => {
     for (const headers of [{}, html]) {
       const { status, text } = await get(path, headers);
       expect(text).not.toContain(OUTSIDE);
@@ -159,7 +161,7 @@ describe('the directory of KITE_UI_DIR', () => {
     expect((await get(path)).status).toBe(404);
   });
 
-  it('is kept by browsers for good where a name tells of the content, and asked for anew elsewhere', async () => {
+  it('UI files with hashed names are cached permanently, and others are revalidated', async () => {
     const cached = async (path: string) => (await get(path)).headers['cache-control'];
     for (const path of ['/assets/index-B7x_q2Zk.js', '/assets/icon-CjHkxMDC.svg'])
       expect(await cached(path)).toBe('public, max-age=31536000, immutable');
@@ -168,7 +170,7 @@ describe('the directory of KITE_UI_DIR', () => {
     expect((await get('/', { 'If-None-Match': String(headers.etag) })).status).toBe(304);
   });
 
-  it('has a policy of its own, which lets in nothing from elsewhere and no script that is not named', async () => {
+  it('the UI has a policy that allows no foreign content and no unlisted script', async () => {
     for (const path of ['/', '/setup', '/assets/index-B7x_q2Zk.js']) {
       const policy = String((await get(path, html)).headers['content-security-policy']);
       expect(policy).toMatch(/^default-src 'none'; script-src 'self' 'sha256-[^']+' 'sha256-[^']+';/);
@@ -177,7 +179,7 @@ describe('the directory of KITE_UI_DIR', () => {
     }
   });
 
-  it('is refused at the start when it holds no page, or cannot be read', async () => {
+  it('the start fails if KITE_UI_DIR has no page or cannot be read', async () => {
     const directory = await temporaryDirectory();
     await expect(openKiteUi(directory)).rejects.toThrow(/^KITE_UI_DIR names .*index\.html/);
     await expect(openKiteUi(join(directory, 'none'))).rejects.toThrow(/^KITE_UI_DIR names .*ENOENT/);
@@ -185,7 +187,7 @@ describe('the directory of KITE_UI_DIR', () => {
   });
 });
 
-it('without KITE_UI_DIR `/` leads to GraphiQL, and there is no other page', async () => {
+it('without KITE_UI_DIR, / redirects to GraphiQL, and there is no other page', async () => {
   const app = await freshApp();
   const { status, headers } = await send(app, { path: '/', headers: html });
   expect([status, headers.location]).toEqual([302, '/graphql']);

@@ -15,7 +15,7 @@ const authority = base64(makeAuthority().certificate);
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kitestring-kubectl-'));
-  // kubectl itself is not to be had everywhere; this one answers as it does, from two files.
+  // kubectl is not available everywhere; this stand-in responds like it, from two files.
   await writeFile(
     join(folder, 'kubectl'),
     `#!/bin/sh
@@ -33,9 +33,9 @@ esac
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-async function run(...words: string[]) {
+async function run(...args: string[]) {
   const PATH = `${folder}${delimiter}${process.env.PATH}`;
-  const child = spawn(process.execPath, ['src/cli/kitestring.ts', 'kubeconfig', ...words], { env: { PATH } });
+  const child = spawn(process.execPath, ['src/cli/kitestring.ts', 'kubeconfig', ...args], { env: { PATH } });
   const out = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => {
     out.stdout += chunk;
@@ -47,7 +47,7 @@ async function run(...words: string[]) {
   return { code, ...out };
 }
 
-it('prints a kubeconfig that needs no command, with the token of the reader', async () => {
+it('the kubeconfig command prints a kubeconfig that needs no command, with the token of the reader', async () => {
   const { code, stdout } = await run('--context', 'eks');
   expect(code).toBe(0);
   const { contexts, current } = readKubeconfig(stdout, policy) as { contexts: { target: unknown }[]; current: string };
@@ -55,7 +55,7 @@ it('prints a kubeconfig that needs no command, with the token of the reader', as
   expect(contexts).toMatchObject([{ target: { server: 'https://eks.example', token: 'reader-token' } }]);
 });
 
-it('says what to do where the reader is not applied, and where no context is named', async () => {
+it('the kubeconfig command says what to do if the reader is not applied or no context is named', async () => {
   expect(await run('--context', 'other')).toMatchObject({
     code: 1,
     stdout: '',
@@ -64,7 +64,7 @@ it('says what to do where the reader is not applied, and where no context is nam
   expect(await run()).toMatchObject({ code: 2, stdout: '' });
 });
 
-it('deploy/reader.yaml names the account that the command asks for, and no right to read Secrets', async () => {
+it('deploy/reader.yaml defines the account that the command uses, without permission to read Secrets', async () => {
   const objects = parseAllDocuments(await readFile('deploy/reader.yaml', 'utf8')).map((document) => document.toJS());
   expect(objects.find(({ kind }) => kind === 'Secret').metadata).toMatchObject({
     name: 'kitestring-reader',

@@ -21,7 +21,7 @@ function yamlOf(contexts: number): string {
 }
 
 describe('a large kubeconfig', () => {
-  it('is read in a thread of its own, and reads as it does in ours', async () => {
+  it('a large kubeconfig is parsed in a worker thread, with the same result as in the main thread', async () => {
     const text = yamlOf(1_000);
     expect(isReadAside(text)).toBe(true);
     let turns = 0;
@@ -33,14 +33,14 @@ describe('a large kubeconfig', () => {
     setImmediate(count);
     const reading = await readKubeconfigAside(text, policy);
     isDone = true;
-    // In our thread it would be one turn.
+    // Parsing in the main thread would block all turns but one.
     expect(turns).toBeGreaterThan(20);
     const bare = reading.contexts?.map(({ described: _, ...context }) => context);
     expect({ ...reading, contexts: bare }).toEqual(readKubeconfig(text, policy));
     expect(reading.contexts?.at(-1)?.described).toMatchObject({ kind: 'TOKEN', caExpiresAt: expect.any(Date) });
   });
 
-  it('has its problem told as in our thread', async () => {
+  it('a worker thread reports the same problem as the main thread', async () => {
     const text = `${yamlOf(1_000)}contexts: []\n`;
     expect(await readKubeconfigAside(text, policy)).toEqual(readKubeconfig(text, policy));
     expect(await readKubeconfigAside('x'.repeat(5 * 1024 * 1024), policy)).toEqual({
@@ -54,11 +54,11 @@ describe('a large kubeconfig', () => {
     ['flow lists', '[],'],
     ['quotes', '"'],
     ['block scalars', 'k: |\n a\n'],
-  ])('is one of many %s, too', (_what, part) => {
+  ])('a kubeconfig with many %s is parsed in a worker thread', (_what, part) => {
     expect(isReadAside(part.repeat(64_000 / part.length))).toBe(true);
   });
 
-  it('waits its turn behind at most fifteen others', async () => {
+  it('a large kubeconfig is rejected if fifteen others are waiting', async () => {
     const text = yamlOf(300);
     const all = await Promise.allSettled(Array.from({ length: 20 }, () => readKubeconfigAside(text, policy)));
     const refused = all.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
@@ -71,7 +71,7 @@ describe('a large kubeconfig', () => {
   });
 });
 
-it('reads two large kubeconfigs of one caller at a time, and leaves room for other callers', async () => {
+it('parses at most two large kubeconfigs of one caller at a time, and leaves room for other callers', async () => {
   const text = yamlOf(300);
   const readFor = (caller: string) => readKubeconfigAside(text, policy, caller);
   const all = await Promise.allSettled(['a', 'a', 'a', 'b', 'a', 'b'].map(readFor));
@@ -82,6 +82,6 @@ it('reads two large kubeconfigs of one caller at a time, and leaves room for oth
   expect((await readFor('a')).contexts).toHaveLength(300);
 });
 
-it('a small kubeconfig is read in our thread', () => {
+it('a small kubeconfig is parsed in the main thread', () => {
   expect(isReadAside(yamlOf(50))).toBe(false);
 });

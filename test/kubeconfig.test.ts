@@ -28,7 +28,7 @@ const lenient: KubeconfigPolicy = { allowHttp: true, allowInsecureTls: true, all
 const { authority, client } = certificates;
 const pem = (text: string) => text.trim();
 
-// Processor time of this thread, so that what else the machine does is not measured.
+// CPU time of this thread, so that other work of the machine does not count.
 function millisecondsSince(before: NodeJS.CpuUsage): number {
   const { user, system } = process.threadCpuUsage(before);
   return (user + system) / 1000;
@@ -46,22 +46,22 @@ function problemOf(text: string, policy = strict): string {
   return problem;
 }
 
-describe('a kubeconfig as a distribution writes it', () => {
-  test.each(Object.entries(usable))('of %s gives a target', (_, text) => {
+describe('kubeconfigs of common distributions', () => {
+  test.each(Object.entries(usable))('readKubeconfig reads a target from the kubeconfig of %s', (_, text) => {
     const reading = readKubeconfig(text, strict);
     const chosen = chooseContext(reading);
     expect(chosen.problem).toBeUndefined();
     expect(reading).toMatchObject({ current: expect.any(String), contexts: [chosen] });
   });
 
-  test.each(Object.entries(needingCommand))('of %s is refused and what to use instead named', (_, text) => {
+  test.each(Object.entries(needingCommand))('rejects the kubeconfig of %s and names an alternative', (_, text) => {
     const problem = problemOf(text);
     expect(problem).toContain('.user.exec');
     expect(problem).toContain('service account token');
     expect(problem).not.toContain(canary);
   });
 
-  test('holds what was written in it', () => {
+  test('a target has the values of the kubeconfig', () => {
     expect(targetOf(usable.kind)).toEqual({
       server: 'https://10.89.0.4:6443',
       caData: authority.certificate,
@@ -79,7 +79,7 @@ describe('a kubeconfig as a distribution writes it', () => {
     expect(targetOf(usable.k3s).clientCertificate?.certificate).toBe(client.certificate + authority.certificate);
   });
 
-  test('reads the same with a byte order mark, CRLF, as JSON and as JSON indented by tabs', () => {
+  test('readKubeconfig accepts a byte order mark, CRLF, JSON, and JSON indented by tabs', () => {
     const target = targetOf(usable.AKS);
     const json = chooseContext(readKubeconfig(usable.AKS, strict));
     const object = JSON.parse('kubeconfig' in json ? json.kubeconfig : '');
@@ -95,7 +95,7 @@ describe('a kubeconfig as a distribution writes it', () => {
     }
   });
 
-  test('of a thousand contexts is read in the time of a request', { timeout: 20_000 }, () => {
+  test('a kubeconfig with a thousand contexts is read in under two seconds', { timeout: 20_000 }, () => {
     const text = fleetKubeconfig(1000);
     const before = process.threadCpuUsage();
     const reading = readKubeconfig(text, strict);
@@ -104,7 +104,7 @@ describe('a kubeconfig as a distribution writes it', () => {
   });
 });
 
-describe('the context', () => {
+describe('the context of a kubeconfig', () => {
   const two = {
     contexts: [
       { name: 'x', context: { cluster: 'c', user: 'u' } },
@@ -113,14 +113,14 @@ describe('the context', () => {
   };
   const choose = (root: object, name?: string) => chooseContext(readKubeconfig(kubeconfig({ root }), strict), name);
 
-  test('is the one that is named, else the current one, else the only one', () => {
+  test('chooseContext takes the named context, else the current one, else the only one', () => {
     expect(choose(two, 'y')).toMatchObject({ name: 'y', target: { server: 'https://10.0.0.1:6443' } });
     expect(choose(two)).toMatchObject({ name: 'x' });
     expect(choose({ 'current-context': null })).toMatchObject({ name: 'x' });
     expect(choose({ 'current-context': 'gone' })).toMatchObject({ name: 'x' });
   });
 
-  test('must be chosen when there are several and none is current', () => {
+  test('the context must be named if there are several and none is current', () => {
     for (const current of [null, '', 'gone']) {
       const chosen = choose({ ...two, 'current-context': current });
       expect(chosen).toEqual({ problem: expect.stringContaining('"x", "y"') });
@@ -128,14 +128,14 @@ describe('the context', () => {
     expect(choose(two, 'z')).toEqual({ problem: expect.stringContaining('"x", "y"') });
   });
 
-  test('needs a cluster and a user that are there', () => {
+  test('rejects a context whose cluster or user does not exist', () => {
     expect(problemOf(kubeconfig({ context: { cluster: 'gone' } }))).toContain('contexts["x"].context.cluster');
     expect(problemOf(kubeconfig({ context: { cluster: '' } }))).toContain('contexts["x"].context.cluster');
     expect(problemOf(kubeconfig({ context: { user: 'gone' } }))).toContain('contexts["x"].context.user');
     expect(targetOf(kubeconfig({ context: { user: '' } }))).not.toHaveProperty('token');
   });
 
-  test('is not spoilt by clusters and users that it does not use', () => {
+  test('errors in unused clusters and users do not affect a context', () => {
     const root = {
       clusters: [
         { name: 'c', cluster: { server: 'https://10.0.0.1' } },
@@ -158,8 +158,8 @@ describe('the context', () => {
   });
 });
 
-describe('a field', () => {
-  test('that says nothing about the connection is passed over', () => {
+describe('a field of a kubeconfig', () => {
+  test('ignores fields that do not affect the connection', () => {
     const extensions = [{ name: 'e', extension: { deep: [{ down: '1' }] } }];
     const plain = targetOf(kubeconfig());
     expect(
@@ -183,7 +183,7 @@ describe('a field', () => {
     [{ user: { 'a\u001b[31m"b': canary } }, 'users["u"].user."a\\u{1b}[31m\\u{22}b" is not known'],
     [{ user: { [canary.repeat(40)]: 1 } }, 'users["u"].user.(440 characters) is not known'],
     [{ root: { users: [{ name: 'u', user: {}, foo: canary }] } }, 'users["u"].foo is not known'],
-  ])('that is not known is refused by its path (%#)', (fields, problem) => {
+  ])('rejects an unknown field by its path (%#)', (fields, problem) => {
     expect(problemOf(kubeconfig(fields))).toBe(problem);
   });
 
@@ -223,13 +223,13 @@ describe('a field', () => {
     [{ cluster: { 'tls-server-name': `${canary}\n` } }, 'clusters["c"].cluster.tls-server-name'],
     [{ cluster: { 'insecure-skip-tls-verify': canary } }, 'clusters["c"].cluster.insecure-skip-tls-verify'],
     [{ context: { namespace: `../${canary}` } }, 'contexts["x"].context.namespace'],
-  ])('that cannot be used is refused by its path, without its value (%#)', (fields, path) => {
+  ])('rejects an unusable field by its path, without quoting its value (%#)', (fields, path) => {
     const problem = problemOf(kubeconfig(fields));
     expect(problem.startsWith(`${path} `)).toBe(true);
     expect(problem).not.toContain(canary);
   });
 
-  test('that names a file or a command gets the same answer whether or not it is there', () => {
+  test('the problem of a field that names a file or a command does not depend on whether it exists', () => {
     const directory = mkdtempSync(join(tmpdir(), 'kitestring-'));
     onTestFinished(() => rmSync(directory, { recursive: true }));
     const trace = join(directory, 'trace');
@@ -245,21 +245,24 @@ describe('a field', () => {
     }
   });
 
-  test('that is a token with the line break of a paste says so', () => {
+  test('the problem of a pasted token with a line break says so', () => {
     expect(problemOf(kubeconfig({ user: { token: `${token}\n` } }))).toContain('begins or ends');
   });
 
-  test.each(['DATA+OMITTED', 'REDACTED'])('that kubectl replaced by %s names the command that prints it', (value) => {
-    for (const fields of [
-      { cluster: { 'certificate-authority-data': value } },
-      { user: { token: value } },
-      { user: { 'client-certificate-data': value, 'client-key-data': value } },
-    ]) {
-      expect(problemOf(kubeconfig(fields))).toContain('kubectl config view --raw --flatten');
-    }
-  });
+  test.each(['DATA+OMITTED', 'REDACTED'])(
+    'the problem of a value that kubectl replaced by %s names the command that prints it',
+    (value) => {
+      for (const fields of [
+        { cluster: { 'certificate-authority-data': value } },
+        { user: { token: value } },
+        { user: { 'client-certificate-data': value, 'client-key-data': value } },
+      ]) {
+        expect(problemOf(kubeconfig(fields))).toContain('kubectl config view --raw --flatten');
+      }
+    },
+  );
 
-  test('of digits, a truth value or an exponent stays the text it was written as', () => {
+  test('digits, booleans and exponents are read as the text they were written as', () => {
     for (const value of ['12345', 'true', '1e5', '0x10', '007', '2026-11-25', '.inf']) {
       expect(targetOf(usable.OpenShift.replace(`sha256~${canary}`, value)).token).toBe(value);
     }
@@ -270,7 +273,7 @@ describe('a field', () => {
   });
 });
 
-describe('a server', () => {
+describe('the server of a kubeconfig', () => {
   const server = (url: string, policy = strict) => targetOf(kubeconfig({ cluster: { server: url } }), policy).server;
   const problem = (url: string, policy = strict) => problemOf(kubeconfig({ cluster: { server: url } }), policy);
 
@@ -280,7 +283,7 @@ describe('a server', () => {
     ['https://[fd12::1]:6443', 'https://[fd12::1]:6443'],
     ['https://host/k8s/clusters/c-m-1/', 'https://host/k8s/clusters/c-m-1'],
     ['https://host/v1/projects/1/memberships/a..b', 'https://host/v1/projects/1/memberships/a..b'],
-  ])('%s is read as %s', (url, expected) => {
+  ])('reads the server %s as %s', (url, expected) => {
     expect(server(url)).toBe(expected);
   });
 
@@ -318,11 +321,11 @@ describe('a server', () => {
     'https://ho%73t',
     'https://hôst',
     `https://${'h'.repeat(3000)}`,
-  ])('%j is refused', (url) => {
+  ])('rejects the server %j', (url) => {
     expect(problem(url, lenient)).toContain('clusters["c"].cluster.server');
   });
 
-  test('by http, on loopback, without verification or through a proxy needs the leave of the operator', () => {
+  test('http, loopback, unverified TLS and proxies need permission of the operator', () => {
     expect(problem('http://10.0.0.1')).toContain('https');
     expect(server('http://10.0.0.1', { ...strict, allowHttp: true })).toBe('http://10.0.0.1');
     expect(problem('https://127.0.0.1:6443')).toContain('ALLOW_LOOPBACK_TARGETS=true');
@@ -340,7 +343,7 @@ describe('a server', () => {
   });
 
   test.each(['169.254.169.254', '2852039166', '[::ffff:169.254.169.254]', '[fd00:ec2::254]', '0.0.0.0', '224.0.0.1'])(
-    'or proxy at %s is never allowed',
+    'a server or proxy at %s is never allowed',
     (host) => {
       expect(problem(`https://${host}/`, lenient)).toContain('never dialled');
       const cluster = { 'proxy-url': `http://${host}:3128` };
@@ -349,13 +352,13 @@ describe('a server', () => {
   );
 
   test.each(['socks5://proxy', 'http://user:pass@proxy', 'http://proxy/path', 'http://proxy?x', 'proxy:3128'])(
-    'behind the proxy %s is refused',
+    'rejects a server behind the proxy %s',
     (proxy) => {
       expect(problemOf(kubeconfig({ cluster: { 'proxy-url': proxy } }), lenient)).toContain('proxy-url');
     },
   );
 
-  test('of a context that cannot be used is still told, unless it holds a credential', () => {
+  test('the server of an unusable context is reported, unless it contains a credential', () => {
     const apiServer = (cluster: object) => {
       const reading = readKubeconfig(kubeconfig({ cluster, user: { exec: {} } }), strict);
       return reading.contexts?.[0]?.apiServer;
@@ -369,13 +372,13 @@ describe('a server', () => {
   });
 });
 
-describe('a certificate', () => {
+describe('a certificate in a kubeconfig', () => {
   const other = makeAuthority().issue({ commonName: 'other', client: true });
   const user = (certificate: string, key: string) =>
     kubeconfig({ user: { 'client-certificate-data': base64(certificate), 'client-key-data': base64(key) } });
   const cluster = (pems: string) => kubeconfig({ cluster: { 'certificate-authority-data': base64(pems) } });
 
-  test('authority may be a bundle with words between, and is kept without them', () => {
+  test('a CA may be a bundle with comments, which are removed', () => {
     const bundle = `# one\n${authority.certificate}\r\n# two\n${makeAuthority().certificate}`;
     const { caData = '' } = targetOf(cluster(bundle));
     expect(caData).not.toContain('#');
@@ -383,7 +386,7 @@ describe('a certificate', () => {
     expect(targetOf(cluster(caData)).caData).toBe(caData);
   });
 
-  test('authority with a broken certificate in it is refused', () => {
+  test('rejects a CA bundle that contains a broken certificate', () => {
     const broken = authority.certificate.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA');
     expect(problemOf(cluster(authority.certificate + broken))).toContain('certificate-authority-data');
     expect(problemOf(cluster(client.key))).toContain('certificate-authority-data');
@@ -391,7 +394,7 @@ describe('a certificate', () => {
     expect(problemOf(kubeconfig({ cluster: data }))).toContain('base64');
   });
 
-  test('authority beside insecure-skip-tls-verify is refused', () => {
+  test('rejects a CA together with insecure-skip-tls-verify', () => {
     const both = {
       'certificate-authority-data': base64(authority.certificate),
       'insecure-skip-tls-verify': true,
@@ -399,7 +402,7 @@ describe('a certificate', () => {
     expect(problemOf(kubeconfig({ cluster: both }), lenient)).toContain('insecure-skip-tls-verify');
   });
 
-  test('of a client needs the key that belongs to it', () => {
+  test('a client certificate needs its own key', () => {
     expect(targetOf(user(client.certificate, client.key)).clientCertificate).toEqual(client);
     expect(problemOf(user(client.certificate, other.key))).toContain('client-key-data does not belong');
     expect(problemOf(user(client.certificate, client.certificate))).toContain('client-key-data');
@@ -410,14 +413,14 @@ describe('a certificate', () => {
     expect(problemOf(user(client.certificate, encrypted))).toContain('passphrase');
   });
 
-  test('key may follow the parameters that openssl writes before it', () => {
+  test('a client key may follow the parameters that openssl writes before it', () => {
     const parameters = '-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n';
     const { clientCertificate } = targetOf(user(client.certificate, parameters + client.key));
     expect(pem(clientCertificate?.key ?? '')).toBe(pem(client.key));
   });
 });
 
-describe('a credential', () => {
+describe('describeCredential', () => {
   const jwt = (payload: string) => `e30.${Buffer.from(payload).toString('base64url')}.c2ln`;
   const describeUser = (user: object) => describeCredential(targetOf(kubeconfig({ user })));
   const certificate = (notAfter: Date) => {
@@ -425,7 +428,7 @@ describe('a credential', () => {
     return { 'client-certificate-data': base64(issued.certificate), 'client-key-data': base64(issued.key) };
   };
 
-  test('is told by its kind', () => {
+  test('describeCredential returns the kind of the credential', () => {
     const end = new Date('2040-01-01T00:00:00Z');
     expect(describeUser({})).toEqual({ kind: 'NONE' });
     expect(describeUser({ token: 'opaque' })).toEqual({ kind: 'TOKEN' });
@@ -436,7 +439,7 @@ describe('a credential', () => {
     });
   });
 
-  test('ends with whichever part of it ends first', () => {
+  test('a credential expires with the part that expires first', () => {
     const exp = (date: string) => jwt(JSON.stringify({ exp: Date.parse(date) / 1000 }));
     const user = { token: exp('2030-01-01T00:00:00Z'), ...certificate(new Date('2031-01-01T00:00:00Z')) };
     expect(describeUser({ token: user.token }).expiresAt).toEqual(new Date('2030-01-01T00:00:00Z'));
@@ -448,14 +451,14 @@ describe('a credential', () => {
   });
 
   test.each(['null', '[]', '{}', '{"exp":"x"}', '{"exp":1e300}', 'no JSON', ''])(
-    'whose token holds %j tells no end',
+    'a token with the payload %j has no expiry',
     (payload) => {
       expect(describeUser({ token: jwt(payload) })).toEqual({ kind: 'TOKEN' });
     },
   );
 });
 
-describe('a text', () => {
+describe('a malformed or malicious kubeconfig', () => {
   const big = 4 * 1024 * 1024;
   const bomb = `a: &a [${'x,'.repeat(9)}]\n${'bcdefghi'
     .split('')
@@ -523,7 +526,7 @@ describe('a text', () => {
       `contexts:\n${Array.from({ length: 30_000 }, (_, n) => `- name: c${n}\n  context:\n    cluster: a\n    user: b\n`).join('')}`,
     ],
     ['60 levels', `a: ${'['.repeat(60)}${']'.repeat(60)}`],
-  ])('with %s is refused in under 100 ms', (_, text) => {
+  ])('rejects a kubeconfig with %s in under 100 ms', (_, text) => {
     const times = [1, 2, 3].map(() => {
       const before = process.threadCpuUsage();
       const { problem } = readKubeconfig(text, strict);
@@ -534,12 +537,12 @@ describe('a text', () => {
     expect(Math.min(...times)).toBeLessThan(100);
   });
 
-  test('with more than 5,000 contexts is refused', () => {
+  test('rejects a kubeconfig with more than 5,000 contexts', () => {
     const contexts = Array.from({ length: 5001 }, (_, n) => ({ name: `${n}` }));
     expect(readKubeconfig(kubeconfig({ root: { contexts } }), strict).problem).toContain('5,000');
   });
 
-  test('whose contexts share more than can be kept for each is refused', () => {
+  test('rejects a kubeconfig whose contexts share too much data', () => {
     const contexts = Array.from({ length: 200 }, (_, n) => ({ name: `${n}`, context: { cluster: 'c', user: 'u' } }));
     const users = [{ name: 'u', user: { token: 'x'.repeat(1_000_000) } }];
     expect(readKubeconfig(kubeconfig({ root: { contexts, users } }), strict).problem).toContain('share too much');
@@ -564,13 +567,13 @@ describe('a text', () => {
     '"":',
     '? a\n',
     '\t\n',
-  ])('of 4 MiB of %j ends in time', { timeout: 20_000 }, (part) => {
+  ])('reads 4 MiB of %j in under 2.5 s', { timeout: 20_000 }, (part) => {
     const before = process.threadCpuUsage();
     readKubeconfig(part.repeat(Math.floor((big - 1) / part.length)), strict);
     expect(millisecondsSince(before)).toBeLessThan(2500);
   });
 
-  test('that is not valid YAML gets its line and column, and nothing of its words', () => {
+  test('a YAML error has line and column, and does not quote the text', () => {
     const text = usable.AKS.replace('    token: ', '    token: "');
     expect(problemOf(text)).toMatch(/line \d+, column \d+/);
     expect(problemOf(text)).not.toContain(canary);
@@ -579,7 +582,7 @@ describe('a text', () => {
     expect(problemOf(unclosed)).not.toContain(canary);
   });
 
-  test('of any kind is read without a throw', () => {
+  test('readKubeconfig never throws, for any text', () => {
     const fragments = fc.constantFrom(
       ...'{}[]:,-?&*!|>\'"%@`#\n\t ~<',
       'a',
@@ -604,7 +607,7 @@ describe('a text', () => {
     );
   });
 
-  test('that was a good kubeconfig before an accident gives targets or problems, and no problem holds a secret', () => {
+  test('a damaged kubeconfig gives targets or problems, and no problem contains a secret', () => {
     const accident = fc.record({
       text: fc.constantFrom(...Object.values(usable), ...Object.values(needingCommand)),
       at: fc.double({ min: 0, max: 1, noNaN: true }),
@@ -648,7 +651,7 @@ describe('a text', () => {
   });
 });
 
-describe('JSON', () => {
+describe('JSON in readYaml', () => {
   const reading = (text: string): unknown => {
     try {
       return readYaml(text);
@@ -657,7 +660,7 @@ describe('JSON', () => {
     }
   };
 
-  test('reads the same in one line as it does indented, whatever it holds', () => {
+  test('readYaml reads JSON on one line the same as indented JSON', () => {
     const key = fc.oneof(
       fc.constantFrom('', '<<', '__proto__', '1', 'name'),
       fc.string({ unit: 'binary', maxLength: 4 }),
@@ -704,7 +707,7 @@ describe('JSON', () => {
       { token: '1.0', other: '1e3', third: '0.10' },
     ],
     ['a number of many digits too', '{"token":12345678901234567890}', { token: '12345678901234567890' }],
-    ['a key that stands twice is refused', '{"server":"a","server":"b"}', expect.stringContaining('stands twice')],
+    ['a key that stands twice is refused', '{"server":"a","server":"b"}', expect.stringContaining('occurs twice')],
     [
       'what is nested deeply is refused',
       `{"a":${'['.repeat(60)}${']'.repeat(60)}}`,
@@ -715,12 +718,12 @@ describe('JSON', () => {
       `{"a":"${'x'.repeat(1024 * 1024 + 1)}"}`,
       expect.stringContaining('larger than 1 MiB'),
     ],
-  ])('%s', (_, text, expected) => {
+  ])('readYaml reads JSON: %s', (_, text, expected) => {
     expect(reading(text)).toEqual(expected);
   });
 });
 
-describe('the kubeconfig that is kept', () => {
+describe('the stored kubeconfig of a context', () => {
   const text = fc.option(fc.string({ unit: 'binary', maxLength: 12 }), { nil: undefined });
   const anyField = fc.oneof(text, fc.jsonValue({ maxDepth: 3 }));
   const record = (known: Record<string, unknown[]>) =>
@@ -762,7 +765,7 @@ describe('the kubeconfig that is kept', () => {
     }),
   });
 
-  test('reads as the same target or the same problem, and as the same text again', () => {
+  test('the stored kubeconfig has the same target or problem, and is stable when read again', () => {
     let targets = 0;
     fc.assert(
       fc.property(fields, fc.constantFrom(strict, lenient), (some, policy) => {
@@ -778,9 +781,12 @@ describe('the kubeconfig that is kept', () => {
     expect(targets).toBeGreaterThan(100);
   });
 
-  test.each(Object.entries({ ...usable, ...needingCommand }))('of %s reads as the same again', (_, original) => {
-    const chosen = chooseContext(readKubeconfig(original, strict));
-    if (!('kubeconfig' in chosen)) throw new Error(chosen.problem);
-    expect(chooseContext(readKubeconfig(chosen.kubeconfig, strict))).toEqual(chosen);
-  });
+  test.each(Object.entries({ ...usable, ...needingCommand }))(
+    'the stored kubeconfig of %s is stable when read again',
+    (_, original) => {
+      const chosen = chooseContext(readKubeconfig(original, strict));
+      if (!('kubeconfig' in chosen)) throw new Error(chosen.problem);
+      expect(chooseContext(readKubeconfig(chosen.kubeconfig, strict))).toEqual(chosen);
+    },
+  );
 });

@@ -39,7 +39,7 @@ async function select(labelSelector: string): Promise<string[] | { code: string;
 
 const refused = { code: 'INVALID_INPUT', path: ['filter', 'labelSelector'] };
 
-describe('what a selector selects', () => {
+describe('label selectors', () => {
   const operators = ['=', '==', '!=', 'in', 'notin', '>', '<', 'exists', '!'] as const;
   interface Requirement {
     operator: (typeof operators)[number];
@@ -76,7 +76,10 @@ describe('what a selector selects', () => {
     }
   }
 
-  /** Kubernetes' own reading, on a plain object: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/ */
+  /**
+   * An independent evaluator on a plain object, written from the Kubernetes documentation:
+   * https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
+   */
   function holds({ operator, key, values, number }: Requirement, labels: Labels): boolean {
     const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
     const isInteger = value !== undefined && /^[0-9]+$/.test(value) && BigInt(value) < 2n ** 63n;
@@ -100,7 +103,7 @@ describe('what a selector selects', () => {
     }
   }
 
-  it('is what an independent evaluator selects, for any labels and any selector', async () => {
+  it('a selector selects the same rows as an independent evaluator, for any labels and any selector', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(labels, { minLength: 4, maxLength: 10 }),
@@ -123,7 +126,7 @@ describe('what a selector selects', () => {
     );
   });
 
-  it('does not hold the number itself to be greater or less', async () => {
+  it('Gt and Lt do not match the number itself', async () => {
     await register([{ n: '7' }, { n: '007' }, { n: 'seven' }, {}]);
     expect(await select('n > 6')).toEqual(['0', '1']);
     expect(await select('n < 8')).toEqual(['0', '1']);
@@ -131,13 +134,13 @@ describe('what a selector selects', () => {
     expect(await select('n < 7')).toEqual([]);
   });
 
-  it('is everything when the selector is empty or blank', async () => {
+  it('an empty or blank selector selects everything', async () => {
     await register([{ env: 'prod' }, {}]);
     expect(await select('')).toEqual(['0', '1']);
     expect(await select(' \t')).toEqual(['0', '1']);
   });
 
-  it('is found among a hundred requirements and thousands of values', async () => {
+  it('a query with a hundred requirements and thousands of values finds the matching cluster', async () => {
     await register([{ env: 'v4000' }, { env: 'other' }]);
     const listed = Array.from({ length: 1600 }, (_, index) => `v${index + 2401}`).join();
     expect(await select(`env in (${listed})`)).toEqual(['0']);
@@ -145,7 +148,7 @@ describe('what a selector selects', () => {
   });
 });
 
-describe('the grammar', () => {
+describe('the label selector grammar', () => {
   it.each([
     'x=a,y=b,z=c',
     'x!=a,y=b',
@@ -166,7 +169,7 @@ describe('the grammar', () => {
     'a in (x,y,notin, z,in)',
     'in in (in)',
     'notin notin (notin)',
-  ])('takes %j', async (selector) => {
+  ])('accepts the selector %j', async (selector) => {
     expect(await select(selector)).toBeInstanceOf(Array);
   });
 
@@ -212,11 +215,11 @@ describe('the grammar', () => {
     'ü=a',
     'a\u00a0=b',
     'a\0',
-  ])('refuses %j', async (selector) => {
+  ])('rejects the selector %j', async (selector) => {
     expect(await select(selector)).toEqual(refused);
   });
 
-  it('refuses what is too long or too much', async () => {
+  it('rejects a selector that is too long or has too many requirements', async () => {
     for (const selector of [
       'k'.repeat(64),
       `a=${'v'.repeat(64)}`,
@@ -228,7 +231,7 @@ describe('the grammar', () => {
       expect(await select(selector)).toEqual(refused);
   });
 
-  it('answers any text with rows or with a refusal', async () => {
+  it('answers any selector text with rows or a refusal, never with an error', async () => {
     const token = fc.constantFrom(
       'a',
       'in',
@@ -261,8 +264,8 @@ describe('the grammar', () => {
   });
 });
 
-describe('the number that a label value spells', () => {
-  it('is a 64-bit integer, whatever its leading zeros', () => {
+describe('numbers in label values', () => {
+  it('parses a label value as a 64-bit integer and ignores leading zeros', () => {
     expect(labelNumber('007')).toBe(7n);
     expect(labelNumber(`${'0'.repeat(62)}1`)).toBe(1n);
     expect(labelNumber('9223372036854775807')).toBe(2n ** 63n - 1n);

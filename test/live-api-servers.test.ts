@@ -10,11 +10,11 @@ import { type ApiServers, findApiServers, startApiServers } from './support/api-
 import { fastClock } from './support/clock.ts';
 
 const policy = { allowLoopback: true, allowHttp: false, allowInsecureTls: false, allowProxy: false };
-/** Rounds, backoff and budgets all run so many times as fast as the design has them. */
+/** Rounds, backoff and time limits all run this many times as fast as in the design. */
 const FACTOR = 5;
-/** A round, the attempt of it, a second, the second attempt (docs/architecture.md), and room for a busy machine. */
+/** One round, its attempt, one second, the second attempt (docs/architecture.md), and a margin for a busy machine. */
 const MET_WITHIN_MS = 36_000 + 5_500 + 1_000 + 5_500 + 7_000;
-/** The longest backoff, and an attempt. */
+/** The longest backoff, plus one attempt. */
 const RECOVERED_WITHIN_MS = 60_000 + 5_500;
 
 const found = await findApiServers();
@@ -58,8 +58,8 @@ function openFleet() {
       list = Array.from(targets, ([key, { credentialsVersion }]) => ({ uid: key, credentialsVersion }));
       return (await prober.tried([uid]))[0];
     },
-    /** Waits for a state that begins after now, and gives what it took by the prober's clock. */
-    meets: async (uid: string, state: ProbeState, code?: FaultCode) => {
+    /** Waits for a state that starts after this call, and returns the time it took by the prober's clock. */
+    waitForState: async (uid: string, state: ProbeState, code?: FaultCode) => {
       const begin = clock.now();
       const last = () => outcomes.findLast((outcome) => outcome.uid === uid && outcome.observedAt.getTime() > begin);
       await vi.waitUntil(() => last()?.state === state, { timeout: 25_000, interval: 20 });
@@ -93,14 +93,14 @@ describe.skipIf(missing)('real API servers', () => {
     ['a token that may do everything', `admin-${KINDS}`, true],
     ['a token that may read', `reader-${KINDS}`, true],
     ['a token that may do nothing', `nobody-${KINDS}`, false],
-  ])('%s is READY', async (_name, user, maySee) => {
+  ])('a real API server is READY with %s', async (_name, user, maySee) => {
     const [cluster] = await servers.clusters();
     const outcome = await fleet.put(user, await servers.target(KINDS, user));
     expect(outcome).toMatchObject({ state: 'READY', version: cluster?.version });
     expect(outcome?.identity).toBe(maySee ? cluster?.kubeSystemUID : null);
   });
 
-  test.concurrent('a wrong token, and none, are UNAUTHORIZED', async () => {
+  test.concurrent('a wrong token and a missing token make a cluster UNAUTHORIZED', async () => {
     const { token: _, ...none } = await servers.target(KINDS, `admin-${KINDS}`);
     for (const [uid, target] of Object.entries({ none, wrong: { ...none, token: 'wrong' } })) {
       const outcome = await fleet.put(uid, target);
@@ -109,53 +109,63 @@ describe.skipIf(missing)('real API servers', () => {
     }
   });
 
-  /** Breaks a cluster that is READY and mends it, and holds both to the times of the design. */
-  async function breaks(cluster: number, fault: string, mend: string, state: ProbeState, code: FaultCode, ms = '') {
+  /**
+   * Breaks a cluster that is READY, repairs it, and checks that both state changes happen within the times of the
+   * design.
+   */
+  async function breakAndRepair(
+    cluster: number,
+    fault: string,
+    mend: string,
+    state: ProbeState,
+    code: FaultCode,
+    ms = '',
+  ) {
     const uid = `broken-${cluster}`;
     expect(await fleet.put(uid, await servers.target(cluster, `cluster-${cluster}`))).toMatchObject({ state: 'READY' });
     await servers.fault(cluster, fault, ms === '' ? {} : { ms });
-    expect(await fleet.meets(uid, state, code)).toBeLessThan(MET_WITHIN_MS);
+    expect(await fleet.waitForState(uid, state, code)).toBeLessThan(MET_WITHIN_MS);
     await servers.fault(cluster, mend);
-    expect(await fleet.meets(uid, 'READY')).toBeLessThan(RECOVERED_WITHIN_MS);
+    expect(await fleet.waitForState(uid, 'READY')).toBeLessThan(RECOVERED_WITHIN_MS);
     expect(fleet.prober.last(uid)?.version).toMatch(/^v1\./);
   }
 
-  test.concurrent('one that is paused is TIMED_OUT until it is resumed', () =>
-    breaks(PAUSED, 'pause', 'resume', 'UNREACHABLE', 'TIMED_OUT'));
-  test.concurrent('one that is stopped is REFUSED until it is started', () =>
-    breaks(STOPPED, 'stop', 'start', 'UNREACHABLE', 'REFUSED'));
-  test.concurrent('one whose certificate runs out is CERTIFICATE_EXPIRED until that is renewed', () =>
-    breaks(CERTIFICATE, 'expire-certificate', 'renew-certificate', 'UNREACHABLE', 'CERTIFICATE_EXPIRED'));
+  test.concurrent('a paused API server is TIMED_OUT until it is resumed', () =>
+    breakAndRepair(PAUSED, 'pause', 'resume', 'UNREACHABLE', 'TIMED_OUT'));
+  test.concurrent('a stopped API server is REFUSED until it is started', () =>
+    breakAndRepair(STOPPED, 'stop', 'start', 'UNREACHABLE', 'REFUSED'));
+  test.concurrent('an API server whose certificate expires is CERTIFICATE_EXPIRED until the certificate is renewed', () =>
+    breakAndRepair(CERTIFICATE, 'expire-certificate', 'renew-certificate', 'UNREACHABLE', 'CERTIFICATE_EXPIRED'));
 
-  test.concurrent('one that is slow stays READY, one that is too slow is TIMED_OUT until it is healed', async () => {
+  test.concurrent('a slow API server stays READY, and one that is too slow is TIMED_OUT until it recovers', async () => {
     const uid = `slow-${SLOW}`;
     await servers.fault(SLOW, 'slow', { ms: '80' });
     const outcome = await fleet.put(uid, await servers.target(SLOW, `reader-${SLOW}`));
     expect(outcome).toMatchObject({ state: 'READY' });
     expect(outcome?.latencyMs).toBeGreaterThanOrEqual(80);
-    await breaks(SLOW, 'slow', 'heal', 'UNREACHABLE', 'TIMED_OUT', '6000');
+    await breakAndRepair(SLOW, 'slow', 'heal', 'UNREACHABLE', 'TIMED_OUT', '6000');
   });
 
-  test.concurrent('a revoked token is UNAUTHORIZED until another is given', async () => {
+  test.concurrent('a cluster with a revoked token is UNAUTHORIZED until it gets a new token', async () => {
     const user = `reader-${TOKENS}`;
     expect(await fleet.put(user, await servers.target(TOKENS, user))).toMatchObject({ state: 'READY' });
     await servers.fault(TOKENS, 'revoke-token', { user });
-    expect(await fleet.meets(user, 'UNAUTHORIZED', 'UNAUTHORIZED')).toBeLessThan(MET_WITHIN_MS);
+    expect(await fleet.waitForState(user, 'UNAUTHORIZED', 'UNAUTHORIZED')).toBeLessThan(MET_WITHIN_MS);
     await servers.fault(TOKENS, 'issue-token', { user });
     const outcome = await fleet.put(user, await servers.target(TOKENS, user));
     expect(outcome).toMatchObject({ state: 'READY', credentialsVersion: 2 });
   });
 
-  test.concurrent('a new CA is WRONG_CA until the new kubeconfig is given', async () => {
+  test.concurrent('a cluster with a new CA is WRONG_CA until it gets the new kubeconfig', async () => {
     const uid = `cluster-${CA}`;
     const byCertificate = () => servers.target(CA, uid);
     expect(await fleet.put(uid, await byCertificate())).toMatchObject({ state: 'READY' });
     await servers.fault(CA, 'rotate-ca');
-    expect(await fleet.meets(uid, 'UNREACHABLE', 'WRONG_CA')).toBeLessThan(MET_WITHIN_MS);
+    expect(await fleet.waitForState(uid, 'UNREACHABLE', 'WRONG_CA')).toBeLessThan(MET_WITHIN_MS);
     expect(await fleet.put(uid, await byCertificate())).toMatchObject({ state: 'READY', credentialsVersion: 2 });
   });
 
-  test.concurrent('reads of a healthy one go on all the while', async () => {
+  test.concurrent('reads of a healthy API server continue while others fail', async () => {
     const uid = `cluster-${HEALTHY}`;
     await fleet.put(uid, await servers.target(HEALTHY, uid));
     const { connection } = await fleet.connections.of({ uid, credentialsVersion: 1 });
@@ -174,11 +184,11 @@ describe.skipIf(missing)('real API servers', () => {
   });
 });
 
-const given = process.env.TEST_KUBECONFIG;
+const kubeconfigPath = process.env.TEST_KUBECONFIG;
 
-if (given)
-  test('each context of TEST_KUBECONFIG is READY and tells its version', async () => {
-    const { contexts = [], problem } = readKubeconfig(await readFile(given, 'utf8'), policy);
+if (kubeconfigPath)
+  test('each context of TEST_KUBECONFIG is READY and reports its version', async () => {
+    const { contexts = [], problem } = readKubeconfig(await readFile(kubeconfigPath, 'utf8'), policy);
     expect(problem).toBeUndefined();
     const fleet = openFleet();
     try {

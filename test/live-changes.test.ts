@@ -25,8 +25,12 @@ const make = async (name: string, fields: object = {}) =>
 const change = (id: number, fields: object) => app.rest('PUT', `${CLUSTERS}${id}`, fields);
 const remove = (id: number) => app.rest('DELETE', `${CLUSTERS}${id}`);
 
-/** A change in short: `+name description`, `-id`, or `reset`. */
-function short({ __typename, cluster, databaseId }: NonNullable<Awaited<ReturnType<ChangeStream['next']>>>): string {
+/** Abbreviates a change: `+name description`, `-id`, or `reset`. */
+function abbreviate({
+  __typename,
+  cluster,
+  databaseId,
+}: NonNullable<Awaited<ReturnType<ChangeStream['next']>>>): string {
   if (__typename === 'ClusterUpserted') return `+${cluster?.name} ${cluster?.description}`.trim();
   return __typename === 'ClusterRemoved' ? `-${databaseId}` : 'reset';
 }
@@ -36,12 +40,12 @@ async function take(stream: ChangeStream, count: number): Promise<string[]> {
   while (changes.length < count) {
     const next = await stream.next();
     if (!next) break;
-    changes.push(short(next));
+    changes.push(abbreviate(next));
   }
   return changes;
 }
 
-it('changes come in the order they were made in', async () => {
+it('changes arrive in the order in which they were made', async () => {
   const stream = await openChanges(app, app.admin);
   const a = await make('a');
   expect(await take(stream, 1)).toEqual(['+a']);
@@ -53,7 +57,7 @@ it('changes come in the order they were made in', async () => {
   expect(await take(stream, 1)).toEqual([`-${a}`]);
 });
 
-it('several that are met at once come in their order too, deletes among them, each cluster as it is now', async () => {
+it('changes that are read together arrive in order, deletes included, with each cluster in its current state', async () => {
   const [a, b] = [await make('a'), await make('b')];
   const after = await cursorNow();
   await change(b, { description: '1' });
@@ -66,7 +70,7 @@ it('several that are met at once come in their order too, deletes among them, ea
   expect(await take(stream, 4)).toEqual([`-${a}`, '+a', '+b 2', '+c']);
 });
 
-it('states come in the order they were found in', async () => {
+it('state changes arrive in the order in which they were found', async () => {
   const ids = [await make('a'), await make('b'), await make('c')];
   const after = await cursorNow();
   for (const id of ids.toReversed())
@@ -76,7 +80,7 @@ it('states come in the order they were found in', async () => {
   expect(await take(await openChanges(app, app.admin, { after }), 3)).toEqual(['+c', '+b', '+a']);
 });
 
-it('whoever goes on after any cursor misses nothing', async () => {
+it('a reader who resumes after any cursor misses no change', async () => {
   const ids = await Promise.all(['a', 'b', 'c', 'd'].map((name) => make(name)));
   const begin = await cursorNow();
   for (const [index, id] of ids.entries()) await change(id, { description: String(index) });
@@ -84,25 +88,25 @@ it('whoever goes on after any cursor misses nothing', async () => {
   const first = await openChanges(app, app.admin, { after: begin });
   const cursors: string[] = [];
   for (let count = 0; count < 4; count++) cursors.push((await first.next())?.cursor ?? '');
-  // In the middle of what came at once the cursor is that of its beginning.
+  // Changes that arrive together, except the last one, carry the cursor from before the first of them.
   for (const [index, after] of [begin, ...cursors].entries()) {
     await change(ids[1] ?? 0, { description: `later ${index}` });
     const stream = await openChanges(app, app.admin, { after });
-    const changes = (await stream.until(({ cluster }) => cluster?.description === `later ${index}`)).map(short);
+    const changes = (await stream.until(({ cluster }) => cluster?.description === `later ${index}`)).map(abbreviate);
     if (index < 4) expect(changes).toEqual(expect.arrayContaining(['+c 2', '+d 3', `-${ids[0]}`]));
     else expect(changes).toEqual([`+b later ${index}`]);
     stream.close();
   }
 });
 
-it('without a cursor only what changes from now on comes', async () => {
+it('a stream without a cursor delivers only changes made after it opens', async () => {
   await make('before');
   const stream = await openChanges(app, app.admin);
   await make('after');
   expect(await take(stream, 1)).toEqual(['+after']);
 });
 
-it('with a filter a cluster comes when it begins to match, and is removed when it ends to', async () => {
+it('a filtered stream adds a cluster when it starts to match and removes it when it stops matching', async () => {
   const [a, b] = [await make('a'), await make('b')];
   const stream = await openChanges(app, app.admin, { filter: { search: 'wanted' }, after: await cursorNow() });
   await change(a, { description: 'wanted' });
@@ -121,13 +125,13 @@ it.each([
   ['after', { after: 'x' }],
   ['after', { after: Buffer.from('1.2.3').toString('base64url') }],
   ['filter', { filter: { labelSelector: '=' } }],
-])('a wrong %s is refused', async (_what, variables) => {
+])('rejects a wrong %s', async (_what, variables) => {
   const stream = await openChanges(app, app.admin, variables);
   expect(await stream.next()).toBeUndefined();
   expect(stream.errors().map(({ extensions }) => extensions.code)).toEqual(['INVALID_INPUT']);
 });
 
-it('a state that a probe finds is a change', async () => {
+it('a state that a probe finds arrives as a change', async () => {
   const probing = await probingApp();
   const pretence: Pretence = {};
   const server = await standIn(kubernetes(pretence));
@@ -146,7 +150,7 @@ it('a state that a probe finds is a change', async () => {
   await untilState(probing, id, 'UNAUTHORIZED');
 });
 
-it('changes by another server over the same file come too', async () => {
+it('changes by another server over the same file arrive too', async () => {
   const DATA_DIR = await temporaryDirectory();
   const [reader, writer] = [await startApp({ DATA_DIR }), await startApp({ DATA_DIR })];
   try {
@@ -162,7 +166,7 @@ it('changes by another server over the same file come too', async () => {
   }
 });
 
-describe('a cursor that cannot be gone on from is answered with a reset', () => {
+describe('cursors that cannot be resumed', () => {
   it.each([
     [
       'too old',
@@ -190,7 +194,7 @@ describe('a cursor that cannot be gone on from is answered with a reset', () => 
         return writeChangesCursor({ registry, status: status + 1 });
       },
     ],
-  ])('that is %s', async (_what, prepare) => {
+  ])('a cursor that is %s gets a reset', async (_what, prepare) => {
     const after = await prepare();
     const stream = await openChanges(app, app.admin, { after });
     const reset = await stream.next();
@@ -201,7 +205,7 @@ describe('a cursor that cannot be gone on from is answered with a reset', () => 
     expect(await take(again, 1)).toEqual(['+b']);
   });
 
-  it('that lies more than a thousand changes back, but not one that lies a thousand back', async () => {
+  it('a cursor more than a thousand changes back gets a reset, and one exactly a thousand back does not', async () => {
     const after = await cursorNow();
     const { body } = await app.rest('POST', `${CLUSTERS}import`, { config: fleetKubeconfig(1_000) });
     expect(body.message).toBe('imported 1000 clusters successfully');
@@ -215,8 +219,8 @@ describe('a cursor that cannot be gone on from is answered with a reset', () => 
   });
 });
 
-describe('access', () => {
-  it('that is revoked ends a stream', async () => {
+describe('access to a stream of changes', () => {
+  it('revoking access ends the stream', async () => {
     const key = await app.domain.apiKeys.create(caller, { name: 'k', roles: ['admin'] });
     const [stream, other] = [await openChanges(app, key.text), await openChanges(app, app.admin)];
     await make('a');
@@ -228,7 +232,7 @@ describe('access', () => {
     expect(await take(other, 2)).toEqual(['+a', '+b']);
   });
 
-  it('that is revoked while a reader stands still shows it nothing that was not on its way', async () => {
+  it('a slow reader whose access is revoked gets only changes that were already being sent', async () => {
     const key = await app.domain.apiKeys.create(caller, { name: 'k', roles: ['admin'] });
     const description = 'x'.repeat(10_000);
     const count = 500;
@@ -248,14 +252,14 @@ describe('access', () => {
     expect(seen).not.toContain('after the revocation');
   });
 
-  it('that changes and leaves the reader in place does not end a stream', async () => {
+  it("a change of access that keeps the reader's permission does not end the stream", async () => {
     const stream = await openChanges(app, app.admin);
     await app.domain.apiKeys.create(caller, { name: 'another', roles: [] });
     await make('a');
     expect(await take(stream, 1)).toEqual(['+a']);
   });
 
-  it('without a role shows nothing, not even that something is too old', async () => {
+  it('a caller without a role learns nothing, not even that a cursor is too old', async () => {
     const stream = await openChanges(app, app.nobody, { after: Buffer.from('0.0').toString('base64url') });
     const { prisma } = app.domain.database;
     await prisma.counter.update({
@@ -271,7 +275,7 @@ describe('access', () => {
     await expect(seen).rejects.toThrow();
   });
 
-  it('is for fifty streams of one caller at a time, and others are not touched', async () => {
+  it('each caller may open fifty streams at a time, and other callers are not affected', async () => {
     const { text } = await app.domain.apiKeys.create(caller, { name: 'many', roles: ['admin'] });
     const streams = await Promise.all(Array.from({ length: 50 }, () => openChanges(app, text)));
     const refused = await openChanges(app, text);

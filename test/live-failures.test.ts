@@ -8,12 +8,12 @@ import { answerWith, kubernetes, type Pretence, rawStandIn, type StandIn, standI
 
 const binary = await binaryFor('test/live-failures.test.ts, real API servers that are broken and mended');
 
-/** What docs/architecture.md has for an attempt that is asked for: its five seconds, one more, and the second attempt. */
+/** The time of a requested test by docs/architecture.md: its five seconds, one more second, and the second attempt. */
 const ATTEMPT_MS = 5_500 + 1_000 + 5_500;
-/** A second and an attempt, for what is tried because it was changed. */
+/** One second plus one attempt: the time to probe a cluster after a change. */
 const CHANGE_MS = 1_000 + 5_500;
 
-/** Connections of this process to a port of this machine that stand; Linux, as the API servers are. */
+/** Open connections of this process to a local port. Linux only, as are the API servers. */
 function connectionsTo(port: number): number {
   const remote = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const own = new Set(readdirSync('/proc/self/fd').map(socketOf));
@@ -27,18 +27,21 @@ function socketOf(descriptor: string): string | undefined {
   try {
     return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${descriptor}`))?.[1];
   } catch {
-    // Closed since the directory was read.
+    // The socket was closed since the directory was read.
     return undefined;
   }
 }
 
-/** Rejections that nobody hears end the process; vitest would fail the run, here the test that caused them fails. */
-function hearRejections(): unknown[] {
-  const heard: unknown[] = [];
-  const hear = (error: unknown) => heard.push(error);
-  process.on('unhandledRejection', hear);
-  onTestFinished(() => void process.off('unhandledRejection', hear));
-  return heard;
+/**
+ * An unhandled rejection ends the product's process. Vitest would fail the whole run; here only the test that caused it
+ * fails.
+ */
+function collectRejections(): unknown[] {
+  const rejected: unknown[] = [];
+  const record = (error: unknown) => rejected.push(error);
+  process.on('unhandledRejection', record);
+  onTestFinished(() => void process.off('unhandledRejection', record));
+  return rejected;
 }
 
 const probe = async (app: TestApp, databaseId: number): Promise<Status> => {
@@ -74,8 +77,11 @@ describe.skipIf(!binary)('real clusters', () => {
     await servers?.close();
   });
 
-  /** Breaks a cluster, sees how it is, mends it and sees it READY, each within twice the time that docs/architecture.md has. */
-  async function breaks(
+  /**
+   * Breaks a cluster, checks its status, repairs it and waits until it is READY, each within twice the time of
+   * docs/architecture.md.
+   */
+  async function breakAndRepair(
     cluster: number,
     {
       fault,
@@ -96,8 +102,8 @@ describe.skipIf(!binary)('real clusters', () => {
     return performance.now() - began;
   }
 
-  it('that are killed, paused, slowed, revoked and given new keys say so and recover, while the healthy one is read all the time', async () => {
-    const rejections = hearRejections();
+  it('clusters that are killed, paused, slowed, revoked or given new keys report it and recover, while reads of the healthy cluster continue', async () => {
+    const rejections = collectRejections();
     const command =
       (cluster: number, fault: string, parameters: Record<string, string> = {}) =>
       () =>
@@ -107,24 +113,24 @@ describe.skipIf(!binary)('real clusters', () => {
         config: kubeconfigOf(await servers.target(cluster, `admin-${cluster}`)),
       });
     const breaking = Promise.all([
-      breaks(KILLED, {
+      breakAndRepair(KILLED, {
         fault: command(KILLED, 'stop'),
         mend: command(KILLED, 'start'),
         state: 'UNREACHABLE',
         code: 'REFUSED',
       }),
-      breaks(PAUSED, {
+      breakAndRepair(PAUSED, {
         fault: command(PAUSED, 'pause'),
         mend: command(PAUSED, 'resume'),
         state: 'UNREACHABLE',
         code: 'TIMED_OUT',
       }),
-      breaks(SLOW, {
+      breakAndRepair(SLOW, {
         fault: command(SLOW, 'slow', { ms: '6000' }),
         mend: command(SLOW, 'heal'),
         ...{ state: 'UNREACHABLE', code: 'TIMED_OUT' },
       }),
-      breaks(REVOKED, {
+      breakAndRepair(REVOKED, {
         fault: command(REVOKED, 'revoke-token', { user: `admin-${REVOKED}` }),
         mend: async () => {
           await servers.fault(REVOKED, 'issue-token', { user: `admin-${REVOKED}` });
@@ -132,8 +138,13 @@ describe.skipIf(!binary)('real clusters', () => {
         },
         ...{ state: 'UNAUTHORIZED', code: 'UNAUTHORIZED' },
       }),
-      breaks(KEYED, { fault: command(KEYED, 'rotate-ca'), mend: give(KEYED), state: 'UNREACHABLE', code: 'WRONG_CA' }),
-      breaks(EXPIRED, {
+      breakAndRepair(KEYED, {
+        fault: command(KEYED, 'rotate-ca'),
+        mend: give(KEYED),
+        state: 'UNREACHABLE',
+        code: 'WRONG_CA',
+      }),
+      breakAndRepair(EXPIRED, {
         fault: command(EXPIRED, 'expire-certificate'),
         mend: command(EXPIRED, 'renew-certificate'),
         ...{ state: 'UNREACHABLE', code: 'CERTIFICATE_EXPIRED' },
@@ -156,7 +167,7 @@ describe.skipIf(!binary)('real clusters', () => {
       slowest.ms = Math.max(slowest.ms, performance.now() - began);
     }
     const recovered = await breaking;
-    // What was given anew is tried at once.
+    // A cluster with a new credential is probed immediately.
     for (const cluster of [3, 4]) expect(recovered[cluster]).toBeLessThan(2 * CHANGE_MS);
     expect(slowest.reads).toBeGreaterThan(10);
     expect(slowest.ms).toBeLessThan(2_000);
@@ -164,7 +175,7 @@ describe.skipIf(!binary)('real clusters', () => {
     expect(app.logged()).not.toMatch(/"level":[56]0/);
   }, 150_000);
 
-  it('leave no socket open once they are disabled or deleted', async () => {
+  it('disabled and deleted clusters leave no socket open', async () => {
     const ports = (await servers.clusters()).map(({ server }) => Number(new URL(server).port));
     const sockets = () => ports.map(connectionsTo).reduce((sum, count) => sum + count, 0);
     expect(sockets()).toBeGreaterThanOrEqual(ports.length);
@@ -176,7 +187,7 @@ describe.skipIf(!binary)('real clusters', () => {
   });
 });
 
-/** Waits for nothing: a stand-in that does with each connection what it likes. */
+/** Hostile stand-ins: each does something different with a connection, without waiting for a request. */
 const hostile: Record<string, () => Promise<StandIn>> = {
   'hangs up in the handshake': () => rawStandIn((socket) => socket.once('data', () => socket.destroy())),
   'hangs up at once': () => rawStandIn((socket) => socket.destroy()),
@@ -199,8 +210,8 @@ const hostile: Record<string, () => Promise<StandIn>> = {
   'answers with garbage': () => standIn((_request, response) => answerWith(response, 200, '\u0000{[}')),
 };
 
-it('a registry of hostile clusters delays no healthy one, ends no process and leaves nothing behind', async () => {
-  const rejections = hearRejections();
+it('a registry of hostile clusters delays no healthy cluster, crashes no process and leaks nothing', async () => {
+  const rejections = collectRejections();
   const app = await probingApp();
   const bad = await Promise.all(
     Object.entries(hostile).flatMap(([what, open]) =>
@@ -230,7 +241,7 @@ it('a registry of hostile clusters delays no healthy one, ends no process and le
   expect(app.logged()).not.toMatch(/"level":[56]0/);
 }, 60_000);
 
-it('a cluster under a new CA, with a new token, and back again is one connection each time', async () => {
+it('switching a cluster to a new CA and token and back opens one connection each time', async () => {
   const app = await probingApp();
   const servers = await Promise.all([1, 2, 3].map(() => standIn(kubernetes())));
   const id = await register(app, 'a', kubeconfigOf(servers[0]?.target() ?? never()));
@@ -247,7 +258,7 @@ it('a cluster under a new CA, with a new token, and back again is one connection
   for (const server of servers) await expect.poll(() => server.sockets.size).toBe(0);
 });
 
-it('one failure of a READY cluster that a second attempt does not confirm is none', async () => {
+it('one failure of a READY cluster that a second attempt does not confirm is ignored', async () => {
   const app = await probingApp();
   const pretence: Pretence = {};
   let failures = 0;

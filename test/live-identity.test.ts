@@ -6,7 +6,9 @@ import { binaryFor, kubeconfigOf, probingApp, register, untilState } from './sup
 import { kubernetes, type Pretence, standIn } from './support/stand-in.ts';
 
 const binary = await binaryFor('test/live-identity.test.ts, identities of real API servers');
-/** Twice the time that docs/architecture.md leaves a changed cluster: it is tried before others. */
+/**
+ * Twice the time in which docs/architecture.md promises to probe a changed cluster; changed clusters are probed first.
+ */
 const SOON_MS = 2 * 1_000;
 
 async function identityOf(app: TestApp, databaseId: number) {
@@ -43,16 +45,16 @@ const update = async (app: TestApp, databaseId: number, text: string, more: obje
     )
   ).data.updateCluster;
 
-/** A stand-in whose kube-system has this UID, and the kubeconfig that leads to it. */
-async function clusterOf(uid: string) {
+/** A stand-in with this UID of the kube-system namespace, and a kubeconfig that points to it. */
+async function clusterWithUid(uid: string) {
   const pretence: Pretence = { kubeSystem: [200, { kind: 'Namespace', metadata: { uid } }] };
   const server = await standIn(kubernetes(pretence));
   return { pretence, server, text: kubeconfigOf(server.target()) };
 }
 
-async function openKnown() {
+async function registerKnownCluster() {
   const app = await probingApp();
-  const [first, second] = [await clusterOf('uid-1'), await clusterOf('uid-2')];
+  const [first, second] = [await clusterWithUid('uid-1'), await clusterWithUid('uid-2')];
   const id = await register(app, 'a', first.text);
   await untilState(app, id, 'READY');
   await untilIdentity(app, id, { state: 'KNOWN', uid: 'uid-1', otherUid: null });
@@ -66,32 +68,39 @@ describe('a kubeconfig of another cluster', () => {
     ['REST', (app: TestApp, id: number, config: string) => app.rest('PUT', `${CLUSTERS}${id}`, { config })],
     ['SYNTAX', (app: TestApp, id: number, text: string) => update(app, id, text, { verify: 'SYNTAX' })],
     ['NONE', (app: TestApp, id: number, text: string) => update(app, id, text, { verify: 'NONE' })],
-  ])('by %s is taken, works, and its identity is CHANGED until somebody confirms it', async (_way, give) => {
-    const { app, id, second } = await openKnown();
-    await give(app, id, second.text);
-    await untilIdentity(app, id, CHANGED);
-    await untilState(app, id, 'READY');
-    const [record, ...others] = await records(app, 'cluster.identity-changed');
-    expect(others).toEqual([]);
-    expect(record).toMatchObject({ clusterId: id, changes: { identity: { from: 'uid-1', to: 'uid-2' } } });
-    expect(record?.actor).toMatch(/prober/);
-    await app.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
-    expect(await records(app, 'cluster.identity-changed')).toHaveLength(1);
+  ])(
+    'a kubeconfig of another cluster set by %s works, and the identity is CHANGED until a user confirms it',
+    async (_way, give) => {
+      const { app, id, second } = await registerKnownCluster();
+      await give(app, id, second.text);
+      await untilIdentity(app, id, CHANGED);
+      await untilState(app, id, 'READY');
+      const [record, ...others] = await records(app, 'cluster.identity-changed');
+      expect(others).toEqual([]);
+      expect(record).toMatchObject({ clusterId: id, changes: { identity: { from: 'uid-1', to: 'uid-2' } } });
+      expect(record?.actor).toMatch(/prober/);
+      await app.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
+      expect(await records(app, 'cluster.identity-changed')).toHaveLength(1);
 
-    const { revision } = await app.domain.database.prisma.cluster.findUniqueOrThrow({ where: { id } });
-    expect(await confirm(app, id, revision - 1)).toMatchObject({ code: 'REVISION_CONFLICT' });
-    expect(await identityOf(app, id)).toEqual(CHANGED);
-    const { cluster } = await confirm(app, id, revision);
-    expect(cluster.identity).toEqual({ state: 'KNOWN', uid: 'uid-2', otherUid: null });
-    expect(await records(app, 'cluster.confirm-identity')).toMatchObject([
-      { clusterId: id, changes: { identity: { from: 'uid-1', to: 'uid-2' } }, actor: expect.stringMatching(/api-key/) },
-    ]);
-    expect(await confirm(app, id)).toMatchObject({ __typename: 'ConfirmClusterIdentitySuccess' });
-    expect(await records(app, 'cluster.confirm-identity')).toHaveLength(1);
-  });
+      const { revision } = await app.domain.database.prisma.cluster.findUniqueOrThrow({ where: { id } });
+      expect(await confirm(app, id, revision - 1)).toMatchObject({ code: 'REVISION_CONFLICT' });
+      expect(await identityOf(app, id)).toEqual(CHANGED);
+      const { cluster } = await confirm(app, id, revision);
+      expect(cluster.identity).toEqual({ state: 'KNOWN', uid: 'uid-2', otherUid: null });
+      expect(await records(app, 'cluster.confirm-identity')).toMatchObject([
+        {
+          clusterId: id,
+          changes: { identity: { from: 'uid-1', to: 'uid-2' } },
+          actor: expect.stringMatching(/api-key/),
+        },
+      ]);
+      expect(await confirm(app, id)).toMatchObject({ __typename: 'ConfirmClusterIdentitySuccess' });
+      expect(await records(app, 'cluster.confirm-identity')).toHaveLength(1);
+    },
+  );
 
-  it('is told as a change', async () => {
-    const { app, id, second } = await openKnown();
+  it('an identity change appears in the stream of changes', async () => {
+    const { app, id, second } = await registerKnownCluster();
     const { data } = await app.graphql('{ clusters { changesCursor } }');
     await app.rest('PUT', `${CLUSTERS}${id}`, { config: second.text });
     await untilIdentity(app, id, CHANGED);
@@ -108,8 +117,8 @@ describe('a kubeconfig of another cluster', () => {
     }
   });
 
-  it('with CONNECT is refused, unless it is meant', async () => {
-    const { app, id, second, first } = await openKnown();
+  it('an update with CONNECT rejects a kubeconfig of another cluster unless the change is confirmed', async () => {
+    const { app, id, second, first } = await registerKnownCluster();
     const before = await app.domain.database.prisma.cluster.findUniqueOrThrow({ where: { id } });
     const refused = {
       __typename: 'DifferentClusterError',
@@ -132,8 +141,8 @@ describe('a kubeconfig of another cluster', () => {
     });
   });
 
-  it('that is put right is KNOWN again without a word', async () => {
-    const { app, id, first, second } = await openKnown();
+  it('restoring the original kubeconfig makes the identity KNOWN again without a confirmation', async () => {
+    const { app, id, first, second } = await registerKnownCluster();
     await app.rest('PUT', `${CLUSTERS}${id}`, { config: second.text });
     await untilIdentity(app, id, CHANGED);
     await app.rest('PUT', `${CLUSTERS}${id}`, { config: first.text });
@@ -141,8 +150,8 @@ describe('a kubeconfig of another cluster', () => {
   });
 });
 
-it('a cluster that was set up anew at the same address is CHANGED once it is back', async () => {
-  const { app, id, first } = await openKnown();
+it('a cluster that was recreated at the same address is CHANGED once it is reachable again', async () => {
+  const { app, id, first } = await registerKnownCluster();
   const probe = () => app.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
   first.pretence.review = [401, { kind: 'Status', code: 401 }];
   await probe();
@@ -153,7 +162,7 @@ it('a cluster that was set up anew at the same address is CHANGED once it is bac
   expect(await identityOf(app, id)).toEqual(CHANGED);
 });
 
-describe.skipIf(!binary)('of a real cluster', () => {
+describe.skipIf(!binary)('the identity of a real cluster', () => {
   let servers: ApiServers;
   let app: TestApp;
   let uids: string[];
@@ -168,7 +177,7 @@ describe.skipIf(!binary)('of a real cluster', () => {
     await servers?.close();
   });
 
-  it('the identity is the UID of kube-system, and UNKNOWN where the credential may not read it, which is no fault', async () => {
+  it('the identity is the UID of kube-system, and UNKNOWN without a fault if the credential may not read it', async () => {
     const reader = await register(app, 'reader', kubeconfigOf(await servers.target(1, 'reader-1')));
     const nobody = await register(app, 'nobody', kubeconfigOf(await servers.target(1, 'nobody-1')));
     expect(await untilState(app, nobody, 'READY')).toMatchObject({
@@ -179,7 +188,7 @@ describe.skipIf(!binary)('of a real cluster', () => {
     expect(await identityOf(app, nobody)).toEqual({ state: 'UNKNOWN', uid: null, otherUid: null });
   });
 
-  it('another one is met by its UID', async () => {
+  it('another cluster is recognized by its UID', async () => {
     const id = await register(app, 'moving', kubeconfigOf(await servers.target(1, 'admin-1')));
     await untilIdentity(app, id, { state: 'KNOWN', uid: uids[0], otherUid: null });
     const other = kubeconfigOf(await servers.target(2, 'admin-2'));
@@ -188,7 +197,7 @@ describe.skipIf(!binary)('of a real cluster', () => {
     await untilIdentity(app, id, { state: 'CHANGED', uid: uids[0], otherUid: uids[1] });
   });
 
-  it('a credential that may not read it neither changes nor clears what is known', async () => {
+  it('a credential that may not read the UID neither changes nor clears the known identity', async () => {
     const id = await register(app, 'narrowed', kubeconfigOf(await servers.target(1, 'admin-1')));
     await untilIdentity(app, id, { state: 'KNOWN', uid: uids[0], otherUid: null });
     const narrow = kubeconfigOf(await servers.target(2, 'nobody-2'));

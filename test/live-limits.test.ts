@@ -4,7 +4,7 @@ import type { TestApp } from './support/app.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { answerWith, kubernetes, type StandIn, standIn, token } from './support/stand-in.ts';
 
-/** Milliseconds that the live reads of one document may take (docs/architecture.md), and twice that. */
+/** Twice the time in milliseconds that the live reads of one document may take (docs/architecture.md). */
 const LIVE_MS = 8_000;
 
 const KINDS = {
@@ -19,8 +19,8 @@ const KINDS = {
 
 type Lists = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** A stand-in that answers probes and discovery, and lists as it is told. */
-function lister(lists: Lists): Promise<StandIn> {
+/** A stand-in that answers probes and discovery, and answers lists with `lists`. */
+function listStandIn(lists: Lists): Promise<StandIn> {
   const probes = kubernetes();
   return standIn((request, response) => {
     const { url = '' } = request;
@@ -39,10 +39,10 @@ const items =
 
 async function openCluster(lists: Lists) {
   const app = await probingApp();
-  const server = await lister(lists);
+  const server = await listStandIn(lists);
   const id = await register(app, 'a', kubeconfigOf(server.target()));
   await untilState(app, id, 'READY');
-  // What is asked once after the first contact.
+  // These requests are sent once after the first contact.
   await expect.poll(() => server.requests.filter((line) => line.includes('/services')).length).toBe(5);
   return { app, server, id };
 }
@@ -55,7 +55,7 @@ async function live(app: TestApp, selection: string, variables: object = {}, dec
   return { live: data?.cluster?.live, errors };
 }
 
-it('no name in a question leads out of its place', async () => {
+it('no name in a query escapes its path segment', async () => {
   const { app, server } = await openCluster(empty);
   const climbing = [
     '..',
@@ -77,7 +77,7 @@ it('no name in a question leads out of its place', async () => {
     'x'.repeat(300),
   ];
   const before = server.requests.length;
-  const ask = (variables: object) =>
+  const sendRequest = (variables: object) =>
     live(
       app,
       'resources(apiVersion: $apiVersion, kind: $kind, namespace: $namespace) { next } faults { code }',
@@ -87,16 +87,16 @@ it('no name in a question leads out of its place', async () => {
   for (const text of climbing)
     for (const place of ['apiVersion', 'kind', 'namespace'])
       for (const value of [text, `v1/${text}`, `${text}/v1`, `Pod${text}`, `default${text}`]) {
-        const answer = await ask({ [place]: value });
+        const answer = await sendRequest({ [place]: value });
         expect([value, answer.errors, answer.live.faults]).toEqual([value, undefined, [{ code: 'INVALID_QUERY' }]]);
       }
   expect(server.requests).toHaveLength(before);
-  // What the server itself says of its resources leads nowhere either.
-  expect((await ask({ kind: 'Climbing' })).live.faults).toEqual([{ code: 'NOT_FOUND' }]);
+  // The server's own discovery data cannot escape its path segment either.
+  expect((await sendRequest({ kind: 'Climbing' })).live.faults).toEqual([{ code: 'NOT_FOUND' }]);
   expect(server.requests.slice(before)).toEqual(['GET /api/v1']);
 });
 
-it('selectors and cursors stay one parameter each, whatever they hold', async () => {
+it('selectors and continue tokens stay one URL parameter each, whatever they contain', async () => {
   const { app, server } = await openCluster(empty);
   const before = server.requests.length;
   for (const text of [
@@ -125,7 +125,7 @@ it('selectors and cursors stay one parameter each, whatever they hold', async ()
   expect(server.requests.length).toBeGreaterThan(before);
 });
 
-it('a Secret is bare wherever it stands: in templates, lists, other groups, under another kind', async () => {
+it('the data of a Secret is removed wherever the Secret is embedded: in templates, lists, other API groups, or objects of another kind', async () => {
   const canary = 'embedded-canary';
   const secret = { kind: 'Secret', apiVersion: 'v1', data: { canary }, stringData: { canary }, type: 'Opaque' };
   const annotations = { 'kubectl.kubernetes.io/last-applied-configuration': canary, kept: 'kept' };
@@ -154,14 +154,14 @@ it('a Secret is bare wherever it stands: in templates, lists, other groups, unde
     expect(answer.resources.objects).toHaveLength(4);
     const said = JSON.stringify(answer);
     expect(said).not.toContain(canary);
-    // Of a Secret no annotation is shown.
+    // No annotation of a Secret is shown.
     expect(said.includes('"kept"')).toBe(kind === 'Template');
     expect(said.includes('shown')).toBe(kind === 'Template');
   }
 });
 
 it.each([400, 401, 403, 404, 410, 422, 429, 500, 302])(
-  'what a server says with %i is not passed on',
+  'the text of a response with status %i is not passed on',
   async (status) => {
     const echo: Lists = ({ headers }, response) =>
       answerWith(response, status, { kind: 'Status', message: `no: ${headers.authorization}` });
@@ -184,7 +184,7 @@ it.each([
   ['an abyss', `{"items":[{"a":${'['.repeat(100_000)}${']'.repeat(100_000)}}]}`, 'NOT_KUBERNETES'],
   ['a deep object', `{"items":[${'{"a":'.repeat(5_000)}1${'}'.repeat(5_000)}]}`, 'NOT_KUBERNETES'],
   ['17 MiB', JSON.stringify({ items: ['x'.repeat(17 * 1024 * 1024)] }), 'RESPONSE_TOO_LARGE'],
-])('a server that answers with %s spoils that part alone', async (_what, body, code) => {
+])('a response with %s fails only its own part', async (_what, body, code) => {
   const { app } = await openCluster((_request, response) => answerWith(response, 200, body));
   const { live: answer } = await live(
     app,
@@ -193,7 +193,7 @@ it.each([
   expect(answer).toEqual({ version: 'v1.31.0', resources: null, faults: [{ path: ['resources'], code }] });
 });
 
-it('texts that are none are passed over', async () => {
+it('values of the wrong type are treated as missing', async () => {
   const odd = {
     metadata: { name: 1, namespace: {}, uid: [] },
     status: { capacity: { cpu: 4 }, conditions: [{}], phase: 0 },
@@ -215,7 +215,7 @@ it('texts that are none are passed over', async () => {
   });
 });
 
-it('one document makes a hundred calls and no more', async () => {
+it('one document makes at most a hundred calls', async () => {
   const { app, server } = await openCluster(empty);
   const before = server.requests.length;
   const aliases = Array.from({ length: 110 }, (_, n) => `v${n}: version`).join(' ');
@@ -227,7 +227,7 @@ it('one document makes a hundred calls and no more', async () => {
   expect(answer.v99).toBe('v1.31.0');
 });
 
-it('calls cost, and a document that costs too much asks no cluster', async () => {
+it('calls cost, and a document that costs too much calls no cluster', async () => {
   const { app, server } = await openCluster(empty);
   const before = server.requests.length;
   const aliases = Array.from({ length: 201 }, (_, n) => `v${n}: version`).join(' ');
@@ -237,13 +237,13 @@ it('calls cost, and a document that costs too much asks no cluster', async () =>
   expect(server.requests).toHaveLength(before);
 });
 
-it('reads that hang end after eight seconds, four at a time, and neither the probe nor another cluster waits for them', async () => {
+it('hanging reads end after eight seconds, run four at a time, and delay neither probes nor other clusters', async () => {
   let [open, most] = [0, 0];
   const { app, id } = await openCluster((_request, response) => {
     most = Math.max(most, ++open);
     response.once('close', () => open--);
   });
-  const other = await register(app, 'b', kubeconfigOf((await lister(empty)).target()));
+  const other = await register(app, 'b', kubeconfigOf((await listStandIn(empty)).target()));
   await untilState(app, other, 'READY');
   const aliases = Array.from({ length: 12 }, (_, n) => `n${n}: nodes { name }`).join(' ');
   const began = performance.now();

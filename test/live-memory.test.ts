@@ -13,14 +13,14 @@ function read(text: string, options: object = {}) {
   return readJsonList(Buffer.from(text), { field: 'items', maxItems: 250, pick: (item) => item, ...options });
 }
 
-describe('a list read item by item', () => {
+describe('a list that is read item by item', () => {
   it.each([
     { kind: 'List', items: [] },
     { items: [{ a: 1 }, { b: [1, { c: 'items' }] }], metadata: { continue: 'x', items: [1] } },
     { 'it"ems': [1], items: [{ s: '\\' }, { s: '\\"' }, { s: ',]}"' }, { s: 'é\u2028' }], after: { items: {} } },
     { a: 'items', items: [{}, {}] },
     { nested: { items: [{ wrong: true }] }, items: [{ right: true }] },
-  ])('is what JSON.parse makes of it: %j', async (value) => {
+  ])('reads a list exactly as JSON.parse does: %j', async (value) => {
     for (const text of [JSON.stringify(value), JSON.stringify(value, null, 2)]) {
       const { head, items } = await read(text);
       expect({ ...head, items }).toEqual(value);
@@ -45,11 +45,11 @@ describe('a list read item by item', () => {
     '{"x":"items"[{}]}',
     '{"items":["]}',
     '{"items":[{"a":1]}]}',
-  ])('is refused when it is %j', async (text) => {
+  ])('rejects the malformed list %j', async (text) => {
     await expect(read(text)).rejects.toMatchObject({ code: 'NOT_KUBERNETES' });
   });
 
-  it('omits items that are no objects, and counts them', async () => {
+  it('omits and counts items that are not objects', async () => {
     expect((await read('{"items":[1,null,[],"x",{"a":1}]}')).items).toEqual([{ a: 1 }]);
     await expect(read('{"items":[1,null,[]]}', { maxItems: 2 })).rejects.toThrow('asked for 2 items and sends more');
   });
@@ -83,7 +83,7 @@ describe('a list read item by item', () => {
     expect(pick.mock.calls.length).toBeLessThanOrEqual(250);
   });
 
-  it('is read in slices: others run between any 256 KiB of it', async () => {
+  it('reads a list in slices: other tasks run after every 256 KiB at the latest', async () => {
     const item = { text: 'x'.repeat(60_000), list: Array(1_000).fill(1) };
     const text = JSON.stringify({ items: Array(200).fill(item) });
     let [turns, since, most] = [0, 0, 0];
@@ -105,7 +105,7 @@ describe('a list read item by item', () => {
     expect(most).toBeLessThan(512 * 1024);
   });
 
-  it.each(['x', '\\"', '\\\\', '\\u006b', 'é'])('is scanned in slices inside a string of %j, too', async (part) => {
+  it.each(['x', '\\"', '\\\\', '\\u006b', 'é'])('scans long strings of %j in slices too', async (part) => {
     const bytes = Buffer.from(`{"items":["${part.repeat((8 * MiB) / part.length)}"]}`);
     let turns = 0;
     let isDone = false;
@@ -120,7 +120,7 @@ describe('a list read item by item', () => {
     expect(turns).toBeGreaterThan(bytes.length / (1024 * 1024));
   });
 
-  it('has a turn of the loop to itself, however many are read at once', async () => {
+  it('reads one slice per turn of the event loop, however many lists are read at once', async () => {
     let [turn, begun] = [0, 0];
     const perTurn = new Map<number, number>();
     const count = () => {
@@ -139,7 +139,7 @@ describe('a list read item by item', () => {
     expect(Math.max(...perTurn.values())).toBeLessThanOrEqual(2);
   });
 
-  it('charges the text and the values of its items before they are kept', async () => {
+  it('charges the text and the values of items before it stores them', async () => {
     const account = new LiveMemory();
     const memory = account.hold();
     const text = '{"items":[{"a":1},{"b":[1,2]}]}';
@@ -151,8 +151,8 @@ describe('a list read item by item', () => {
   });
 });
 
-describe('what live reads hold', () => {
-  it('is refused beyond the account, and given back once', () => {
+describe('the memory of live reads', () => {
+  it('refuses memory beyond the budget and releases memory exactly once', () => {
     const account = new LiveMemory(10);
     const [one, other] = [account.hold(), account.hold()];
     one.take(6);
@@ -166,7 +166,7 @@ describe('what live reads hold', () => {
     other.take(10);
   });
 
-  it('counts the bytes of an answer as they are received, in a buffer of at most twice their number', async () => {
+  it('counts the bytes of a response as they arrive, in a buffer of at most twice their number', async () => {
     const account = new LiveMemory();
     const sent = 300_000;
     const server = await standIn((_request, response) => {
@@ -174,7 +174,7 @@ describe('what live reads hold', () => {
       response.socket?.setNoDelay(true);
       const text = Buffer.from(JSON.stringify('x'.repeat(sent - 2)));
       let at = 0;
-      // Many small chunks: each is a TLS record of its own.
+      // Many small chunks: each is its own TLS record.
       const more = () => {
         for (let count = 0; count < 100 && at < sent; count++) response.write(text.subarray(at, ++at));
         if (at === 5_000) response.end(text.subarray(at));
@@ -192,7 +192,7 @@ describe('what live reads hold', () => {
     discard();
     discard();
     expect(account.held).toBe(0);
-    // What fails holds nothing.
+    // A failed call holds no memory.
     await expect(connection.call('/x', { memory, maxBytes: 1_000 })).rejects.toMatchObject({
       code: 'RESPONSE_TOO_LARGE',
     });
@@ -201,7 +201,7 @@ describe('what live reads hold', () => {
     expect(account.held).toBe(0);
   });
 
-  it('is at most 256 MiB: the parts beyond it fail, the others and the next answer do not', async () => {
+  it('live reads hold at most 256 MiB: parts beyond it fail, other parts and the next response succeed', async () => {
     const resources = [{ name: 'pods', kind: 'Pod', namespaced: true, verbs: ['list'] }];
     // 14 MiB of text and 500,000 values: some 55 MiB each.
     const list = JSON.stringify({
@@ -216,7 +216,7 @@ describe('what live reads hold', () => {
     const app = await probingApp();
     const id = await register(app, 'a', kubeconfigOf((await standIn(answer)).target()));
     await untilState(app, id, 'READY');
-    const ask = async (parts: number) => {
+    const sendRequest = async (parts: number) => {
       const aliases = Array.from(
         { length: parts },
         (_, n) => `p${n}: resources(apiVersion: "v1", kind: "Pod", first: 100) { objects { name } }`,
@@ -227,14 +227,14 @@ describe('what live reads hold', () => {
       const { faults, ...rest } = data.cluster.live;
       return { faults, whole: Object.values(rest).filter((part) => part !== null).length };
     };
-    const much = await ask(8);
+    const much = await sendRequest(8);
     expect(much.faults.length).toBeGreaterThan(0);
     for (const { code, message } of much.faults) {
       expect(code).toBe('OUT_OF_RESOURCES');
       expect(message).toContain('256 MiB');
     }
     expect(much.whole).toBe(8 - much.faults.length);
-    expect(await ask(2)).toEqual({ faults: [], whole: 2 });
+    expect(await sendRequest(2)).toEqual({ faults: [], whole: 2 });
     expect(app.logged().match(/clusters cannot be called/g)).toHaveLength(1);
   }, 30_000);
 });

@@ -8,16 +8,16 @@ import { refusingPort } from './support/stand-in.ts';
 
 const binary = await binaryFor('test/live-reads.test.ts, all against real API servers');
 const policy = { allowLoopback: true };
-/** Stands in secrets, annotations and managed fields: it must be nowhere. */
+/** A secret in Secrets, annotations and managed fields that no response may contain. */
 const canary = 'live-canary-58c1';
 
-describe.skipIf(!binary)('live', () => {
+describe.skipIf(!binary)('live reads', () => {
   let servers: ApiServers;
   let app: TestApp;
   const answers: string[] = [];
   const ids: Record<string, number> = {};
 
-  /** Asks one cluster's `live`. */
+  /** Reads the `live` field of one cluster. */
   async function live(name: string, selection: string, headers?: Record<string, string>) {
     const answer = await document(`{ cluster(by: { name: "${name}" }) { live { ${selection} } } }`, headers);
     return answer.data?.cluster?.live;
@@ -29,7 +29,7 @@ describe.skipIf(!binary)('live', () => {
     return answer;
   }
 
-  /** The names of a page of resources, and what is wrong. */
+  /** Returns the names on a page of resources, and the faults. */
   async function resources(args: string, name = 'cluster-1') {
     const { page, faults } = await live(
       name,
@@ -67,7 +67,7 @@ describe.skipIf(!binary)('live', () => {
     await servers?.close();
   });
 
-  it('gives every part of a cluster', async () => {
+  it('returns every part of a cluster', async () => {
     const [{ version } = { version: '' }] = await servers.clusters();
     const answer = await live(
       'cluster-1',
@@ -90,7 +90,7 @@ describe.skipIf(!binary)('live', () => {
     }
   });
 
-  it('a part that fails is null and named as the document names it, and the rest stands', async () => {
+  it('a part that fails is null, its fault has the path used in the document, and the other parts are returned', async () => {
     const { data, errors } = await document(`{ cluster(by: { name: "reader-1" }) { live {
       faults { path code message } v: version version
       secret: resources(apiVersion: "v1", kind: "Secret") { objects { name } }
@@ -110,14 +110,14 @@ describe.skipIf(!binary)('live', () => {
     });
   });
 
-  it('a credential that may do nothing reads the version and is FORBIDDEN the rest', async () => {
+  it('a credential without permissions reads the version and gets FORBIDDEN for the rest', async () => {
     const { version, nodes, faults } = await live('nobody-1', 'version nodes { name } faults { path code }');
     expect(version).toMatch(/^v1/);
     expect(nodes).toBeNull();
     expect(faults).toEqual([{ path: ['nodes'], code: 'FORBIDDEN' }]);
   });
 
-  it('a cluster that does not answer blanks its own parts and nobody else’s', async () => {
+  it('a cluster that does not answer fails only its own parts', async () => {
     const parts = 'live { version nodes { name } faults { path code } }';
     const { data, errors } = await document(`{ clusters { nodes { name ${parts} } } }`);
     expect(errors).toBeUndefined();
@@ -136,7 +136,7 @@ describe.skipIf(!binary)('live', () => {
     });
   });
 
-  it('pages go on where the one before ended, and hold each object once', async () => {
+  it('pages continue where the previous page ended and contain each object once', async () => {
     const names: string[] = [];
     const remaining: (number | null)[] = [];
     for (let after = ''; ; ) {
@@ -151,14 +151,14 @@ describe.skipIf(!binary)('live', () => {
     expect(remaining).toEqual([12, 4, null]);
   });
 
-  it('a page that is asked for too late is GONE', async () => {
+  it('a continue token that has expired is GONE', async () => {
     const { next } = await resources('apiVersion: "v1", kind: "Pod", first: 8');
     await write('/api/v1/namespaces/default/events', eventOf('compacted', 'x'));
     await servers.compact();
     expect(await resources(`apiVersion: "v1", kind: "Pod", after: "${next}"`)).toMatchObject({ code: 'GONE' });
   });
 
-  it('selectors and a namespace narrow a page down', async () => {
+  it('selectors and a namespace filter a page', async () => {
     const pods = 'apiVersion: "v1", kind: "Pod"';
     expect((await resources(`${pods}, fieldSelector: "status.phase=Pending"`)).names).toEqual(['web-2']);
     const byLabel = await resources(`${pods}, labelSelector: "app.kubernetes.io/name in (web), !absent"`);
@@ -184,18 +184,18 @@ describe.skipIf(!binary)('live', () => {
     ['an unknown group', 'apiVersion: "unknown.example.org/v1", kind: "Pod"', 'NOT_FOUND'],
     ['an unknown version', 'apiVersion: "v9", kind: "Pod"', 'NOT_FOUND'],
     ['a subresource', 'apiVersion: "v1", kind: "Scale"', 'NOT_FOUND'],
-  ])('%s is refused by a code', async (_what, args, code) => {
+  ])('rejects %s with a fault code', async (_what, args, code) => {
     expect(await resources(args)).toMatchObject({ names: undefined, code });
   });
 
-  it.each([0, 251, -1])('%i objects a page are an input that is refused', async (first) => {
+  it.each([0, 251, -1])('rejects %i objects per page as invalid input', async (first) => {
     const { errors } = await document(
       `{ cluster(by: { name: "cluster-1" }) { live { resources(apiVersion: "v1", kind: "Pod", first: ${first}) { next } } } }`,
     );
     expect(errors?.map(({ extensions }) => extensions.code)).toEqual(['INVALID_INPUT']);
   });
 
-  it('one who holds no role learns nothing', async () => {
+  it('a caller without a role learns nothing', async () => {
     const headers = { Authorization: app.nobody };
     const { data, errors } = await document(
       `{ cluster(by: { name: "cluster-1" }) { live { version } } clusters { nodes { live { version } } }
@@ -206,7 +206,7 @@ describe.skipIf(!binary)('live', () => {
     expect(data).toEqual({ cluster: null, clusters: { nodes: [] }, node: null });
   });
 
-  it('shows neither the data of Secrets nor what kubectl and the API server keep in annotations and managed fields', async () => {
+  it('returns neither the data of Secrets nor the copies that kubectl and the API server store in annotations and managed fields', async () => {
     const applied = JSON.stringify({ kind: 'Secret', data: { password: canary } });
     const metadata = (name: string) => ({
       name,

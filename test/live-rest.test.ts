@@ -16,10 +16,10 @@ import {
 } from './support/live.ts';
 import { authority, kubernetes, rawStandIn, refusingPort, standIn, token, user } from './support/stand-in.ts';
 
-/** Twice what docs/architecture.md have: the machine may be busy. */
+/** Twice the times of docs/architecture.md, since the machine may be busy. */
 const SOON_MS = 2 * 1_000;
 
-it('the version of a cluster stands in the list right after it was created', async () => {
+it("the list shows a cluster's version right after it was created", async () => {
   const app = await probingApp();
   const server = await standIn(kubernetes({ version: [200, { gitVersion: 'v1.33.4' }] }));
   const id = await register(app, 'a', kubeconfigOf(server.target()));
@@ -28,7 +28,7 @@ it('the version of a cluster stands in the list right after it was created', asy
   expect(row).not.toHaveProperty('error');
 });
 
-it('an import answers when each of its clusters was tried', async () => {
+it('an import answers once each of its clusters was probed', async () => {
   const app = await probingApp();
   const servers = await Promise.all(
     ['a', 'b', 'c'].map(async (name) => [name, (await standIn(kubernetes())).target()] as const),
@@ -41,7 +41,7 @@ it('an import answers when each of its clusters was tried', async () => {
   expect(body).toEqual(['a', 'b', 'c'].map((name) => expect.objectContaining({ name, version: 'v1.31.0' })));
 });
 
-it('a silent cluster holds an import up for a second, and none of the others', async () => {
+it('a silent cluster delays an import by one second and delays none of the other clusters', async () => {
   const app = await probingApp();
   const [server, silent] = [await standIn(kubernetes()), await rawStandIn(() => {})];
   const config = kubeconfigOfAll({ silent: silent.target(), a: server.target(), b: server.target() });
@@ -56,7 +56,7 @@ it('a silent cluster holds an import up for a second, and none of the others', a
   ]);
 });
 
-it('each way to fail is a sentence in the list that names no secret, and is gone once the cluster can be reached', async () => {
+it('each kind of failure is a sentence in the list without secrets, and disappears once the cluster is reachable', async () => {
   const app = await probingApp();
   const now = Date.now();
   const issue = (names: string[], notAfter = new Date(now + 3_600_000)) =>
@@ -112,7 +112,7 @@ it('each way to fail is a sentence in the list that names no secret, and is gone
     expect([name, found.error?.code]).toEqual([name, code]);
     const { error = '' } = (await listed(app, id)) ?? {};
     expect(error).toBe(found.error?.message);
-    // A sentence, and none of the words that programs use.
+    // A sentence without technical identifiers.
     expect(error).toMatch(/^[^A-Z]*(\s\S+){4,}/);
     expect(error).not.toMatch(/\b(E[A-Z]{4,}|[A-Z]+_[A-Z_]+)\b/);
     expect(error).not.toContain(token);
@@ -128,7 +128,7 @@ it('each way to fail is a sentence in the list that names no secret, and is gone
   expect(app.logged()).not.toContain(token);
 });
 
-it('a disabled cluster shows neither version nor error, and nothing is asked of it', async () => {
+it('a disabled cluster shows neither version nor error, and receives no calls', async () => {
   const app = await probingApp();
   const server = await standIn(kubernetes());
   const [up, down] = await Promise.all([
@@ -156,7 +156,7 @@ it('a disabled cluster shows neither version nor error, and nothing is asked of 
   expect(await statusOf(app, up)).toMatchObject({ state: 'DISABLED', version: null, observedAt: null, error: null });
 });
 
-it('a cluster that is switched off and on in one breath is tried anew', async () => {
+it('a cluster that is disabled and enabled in quick succession is probed again', async () => {
   const app = await probingApp();
   const server = await standIn(kubernetes());
   const id = await register(app, 'a', kubeconfigOf(server.target()));
@@ -165,7 +165,7 @@ it('a cluster that is switched off and on in one breath is tried anew', async ()
   await untilState(app, id, 'READY', SOON_MS);
 });
 
-it('a new kubeconfig takes the version away until it is tried', async () => {
+it('a new kubeconfig clears the version until the cluster was probed', async () => {
   const app = await probingApp();
   const first = await standIn(kubernetes());
   const { handler, open } = gate(kubernetes({ version: [200, { gitVersion: 'v1.34.0' }] }));
@@ -181,7 +181,7 @@ it('a new kubeconfig takes the version away until it is tried', async () => {
   await expect.poll(() => first.sockets.size).toBe(0);
 });
 
-it('a kubeconfig that cannot be used is stored, and the list says why at once', async () => {
+it('an unusable kubeconfig is stored, and the list shows the reason immediately', async () => {
   const app = await probingApp();
   const id = await register(app, 'a', kubeconfig({ user: { tokenFile: '/etc/passwd' } }));
   const row = await listed(app, id);

@@ -47,14 +47,14 @@ const bare = {
 const json = JSON.stringify(secret);
 const packed = gzipSync(json).toString('base64');
 
-it('shows of a Secret its name, namespace, uid, labels, times, type and the names of its keys', () => {
+it("shows only a Secret's name, namespace, uid, labels, times, type and key names", () => {
   expect(redact(secret, 'Secret')).toEqual(bare);
   const { kind: _, apiVersion: __, ...item } = secret;
   const { kind: ___, apiVersion: ____, ...bareItem } = bare;
   expect(redact(item, 'Secret')).toEqual(bareItem);
 });
 
-it('shows as little of a Secret that stands inside another object', () => {
+it('redacts a Secret that is embedded in another object in the same way', () => {
   const work = redact({ spec: { workload: { manifests: [secret] }, deep: [[{ secret }]] } }, 'ManifestWork');
   expect(work).toEqual({ spec: { workload: { manifests: [bare] }, deep: [[{ secret: bare }]] } });
   expect(redact({ kind: 'SecretList', items: [{ data, metadata: { name: 'x' } }] }, 'List')).toEqual({
@@ -80,7 +80,7 @@ it.each(['ClusterSecret', 'SealedSecret', 'ExternalSecret', 'SecretTemplate', 'c
   },
 );
 
-it('keeps data of kinds that hold no secrets', () => {
+it('keeps the data of kinds that hold no secrets', () => {
   expect(redact({ data: { shown: 'shown' } }, 'ConfigMap')).toEqual({ data: { shown: 'shown' } });
 });
 
@@ -96,7 +96,7 @@ it.each([
   'ksonnet.io/managed',
   'kubernetes.io/change-cause',
   'openshift.io/token-secret.value',
-])('omits the annotation %s whatever it holds, in templates too', (name) => {
+])('omits the annotation %s whatever its value, in templates too', (name) => {
   const metadata = { annotations: { [name]: canary, team: 'shown' } };
   expect(redact({ metadata, spec: { template: { metadata } } }, 'Deployment')).toEqual({
     metadata: { annotations: { team: 'shown' } },
@@ -135,7 +135,7 @@ it.each([
   ['gzip', packed],
   ['gzip, twice in base64', Buffer.from(packed).toString('base64')],
   ['gzip within JSON', JSON.stringify({ pristine: packed })],
-])('omits an annotation that carries an object as %s', (_form, value) => {
+])('omits an annotation that contains an object as %s', (_form, value) => {
   const annotations = { 'example.com/state': value, team: 'shown' };
   expect(redact({ metadata: { annotations }, spec: { podAnnotations: annotations } }, 'Pod')).toEqual({
     metadata: { annotations: { team: 'shown' } },
@@ -157,7 +157,7 @@ it.each([
   expect(redact(object, 'Pod')).toEqual(object);
 });
 
-it('omits an annotation of more than 256 KiB unread, and shows one of 256 KiB', () => {
+it('omits an annotation of more than 256 KiB without reading it, and shows one of 256 KiB', () => {
   const annotations = { long: 'x'.repeat(256 * 1024 + 1), fits: 'x'.repeat(256 * 1024) };
   const read = vi.spyOn(RegExp.prototype, 'test');
   const shown = redact({ metadata: { annotations } }, 'Pod');
@@ -167,7 +167,7 @@ it('omits an annotation of more than 256 KiB unread, and shows one of 256 KiB', 
   expect(Math.max(...lengths)).toBe(256 * 1024);
 });
 
-it('reads at most 512 KiB of the annotations of one object, however many objects stand inside it', () => {
+it('reads at most 512 KiB of the annotations of one object, however many objects are embedded in it', () => {
   const text = '\\u006b'.repeat(10_000);
   const templates = Array.from({ length: 30 }, () => ({ metadata: { annotations: { a: text, b: '' } } }));
   const read = vi.spyOn(String.prototype, 'replace');
@@ -178,7 +178,7 @@ it('reads at most 512 KiB of the annotations of one object, however many objects
 });
 
 it.each([' ', '\n', '- ', ',', ', ', '{', '\\', ',kind ', '& ', ',!', '"', '\\u006b', '"H4sI', 'QUFB'])(
-  'finds no object in the longest annotation that is read, of %j alone',
+  'finds no object in an annotation of maximum length made of %j alone',
   (part) => {
     for (const end of ['', '!', ' ='])
       expect(carriesObject(part.repeat((256 * 1024 - 2) / part.length) + end)).toBe(false);

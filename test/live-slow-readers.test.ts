@@ -9,27 +9,27 @@ import { locationOf } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
 
-/** docs/architecture.md: it has ended within ten seconds of SIGTERM. */
+/** docs/architecture.md: the process exits within ten seconds of SIGTERM. */
 const END_MS = 10_000;
-/** Yoga sends one every twelve seconds; docs/architecture.md has fifteen. */
+/** Yoga sends a comment every twelve seconds; docs/architecture.md promises fifteen. */
 const COMMENT_MS = 15_000;
 
 const ROWS = 200;
 const CHANGES_MADE = 5_000;
-/** Changes of one transaction. */
+/** Changes per transaction. */
 const AT_ONCE = 10;
-/** So many characters each: what the readers are not told yet would be 250 MB, were it kept for each. */
+/** Characters per description. If the server buffered every unsent change for each reader, it would hold 250 MB. */
 const DESCRIPTION = 9_900;
 const READERS = 5;
 const MAX_GROWTH_MB = 100;
 
-/** Bytes that a process holds in memory. */
+/** Returns the resident memory of a process. */
 function residentMB({ pid }: Running): number {
   const [, kB] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kB) / 1024;
 }
 
-/** Subscribes and reads no further than the head of the answer. */
+/** Subscribes and stops reading after the response headers. */
 async function stallingReader(server: Running, key: string): Promise<Socket> {
   const { hostname, port } = new URL(server.url);
   const socket = connect({ host: hostname, port: Number(port) });
@@ -43,18 +43,18 @@ async function stallingReader(server: Running, key: string): Promise<Socket> {
   return socket;
 }
 
-it('readers that stand still cost no memory, others hear all the same, comments keep a quiet stream, and SIGTERM ends them all', async () => {
+it('slow readers cost no memory and delay no other reader, comments keep a quiet stream open, and SIGTERM ends all streams', async () => {
   const dataDir = await temporaryDirectory();
   const server = await startProcess({ dataDir, environment: { METRICS_PORT: '0' } });
   const key = await firstKey(dataDir);
-  const ask = async (path: string, body: object, method = 'POST') => {
+  const sendRequest = async (path: string, body: object, method = 'POST') => {
     const headers = { Authorization: key, 'Content-Type': 'application/json' };
     const response = await fetch(`${server.url}${path}`, { method, headers, body: JSON.stringify(body) });
     if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
     return response.json();
   };
-  for (let row = 0; row < ROWS; row++) await ask(CLUSTERS, { name: `c${row}`, enabled: false });
-  // As another server over the same file makes them: several times as fast as over HTTP.
+  for (let row = 0; row < ROWS; row++) await sendRequest(CLUSTERS, { name: `c${row}`, enabled: false });
+  // The test writes the changes as another server over the same file does, which is several times as fast as over HTTP.
   const database = await openDatabase(locationOf(dataDir));
   onTestFinished(() => database.close());
   let made = 0;
@@ -75,16 +75,16 @@ it('readers that stand still cost no memory, others hear all the same, comments 
   await change(CHANGES_MADE);
   expect(residentMB(server) - before).toBeLessThan(MAX_GROWTH_MB);
 
-  // One who reads hears the last change all the same.
+  // A reader that keeps reading still receives the last change.
   const reading = await openChanges(server, key);
   const last = reading.until(({ cluster }) => cluster?.name === 'last');
-  await ask(CLUSTERS, { name: 'last', enabled: false });
+  await sendRequest(CLUSTERS, { name: 'last', enabled: false });
   await last;
   expect(readers.every((socket) => !socket.destroyed)).toBe(true);
 
   const idle = await openChanges(server, key);
   const ended = [idle.next(), reading.next()];
-  // The first one comes with the head.
+  // The first comment arrives with the response headers.
   await expect.poll(() => idle.comments(), { timeout: 2 * COMMENT_MS }).toBeGreaterThan(1);
   const began = performance.now();
   const { code } = await server.stop();

@@ -8,16 +8,16 @@ import { gate, kubeconfigOf, listed, probingApp, register, statusOf, untilState 
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
 import { freshApp } from './support/wire.ts';
 
-/** Twice what docs/architecture.md has. */
+/** Twice the time of docs/architecture.md. */
 const SOON_MS = 2 * 1_000;
 
-/** The same for a change that a server took which asks no cluster: replicas leave it the first 5 s. */
+/** The same for a change that needs no call to a cluster: other replicas wait for the first 5 s. */
 const FIRST_MS = POSTGRES ? 2 * 6_000 : SOON_MS;
 
 it.each([
   ['an update', () => ({ config: NOWHERE })],
   ['a disable', () => ({ enabled: false })],
-])('a probe that ends after %s changes nothing', async (_what, change) => {
+])('the result of a probe that ends after %s is discarded', async (_what, change) => {
   const app = await probingApp();
   const { handler, open } = gate(kubernetes());
   const server = await standIn(handler);
@@ -25,7 +25,7 @@ it.each([
   await expect.poll(() => server.requests.length).toBeGreaterThan(0);
   await app.rest('PUT', `${CLUSTERS}${id}`, change());
   open();
-  // Long enough for a result to be stored, if it were.
+  // Long enough for a result to be stored, if it were not discarded.
   const other = await register(app, 'b', kubeconfigOf((await standIn(kubernetes())).target()));
   await untilState(app, other, 'READY');
   const row = await app.domain.database.prisma.cluster.findUniqueOrThrow({ where: { id } });
@@ -33,7 +33,7 @@ it.each([
   expect(row.state).not.toBe('READY');
 });
 
-it('a result of a cluster that was deleted is passed over, and those beside it count', async () => {
+it('a result of a deleted cluster is dropped, and the results stored with it count', async () => {
   const app = await freshApp();
   const { prisma } = app.domain.database;
   const observed: Observation[] = [];
@@ -53,14 +53,14 @@ it('a result of a cluster that was deleted is passed over, and those beside it c
   ]);
 });
 
-/** A kubeconfig that leads to where nothing listens. */
+/** A kubeconfig that points to a port without a server. */
 const NOWHERE = kubeconfigOf({
   server: `https://127.0.0.1:${await refusingPort()}`,
   insecureSkipTlsVerify: false,
   token: 't',
 });
 
-it('an observation counts only under the credential and the switch that it was made with', async () => {
+it('an observation counts only for the credential and the enabled flag that it was made with', async () => {
   const app = await probingApp();
   const server = await standIn(kubernetes());
   const id = await register(app, 'a', kubeconfigOf(server.target()));
@@ -78,12 +78,12 @@ it('an observation counts only under the credential and the switch that it was m
   expect(await statusOf(app, id)).toMatchObject({ state: 'DEGRADED', version: 'v0' });
 });
 
-it('a cluster that stays READY is asked again and again, and nothing is written', async () => {
+it('a cluster that stays READY is probed repeatedly, and nothing is written', async () => {
   const app = await probingApp();
   const server = await standIn(kubernetes());
   const id = await register(app, 'a', kubeconfigOf(server.target()));
   const first = await untilState(app, id, 'READY');
-  // The offer of a Prometheus comes once after the first contact.
+  // Prometheus discovery runs once after the first contact.
   await expect.poll(() => server.requests.filter((line) => line.includes('/services')).length).toBeGreaterThan(0);
   const before = await app.domain.database.counters();
   for (let round = 0; round < 5; round++)
@@ -95,7 +95,7 @@ it('a cluster that stays READY is asked again and again, and nothing is written'
   expect(Date.parse(now.observedAt ?? '')).toBeGreaterThan(Date.parse(first.observedAt ?? ''));
 });
 
-it('a restart shows the last state with its age, before anything was asked', async () => {
+it('after a restart the last state and its age are shown before any cluster is probed', async () => {
   const DATA_DIR = await temporaryDirectory();
   const app = await startApp({ DATA_DIR }, { probing: true });
   const server = await standIn(kubernetes());
@@ -122,7 +122,7 @@ it('a restart shows the last state with its age, before anything was asked', asy
   }
 });
 
-it('the end of a round tells how old a state is, on other servers and when its own has ended', async () => {
+it('the end of a round gives the age of a state, also on other servers and after its own server has stopped', async () => {
   const DATA_DIR = await temporaryDirectory();
   const app = await startApp({ DATA_DIR }, { probing: true });
   const other = await startApp({ DATA_DIR });
@@ -140,7 +140,7 @@ it('the end of a round tells how old a state is, on other servers and when its o
   }
 });
 
-it('of two servers over one file each sees what the other found and what it changed', async () => {
+it('each of two servers over one file sees the states and changes of the other', async () => {
   const DATA_DIR = await temporaryDirectory();
   const prober = await startApp({ DATA_DIR }, { probing: true });
   const reader = await startApp({ DATA_DIR });

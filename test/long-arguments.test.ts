@@ -21,8 +21,8 @@ const long = 'x'.repeat(3_000_000);
 const rules = clusterFields({ allowLoopback: true } as never);
 const create = (input: object) => rules.create.safeParse({ name: 'x', ...input }).error?.issues ?? [];
 
-/** How often a text is gone over as a whole. */
-function watched(): { calls: () => number } {
+/** Counts how often a text is processed as a whole. */
+function watchTextFunctions(): { calls: () => number } {
   const spies = [
     vi.spyOn(String.prototype, 'isWellFormed'),
     vi.spyOn(String.prototype, 'includes'),
@@ -45,7 +45,7 @@ function watched(): { calls: () => number } {
   };
 }
 
-describe('a text that is too long is refused by its length alone', () => {
+describe('texts that are too long', () => {
   it.each([
     ['a name', () => create({ name: long })],
     ['a description', () => create({ description: long })],
@@ -61,8 +61,8 @@ describe('a text that is too long is refused by its length alone', () => {
       'a name of a role’s clusters',
       () => roleSchema.safeParse({ name: 'x', actions: ['clusters.read'], clusters: { names: [long] } }).error?.issues,
     ],
-  ])('%s', (_, check) => {
-    const work = watched();
+  ])('rejects %s by its length, without reading it', (_, check) => {
+    const work = watchTextFunctions();
     const issues = check();
     expect(work.calls()).toBe(0);
     expect(issues).toEqual([
@@ -70,25 +70,25 @@ describe('a text that is too long is refused by its length alone', () => {
     ]);
   });
 
-  it('a cursor, before it is decoded', () => {
+  it('rejects a cursor that is too long before decoding it', () => {
     const read = vi.fn(() => 7);
-    expect(() => readBounds({ after: long, before: long }, read)).toThrow('after: is no cursor of this connection');
+    expect(() => readBounds({ after: long, before: long }, read)).toThrow('after: is not a cursor of this connection');
     expect(read).not.toHaveBeenCalled();
   });
 
-  it('a global id, before it is decoded', () => {
-    const work = watched();
+  it('rejects a global id that is too long before decoding it', () => {
+    const work = watchTextFunctions();
     expect(decodeGlobalId(encodeGlobalId('Cluster', 'x').padEnd(3_000_000, 'A'))).toEqual({ typename: '', id: '' });
     expect(work.calls()).toBe(0);
   });
 
-  it('a search, before it is folded to count its work', () => {
-    const work = watched();
+  it('rejects a search that is too long before folding it to count its work', () => {
+    const work = watchTextFunctions();
     expect(stepsOfFilter({ search: long }, { clusters: 0, searchBytes: 10_000 })).toBe(0);
     expect(work.calls()).toBe(0);
   });
 
-  it('a text is taken up to its last code point', () => {
+  it('accepts a text of exactly the maximum number of code points', () => {
     expect([isWithin('🙂'.repeat(253), 253), isWithin('🙂'.repeat(254), 253), isWithin('x'.repeat(253), 253)]).toEqual([
       true,
       false,
@@ -97,7 +97,7 @@ describe('a text that is too long is refused by its length alone', () => {
   });
 });
 
-describe('a list that is too long is refused before its items are looked at', () => {
+describe('lists that are too long', () => {
   const items = <T>(item: T) => {
     let read = 0;
     const list = new Proxy(Array<T>(19_900).fill(item), {
@@ -119,22 +119,22 @@ describe('a list that is too long is refused before its items are looked at', ()
       (list: unknown) =>
         roleSchema.safeParse({ name: 'x', actions: ['clusters.read'], clusters: { names: list } }).error?.issues,
     ],
-  ])('%s', (_, item, check) => {
+  ])('rejects a list of %s by its length, before reading its items', (_, item, check) => {
     const { list, read } = items(item);
     expect(check(list)).toHaveLength(1);
     expect(read()).toBe(0);
   });
 });
 
-describe('an answer to wrong input is short', () => {
+describe('short responses to invalid input', () => {
   const names = Array.from({ length: 19_000 }, (_, index) => `role-${index}-${'x'.repeat(150)}`);
 
-  it('from REST, of thousands of wrong items', async () => {
+  it('a REST response to thousands of wrong items is short', async () => {
     const { status, text } = await app.rest('POST', '/api/v1/admin/apikeys/', { name: 'x', scopes: names });
     expect([status, text.length < 300]).toEqual([400, true]);
   });
 
-  it('from REST, of many wrong items, tells some and how many more', async () => {
+  it('a REST response to many wrong items lists a few and counts the rest', async () => {
     const { text } = await app.rest('POST', '/api/v1/admin/apikeys/', { name: 'x', scopes: names.slice(0, 60) });
     expect(text.length).toBeLessThan(4_000);
     expect(text).toContain('and 55 more problems');
@@ -143,7 +143,7 @@ describe('an answer to wrong input is short', () => {
   it.each([
     ['createUser(input: { username: "x", roles: $names })', 50],
     ['createApiKey(input: { name: "x", roles: $names })', 100],
-  ])('from %s, in a list however long', async (field, most) => {
+  ])('the response of %s stays short for a list of any length', async (field, most) => {
     for (const count of [most - 5, names.length]) {
       const { data, errors } = await app.graphql(
         `mutation ($names: [String!]!) { m: ${field} { ... on InvalidInputError { message issues { path message } } } }`,
@@ -156,8 +156,8 @@ describe('an answer to wrong input is short', () => {
   });
 });
 
-describeFile('a name that no cluster can have', () => {
-  it('is not looked for in the database', async () => {
+describeFile('impossible cluster names', () => {
+  it('an impossible name is not looked up in the database', async () => {
     const parameters = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
     const { data, errors } = await app.graphql(
       'query ($name: String!, $names: [String!]!) { cluster(by: { name: $name }) { id } clusters(filter: { names: $names }) { totalCount } }',
@@ -168,7 +168,7 @@ describeFile('a name that no cluster can have', () => {
     expect(parameters.mock.calls.every((call) => JSON.stringify(call).length < 10_000)).toBe(true);
   });
 
-  it('is refused by the audit log, by each of its texts', async () => {
+  it('the audit log rejects an impossible name in each of its text filters', async () => {
     for (const filter of [{ actor: long }, { action: long }, { outcome: long }, { cluster: { name: long } }]) {
       const { errors } = await app.graphql(
         'query ($filter: AuditFilter) { auditLog(filter: $filter) { edges { cursor } } }',
@@ -179,7 +179,7 @@ describeFile('a name that no cluster can have', () => {
     }
   });
 
-  it('is sent once, however often a filter names it', async () => {
+  it('a name is sent to the database once, however often a filter repeats it', async () => {
     const parameters = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
     await app.graphql('query ($filter: ClusterFilter) { clusters(filter: $filter) { nodes { id } } }', {
       filter: { names: Array(900).fill('same'), states: Array(9_000).fill('READY') },

@@ -13,7 +13,7 @@ const WAL = `${DATABASE}-wal`;
 const INDEX = `${DATABASE}-shm`;
 const WITNESS = `${DATABASE}-witness`;
 
-/** Starts a server, lets it create a cluster of this name and kills it; gives what it wrote. */
+/** Starts a server, creates a cluster of this name and kills the server; returns its output. */
 async function createAndKill(dataDir: string, name: string): Promise<string> {
   const app = await startProcess({ dataDir });
   const response = await fetch(`${app.url}${CLUSTERS}`, {
@@ -31,8 +31,8 @@ afterAll(async () => {
   if (template) await rm(await template, { recursive: true });
 });
 
-/** A data directory whose server was killed: its last clusters are in the write-ahead log alone. */
-async function killed(): Promise<string> {
+/** A data directory of a killed server: the last clusters are only in the write-ahead log. */
+async function createKilledDataDir(): Promise<string> {
   template ??= mkdtemp(join(tmpdir(), 'kitestring-')).then(async (dataDir) => {
     await (await startProcess({ dataDir })).stop();
     await createAndKill(dataDir, 'one');
@@ -44,7 +44,7 @@ async function killed(): Promise<string> {
   return dataDir;
 }
 
-/** The warnings of a start, after which the server is stopped. */
+/** Starts and stops a server, and returns the warnings of the start. */
 async function warningsOf(dataDir: string): Promise<string[]> {
   const app = await startProcess({ dataDir });
   await app.stop();
@@ -66,7 +66,7 @@ const remove = async (dataDir: string, ...names: string[]) => {
   for (const name of names) await rm(join(dataDir, name), { force: true });
 };
 
-describeFile('a start warns and names the file', () => {
+describeFile('the warning about lost changes', () => {
   it.each<[string, RegExp, (dataDir: string) => Promise<unknown>]>([
     ['is missing', /-wal of the database is missing/, (dataDir) => remove(dataDir, WAL)],
     ['is empty', /-wal of the database is missing/, (dataDir) => truncate(join(dataDir, WAL), 0)],
@@ -90,8 +90,8 @@ describeFile('a start warns and names the file', () => {
         await writeFile(join(dataDir, WAL), 'garbage'.repeat(10_000));
       },
     ],
-  ])('when the write-ahead log %s', async (_, warning, spoil) => {
-    const dataDir = await killed();
+  ])('a start warns when the write-ahead log %s', async (_, warning, spoil) => {
+    const dataDir = await createKilledDataDir();
     await spoil(dataDir);
     const warnings = await warningsOf(dataDir);
     expect(warnings[0]).toMatch(warning);
@@ -99,8 +99,8 @@ describeFile('a start warns and names the file', () => {
     expect(warnings[0]).toContain('restore a backup');
   });
 
-  it('when the write-ahead log and its index are missing, with changes that an earlier start has seen', async () => {
-    const dataDir = await killed();
+  it('a start warns when the write-ahead log and its index are missing, with changes that an earlier start has seen', async () => {
+    const dataDir = await createKilledDataDir();
     await remove(dataDir, WAL, INDEX);
     const { at } = JSON.parse(await readFile(join(dataDir, WITNESS), 'utf8'));
     expect(await warningsOf(dataDir)).toEqual([
@@ -109,7 +109,7 @@ describeFile('a start warns and names the file', () => {
     expect(Date.parse(at)).toBeLessThanOrEqual(Date.now());
   });
 
-  it('when an older database was put in the place of one whose server was killed', async () => {
+  it('a start warns when an older database replaced that of a killed server', async () => {
     const dataDir = await temporaryDirectory();
     await (await startProcess({ dataDir })).stop();
     const old = join(await temporaryDirectory(), 'old.db');
@@ -124,19 +124,21 @@ describeFile('a start warns and names the file', () => {
   it.each([
     ['missing', (dataDir: string) => remove(dataDir, DATABASE)],
     ['empty', (dataDir: string) => truncate(join(dataDir, DATABASE), 0)],
-  ])('when the database is %s beside seal-keys', async (_, spoil) => {
+  ])('a start warns when the database is %s and seal-keys exists', async (_, spoil) => {
     const dataDir = await temporaryDirectory();
     await (await startProcess({ dataDir })).stop();
     await spoil(dataDir);
     const [warning, ...more] = await warningsOf(dataDir);
-    expect(warning).toMatch(/kitestring\.db was missing or empty and begins anew, although .*seal-keys shows/);
+    expect(warning).toMatch(
+      /kitestring\.db was missing or empty and a new one was created, although .*seal-keys shows/,
+    );
     expect(more).toEqual([]);
-    // What begins anew is there from now on.
+    // The new database exists from now on.
     expect(await warningsOf(dataDir)).toEqual([]);
   });
 
-  it('on the command line too, and not on its stdout', async () => {
-    const dataDir = await killed();
+  it('a start of the command line warns too, and not on stdout', async () => {
+    const dataDir = await createKilledDataDir();
     await remove(dataDir, WAL);
     const { code, stdout, stderr } = await runCommand(['keys', 'list'], { dataDir });
     expect(code).toBe(0);
@@ -145,9 +147,9 @@ describeFile('a start warns and names the file', () => {
   });
 });
 
-describeFile('a start does not warn', () => {
-  it('after a kill, of a copy of what it left, or after a restore', async () => {
-    const dataDir = await killed();
+describeFile('no warning about lost changes', () => {
+  it('a start after a kill, of a copy of its files, or after a restore does not warn', async () => {
+    const dataDir = await createKilledDataDir();
     const copy = join(await temporaryDirectory(), 'copy');
     await cp(dataDir, copy, { recursive: true });
     const backup = join(await temporaryDirectory(), 'backup.db');
@@ -158,9 +160,9 @@ describeFile('a start does not warn', () => {
     expect(await warningsOf(copy)).toEqual([]);
   });
 
-  it('after a clean end, which leaves neither a log nor a witness', async () => {
-    const dataDir = await killed();
-    // As a server leaves it that is killed while it writes its witness.
+  it('a start after a clean stop, which leaves neither a write-ahead log nor a witness, does not warn', async () => {
+    const dataDir = await createKilledDataDir();
+    // A server that is killed while it writes its witness leaves this draft.
     await writeFile(join(dataDir, `${WITNESS}.draft`), '{');
     expect(await warningsOf(dataDir)).toEqual([]);
     expect((await readdir(dataDir)).toSorted()).toEqual(['admin-api-key', DATABASE, 'seal-keys']);
@@ -168,7 +170,7 @@ describeFile('a start does not warn', () => {
 });
 
 describeFile('a restore', () => {
-  it('refuses a backup whose write-ahead log would be ignored', async () => {
+  it('a restore rejects a backup whose write-ahead log would be ignored', async () => {
     const [dataDir, elsewhere] = [await temporaryDirectory(), await temporaryDirectory()];
     await (await startProcess({ dataDir })).stop();
     const backup = join(elsewhere, 'backup.db');
@@ -183,7 +185,7 @@ describeFile('a restore', () => {
 });
 
 describeFile('the witness of a running server', () => {
-  it('follows what is committed, and one write serves many changes', async () => {
+  it('the witness follows committed changes, and one write covers many changes', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });
     const seen = async () => JSON.parse(await readFile(join(dataDir, WITNESS), 'utf8')).numbers.registry;

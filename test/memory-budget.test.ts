@@ -11,7 +11,7 @@ const key = (id: string, userId?: number) => ({
   viewer: { kind: 'API_KEY' as const, id, name: id, roles: [], grants: [], userId },
 });
 
-it('a caller never holds more than the limit, and nothing once every request is over, in whatever order', () => {
+it('a caller never holds more than the limit, and nothing once every request is over, in any order', () => {
   const buffers = [10, 40, 70].map((size) => Buffer.alloc(size));
   const step = fc.record({
     request: fc.nat(5),
@@ -37,7 +37,7 @@ it('a caller never holds more than the limit, and nothing once every request is 
   );
 });
 
-it('a user holds memory with all of their keys together, and requests that send one buffer hold it once', () => {
+it('a user holds memory together with all of their keys, and requests that send one buffer hold it once', () => {
   const budget = new MemoryBudget({ perCaller: 100 });
   const [first, second, third] = [key('api-key:1', 7), key('api-key:2', 7), key('api-key:3', 8)].map((caller) =>
     budget.open(caller),
@@ -48,7 +48,7 @@ it('a user holds memory with all of their keys together, and requests that send 
   expect(budget.held).toBe(200);
 });
 
-/** Sends the head of a request and part of its body, and leaves the connection as it is. */
+/** Sends the head of a request and part of its body, and leaves the connection open. */
 async function sendPart(app: TestApp, { length, part }: { length: number; part: Buffer }): Promise<Socket> {
   const { hostname, port } = new URL(app.url);
   const socket = connect({ host: hostname, port: Number(port) });
@@ -62,7 +62,7 @@ async function sendPart(app: TestApp, { length, part }: { length: number; part: 
   return socket;
 }
 
-it('unfinished bodies of one caller hold at most 64 MiB; others are served, and a cut connection frees its part', async () => {
+it('unfinished bodies of one caller hold at most 64 MiB; others are served, and a closed connection releases its part', async () => {
   const app = await freshApp({ GRAPHQL_COST_PER_MINUTE: '0' });
   const part = Buffer.alloc(4 * MiB - 2, ' ');
   const sockets: Socket[] = [];
@@ -79,7 +79,7 @@ it('unfinished bodies of one caller hold at most 64 MiB; others are served, and 
   expect(answers[0]).toMatch(/retry-after: 1\r\n/i);
   const body = { name: 'large', description: 'x', unknown: 'x'.repeat(1 * MiB) };
   expect((await app.rest('POST', CLUSTERS, body)).status).toBe(429);
-  // Small requests pass, and so do those of another caller.
+  // Small requests succeed, and so do requests of another caller.
   expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
   const another = { Authorization: app.nobody };
   expect((await app.rest('POST', '/graphql', { query: `# ${'x'.repeat(MiB)}` }, another)).status).not.toBe(429);

@@ -17,7 +17,7 @@ beforeAll(async () => {
   app = await startApp({ METRICS_PORT: String(port) });
   stop = await serveMetrics(app.config, pino({ level: 'silent' }), app.domain);
   await app.rest('POST', CLUSTERS, { name: 'demo-cluster' });
-  // The third is answered with what the second kept.
+  // The third request gets the response cached by the second.
   for (let time = 0; time < 3; time++) await app.rest('GET', CLUSTERS);
   await app.graphql('query AnyNameThatACallerMakesUp { clusters { totalCount } }');
 });
@@ -30,7 +30,7 @@ const scrape = async () => (await fetch(`http://127.0.0.1:${port}/metrics`)).tex
 const charged = async () => Number(/^kitestring_charged_cost_total (\S+)$/m.exec(await scrape())?.[1]);
 
 describe('the metrics', () => {
-  it('count requests by REST route and GraphQL root field, kept answers too', async () => {
+  it('the metrics count requests by REST route and GraphQL root field, including cached responses', async () => {
     const text = await scrape();
     expect(text).toContain(`request_duration_seconds_count{operation="GET ${CLUSTERS}",status="200"} 3`);
     expect(text).toContain(`request_duration_seconds_count{operation="POST ${CLUSTERS}",status="201"} 1`);
@@ -39,19 +39,19 @@ describe('the metrics', () => {
     expect(text).not.toContain('AnyNameThatACallerMakesUp');
   });
 
-  it('count the cost that documents are charged, also of a cached answer', async () => {
-    const ask = () => app.graphql('{ clusters { nodes { name } } }');
-    // The first time the document is parsed too; from the third time on its answer is cached.
-    await ask();
+  it('the metrics count the cost that documents are charged, including cached responses', async () => {
+    const sendRequest = () => app.graphql('{ clusters { nodes { name } } }');
+    // The first request also pays for parsing the document; from the third on the response is cached.
+    await sendRequest();
     const before = await charged();
-    await ask();
+    await sendRequest();
     const cost = (await charged()) - before;
     expect(cost).toBeGreaterThan(0);
-    for (let time = 0; time < 3; time++) await ask();
+    for (let time = 0; time < 3; time++) await sendRequest();
     expect((await charged()) - before).toBe(4 * cost);
   });
 
-  it('count the cost that the body of a REST request is charged', async () => {
+  it('the metrics count the cost that the body of a REST request is charged', async () => {
     const before = await charged();
     const body = JSON.stringify({ unknown: 'x'.repeat(10 * 1_024) });
     expect((await app.rest('POST', CLUSTERS, body)).status).toBe(400);
@@ -61,7 +61,7 @@ describe('the metrics', () => {
     );
   });
 
-  it('count the cost of an import by its contexts', async () => {
+  it('the metrics count the cost of an import by its contexts', async () => {
     const kubeconfigOf = (names: string[]) =>
       JSON.stringify({
         clusters: [{ name: 'c', cluster: { server: 'https://10.0.0.1:6443' } }],
@@ -83,14 +83,14 @@ describe('the metrics', () => {
     expect(fifty - one).toBeGreaterThanOrEqual(49 * 200);
   });
 
-  it('show each cluster and its state', async () => {
+  it('the metrics show each cluster and its state', async () => {
     const text = await scrape();
     expect(text).toContain('kitestring_cluster_up{cluster="demo-cluster"} 0');
     expect(text).toContain('kitestring_cluster_state{cluster="demo-cluster",state="UNUSABLE"} 1');
     expect(text).toContain('kitestring_clusters{state="UNUSABLE"} 1');
   });
 
-  it('are on the main port for an admin key alone', async () => {
+  it('the main port serves the metrics only to an admin key', async () => {
     const status = async (headers: Record<string, string>) =>
       (await app.rest('GET', '/metrics', undefined, headers)).status;
     expect(await status({})).toBe(401);
@@ -98,7 +98,7 @@ describe('the metrics', () => {
     expect(await status({ Authorization: app.admin })).toBe(200);
   });
 
-  it('answer nothing else on their own port', async () => {
+  it('the metrics port serves nothing but the metrics', async () => {
     expect((await fetch(`http://127.0.0.1:${port}${CLUSTERS}`)).status).toBe(404);
   });
 });
@@ -107,7 +107,7 @@ const prometheus = process.env.PROMETHEUS ?? 'prometheus';
 const isThere = spawnSync(prometheus, ['--version']).status === 0;
 if (!isThere) console.warn('left out: a real Prometheus reads the metrics (install the package prometheus)');
 
-it.runIf(isThere)('a real Prometheus reads them', async () => {
+it.runIf(isThere)('a real Prometheus scrapes the metrics', async () => {
   const own = await refusingPort();
   const config = join(app.dataDir, 'prometheus.yml');
   await writeFile(
@@ -125,15 +125,15 @@ scrape_configs: [{ job_name: kitestring, static_configs: [{ targets: ['127.0.0.1
     { stdio: 'ignore' },
   );
   try {
-    const ask = async (): Promise<unknown> => {
+    const sendRequest = async (): Promise<unknown> => {
       const url = `http://127.0.0.1:${own}/api/v1/query?query=${encodeURIComponent('kitestring_clusters{state="UNUSABLE"}')}`;
       const answer = await fetch(url).catch(() => undefined);
       return answer?.ok ? (await answer.json()).data.result[0]?.value[1] : undefined;
     };
-    let value = await ask();
+    let value = await sendRequest();
     while (value === undefined) {
       await nextTurn();
-      value = await ask();
+      value = await sendRequest();
     }
     expect(value).toBe('1');
   } finally {

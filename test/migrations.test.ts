@@ -14,7 +14,7 @@ import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
 
 const shipped = migratedBy('sqlite', sqliteForSchemaEngine(':memory:'));
 
-/** A database, and a copy of the migrations that a test may add to. */
+/** A database, and a copy of the migrations that a test may extend. */
 async function place() {
   const directory = await temporaryDirectory();
   const file = join(directory, 'kitestring.db');
@@ -34,11 +34,11 @@ async function place() {
 }
 
 describe('migrations', () => {
-  it('agree with the models', async () => {
+  it('the migrations match the models', async () => {
     expect(await nextMigration(shipped)).toBeUndefined();
   });
 
-  it('give the SQL that leads to changed models, and the partial index stays', async () => {
+  it('nextMigration returns the SQL for changed models, and the partial index remains', async () => {
     const schema = join(await temporaryDirectory(), 'changed.prisma');
     const [head = '', file = ''] = shipped.schema;
     const models = await readFile(file, 'utf8');
@@ -48,13 +48,13 @@ describe('migrations', () => {
     expect(sql).toMatch(/CREATE UNIQUE INDEX "Cluster_one_default" .* WHERE/);
   });
 
-  it('are checked from the command line', () => {
+  it('the command line checks the migrations', () => {
     const program = fileURLToPath(new URL('../prisma/next-migration.ts', import.meta.url));
     expect(spawnSync(process.execPath, [program, '--check']).status).toBe(0);
     expect(spawnSync(process.execPath, [program]).status).toBe(2);
   });
 
-  it('apply once, also when started again', async () => {
+  it('migrations apply once, also after a restart', async () => {
     const { migrate, history } = await place();
     await migrate();
     const after = history();
@@ -63,7 +63,7 @@ describe('migrations', () => {
     expect(history().slice(0, after.length)).toEqual(after);
   });
 
-  itOfFile('apply once when several processes start at once', async () => {
+  itOfFile('migrations apply once when several processes start at once', async () => {
     const directory = await temporaryDirectory();
     await Promise.all(Array.from({ length: 4 }, () => inAnotherProcess('open', directory)));
     const database = new DatabaseSync(join(directory, 'kitestring.db'));
@@ -74,14 +74,14 @@ describe('migrations', () => {
     expect(await readdir(directory)).toEqual(['kitestring.db']);
   });
 
-  it('apply once when one process opens the database several times at once', async () => {
+  it('migrations apply once when one process opens the database several times concurrently', async () => {
     const file = join(await temporaryDirectory(), 'kitestring.db');
     const opened = await Promise.all(Array.from({ length: 4 }, () => openDatabase({ file })));
     for (const database of opened) expect(await database.counters()).toEqual({ registry: 0, status: 0, access: 0 });
     await Promise.all(opened.map((database) => database.close()));
   });
 
-  it('make ids that are never used again, and the rows that count', async () => {
+  it('migrations create ids that are never reused, and the counter rows', async () => {
     const { migrate, database } = await place();
     await migrate();
     const tables = database.prepare("SELECT sql FROM sqlite_master WHERE name = 'Cluster'").get();
@@ -89,7 +89,7 @@ describe('migrations', () => {
     expect(database.prepare('SELECT name FROM Counter ORDER BY name').all()).toHaveLength(3);
   });
 
-  it('name the one that failed, leave nothing of it behind, and go on when it is put right', async () => {
+  it('a failed migration is named, leaves nothing behind, and applies once it is fixed', async () => {
     const { migrate, add, database } = await place();
     await add('20990101000000_broken', 'CREATE TABLE "half" ("id" INTEGER);\nINSERT INTO "missing" VALUES (1);');
     await expect(migrate()).rejects.toThrow(/20990101000000_broken .*missing/);
@@ -100,13 +100,13 @@ describe('migrations', () => {
     expect(database.prepare('SELECT * FROM "half"').all()).toEqual([]);
   });
 
-  it('refuse one that would leave a reference without its row', async () => {
+  it('a migration that would leave a dangling reference is rejected', async () => {
     const { migrate, add } = await place();
     await add('20990101000000_loose', `INSERT INTO "ClusterLabel" ("clusterId", "key", "value") VALUES (1, 'a', 'b');`);
     await expect(migrate()).rejects.toThrow(/20990101000000_loose.*ClusterLabel/);
   });
 
-  it('try again what a killed process had begun', async () => {
+  it('a migration that a killed process had begun is run again', async () => {
     const { migrate, add, database, history } = await place();
     await migrate();
     database.exec(
@@ -118,7 +118,7 @@ describe('migrations', () => {
     expect(database.prepare('SELECT * FROM "late"').all()).toEqual([]);
   });
 
-  it('are finished together with their script, even if the process dies right after it', async () => {
+  it('a migration is marked finished together with its script, even if the process dies right after it', async () => {
     const { migrate, file, folder, history } = await place();
     const engine = sqliteForSchemaEngine(file);
     const dying = {
@@ -140,7 +140,7 @@ describe('migrations', () => {
     expect(history().slice(0, after.length)).toEqual(after);
   });
 
-  it('of a newer version are refused, and so are changed ones', async () => {
+  it('migrations of a newer version and changed migrations are rejected', async () => {
     const { migrate, add, folder } = await place();
     await add('20990101000000_newer', 'CREATE TABLE "newer" ("id" INTEGER);');
     await migrate();

@@ -30,7 +30,7 @@ const mutate = async (field: string, headers: Record<string, string> = narrow) =
   expect(errors).toBeUndefined();
   return Object.values(data)[0] as { __typename: string; message?: string };
 };
-/** Everything that decides who may do what. */
+/** Everything that determines permissions. */
 const accessOf = async () => {
   const { prisma } = app.domain.database;
   const users = await prisma.user.findMany({ include: { roles: true }, orderBy: { id: 'asc' } });
@@ -65,7 +65,7 @@ describe('a key narrowed to ACCESS_MANAGE and CLUSTERS_READ', () => {
       'defineRole(input: { name: "writing", actions: [CLUSTERS_READ] })',
     ],
     ['deletes a role with an action that it lacks', 'deleteRole(input: { name: "writing" })'],
-  ])('is refused when it %s', async (_what, field) => {
+  ])('a narrowed key is refused when it %s', async (_what, field) => {
     const before = await accessOf();
     expect(await mutate(field)).toEqual({
       __typename: 'ForbiddenError',
@@ -74,13 +74,13 @@ describe('a key narrowed to ACCESS_MANAGE and CLUSTERS_READ', () => {
     expect(await accessOf()).toEqual(before);
   });
 
-  it('is refused when it revokes a key that is wider', async () => {
+  it('a narrowed key is refused when it revokes a key with more actions', async () => {
     const { id } = await keyWith(app, ['admin']);
     expect((await mutate(`revokeApiKey(input: { databaseId: ${id} })`)).__typename).toBe('ForbiddenError');
     expect(await app.domain.database.prisma.apiKey.count({ where: { id } })).toBe(1);
   });
 
-  it('is told every action that it lacks, over REST too', async () => {
+  it('a refusal names every missing action, over REST too', async () => {
     const lacking = ALL.filter((action) => !['ACCESS_MANAGE', 'CLUSTERS_READ', 'REST_USE'].includes(action)).join(', ');
     const { status, body } = await app.rest('POST', KEYS, { name: 'x', roles: ['admin'] }, narrow);
     expect([status, body.error]).toEqual([403, expect.stringContaining(`you lack ${lacking}.`)]);
@@ -97,11 +97,11 @@ describe('a key narrowed to ACCESS_MANAGE and CLUSTERS_READ', () => {
     ['a user who reads', 'createUser(input: { username: "x", roles: ["viewer"] })'],
     ['a password of a user who reads', `updateUser(input: { username: "reader", password: "${PASSWORD}" })`],
     ['a role that reads', 'defineRole(input: { name: "reading", actions: [CLUSTERS_READ] })'],
-  ])('manages %s', async (_what, field) => {
+  ])('a narrowed key manages %s', async (_what, field) => {
     expect((await mutate(field)).__typename).toMatch(/Success$/);
   });
 
-  it('manages what it has created, and itself', async () => {
+  it('a narrowed key manages the keys it has created, and itself', async () => {
     const { id, headers } = await keyWith(app, ['admin'], { scopes: ['access.manage', 'clusters.read'] });
     await mutate('createApiKey(input: { name: "made", roles: ["viewer"] })', headers);
     const made = await app.domain.database.prisma.apiKey.findFirstOrThrow({ where: { name: 'made' } });
@@ -111,7 +111,7 @@ describe('a key narrowed to ACCESS_MANAGE and CLUSTERS_READ', () => {
       );
   });
 
-  it('creates no first user, who would be an admin', async () => {
+  it('a narrowed key cannot create the first user, who would be an admin', async () => {
     const open = await freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64') });
     const { headers } = await keyWith(open, ['admin'], { scopes: ['access.manage'] });
     const path = '/api/v1/admin/users/create_super_user';
@@ -121,7 +121,7 @@ describe('a key narrowed to ACCESS_MANAGE and CLUSTERS_READ', () => {
 });
 
 describe('a narrowed key that expires', () => {
-  it('creates keys that expire no later than itself', async () => {
+  it('a narrowed key creates only keys that expire no later than itself', async () => {
     const expiresAt = new Date(Date.now() + 60 * 60_000);
     const { text: Authorization } = await app.domain.apiKeys.create(systemCaller('command line'), {
       ...{ name: 'short', roles: ['admin'], scopes: ['access.manage', 'clusters.read'], expiresAt },
@@ -137,8 +137,8 @@ describe('a narrowed key that expires', () => {
   });
 });
 
-describe('a caller who holds everything', () => {
-  it('creates any key, by a key and by a session', async () => {
+describe('a caller with every action', () => {
+  it('a caller with every action creates any key, by a key and by a session', async () => {
     for (const headers of [{ Authorization: app.admin }, await signedInUser(app, 'ada', ['admin'])]) {
       const { __typename } = await mutate('createApiKey(input: { name: "x", roles: ["admin", "writing"] })', headers);
       expect(__typename).toBe('CreateApiKeySuccess');
@@ -147,7 +147,7 @@ describe('a caller who holds everything', () => {
 });
 
 describe('a user without the right to manage access', () => {
-  it('revokes a key of their own that names a role which they have lost', async () => {
+  it('a user revokes a key of their own that names a role which they have lost', async () => {
     const headers = await signedInUser(app, 'ann', ['writing', 'viewer']);
     await mutate('createApiKey(input: { name: "own", roles: ["writing"], personal: true })', headers);
     await app.domain.database.write('access', (tx) => tx.userRole.deleteMany({ where: { role: 'writing' } }));

@@ -4,14 +4,14 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { readConfig } from '../src/config.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { Browser, startOpenIdProvider } from './support/open-id-provider.ts';
-import { atProvider, beforeSignIns, callback, login, provider, somebody } from './support/open-id-sign-in.ts';
+import { beforeSignIns, beginSignIn, callback, login, newPerson, provider } from './support/open-id-sign-in.ts';
 
 const CANARY = 'pc4Purple8Heron2';
 
 beforeSignIns();
 
-describe('a provider', () => {
-  /** Something that answers in a provider's place. */
+describe('an OpenID provider', () => {
+  /** Starts the app with a stand-in that answers in the provider's place. */
   async function standIn(answer: (issuer: string) => RequestListener): Promise<TestApp> {
     const server = createServer((request, response) => handle(request, response));
     await new Promise<void>((resolve) => {
@@ -40,7 +40,7 @@ describe('a provider', () => {
       response.end(JSON.stringify({ ...metadata(issuer), ...change(issuer) }));
     });
 
-  it('that is down costs its own sign-ins alone, and works again by itself', async () => {
+  it('a provider that is down affects only its own sign-ins, and works again without intervention', async () => {
     const away = await startOpenIdProvider();
     await away.stop();
     const lonely = await startApp(away.environment);
@@ -51,7 +51,7 @@ describe('a provider', () => {
     expect((await lonely.rest('GET', '/api/auth/providers', undefined, {})).status).toBe(200);
 
     await away.start();
-    away.person = somebody({ groups: ['platform'] });
+    away.person = newPerson({ groups: ['platform'] });
     const browser = new Browser();
     const { auth_url } = JSON.parse((await login(browser, '', lonely)).text);
     const query = await browser.signInAtProvider(auth_url);
@@ -59,7 +59,7 @@ describe('a provider', () => {
     expect((await callback(browser, query, lonely)).status).toBe(503);
   });
 
-  it('is asked nothing before somebody signs in, and its metadata once', async () => {
+  it('a provider is not called before the first sign-in, and its metadata is fetched once', async () => {
     const quiet = await startOpenIdProvider();
     const first = await startApp(quiet.environment);
     onTestFinished(async () => {
@@ -73,14 +73,14 @@ describe('a provider', () => {
     expect(quiet.asked('/.well-known/openid-configuration')).toBe(1);
   });
 
-  it('is none where none is configured', async () => {
+  it('no provider exists if none is configured', async () => {
     const none = await startApp();
     onTestFinished(() => none.close());
     for (const query of ['', '?provider=oidc']) expect((await login(new Browser(), query, none)).status).toBe(404);
     expect((await callback(new Browser(), '?code=x&state=y', none)).status).toBe(400);
   });
 
-  it('that never answers is given up', { timeout: 10_000 }, async () => {
+  it('a sign-in with a provider that never answers is aborted', { timeout: 10_000 }, async () => {
     const hanging = await standIn(() => () => {});
     expect((await login(new Browser(), '', hanging)).status).toBe(503);
   });
@@ -91,7 +91,7 @@ describe('a provider', () => {
     ['a page to sign in at that is not https', () => ({ authorization_endpoint: 'http://login.example.com/auth' })],
     ['no page to sign in at', () => ({ authorization_endpoint: undefined })],
     ['an endless document', () => ({ padding: 'x'.repeat(2 * 1024 * 1024) })],
-  ])('that names %s is not used', async (_, change) => {
+  ])('a provider whose metadata names %s is not used', async (_, change) => {
     const browser = new Browser();
     const asking = await answering(change);
     expect((await login(browser, '', asking)).status).toBe(502);
@@ -108,7 +108,7 @@ describe('a provider', () => {
     ['is a refusal', 502, (_, response) => response.writeHead(403).end(CANARY)],
     ['is a fault', 503, (_, response) => response.writeHead(500).end(CANARY)],
     ['ends too early', 503, (_, response) => response.writeHead(200, { 'Content-Length': 100 }).destroy()],
-  ])('whose answer %s is not used, and nothing of it is told', async (_, status, listener) => {
+  ])('a provider whose response %s is not used, and its content is not revealed', async (_, status, listener) => {
     const asking = await standIn(() => listener);
     const answer = await login(new Browser(), '', asking);
     expect(answer.status).toBe(status);
@@ -116,17 +116,17 @@ describe('a provider', () => {
     expect(asking.logged()).toContain('a sign-in by OpenID Connect failed');
   });
 
-  it('that does not know us is told of in the log', async () => {
+  it('the log reports a provider that rejects our client credentials', async () => {
     const stranger = await startApp({ ...provider.environment, OIDC_CLIENT_SECRET: CANARY });
     onTestFinished(() => stranger.close());
     const browser = new Browser();
-    const query = await atProvider(browser, somebody(), stranger);
+    const query = await beginSignIn(browser, newPerson(), stranger);
     expect((await callback(browser, query, stranger)).status).toBe(502);
     expect(stranger.logged()).toContain('invalid_client');
     expect(stranger.logged()).not.toContain(CANARY);
   });
 
-  it('is sent no token anywhere but over https', async () => {
+  it('tokens are sent to a provider only over https', async () => {
     const browser = new Browser();
     const asking = await answering(() => ({ token_endpoint: 'http://login.example.com/token' }));
     const { state } = Object.fromEntries(
@@ -136,10 +136,10 @@ describe('a provider', () => {
   });
 });
 
-describe('the configuration', () => {
+describe('the OpenID configuration', () => {
   const read = (change: Record<string, string>) => () => readConfig({ ...provider.environment, ...change }).openId;
 
-  it('describes one provider, or none', () => {
+  it('the configuration describes one provider, or none', () => {
     expect(readConfig({}).openId).toEqual([]);
     expect(read({})()).toMatchObject([{ name: 'oidc', issuer: provider.issuer }]);
     expect(read({ OIDC_ROLES: 'a=admin, cn=x=viewer,a=staging' })()[0]?.roles).toEqual([
@@ -169,7 +169,7 @@ describe('the configuration', () => {
     { OIDC_ROLES: '=admin' },
     { OIDC_ROLES: 'platform=' },
     { OIDC_DEFAULT_ROLE: 'Everyone' },
-  ])('is refused with %j', (change) => {
+  ])('the configuration rejects %j', (change) => {
     expect(read(change)).toThrow(/OIDC_/);
   });
 });

@@ -3,26 +3,26 @@ import { startApp, type TestApp } from './support/app.ts';
 import { Browser, CLIENT_SECRET, startOpenIdProvider } from './support/open-id-provider.ts';
 import {
   app,
-  atProvider,
   beforeSignIns,
+  beginSignIn,
   callback,
   caller,
-  expectNobody,
+  expectNotSignedIn,
   login,
+  newPerson,
   provider,
   rows,
   signIn,
-  somebody,
   user,
 } from './support/open-id-sign-in.ts';
 
 beforeSignIns();
 
-describe('the roles', () => {
+describe('roles of OpenID users', () => {
   const roles = async (browser: Browser) => (await user(browser)).roles?.map(({ name }: { name: string }) => name);
 
-  it('are those of the groups, at each sign-in anew, and what began with others ends', async () => {
-    const person = somebody({ groups: ['platform', 'developers', 'strangers'] });
+  it('each sign-in sets the roles by the groups, and a change of roles ends earlier sessions', async () => {
+    const person = newPerson({ groups: ['platform', 'developers', 'strangers'] });
     const { browser } = await signIn(person);
     expect(await roles(browser)).toEqual(['admin', 'viewer']);
 
@@ -31,14 +31,14 @@ describe('the roles', () => {
     expect((await user(browser)).status).toBe(401);
   });
 
-  it('that stay leave other sessions alone', async () => {
-    const person = somebody();
+  it('a sign-in with unchanged roles leaves other sessions alone', async () => {
+    const person = newPerson();
     const { browser } = await signIn(person);
     await signIn({ ...person, name: 'Renamed' });
     expect(await user(browser)).toMatchObject({ status: 200, name: 'Renamed' });
   });
 
-  it('of somebody whose groups give none: they stay out, and what they had ends', async () => {
+  it('a user whose groups give no role cannot sign in, and their sessions end', async () => {
     const before = await rows();
     for (const groups of [
       [],
@@ -50,29 +50,29 @@ describe('the roles', () => {
       'platform2',
       null,
     ]) {
-      const { status, browser } = await signIn(somebody({ groups }));
+      const { status, browser } = await signIn(newPerson({ groups }));
       expect(status).toBe(403);
-      await expectNobody(browser, before);
+      await expectNotSignedIn(browser, before);
     }
-    const person = somebody();
+    const person = newPerson();
     const { browser } = await signIn(person);
     expect((await signIn({ ...person, groups: [] })).status).toBe(403);
     expect((await user(browser)).status).toBe(401);
   });
 
-  it('may come from one group that is no list', async () => {
-    expect(await roles((await signIn(somebody({ groups: 'platform' }))).browser)).toEqual(['admin']);
+  it('the groups claim may be a single group instead of a list', async () => {
+    expect(await roles((await signIn(newPerson({ groups: 'platform' }))).browser)).toEqual(['admin']);
   });
 
-  it('that somebody changed by hand are those of the groups again at the next sign-in', async () => {
-    const person = somebody();
+  it('the next sign-in overwrites roles that were changed by hand', async () => {
+    const person = newPerson();
     await signIn(person);
     await app.domain.users.update(caller, { username: String(person.preferred_username), roles: ['admin'] });
     expect(await roles((await signIn(person)).browser)).toEqual(['viewer']);
   });
 });
 
-describe('with a claim, a default and roles of its own', () => {
+describe('a custom claim, a default role and custom roles', () => {
   let other: TestApp;
   beforeAll(async () => {
     other = await startApp({
@@ -84,18 +84,18 @@ describe('with a claim, a default and roles of its own', () => {
   });
   afterAll(() => other.close());
   const roles = async (name: string) => {
-    const { browser } = await signIn(somebody({ name }), other);
+    const { browser } = await signIn(newPerson({ name }), other);
     return (await user(browser, other)).roles;
   };
 
-  it('nobody but an admin comes first', async () => {
-    const { status } = await signIn(somebody({ name: 'staff' }), other);
+  it('only an admin can be the first user', async () => {
+    const { status } = await signIn(newPerson({ name: 'staff' }), other);
     expect(status).toBe(403);
     expect(await other.domain.users.count()).toBe(0);
     expect(await roles('/admins')).toEqual([{ name: 'admin' }, { name: 'viewer' }]);
   });
 
-  it('a role counts from when it is defined', async () => {
+  it('a role applies from the moment it is defined', async () => {
     expect(await roles('cn=staff')).toEqual([{ name: 'viewer' }]);
     await other.domain.roles.define(caller, {
       name: 'staging',
@@ -107,10 +107,10 @@ describe('with a claim, a default and roles of its own', () => {
 });
 
 describe('the last admin', () => {
-  it('keeps the role and stays out when the groups give it no more', async () => {
+  it('the last admin keeps the role and cannot sign in when their groups no longer give it', async () => {
     const alone = await startApp(provider.environment);
     onTestFinished(() => alone.close());
-    const person = somebody({ groups: ['platform'] });
+    const person = newPerson({ groups: ['platform'] });
     const { browser } = await signIn(person, alone);
     expect((await user(browser, alone)).status).toBe(200);
     expect((await signIn({ ...person, groups: ['developers'] }, alone)).status).toBe(409);
@@ -118,48 +118,48 @@ describe('the last admin', () => {
     const [row] = await alone.domain.users.list(caller);
     expect(row?.roles).toEqual(['admin']);
 
-    await signIn(somebody({ groups: ['platform'] }), alone);
+    await signIn(newPerson({ groups: ['platform'] }), alone);
     expect((await signIn({ ...person, groups: ['developers'] }, alone)).status).toBe(302);
   });
 });
 
-describe('an account', () => {
-  it('of a password is not taken over by its user name, nor by an address that reads like it', async () => {
+describe('an OpenID account', () => {
+  it('an OpenID sign-in does not take over a password account by its user name or a similar address', async () => {
     const before = await rows();
     for (const claims of [
       { preferred_username: 'root' },
       { preferred_username: undefined, email: 'root', email_verified: true },
     ]) {
-      const { status, browser } = await signIn(somebody({ ...claims, groups: ['platform'] }));
+      const { status, browser } = await signIn(newPerson({ ...claims, groups: ['platform'] }));
       expect(status).toBe(409);
-      await expectNobody(browser, before);
+      await expectNotSignedIn(browser, before);
     }
   });
 
-  it('of one person is not taken over by another who took their user name', async () => {
-    const person = somebody();
+  it('a user does not take over the account of another user whose user name they have adopted', async () => {
+    const person = newPerson();
     await signIn(person);
     expect((await signIn({ ...person, sub: `${person.sub}-other` })).status).toBe(409);
   });
 
-  it('is nobody else in other letters that read the same, whoever was first', async () => {
-    const own = await startApp({ ...provider.environment });
-    onTestFinished(() => own.close());
+  it('user names in different letters that read the same never share an account, in either order', async () => {
+    const otherApp = await startApp({ ...provider.environment });
+    onTestFinished(() => otherApp.close());
     const make = (username: string) =>
-      own.rest('POST', '/graphql', {
+      otherApp.rest('POST', '/graphql', {
         query: `mutation { createUser(input: { username: "${username}", roles: ["admin"] }) { __typename } }`,
       });
     await make('straße');
     for (const preferred_username of ['Straße', 'STRASSE', 'ｓｔｒａｓｓｅ'])
-      expect((await signIn(somebody({ preferred_username }), own)).status).toBe(409);
-    expect((await signIn(somebody({ preferred_username: 'Kelvin' }), own)).status).toBe(302);
+      expect((await signIn(newPerson({ preferred_username }), otherApp)).status).toBe(409);
+    expect((await signIn(newPerson({ preferred_username: 'Kelvin' }), otherApp)).status).toBe(302);
     for (const username of ['kelvin', 'KELVIN', '\u212aelvin', 'ｋelvin'])
       expect((await make(username)).body.data.createUser).toEqual({ __typename: 'NameTakenError' });
     expect((await make('kelvina')).body.data.createUser).toEqual({ __typename: 'CreateUserSuccess' });
   });
 
-  it('is known by its subject, whatever it is called', async () => {
-    const person = somebody();
+  it('an account is identified by its subject, whatever its user name', async () => {
+    const person = newPerson();
     await signIn(person);
     const before = await rows();
     const { browser } = await signIn({ ...person, preferred_username: 'renamed-at-the-provider' });
@@ -167,8 +167,8 @@ describe('an account', () => {
     expect(await rows()).toBe(before);
   });
 
-  it('of the same subject at another issuer is another', async () => {
-    const person = somebody({ groups: ['platform'] });
+  it('the same subject at another issuer is a different account', async () => {
+    const person = newPerson({ groups: ['platform'] });
     await signIn(person);
     const impostor = await startOpenIdProvider();
     const moved = await startApp({ ...impostor.environment, OIDC_NAME: 'corporate', DATA_DIR: app.dataDir });
@@ -183,8 +183,8 @@ describe('an account', () => {
     expect((await user(browser, moved)).username).toBe('somebody-else');
   });
 
-  it('has no password to sign in by', async () => {
-    const person = somebody();
+  it('an OpenID account has no password to sign in with', async () => {
+    const person = newPerson();
     await signIn(person);
     for (const password of ['', 'null', 'undefined']) {
       const body = { username: person.preferred_username, password };
@@ -193,15 +193,15 @@ describe('an account', () => {
     }
   });
 
-  it('whose user name could not be one here has another', async () => {
+  it('an account whose user name is not valid here gets a different one', async () => {
     for (const preferred_username of ['../../etc', ' root', 'a'.repeat(200), 7, undefined, '\u0000']) {
-      const { browser } = await signIn(somebody({ preferred_username, email: 'not-verified', email_verified: false }));
+      const { browser } = await signIn(newPerson({ preferred_username, email: 'not-verified', email_verified: false }));
       expect((await user(browser)).username).toMatch(/^corporate-[0-9a-f]{12}$/);
     }
   });
 
-  it('that is disabled stays out', async () => {
-    const person = somebody();
+  it('a disabled account cannot sign in', async () => {
+    const person = newPerson();
     const { browser } = await signIn(person);
     const username = String(person.preferred_username);
     await app.domain.users.update(caller, { username, disabled: true });
@@ -215,27 +215,27 @@ describe('an account', () => {
     expect(row).toMatchObject({ disabled: true, roles: ['viewer'] });
   });
 
-  it('is made once when two browsers sign in at the same moment', async () => {
+  it('an account is created once when two browsers sign in at the same moment', async () => {
     const before = await rows();
-    const person = somebody();
+    const person = newPerson();
     const browsers = [new Browser(), new Browser(), new Browser()];
     const queries: string[] = [];
-    for (const browser of browsers) queries.push(await atProvider(browser, person));
+    for (const browser of browsers) queries.push(await beginSignIn(browser, person));
     const answers = await Promise.all(browsers.map((browser, at) => callback(browser, queries[at] ?? '')));
     expect(answers.map(({ status }) => status)).toEqual([302, 302, 302]);
     expect(await rows()).toBe(before + 1);
   });
 
-  it('that is refused leaves a record', async () => {
-    const { status } = await signIn(somebody({ sub: 'without-a-group', groups: [] }));
+  it('a refused sign-in leaves an audit record', async () => {
+    const { status } = await signIn(newPerson({ sub: 'without-a-group', groups: [] }));
     expect(status).toBe(403);
     const [last] = await app.domain.database.prisma.auditRecord.findMany({ orderBy: { id: 'desc' }, take: 1 });
     const changes = { subject: { to: `${provider.issuer} without-a-group` } };
     expect(last).toMatchObject({ action: 'session.begin', outcome: 'FORBIDDEN', changes });
   });
 
-  it('is recorded when it is made, with no token and no secret anywhere', async () => {
-    const person = somebody();
+  it('the creation of an account leaves an audit record without any token or secret', async () => {
+    const person = newPerson();
     let tokens: Record<string, unknown> = {};
     provider.answer = (given) => {
       tokens = given;
@@ -244,7 +244,8 @@ describe('an account', () => {
     await signIn(person);
     const records = await app.domain.database.prisma.auditRecord.findMany({ orderBy: { id: 'desc' }, take: 2 });
     expect(records.map(({ action }) => action)).toEqual(['session.begin', 'user.create']);
-    const told = JSON.stringify(await app.domain.database.prisma.auditRecord.findMany()) + app.logged();
-    for (const secret of [CLIENT_SECRET, tokens.id_token, tokens.access_token]) expect(told).not.toContain(secret);
+    const recordsAndLog = JSON.stringify(await app.domain.database.prisma.auditRecord.findMany()) + app.logged();
+    for (const secret of [CLIENT_SECRET, tokens.id_token, tokens.access_token])
+      expect(recordsAndLog).not.toContain(secret);
   });
 });

@@ -3,15 +3,15 @@ import { startApp } from './support/app.ts';
 import { Browser, REDIRECT_URL } from './support/open-id-provider.ts';
 import {
   app,
-  atProvider,
   beforeSignIns,
+  beginSignIn,
   callback,
-  expectNobody,
+  expectNotSignedIn,
   login,
+  newPerson,
   provider,
   rows,
   signIn,
-  somebody,
   user,
 } from './support/open-id-sign-in.ts';
 
@@ -20,7 +20,7 @@ const CANARY = 'pc4Purple8Heron2';
 beforeSignIns();
 
 describe('a sign-in by OpenID Connect', () => {
-  it('leads to the provider and back, and begins a session', async () => {
+  it('a sign-in leads to the provider and back, and creates a session', async () => {
     const browser = new Browser();
     const begun = await login(browser);
     expect(begun.status).toBe(200);
@@ -37,7 +37,7 @@ describe('a sign-in by OpenID Connect', () => {
       },
     });
 
-    provider.person = somebody({ name: 'Ada' });
+    provider.person = newPerson({ name: 'Ada' });
     const returned = await callback(browser, await browser.signInAtProvider(auth_url));
     expect(returned).toMatchObject({ status: 302, location: `${app.url}/`, text: '' });
     const session = returned.headers.getSetCookie().find((line) => line.startsWith('auth_token='));
@@ -49,13 +49,13 @@ describe('a sign-in by OpenID Connect', () => {
     });
   });
 
-  it('is offered by its name', async () => {
+  it('the sign-in page offers the provider by its name', async () => {
     const { body } = await app.rest('GET', '/api/auth/providers', undefined, {});
     expect(body).toEqual({ providers: ['password', 'corporate'] });
   });
 
   it.each(['?provider=password', '?provider=Corporate', '?provider=', '?provider=corporate%00', '?provider=__proto__'])(
-    'is none at %s',
+    'no sign-in starts at %s',
     async (query) => {
       const browser = new Browser();
       expect((await login(browser, query)).status).toBe(404);
@@ -63,7 +63,7 @@ describe('a sign-in by OpenID Connect', () => {
     },
   );
 
-  it('keeps what it sent sealed, out of reach of scripts, for ten minutes', async () => {
+  it('the sign-in state is stored in a cookie for ten minutes, encrypted and inaccessible to scripts', async () => {
     const { headers, text } = await login(new Browser());
     const [cookie = ''] = headers.getSetCookie();
     expect(cookie).toMatch(/; HttpOnly/);
@@ -77,7 +77,7 @@ describe('a sign-in by OpenID Connect', () => {
         expect(cookie).not.toContain(spelled);
   });
 
-  it('keeps it for TLS alone where it came by TLS', async () => {
+  it('the state cookie is restricted to TLS if the request came over TLS', async () => {
     const behind = await startApp({ ...provider.environment, TRUSTED_PROXIES: '127.0.0.1' });
     onTestFinished(() => behind.close());
     for (const [protocol, isSecure] of Object.entries({ https: true, http: false })) {
@@ -86,7 +86,7 @@ describe('a sign-in by OpenID Connect', () => {
     }
   });
 
-  it('goes on at another replica with the same key', async () => {
+  it('another replica with the same key continues a sign-in', async () => {
     const sealKey = 'a'.repeat(64);
     const one = await startApp({ ...provider.environment, SEAL_KEY: sealKey });
     const second = await startApp({ ...provider.environment, SEAL_KEY: sealKey, DATA_DIR: one.dataDir });
@@ -95,15 +95,15 @@ describe('a sign-in by OpenID Connect', () => {
       await one.close();
     });
     const browser = new Browser();
-    const query = await atProvider(browser, somebody({ groups: ['platform'] }), one);
+    const query = await beginSignIn(browser, newPerson({ groups: ['platform'] }), one);
     for (const [name, value] of browser.cookies(one.url)) browser.cookies(second.url).set(name, value);
     expect((await callback(browser, query, second)).status).toBe(302);
     expect((await callback(browser, query, one)).status).toBe(400);
   });
 });
 
-describe('a callback', () => {
-  it('of another state is refused', async () => {
+describe('an OpenID callback', () => {
+  it('a callback with a different state is refused', async () => {
     const before = await rows();
     for (const change of [
       (query: URLSearchParams) => query.set('state', 'x'.repeat(43)),
@@ -111,26 +111,26 @@ describe('a callback', () => {
       (query: URLSearchParams) => query.append('state', query.get('state') ?? ''),
     ]) {
       const browser = new Browser();
-      const query = new URLSearchParams(await atProvider(browser, somebody()));
+      const query = new URLSearchParams(await beginSignIn(browser, newPerson()));
       change(query);
       expect((await callback(browser, `?${query}`)).status).toBe(400);
-      await expectNobody(browser, before);
+      await expectNotSignedIn(browser, before);
     }
   });
 
-  it('in a browser that did not begin it is refused: nobody is signed in as somebody else', async () => {
+  it('a callback in a browser that did not start the sign-in is refused, so that no user is signed in as another', async () => {
     const before = await rows();
     const [attacker, victim] = [new Browser(), new Browser()];
-    const query = await atProvider(attacker, somebody());
+    const query = await beginSignIn(attacker, newPerson());
     expect((await callback(victim, query)).status).toBe(400);
     await login(victim);
     expect((await callback(victim, query)).status).toBe(400);
-    await expectNobody(victim, before);
+    await expectNotSignedIn(victim, before);
   });
 
-  it('counts once, whatever the browser kept, and also at the same moment', async () => {
+  it('a callback counts once, even if the browser keeps its cookies or sends it twice at the same moment', async () => {
     const browser = new Browser();
-    const query = await atProvider(browser, somebody());
+    const query = await beginSignIn(browser, newPerson());
     const kept = new Map(browser.cookies(app.url));
     const again = () => {
       const copy = new Browser();
@@ -142,14 +142,14 @@ describe('a callback', () => {
     expect((await again()).status).toBe(400);
   });
 
-  it('counts once, also where another replica’s clock is minutes ahead', async () => {
+  it('a callback counts once, even if the clock of another replica is minutes ahead', async () => {
     const first = new Browser();
-    const query = await atProvider(first, somebody());
+    const query = await beginSignIn(first, newPerson());
     const kept = new Map(first.cookies(app.url));
     expect((await callback(first, query)).status).toBe(302);
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 15 * 60_000 });
     onTestFinished(() => void vi.useRealTimers());
-    expect((await signIn(somebody())).status).toBe(302);
+    expect((await signIn(newPerson())).status).toBe(302);
     vi.useRealTimers();
     const again = new Browser();
     for (const [name, value] of kept) again.cookies(app.url).set(name, value);
@@ -158,17 +158,17 @@ describe('a callback', () => {
     expect(provider.asked('/token')).toBe(before);
   });
 
-  it('forgets what the browser kept, also when it fails', async () => {
+  it('a callback removes the state cookie, even when it fails', async () => {
     const browser = new Browser();
-    const query = await atProvider(browser, somebody());
+    const query = await beginSignIn(browser, newPerson());
     expect(browser.cookies(app.url).size).toBe(1);
     await callback(browser, `${query}x`);
     expect(browser.cookies(app.url).size).toBe(0);
   });
 
-  it('after ten minutes is refused', async () => {
+  it('a callback after ten minutes is refused', async () => {
     const browser = new Browser();
-    const query = await atProvider(browser, somebody());
+    const query = await beginSignIn(browser, newPerson());
     const kept = new Map(browser.cookies(app.url));
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 10 * 60_000 });
     onTestFinished(() => void vi.useRealTimers());
@@ -182,45 +182,45 @@ describe('a callback', () => {
     ['a changed one', (value: string) => `${value.slice(0, -6)}${value.endsWith('AAAAAA') ? 'BBBBBB' : 'AAAAAA'}`],
     ['a cut one', (value: string) => value.slice(0, 40)],
     ['none of ours', () => 'eyJzdGF0ZSI6IngifQ'],
-  ])('with a cookie that is %s is refused', async (_, change) => {
+  ])('a callback with a cookie that is %s is refused', async (_, change) => {
     const browser = new Browser();
-    const query = await atProvider(browser, somebody());
+    const query = await beginSignIn(browser, newPerson());
     const cookies = browser.cookies(app.url);
     for (const [name, value] of cookies) cookies.set(name, change(value));
     expect((await callback(browser, query)).status).toBe(400);
   });
 
-  it('with a code that is not good any more is refused', async () => {
+  it('a callback with an expired code is refused', async () => {
     const browser = new Browser();
-    const query = new URLSearchParams(await atProvider(browser, somebody()));
+    const query = new URLSearchParams(await beginSignIn(browser, newPerson()));
     query.set('code', 'of-somebody-else');
     expect((await callback(browser, `?${query}`)).status).toBe(401);
   });
 
-  it('that is refused leaves a record, whatever was wrong', async () => {
-    const own = await startApp({ ...provider.environment, OIDC_NAME: 'corporate' });
-    onTestFinished(() => own.close());
+  it('every refused callback leaves an audit record', async () => {
+    const otherApp = await startApp({ ...provider.environment, OIDC_NAME: 'corporate' });
+    onTestFinished(() => otherApp.close());
     for (const [wrong, provided, outcome] of [
       ['state', undefined, 'INVALID_INPUT'],
       ['code', 'corporate', 'CREDENTIALS_WRONG'],
     ] as const) {
       const browser = new Browser();
-      const query = new URLSearchParams(await atProvider(browser, somebody(), own));
+      const query = new URLSearchParams(await beginSignIn(browser, newPerson(), otherApp));
       query.set(wrong, CANARY);
-      await callback(browser, `?${query}`, own);
-      const [last] = await own.domain.database.prisma.auditRecord.findMany({ orderBy: { id: 'desc' }, take: 1 });
+      await callback(browser, `?${query}`, otherApp);
+      const [last] = await otherApp.domain.database.prisma.auditRecord.findMany({ orderBy: { id: 'desc' }, take: 1 });
       expect(last).toMatchObject({ action: 'session.begin', actorId: 'stranger', outcome, address: '127.0.0.1' });
       expect(last?.changes).toEqual(provided ? { provider: { to: provided } } : {});
     }
   });
 
-  it('of another issuer is refused, and of none where the provider tells its own', async () => {
+  it('a callback of another issuer is refused, and so is one without an issuer if the provider promises to send it', async () => {
     for (const change of [
       (query: URLSearchParams) => query.set('iss', 'https://login.example.com'),
       (query: URLSearchParams) => query.delete('iss'),
     ]) {
       const browser = new Browser();
-      const query = new URLSearchParams(await atProvider(browser, somebody()));
+      const query = new URLSearchParams(await beginSignIn(browser, newPerson()));
       change(query);
       const before = provider.asked('/token');
       expect((await callback(browser, `?${query}`)).status).toBe(502);
@@ -228,7 +228,7 @@ describe('a callback', () => {
     }
   });
 
-  it('with an error of the provider repeats nothing of it', async () => {
+  it('a callback with an error of the provider does not repeat its text', async () => {
     const browser = new Browser();
     const { state } = Object.fromEntries(new URL(JSON.parse((await login(browser)).text).auth_url).searchParams);
     const query = new URLSearchParams({
@@ -242,10 +242,10 @@ describe('a callback', () => {
     expect(answer.text + app.logged()).not.toContain(CANARY);
   });
 
-  it('leads to the front page, wherever one wants it to', async () => {
+  it('a callback leads to the front page, whatever target the request names', async () => {
     for (const name of ['redirect', 'redirect_uri', 'return_to', 'next', 'url', 'RelayState']) {
       const browser = new Browser();
-      provider.person = somebody();
+      provider.person = newPerson();
       const wish = `${name}=${encodeURIComponent('//evil.example')}`;
       const { auth_url } = JSON.parse((await login(browser, `?provider=corporate&${wish}`)).text);
       expect(new URL(auth_url).searchParams.get('redirect_uri')).toBe(REDIRECT_URL);
@@ -270,47 +270,47 @@ describe('an ID token', () => {
       'a signature of nobody',
       (header, claims, signature) => `${b64(header)}.${b64(claims)}.${'A'.repeat(signature.length)}`,
     ],
-  ])('with %s is refused', async (_, change) => {
+  ])('an ID token with %s is refused', async (_, change) => {
     const before = await rows();
     provider.answer = (tokens) => {
       const signature = String(tokens.id_token).split('.')[2] ?? '';
       return { ...tokens, id_token: change(part(tokens.id_token, 0), part(tokens.id_token, 1), signature) };
     };
-    const { status, browser } = await signIn(somebody());
+    const { status, browser } = await signIn(newPerson());
     expect(status).toBe(502);
-    await expectNobody(browser, before);
+    await expectNotSignedIn(browser, before);
   });
 
-  it('that is missing is refused', async () => {
+  it('a missing ID token is refused', async () => {
     const before = await rows();
     provider.answer = ({ id_token: _, ...tokens }) => tokens;
-    const { status, browser } = await signIn(somebody());
+    const { status, browser } = await signIn(newPerson());
     expect(status).toBe(502);
-    await expectNobody(browser, before);
+    await expectNotSignedIn(browser, before);
   });
 
-  it('of another sign-in is refused by its nonce', async () => {
+  it('an ID token of another sign-in is refused by its nonce', async () => {
     const before = await rows();
     const browser = new Browser();
-    const query = await atProvider(browser, somebody(), app, (url) => url.searchParams.set('nonce', 'of-another'));
+    const query = await beginSignIn(browser, newPerson(), app, (url) => url.searchParams.set('nonce', 'of-another'));
     expect((await callback(browser, query)).status).toBe(502);
-    await expectNobody(browser, before);
+    await expectNotSignedIn(browser, before);
   });
 
-  it('of an earlier sign-in is refused, though it is whole', async () => {
+  it('a valid ID token of an earlier sign-in is refused', async () => {
     let earlier: unknown;
     provider.answer = (tokens) => {
       earlier = tokens.id_token;
       return tokens;
     };
-    expect((await signIn(somebody())).status).toBe(302);
+    expect((await signIn(newPerson())).status).toBe(302);
     provider.answer = (tokens) => ({ ...tokens, id_token: earlier });
-    expect((await signIn(somebody())).status).toBe(502);
+    expect((await signIn(newPerson())).status).toBe(502);
   });
 
-  it('is asked for with the verifier of its own browser alone', async () => {
+  it('an ID token is requested only with the verifier of its own browser', async () => {
     const browser = new Browser();
-    const query = await atProvider(browser, somebody(), app, (url) =>
+    const query = await beginSignIn(browser, newPerson(), app, (url) =>
       url.searchParams.set('code_challenge', 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'),
     );
     expect((await callback(browser, query)).status).toBe(401);

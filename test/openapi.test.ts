@@ -28,7 +28,7 @@ async function served(): Promise<OpenApiDocument> {
 
 const pathOf = ({ path }: { path: string }) => path.replace(':id', '{id}');
 
-test('anybody may read the document, and it is one of OpenAPI 3.1', async () => {
+test('any caller may read the document, and it is valid OpenAPI 3.1', async () => {
   const { status, headers } = await app.rest('GET', '/openapi.json', undefined, {});
   expect([status, headers.get('content-type')]).toEqual([200, 'application/json; charset=utf-8']);
   const validator = new Validator();
@@ -36,7 +36,7 @@ test('anybody may read the document, and it is one of OpenAPI 3.1', async () => 
   expect(validator.version).toBe('3.1');
 });
 
-test('it describes each row and each route of signing in, and nothing else', async () => {
+test('the document describes each REST route and each sign-in route, and nothing else', async () => {
   const { paths } = await served();
   const described = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { operationId }]) => [method, path, operationId]),
@@ -45,7 +45,7 @@ test('it describes each row and each route of signing in, and nothing else', asy
   expect(described.sort()).toEqual(routes.map((row) => [row.method, pathOf(row), row.operationId]).sort());
 });
 
-test('it tells the two ways to be known, where none is needed, and how long to wait', async () => {
+test('the document describes both ways to authenticate, the routes that need neither, and the Retry-After header', async () => {
   const { paths, components, security } = await served();
   expect(Object.keys(components.securitySchemes)).toEqual(['apiKey', 'session']);
   expect(security).toEqual([{ apiKey: [] }, { session: [] }]);
@@ -55,7 +55,7 @@ test('it tells the two ways to be known, where none is needed, and how long to w
   expect(Object(paths['/api/v1/clusters']?.get).security).toBeUndefined();
 });
 
-test('every field of a body stands in it, and the optional ones may be null', async () => {
+test('the document has every field of a request body, and the optional ones may be null', async () => {
   const { paths } = await served();
   for (const row of ROWS) {
     const schema = paths[pathOf(row)]?.[row.method]?.requestBody?.content['application/json'].schema;
@@ -65,64 +65,77 @@ test('every field of a body stands in it, and the optional ones may be null', as
   }
 });
 
-test('the sentences of refusals are what a caller gets, under the status that is told', async () => {
-  const told = async (operationId: string, { status, body }: { status: number; body: unknown }) => {
+test('callers get the error sentences of the document, under the documented status', async () => {
+  const expectDocumentedError = async (operationId: string, { status, body }: { status: number; body: unknown }) => {
     const row = ROWS.find((one) => one.operationId === operationId);
     if (!row) throw new Error(operationId);
     const response = Object((await served()).paths[pathOf(row)]?.[row.method]?.responses)[status];
     const examples = Object.values(response.content['application/json'].examples);
     expect(examples, `${operationId} ${status}`).toContainEqual({ value: errorResult.parse(body) });
   };
-  await told('listClusters', await app.rest('GET', CLUSTERS, undefined, {}));
-  await told('listClusters', await app.rest('GET', CLUSTERS, undefined, { Authorization: 'kite9-nobody' }));
-  await told('listClusters', await app.rest('GET', CLUSTERS, undefined, { Authorization: app.nobody }));
-  await told('importClusters', await app.rest('POST', `${CLUSTERS}import`, {}));
+  await expectDocumentedError('listClusters', await app.rest('GET', CLUSTERS, undefined, {}));
+  await expectDocumentedError(
+    'listClusters',
+    await app.rest('GET', CLUSTERS, undefined, { Authorization: 'kite9-nobody' }),
+  );
+  await expectDocumentedError(
+    'listClusters',
+    await app.rest('GET', CLUSTERS, undefined, { Authorization: app.nobody }),
+  );
+  await expectDocumentedError('importClusters', await app.rest('POST', `${CLUSTERS}import`, {}));
   const { body: made } = await app.rest('POST', CLUSTERS, { name: 'one', isDefault: true });
-  await told('importClusters', await app.rest('POST', `${CLUSTERS}import`, { inCluster: true }));
-  await told('createCluster', await app.rest('POST', CLUSTERS, { name: 'one' }));
-  await told('createCluster', await app.rest('POST', CLUSTERS, {}));
-  await told('createCluster', await app.rest('POST', CLUSTERS, 'no JSON'));
+  await expectDocumentedError('importClusters', await app.rest('POST', `${CLUSTERS}import`, { inCluster: true }));
+  await expectDocumentedError('createCluster', await app.rest('POST', CLUSTERS, { name: 'one' }));
+  await expectDocumentedError('createCluster', await app.rest('POST', CLUSTERS, {}));
+  await expectDocumentedError('createCluster', await app.rest('POST', CLUSTERS, 'no JSON'));
   const packed = { Authorization: app.admin, 'Content-Encoding': 'gzip' };
-  await told('createCluster', await app.rest('POST', CLUSTERS, 'not packed', packed));
+  await expectDocumentedError('createCluster', await app.rest('POST', CLUSTERS, 'not packed', packed));
   const head = `Host: localhost\r\nAuthorization: ${app.admin}\r\nTransfer-Encoding: chunked\r\n\r\n`;
   const inChunks = await sendBytes(app, `POST ${CLUSTERS} HTTP/1.1\r\n${head}${'1\r\n \r\n'.repeat(4_097)}`);
   expect(inChunks).toMatch(/^HTTP\/1\.1 400 /);
-  await told('createCluster', { status: 400, body: JSON.parse(inChunks.split('\r\n\r\n')[1] ?? '') });
-  await told('createCluster', await app.rest('POST', CLUSTERS, 'x'.repeat(app.config.maxBody + 1)));
-  await told('updateCluster', await app.rest('PUT', `${CLUSTERS}0`, {}));
-  await told('updateCluster', await app.rest('PUT', `${CLUSTERS}999`, {}));
-  await told('updateCluster', await app.rest('PUT', `${CLUSTERS}${made.id}`, { isDefault: 1 }));
-  await told('deleteCluster', await app.rest('DELETE', `${CLUSTERS}${made.id}`));
-  await told('deleteCluster', await app.rest('DELETE', `${CLUSTERS}999`));
+  await expectDocumentedError('createCluster', { status: 400, body: JSON.parse(inChunks.split('\r\n\r\n')[1] ?? '') });
+  await expectDocumentedError('createCluster', await app.rest('POST', CLUSTERS, 'x'.repeat(app.config.maxBody + 1)));
+  await expectDocumentedError('updateCluster', await app.rest('PUT', `${CLUSTERS}0`, {}));
+  await expectDocumentedError('updateCluster', await app.rest('PUT', `${CLUSTERS}999`, {}));
+  await expectDocumentedError('updateCluster', await app.rest('PUT', `${CLUSTERS}${made.id}`, { isDefault: 1 }));
+  await expectDocumentedError('deleteCluster', await app.rest('DELETE', `${CLUSTERS}${made.id}`));
+  await expectDocumentedError('deleteCluster', await app.rest('DELETE', `${CLUSTERS}999`));
 });
 
-test('every route tells the refusal of an address with too many open requests, and each with a body how that can fail', async () => {
+test('every route documents the refusal of an address with too many open requests, and each route with a body its body errors', async () => {
   const { paths } = await served();
   const routes = [...ROWS, ...SIGN_IN_ROUTES];
   for (const route of routes) {
     const operation = Object(paths[pathOf(route)])[route.method];
-    const told = (status: number) =>
+    const documentedSentences = (status: number) =>
       Object.values(operation.responses[status]?.content['application/json'].examples ?? {}).map(
         (example) => Object(example).value.error,
       );
-    expect(told(429), route.operationId).toEqual(expect.arrayContaining([OVER_SHARE, OVER_MEMORY]));
-    if (route.body) expect(told(400)).toEqual(expect.arrayContaining([TOO_MANY_CHUNKS, UNREADABLE_BODY, CUT_BODY]));
+    expect(documentedSentences(429), route.operationId).toEqual(expect.arrayContaining([OVER_SHARE, OVER_MEMORY]));
+    if (route.body)
+      expect(documentedSentences(400)).toEqual(expect.arrayContaining([TOO_MANY_CHUNKS, UNREADABLE_BODY, CUT_BODY]));
   }
 });
 
-test('what the rows answer is what the document says', async () => {
-  const own = await startApp();
+test('the routes answer as the document says', async () => {
+  const unconfiguredApp = await startApp();
   try {
-    const { body: imported } = await own.rest('POST', `${CLUSTERS}import`, { inCluster: true });
-    const { body: created } = await own.rest('POST', CLUSTERS, { name: 'demo-cluster', config: 'no kubeconfig' });
-    const { body: updated } = await own.rest('PUT', `${CLUSTERS}${created.id}`, { enabled: true });
-    const { body: listed } = await own.rest('GET', CLUSTERS);
-    const { body: visible } = await own.rest('GET', '/api/v1/clusters');
-    const { body: deleted } = await own.rest('DELETE', `${CLUSTERS}${created.id}`);
+    const { body: imported } = await unconfiguredApp.rest('POST', `${CLUSTERS}import`, { inCluster: true });
+    const { body: created } = await unconfiguredApp.rest('POST', CLUSTERS, {
+      name: 'demo-cluster',
+      config: 'no kubeconfig',
+    });
+    const { body: updated } = await unconfiguredApp.rest('PUT', `${CLUSTERS}${created.id}`, { enabled: true });
+    const { body: listed } = await unconfiguredApp.rest('GET', CLUSTERS);
+    const { body: visible } = await unconfiguredApp.rest('GET', '/api/v1/clusters');
+    const { body: deleted } = await unconfiguredApp.rest('DELETE', `${CLUSTERS}${created.id}`);
     const keys = '/api/v1/admin/apikeys/';
-    const { body: made } = await own.rest('POST', keys, { name: 'ci', expiresAt: '2999-01-01T01:00:00+01:00' });
-    const { body: shown } = await own.rest('GET', keys);
-    const { body: revoked } = await own.rest('DELETE', `${keys}${made.apiKey.id}`);
+    const { body: made } = await unconfiguredApp.rest('POST', keys, {
+      name: 'ci',
+      expiresAt: '2999-01-01T01:00:00+01:00',
+    });
+    const { body: shown } = await unconfiguredApp.rest('GET', keys);
+    const { body: revoked } = await unconfiguredApp.rest('DELETE', `${keys}${made.apiKey.id}`);
     const answers = {
       ...{ listClusters: listed, createCluster: created, updateCluster: updated, deleteCluster: deleted },
       ...{ importClusters: imported, listVisibleClusters: visible },
@@ -134,11 +147,11 @@ test('what the rows answer is what the document says', async () => {
       expect(result.safeParse(answer).data, operationId).toEqual(answer);
     }
   } finally {
-    await own.close();
+    await unconfiguredApp.close();
   }
 });
 
-test('the page tells every operation, needs nothing from elsewhere, and the console is clean', async () => {
+test('the page shows every operation, loads nothing from other origins, and logs nothing to the console', async () => {
   await using visit = await openWindow(browser);
   await visit.page.goto(`${app.url}/openapi`);
   for (const { operationId, summary } of ROWS) expect(await visit.page.innerText(`#${operationId}`)).toContain(summary);

@@ -4,9 +4,9 @@ import { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 
 const FOLDERS = ['graphql', 'rest', 'server', 'domain', 'kubernetes'].map((name) => join('src', name));
-/** Characters of what a pattern is tried with: the largest body. */
+/** Length in characters of the text that a regular expression is tested with: the largest body. */
 const LENGTH = 4 * 1024 * 1024;
-/** Generous for a linear pattern, which takes some 20 ms for each text; a quadratic one takes minutes. */
+/** Generous for a linear regular expression, which takes some 20 ms for each text; a quadratic one takes minutes. */
 const DEADLINE_MS = 20_000;
 
 interface Pattern {
@@ -15,14 +15,14 @@ interface Pattern {
   readonly flags: string;
 }
 
-/** Patterns that are slower than linear, and what bounds the text that they see. */
+/** Regular expressions that are slower than linear, and the code that bounds the length of their input. */
 const BOUNDED: readonly (readonly [start: string, bound: string])[] = [
   ['( cannot represent [^:]*): |', 'sentenceOf reads 1,000 characters of a message'],
   ['=+$', 'a hash of a password, 44 characters that we write'],
   ['<script(?![^>]*', 'a file of KITE_UI_DIR, which the operator chooses'],
 ];
 
-// A literal stands where an expression begins; a class may hold a slash.
+// Matches a regular expression literal where an expression can start; a character class may contain a slash.
 const LITERAL =
   /(?<=[=(,:?[{|&!>]\s*|^\s*|return )\/(?![*/])((?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+)\/([dgimsuvy]*)(?=[\s).,;\]}]|$)/gm;
 
@@ -37,7 +37,9 @@ const patterns = FOLDERS.flatMap((folder) =>
     .flatMap((name) => patternsIn(join(folder, name))),
 );
 
-/** One text that the pattern may begin to match: each class, group and alternative by its first member. */
+/**
+ * Builds a text that the regular expression may start to match: the first member of each class, group and alternative.
+ */
 function sampleOf(source: string): string {
   return source
     .replaceAll(/\(\?<?[=!](?:[^()]|\([^()]*\))*\)/g, '')
@@ -54,7 +56,7 @@ function sampleOf(source: string): string {
     .replaceAll(/[()]/g, '');
 }
 
-/** Texts of 4 MiB that repeat a part of what the pattern begins with, and end in what does not match. */
+/** Texts of 4 MiB that repeat a part of the beginning of a match and end in a character that does not match. */
 function attacksOn({ source }: Pattern): string[] {
   const sample = sampleOf(source);
   const alternatives = source.split('|').map(sampleOf);
@@ -83,8 +85,8 @@ for (const part of parts) {
 parentPort.postMessage(null);
 `;
 
-/** What the pattern does not get through; undefined when it gets through everything. */
-function stuckOn({ source, flags }: Pattern, parts: readonly string[]): Promise<string | undefined> {
+/** Returns the text that the regular expression does not finish within the deadline; undefined if it finishes all. */
+function findSlowText({ source, flags }: Pattern, parts: readonly string[]): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(RUN, { eval: true, workerData: { source, flags, parts, length: LENGTH } });
     let [current, timer]: [string, NodeJS.Timeout | undefined] = ['', undefined];
@@ -104,15 +106,15 @@ function stuckOn({ source, flags }: Pattern, parts: readonly string[]): Promise<
 
 const isBounded = ({ source }: Pattern) => BOUNDED.some(([start]) => source.startsWith(start));
 
-it('finds the patterns of the source', () => {
+it('finds the regular expressions in the source', () => {
   expect(patterns.length).toBeGreaterThan(50);
   for (const [start] of BOUNDED) expect(patterns.filter(({ source }) => source.startsWith(start))).toHaveLength(1);
 });
 
 it.each(patterns.filter((pattern) => !isBounded(pattern)))(
-  'goes once through 4 MiB of its own beginning: $place /$source/',
+  'matches 4 MiB of its own beginning in linear time: $place /$source/',
   async (pattern) => {
-    expect(await stuckOn(pattern, attacksOn(pattern))).toBeUndefined();
+    expect(await findSlowText(pattern, attacksOn(pattern))).toBeUndefined();
   },
   12 * DEADLINE_MS,
 );

@@ -17,7 +17,7 @@ async function open(dataDir: string): Promise<Database> {
   return database;
 }
 
-/** Somebody who reads on from the newest record they have seen. */
+/** A reader that repeatedly reads on from the newest record it has seen. */
 async function follow(database: Database) {
   const log = new AuditLog({ database, now });
   await database.write('access', (tx) => record(tx, caller, entry('begin')));
@@ -50,35 +50,38 @@ const second: [of: string, write: Write][] = [
   ],
 ];
 
-describe.runIf(POSTGRES !== undefined)('whoever follows the audit log', () => {
-  it.each(second)('misses no record of a change that commits while %s is written elsewhere', async (_of, write) => {
-    const dataDir = await temporaryDirectory();
-    const [one, other, reading] = [await open(dataDir), await open(dataDir), await open(dataDir)];
-    const reader = await follow(reading);
-    const recorded = Promise.withResolvers<Transaction>();
-    const gate = Promise.withResolvers<void>();
-    const slow = one.write('registry', async (tx) => {
-      await record(tx, caller, entry('first'));
-      recorded.resolve(tx);
-      await gate.promise;
-    });
-    const tx = await recorded.promise;
-    const quick = write(other);
-    // It waits for the first to end, or has been committed before it.
-    await Promise.race([
-      quick,
-      vi.waitFor(async () => expect(await countWaiting(tx)).toBe(1), { timeout: 5_000, interval: 20 }),
-    ]);
-    await reader.look();
-    gate.resolve();
-    await Promise.all([slow, quick]);
-    await reader.look();
-    const stored = await reading.prisma.auditRecord.findMany({ orderBy: { id: 'asc' }, skip: 1 });
-    expect(stored.length).toBeGreaterThanOrEqual(2);
-    expect(reader.seen).toEqual(stored.map(({ action }) => action));
-  });
+describe.runIf(POSTGRES !== undefined)('readers that follow the audit log', () => {
+  it.each(second)(
+    'a reader misses no record of a change that commits while %s is written elsewhere',
+    async (_of, write) => {
+      const dataDir = await temporaryDirectory();
+      const [one, other, reading] = [await open(dataDir), await open(dataDir), await open(dataDir)];
+      const reader = await follow(reading);
+      const recorded = Promise.withResolvers<Transaction>();
+      const gate = Promise.withResolvers<void>();
+      const slow = one.write('registry', async (tx) => {
+        await record(tx, caller, entry('first'));
+        recorded.resolve(tx);
+        await gate.promise;
+      });
+      const tx = await recorded.promise;
+      const quick = write(other);
+      // The quick change waits for the slow one, or has been committed before it.
+      await Promise.race([
+        quick,
+        vi.waitFor(async () => expect(await countWaiting(tx)).toBe(1), { timeout: 5_000, interval: 20 }),
+      ]);
+      await reader.look();
+      gate.resolve();
+      await Promise.all([slow, quick]);
+      await reader.look();
+      const stored = await reading.prisma.auditRecord.findMany({ orderBy: { id: 'asc' }, skip: 1 });
+      expect(stored.length).toBeGreaterThanOrEqual(2);
+      expect(reader.seen).toEqual(stored.map(({ action }) => action));
+    },
+  );
 
-  it('misses none of many, and nobody is given up', async () => {
+  it('a reader misses none of many records, and no write fails', async () => {
     const dataDir = await temporaryDirectory();
     const replicas = await Promise.all([1, 2, 3].map(() => open(dataDir)));
     const reader = await follow(await open(dataDir));
@@ -104,7 +107,7 @@ describe.runIf(POSTGRES !== undefined)('whoever follows the audit log', () => {
     expect(new Set(reader.seen).size).toBe(150);
   });
 
-  it('of one schema waits for none of another', async () => {
+  it('a write in one schema does not wait for a write in another', async () => {
     const [one, other] = [await open(await temporaryDirectory()), await open(await temporaryDirectory())];
     await one.write('registry', async (tx) => {
       await record(tx, caller, entry('held'));

@@ -14,15 +14,15 @@ import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { launchCommand, runCommand, startProcess } from './support/process.ts';
 
-/** What keeps a server on a file, also where the suite runs on PostgreSQL. */
+/** Settings that keep a server on a file, even if the suite runs on PostgreSQL. */
 const ON_FILE = { DATABASE_URL: '', SEAL_KEY: '' };
 const PASSWORD = 'a long enough password';
 
-it('every model is copied, but for what the target has of its own', () => {
+it('every model is copied, except for those that the target creates itself', () => {
   expect([...COPIED, 'Counter', 'ProbeLease', 'Replica'].sort()).toEqual(Object.values(Prisma.ModelName).sort());
 });
 
-/** A registry in a file with something of everything, and where it may be copied to. */
+/** A registry in a file with at least one row of every kind, and a database to copy it to. */
 async function makeRegistry() {
   const dataDir = await temporaryDirectory();
   const app = await startApp({ DATA_DIR: dataDir, ...ON_FILE });
@@ -39,7 +39,7 @@ async function makeRegistry() {
   expect(JSON.stringify(data)).not.toContain('Error');
   const signedIn = await app.rest('POST', '/api/auth/login/password', { username: 'ada', password: PASSWORD }, {});
   const [cookie = ''] = signedIn.headers.getSetCookie();
-  const url = databaseOf(join(dataDir, 'copy')).DATABASE_URL ?? '';
+  const url = databaseOf(join(dataDir, 'the copy command')).DATABASE_URL ?? '';
   return { app, dataDir, url, cookie: cookie.split(';')[0] as string };
 }
 
@@ -71,7 +71,7 @@ function countInFile(file: string, table: string): number {
 }
 
 describe.runIf(POSTGRES !== undefined)('copy', () => {
-  it('takes everything along, row for row, and goes on where the file ended', async () => {
+  it('copies every row, and ids continue where those of the file ended', async () => {
     const { app, dataDir, url, cookie } = await makeRegistry();
     const before = await everything(app, cookie);
     expect(JSON.stringify(before)).toContain('"ada"');
@@ -94,11 +94,11 @@ describe.runIf(POSTGRES !== undefined)('copy', () => {
     onTestFinished(() => moved.close());
     expect(await everything({ ...moved, admin: app.admin }, cookie)).toEqual(before);
     expect((await moved.rest('GET', CLUSTERS, undefined, { Authorization: app.admin })).status).toBe(200);
-    // The id of one that was deleted is not used again.
+    // The id of a deleted cluster is not reused.
     expect((await moved.rest('POST', CLUSTERS, { name: 'next', config: kubeconfig() })).body.id).toBe(4);
   });
 
-  it('takes along what is more than a batch, and leaves nothing when it is killed in its middle', async () => {
+  it('copies more rows than one batch, and leaves nothing when it is killed halfway', async () => {
     const { app, dataDir, url } = await makeRegistry();
     await app.close();
     const file = await openDatabase({ file: join(dataDir, 'kitestring.db') });
@@ -153,7 +153,7 @@ describe.runIf(POSTGRES !== undefined)('copy', () => {
     expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/is not empty/)]);
   });
 
-  it('is no matter of replicas that are there meanwhile: none is copied, and none is in the way', async () => {
+  it('ignores replicas that are registered meanwhile: their rows are not copied and do not block the copy', async () => {
     const { app, dataDir, url } = await makeRegistry();
     await app.domain.database.prisma.replica.create({ data: { id: 'of the file', roundFinishedAt: new Date() } });
     await app.close();
@@ -169,7 +169,7 @@ describe.runIf(POSTGRES !== undefined)('copy', () => {
     await Promise.all([source.close(), target.close()]);
   });
 
-  it('refuses a database that holds something, and one that a server has open', async () => {
+  it('refuses a database that has content, and one that a server has open', async () => {
     const { app, dataDir, url } = await makeRegistry();
     const server = await startProcess({ dataDir, environment: ON_FILE });
     const whileOpen = await runCommand(['copy', '--to', url], { dataDir, environment: ON_FILE });

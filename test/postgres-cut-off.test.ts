@@ -6,8 +6,8 @@ import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import {
-  askedLastBy,
   LEASES,
+  lastProbedBy,
   makeFleet,
   register as registerAll,
   untilEven,
@@ -16,8 +16,8 @@ import {
 import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
 import { replicaOf } from './support/wire.ts';
 
-/** The way of one replica to PostgreSQL, which a test can cut: what is sent then is neither refused nor answered. */
-async function wayToPostgres(dataDir: string) {
+/** A replica's connection to PostgreSQL that a test can cut: data sent from then on is neither refused nor answered. */
+async function openCuttableProxy(dataDir: string) {
   const { DATABASE_URL = '' } = databaseOf(dataDir);
   const url = new URL(DATABASE_URL);
   const to = { host: url.hostname, port: Number(url.port || 5_432) };
@@ -51,24 +51,24 @@ async function wayToPostgres(dataDir: string) {
   return { url: url.href, cut, mend };
 }
 
-describe.runIf(POSTGRES !== undefined)('a replica among others', { timeout: 180_000 }, () => {
-  it('asks no cluster any more once it could not renew its leases, and shares again when it can', async () => {
+describe.runIf(POSTGRES !== undefined)('a replica that is cut off', { timeout: 180_000 }, () => {
+  it('a replica that cannot renew its leases stops probing, and shares the probing again when it can', async () => {
     const { asked, server, dataDir, first, start, key } = await makeFleet();
-    const way = await wayToPostgres(dataDir);
+    const proxy = await openCuttableProxy(dataDir);
     await registerAll(first, key, server, 12);
-    const second = await start({ DATABASE_URL: way.url });
+    const second = await start({ DATABASE_URL: proxy.url });
     await untilEven(dataDir, 2);
-    await expect.poll(() => askedLastBy(asked, second.name).length, { timeout: 30_000 }).toBeGreaterThan(0);
-    const ofSecond = askedLastBy(asked, second.name);
-    way.cut();
+    await expect.poll(() => lastProbedBy(asked, second.name).length, { timeout: 30_000 }).toBeGreaterThan(0);
+    const ofSecond = lastProbedBy(asked, second.name);
+    proxy.cut();
     const since = Date.now();
     await untilTakenOver(asked, ofSecond, second.name, 15_000);
-    // Once more by the others: a whole round in which each was due here too.
-    const askedSince = (name: string) =>
+    // Counts probes by the other replicas: a whole round in which each cluster was due here too.
+    const probesSince = (name: string) =>
       asked.filter(({ cluster, by, at }) => cluster === name && by !== second.name && at >= since);
-    await expect.poll(() => ofSecond.every((name) => askedSince(name).length > 1), { timeout: 60_000 }).toBe(true);
+    await expect.poll(() => ofSecond.every((name) => probesSince(name).length > 1), { timeout: 60_000 }).toBe(true);
     expect(asked.filter(({ by, at }) => by === second.name && at - since > 10_500)).toEqual([]);
-    way.mend();
+    proxy.mend();
     const mended = Date.now();
     await untilEven(dataDir, 2);
     await expect.poll(() => asked.some(({ by, at }) => by === second.name && at >= mended)).toBe(true);
@@ -76,7 +76,7 @@ describe.runIf(POSTGRES !== undefined)('a replica among others', { timeout: 180_
     expect(holders.size).toBe(2);
   });
 
-  it('reads live what another probes, whatever changes meanwhile', async () => {
+  it('a replica reads live from clusters that another replica probes, whatever changes meanwhile', async () => {
     const DATA_DIR = await temporaryDirectory();
     const holder = await probingApp({ DATA_DIR });
     const answer = kubernetes();

@@ -15,12 +15,12 @@ it.each([
   'Client has encountered a connection error and is not queryable',
   'timeout expired',
   'timeout exceeded when trying to connect',
-])('%s: the database is away', (message) => {
+])('%s: the database is unavailable', (message) => {
   expect(isUnavailable(toDriverError(new Error(message)))).toBe(true);
 });
 
 it.each(['EPIPE', 'EHOSTUNREACH', 'EAI_AGAIN', 'CERT_HAS_EXPIRED', 'ERR_STREAM_DESTROYED'])(
-  '%s: the database is away',
+  '%s: the database is unavailable',
   (code) => {
     expect(isUnavailable(toDriverError(withCode(code)))).toBe(true);
   },
@@ -31,13 +31,13 @@ it.each([
   withCode('ERR_INVALID_ARG_TYPE', new TypeError('canary')),
   new Error('Prepared statements must be unique'),
   withCode('P2002'),
-])('a fault of the program stays what it is: %s', (error) => {
+])('a program error is not reported as an unavailable database: %s', (error) => {
   expect(toDriverError(error)).toBe(error);
   expect(isUnavailable(error)).toBe(false);
 });
 
-describe.runIf(POSTGRES !== undefined)('a database that answers with a refusal', () => {
-  it('of another kind is a fault that the log tells of, and no database that is away', async () => {
+describe.runIf(POSTGRES !== undefined)('a database that refuses a statement', () => {
+  it('another refusal is a logged internal error, not an unavailable database', async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
     const { prisma } = app.domain.database;
@@ -50,7 +50,7 @@ describe.runIf(POSTGRES !== undefined)('a database that answers with a refusal',
     expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
   });
 
-  it('to let us in any more is away until it does', async () => {
+  it('a database that rejects our login is unavailable until it accepts it', async () => {
     const url = databaseOf(await temporaryDirectory()).DATABASE_URL ?? '';
     const client = new Client({ connectionString: new URL(url).href.replace(/\?.*/, '') });
     await client.connect();
@@ -58,8 +58,8 @@ describe.runIf(POSTGRES !== undefined)('a database that answers with a refusal',
     const role = `kite_${process.pid}`;
     await client.query(`CREATE ROLE ${role} LOGIN SUPERUSER`);
     onTestFinished(async () => void (await client.query(`DROP OWNED BY ${role} CASCADE; DROP ROLE ${role}`)));
-    const own = Object.assign(new URL(url), { username: role });
-    const database = await openDatabase({ url: own.href });
+    const roleUrl = Object.assign(new URL(url), { username: role });
+    const database = await openDatabase({ url: roleUrl.href });
     onTestFinished(() => database.close());
     await client.query(`ALTER ROLE ${role} NOLOGIN`);
     await expect(database.counters()).rejects.toSatisfy(isUnavailable);

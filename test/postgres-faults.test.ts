@@ -10,12 +10,15 @@ import { kubeconfig } from './support/kubeconfigs.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from './support/postgres-server.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
 
-/** A server of one's own, since it is to fail. */
+/** The test needs its own server, because it makes it fail. */
 const isThere = POSTGRES !== undefined && (await postgresPrograms()) !== undefined;
 if (POSTGRES !== undefined && !isThere) console.log('left out: faults of PostgreSQL, which is not installed here.');
 
 const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
-/** What a caller waits at most while the database is silent: an answer's 10 s, a connection's 5, and some for a busy machine. */
+/**
+ * The longest wait of a caller while the database is silent: 10 s for a response, 5 s for a connection, and a margin
+ * for a busy machine.
+ */
 const SILENCE_MS = 30_000;
 
 interface Answer {
@@ -43,7 +46,7 @@ async function sql(text: string, database = url) {
   return client.query(text).finally(() => client.end());
 }
 
-async function ask(app: Running, method: string, path: string, body?: object): Promise<Answer> {
+async function sendRequest(app: Running, method: string, path: string, body?: object): Promise<Answer> {
   const response = await fetch(`${app.url}${path}`, {
     ...{ method, headers: { Authorization: key, 'Content-Type': 'application/json' } },
     ...(body ? { body: JSON.stringify(body) } : {}),
@@ -53,9 +56,9 @@ async function ask(app: Running, method: string, path: string, body?: object): P
 }
 
 const create = (app: Running, name = `cluster ${++names}`) =>
-  ask(app, 'POST', CLUSTERS, { name, config: kubeconfig(), enabled: false });
-const list = (app: Running) => ask(app, 'GET', CLUSTERS);
-const ready = (app: Running) => ask(app, 'GET', '/readyz');
+  sendRequest(app, 'POST', CLUSTERS, { name, config: kubeconfig(), enabled: false });
+const list = (app: Running) => sendRequest(app, 'GET', CLUSTERS);
+const ready = (app: Running) => sendRequest(app, 'GET', '/readyz');
 
 async function expectRefused(refusal: Promise<Answer>): Promise<void> {
   const { status, body } = await refusal;
@@ -63,7 +66,7 @@ async function expectRefused(refusal: Promise<Answer>): Promise<void> {
   expect(body.error).not.toMatch(/127\.0\.0\.1|postgres|prisma| at /i);
 }
 
-/** Nobody has to do anything: each replica works again, and all of them show the same. */
+/** Without intervention each replica works again, and all of them show the same. */
 async function expectRecovered(acknowledged: readonly string[]): Promise<void> {
   for (const app of replicas) {
     await expect.poll(async () => (await ready(app)).status, { timeout: SILENCE_MS }).toBe(200);
@@ -77,7 +80,7 @@ async function expectRecovered(acknowledged: readonly string[]): Promise<void> {
   for (const app of replicas) expect(app.output()).not.toContain('a request failed');
 }
 
-/** Writes on every replica until `stop`, and gives the names that were acknowledged. */
+/** Writes on every replica until `stop` is called; `stop` returns the names of the acknowledged clusters. */
 function writeOn(): () => Promise<string[]> {
   let writing = true;
   const acknowledged: string[] = [];
@@ -85,7 +88,7 @@ function writeOn(): () => Promise<string[]> {
     [1, 2].map(async () => {
       while (writing && replicas.includes(app)) {
         const name = `cluster ${++names}`;
-        // One that is killed answers nothing.
+        // A killed replica does not answer.
         const answer = await create(app, name).catch(() => undefined);
         if (answer?.status === 201) acknowledged.push(name);
         else expect(answer?.status ?? 503).toBe(503);
@@ -99,7 +102,7 @@ function writeOn(): () => Promise<string[]> {
   };
 }
 
-/** Stops or continues every process of the server, as a machine that stands still. */
+/** Pauses or resumes every process of the server, to simulate a machine that stands still. */
 function signalAll(signal: NodeJS.Signals): void {
   for (const entry of readdirSync('/proc')) {
     if (!/^[0-9]+$/.test(entry)) continue;
@@ -107,13 +110,13 @@ function signalAll(signal: NodeJS.Signals): void {
       const [, parent] = /\) \S (\d+)/.exec(readFileSync(`/proc/${entry}/stat`, 'utf8')) ?? [];
       if (Number(parent) === server.pid) process.kill(Number(entry), signal);
     } catch {
-      // It has ended since.
+      // The process has exited in the meantime.
     }
   }
   process.kill(server.pid, signal);
 }
 
-describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () => {
+describe.runIf(isThere)('replicas over a failing PostgreSQL', { timeout: 120_000 }, () => {
   beforeAll(async () => {
     server = await startPostgres(['max_connections=40']);
   });
@@ -132,7 +135,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     expect((await create(replicas[0] as Running, 'first')).status).toBe(201);
   });
 
-  it('that restarts under load: what was acknowledged is there, and streams go on', async () => {
+  it('replicas keep every acknowledged change and resume streams when PostgreSQL restarts under load', async () => {
     const changes = await openChanges(replicas[1] as Running, key);
     const stop = writeOn();
     for (let restart = 0; restart < 3; restart++) {
@@ -145,23 +148,23 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await expectRecovered(await stop());
     const { name } = { name: `heard ${++names}` };
     expect((await create(replicas[0] as Running, name)).status).toBe(201);
-    const heard = await changes.until(({ cluster }) => cluster?.name === name);
-    expect(heard.at(-1)?.cluster?.name).toBe(name);
+    const changesUntil = await changes.until(({ cluster }) => cluster?.name === name);
+    expect(changesUntil.at(-1)?.cluster?.name).toBe(name);
   });
 
-  it('that is away: refused at once on every route, not ready, and back by itself', async () => {
+  it('while PostgreSQL is down, every route refuses at once and /readyz is not ready; all recover without intervention', async () => {
     await server.end();
     for (const app of replicas) {
       await expectRefused(list(app));
       await expectRefused(create(app));
       expect(await ready(app)).toEqual({ status: 503, body: { status: 'unavailable' } });
-      expect((await ask(app, 'GET', '/healthz')).status).toBe(200);
+      expect((await sendRequest(app, 'GET', '/healthz')).status).toBe(200);
     }
     await server.start();
     await expectRecovered(['first']);
   });
 
-  it('that stands still: nobody waits for ever, and it goes on when the database does', async () => {
+  it('while PostgreSQL is frozen, no caller waits forever, and service resumes with the database', async () => {
     signalAll('SIGSTOP');
     onTestFinished(() => signalAll('SIGCONT'));
     for (const app of replicas) expect((await ready(app)).status).toBe(503);
@@ -172,7 +175,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await expectRecovered(['first']);
   });
 
-  it('that is read-only for a while: reads go on, changes are refused', async () => {
+  it('while PostgreSQL is read-only, reads succeed and changes are refused', async () => {
     const database = new URL(url).pathname.slice(1);
     const breakOff = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`;
     await sql(`ALTER DATABASE ${database} SET default_transaction_read_only = on`, server.url);
@@ -186,7 +189,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await expectRecovered(['first']);
   });
 
-  it('that is a standby for a while: all is refused, and nothing is left open by it', async () => {
+  it('while PostgreSQL is a standby, everything is refused, and no connection is left open', async () => {
     await server.end();
     await server.start('standby');
     const open = async () =>
@@ -202,7 +205,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await expectRecovered(['first']);
   });
 
-  it('whose connections that hear of changes stand still: /readyz tells, since every request waits for them', async () => {
+  it('/readyz fails while the connections that receive change notifications are frozen, since every request waits for them', async () => {
     const { rows } = await sql(`SELECT pid FROM pg_stat_activity
       WHERE datname = current_database() AND query LIKE 'SELECT "name", "value"::float8 FROM "Counter"%'`);
     expect(rows).toHaveLength(2);
@@ -214,13 +217,13 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await expectRecovered(['first']);
   });
 
-  it('whose counters somebody holds: every replica is ready and reads, and changes wait', async () => {
+  it('while the counters are locked, every replica is ready and reads, and changes wait', async () => {
     const holding = new Client({ connectionString: url });
     await holding.connect();
     onTestFinished(() => holding.end());
     await holding.query('BEGIN; SELECT 1 FROM "Counter" FOR UPDATE');
     const changing = create(replicas[0] as Running);
-    // A success counts for a second.
+    // A successful check is cached for one second.
     const until = Date.now() + 2_500;
     for (const app of replicas) expect((await list(app)).status).toBe(200);
     while (Date.now() < until) for (const app of replicas) expect((await ready(app)).status).toBe(200);
@@ -228,7 +231,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     expect((await changing).status).toBe(201);
   });
 
-  it('that has no connection left: those that are open serve on, and more come when there are', async () => {
+  it('without free connections in PostgreSQL, replicas continue on their open ones and open more when possible', async () => {
     const others: Client[] = [];
     onTestFinished(async () => {
       for (const other of others) await other.end();
@@ -246,7 +249,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     for (const app of replicas) {
       const statuses = await Promise.all(Array.from({ length: 8 }, () => create(app).then(({ status }) => status)));
       for (const status of statuses) expect([201, 503]).toContain(status);
-      // One after another needs no connection more than there are.
+      // Sequential requests need no more connections than the replicas have.
       for (let change = 0; change < 3; change++)
         expect([(await create(app)).status, (await list(app)).status]).toEqual([201, 200]);
     }
@@ -254,12 +257,12 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await expectRecovered(['first']);
   });
 
-  it('one of which is stopped in the middle of a change: the others change on, and it changes nothing twice', async () => {
+  it('while one replica is paused in the middle of a change, the others keep changing, and no change is applied twice', async () => {
     const [still, other] = replicas as [Running, Running];
     onTestFinished(() => still.kill('SIGCONT'));
     const countOf = async (where: string) =>
       (await sql(`SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND ${where}`)).rowCount;
-    // Its change waits for this table, the last that it writes to, while it is stopped.
+    // The change of the paused replica waits for this table, the last one that it writes to.
     const lock = new Client({ connectionString: url });
     await lock.connect();
     await lock.query('BEGIN; LOCK TABLE "AuditRecord" IN SHARE MODE');
@@ -269,7 +272,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     await lock.end();
     await expect.poll(() => countOf(`state = 'idle in transaction'`), { timeout: SILENCE_MS }).toBe(1);
     const stop = writeOn();
-    // What it holds is given free by idle_in_transaction_session_timeout.
+    // idle_in_transaction_session_timeout releases the locks of the paused replica.
     await expect.poll(async () => (await create(other)).status, { timeout: SILENCE_MS }).toBe(201);
     still.kill('SIGCONT');
     await expectRefused(held);
@@ -282,7 +285,7 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
     expect(rows.filter(({ name, count }) => count !== 1 || name === 'held')).toEqual([]);
   });
 
-  it('one of which is told to end while a chore waits for a table: it listens no more and hands over at once', async () => {
+  it('a replica that is stopped while a background job waits for a table closes its port and hands over immediately', async () => {
     const lock = new Client({ connectionString: url });
     await lock.connect();
     onTestFinished(() => lock.end());
@@ -304,13 +307,13 @@ describe.runIf(isThere)('replicas over a PostgreSQL', { timeout: 120_000 }, () =
         () => false,
         () => true,
       );
-    // Twice the time that is promised.
+    // Twice the promised time.
     await expect.poll(async () => [await refuses(), await present()], { timeout: 4_000 }).toEqual([true, 2]);
     await lock.query('COMMIT');
     expect((await stopped).code).toBe(0);
   });
 
-  it('one of which is killed in the middle of changes: the other has all that was acknowledged', async () => {
+  it('after a replica is killed in the middle of changes, the other one has every acknowledged change', async () => {
     const stop = writeOn();
     await expect.poll(() => names).toBeGreaterThan(40);
     const [killed, other] = replicas as [Running, Running];

@@ -9,7 +9,10 @@ import { freshApp } from './support/wire.ts';
 
 const NAME = 'kitestring cut off';
 
-/** A replica whose connection for the counters a test can break, over a registry with one cluster; and a key that it knows. */
+/**
+ * A replica over a registry with one cluster, and a key that the replica knows. A test can break the replica's
+ * connection for the counters.
+ */
 async function replica() {
   const { dataDir } = await freshApp();
   const { DATABASE_URL = '' } = databaseOf(dataDir);
@@ -25,7 +28,7 @@ async function replica() {
   return { app, id, headers };
 }
 
-/** Breaks the connection that the counters are read over. */
+/** Breaks the connection that reads the counters. */
 async function cut({ dataDir }: TestApp): Promise<void> {
   const broken = await rowsOf(
     dataDir,
@@ -35,24 +38,24 @@ async function cut({ dataDir }: TestApp): Promise<void> {
   expect(broken).toHaveLength(1);
 }
 
-const ask = (app: TestApp, headers: Record<string, string>) => app.rest('GET', CLUSTERS, undefined, headers);
+const sendRequest = (app: TestApp, headers: Record<string, string>) => app.rest('GET', CLUSTERS, undefined, headers);
 
-/** As a failover leaves it that lost a change, after which another came by the same number. */
+/** Simulates a failover that lost a change, after which another change got the same number. */
 const revokePast = ({ dataDir }: TestApp, id: number) =>
   rowsOf(dataDir, 'UPDATE "ApiKey" SET "disabled" = true WHERE "id" = ?', id);
 
 describe.runIf(POSTGRES !== undefined)('a database that lost commits', () => {
-  it('brings back no key that was revoked under a number that was seen before', async () => {
+  it('a key that was revoked under a number seen before stays revoked', async () => {
     const { app, id, headers } = await replica();
     await revokePast(app, id);
     await cut(app);
-    await expect.poll(async () => (await ask(app, headers)).status).toBe(401);
+    await expect.poll(async () => (await sendRequest(app, headers)).status).toBe(401);
   });
 
-  it('shows no answer that is older than it, and lets readers of changes list again', async () => {
+  it('no response from before the loss is shown, and readers of changes are told to list again', async () => {
     const { app, headers } = await replica();
     const { told } = await follow(app, headers);
-    // The third is answered with what the second kept.
+    // The third request gets the response cached by the second.
     for (let time = 0; time < 3; time++) expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
     const seen = await app.domain.database.counters();
     await rowsOf(app.dataDir, `UPDATE "Counter" SET "value" = "value" - 1 WHERE "name" = 'registry'`);
@@ -63,23 +66,23 @@ describe.runIf(POSTGRES !== undefined)('a database that lost commits', () => {
     await expect.poll(told, { timeout: 2_000 }).toEqual(['reset']);
   });
 
-  it('is passed at the next look where that fails once', async () => {
+  it('lost history is advanced past at the next check if the first attempt fails', async () => {
     const { app, id, headers } = await replica();
     await revokePast(app, id);
     await whileCountersFail(app.domain.database, async () => {
       await cut(app);
-      await expect.poll(async () => (await ask(app, headers)).status).toBe(500);
+      await expect.poll(async () => (await sendRequest(app, headers)).status).toBe(500);
     });
-    expect((await ask(app, headers)).status).toBe(401);
+    expect((await sendRequest(app, headers)).status).toBe(401);
   });
 
-  it('is read while it takes no change, and passed as soon as it does', async () => {
+  it('a database with lost history is readable while it is read-only, and is advanced past the loss once it is writable', async () => {
     const { app, id, headers } = await replica();
     await whileReadOnly(app.domain.database, async () => {
       await cut(app);
-      await expect.poll(async () => (await ask(app, headers)).status).toBe(200);
+      await expect.poll(async () => (await sendRequest(app, headers)).status).toBe(200);
     });
     await revokePast(app, id);
-    expect((await ask(app, headers)).status).toBe(401);
+    expect((await sendRequest(app, headers)).status).toBe(401);
   });
 });

@@ -4,13 +4,13 @@ import { COOL_DOWN_MS, COUNTED_MS, LEASE_MS, PROVEN_MS } from '../src/storage/le
 import { POSTGRES } from './support/database-location.ts';
 import { freshApp } from './support/wire.ts';
 
-/** What is promised: within so many milliseconds no third replica asks a cluster. */
+/** The promise: within this many milliseconds no three replicas probe one cluster. */
 const WITHIN_MS = 10_000;
-/** What the statements of one step take at most. */
+/** The longest time that the statements of one step take. */
 const STATEMENTS_MS = 1_000;
 const SLOT = 7;
 
-/** Replicas that hold the slot one after another, and what becomes of them. */
+/** Replicas that hold the slot one after another, and how each of them ends. */
 const histories = fc.array(
   fc.record({
     name: fc.constantFrom('a', 'b', 'c', 'd'),
@@ -21,12 +21,12 @@ const histories = fc.array(
   { minLength: 3, maxLength: 8 },
 );
 
-/** The slot, held by nobody yet, in a database that time goes by in when it is told to. */
+/** A free slot, in a database with a time that the test controls. */
 async function makeSlot() {
   const { domain } = await freshApp();
   const { leases, prisma } = domain.database;
   if (!leases) throw new Error('nothing is shared here');
-  /** All that the database knows of is so much longer ago. */
+  /** Moves every timestamp in the database into the past by this time. */
   const elapse = async (ms: number) => {
     const { askFrom, askedUntil, expiresAt } = await prisma.probeLease.findUniqueOrThrow({ where: { slot: SLOT } });
     const ago = (time: Date | null) => time && new Date(time.getTime() - ms);
@@ -54,7 +54,7 @@ async function makeSlot() {
 }
 
 it.runIf(POSTGRES !== undefined)(
-  'the clusters of a slot are asked by no three replicas within ten seconds, and never left alone for long',
+  'no three replicas probe the clusters of a slot within ten seconds, and the slot is never free for long',
   { timeout: 120_000 },
   async () => {
     const slot = await makeSlot();
@@ -67,7 +67,7 @@ it.runIf(POSTGRES !== undefined)(
         for (const { name, holdsMs, end, untilTakenMs } of history) {
           const taken = now;
           const from = taken + (await slot.take(name));
-          // Also who is killed while it rests leaves nothing behind that holds the next one up.
+          // A replica that is killed during its cool-down does not delay the next one either.
           const latest = before.asked ? before.taken + COOL_DOWN_MS : before.from;
           expect(from).toBeLessThanOrEqual(Math.max(taken, latest) + STATEMENTS_MS);
           await slot.hold(name, holdsMs);
@@ -89,12 +89,12 @@ it.runIf(POSTGRES !== undefined)(
 );
 
 it.runIf(POSTGRES !== undefined)(
-  'a replica is counted on by others from its second heartbeat on, and not once it is silent',
+  'other replicas count on a replica from its second heartbeat on, until it is silent',
   async () => {
     const { domain } = await freshApp();
     const { leases, prisma } = domain.database;
     if (!leases) throw new Error('nothing is shared here');
-    /** Whom others count on, when the heartbeats of `it` are so much longer ago. */
+    /** Returns the replicas that others count on, after the heartbeats of `it` are moved into the past by this time. */
     const countedAfter = async (ms: number) => {
       const row = await prisma.replica.findUniqueOrThrow({ where: { id: 'it' } });
       const ago = (time: Date | null) => time && new Date(time.getTime() - ms);
@@ -119,7 +119,7 @@ it.runIf(POSTGRES !== undefined)(
 );
 
 it.runIf(POSTGRES !== undefined)(
-  'a lease that ends later than any can, since a clock was set back, ends with the next heartbeats',
+  'a lease whose end is impossibly late, because a clock was set back, expires with the next heartbeats',
   async () => {
     const { domain } = await freshApp();
     const { leases, prisma } = domain.database;
@@ -131,7 +131,7 @@ it.runIf(POSTGRES !== undefined)(
     await prisma.replica.update({ where: { id: 'it' }, data: { expiresAt: late, since: new Date(0) } });
     const { replicas } = await leases.heartbeat('other', new Map());
     expect(replicas).toEqual(['other']);
-    // Nor does it pass for one that began later than it did.
+    // Nor does the replica appear to have started later than it did.
     await prisma.replica.update({ where: { id: 'it' }, data: { since: late } });
     await leases.heartbeat('it', new Map());
     const { since } = await prisma.replica.findUniqueOrThrow({ where: { id: 'it' } });

@@ -16,7 +16,10 @@ import { kubeconfig } from './support/kubeconfigs.ts';
 import { failToStart } from './support/process.ts';
 
 const ADDED = '20990101000000_added';
-/** What one release may do while the one before serves: a column that may be null or has a default, a wider type, a table, an index. */
+/**
+ * The schema changes that one release may make while the previous release serves: a column that may be null or has a
+ * default, a wider type, a table, an index.
+ */
 const EXPAND = `ALTER TABLE "Counter" ALTER COLUMN "value" TYPE BIGINT;
 ALTER TABLE "Cluster" ALTER COLUMN "description" TYPE VARCHAR;
 ALTER TABLE "ApiKey" ALTER COLUMN "name" TYPE VARCHAR;
@@ -25,8 +28,8 @@ ALTER TABLE "ApiKey" ADD COLUMN "note" TEXT NOT NULL DEFAULT '';
 CREATE TABLE "Added" ("id" SERIAL PRIMARY KEY, "clusterId" INTEGER REFERENCES "Cluster" ("id") ON DELETE CASCADE);
 CREATE INDEX "Cluster_colour_idx" ON "Cluster" ("colour");`;
 
-/** A database of PostgreSQL, and a copy of the migrations that a test may add to. */
-async function makePlace() {
+/** A PostgreSQL database, and a copy of the migrations that a test may extend. */
+async function makeMigrationSetup() {
   const dataDir = await temporaryDirectory();
   const url = databaseOf(dataDir).DATABASE_URL ?? '';
   const place = readPostgresUrl(url);
@@ -55,12 +58,12 @@ const historyOf = async (client: Client) =>
     )
   ).rows;
 
-/** When whoever holds the lock of migrations last asked anything. */
+/** When the holder of the migration lock ran its last statement. */
 const LAST_ASKED = `SELECT query_start::text AS at FROM pg_locks JOIN pg_stat_activity USING (pid)
   WHERE locktype = 'advisory' AND granted AND classid = (hashtext('kitestring migrates')::bigint & 4294967295)::oid
     AND objid = (hashtext($1)::bigint & 4294967295)::oid`;
 
-/** A replica of its own that brings the database to the migrations of a folder. */
+/** Starts a separate replica that migrates the database to the migrations of a folder. */
 function startMigrating(url: string, folder: string) {
   const from = (file: string) =>
     JSON.stringify(fileURLToPath(new URL(`../src/storage/postgres/${file}`, import.meta.url)));
@@ -76,14 +79,14 @@ function startMigrating(url: string, folder: string) {
 }
 
 describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
-  it('add to a database while a replica of the version before answers and writes, and refuse its next start', async () => {
-    const { dataDir, place, folder, add, client } = await makePlace();
+  it("migrations apply while a replica of the previous version reads and writes, and refuse that version's next start", async () => {
+    const { dataDir, place, folder, add, client } = await makeMigrationSetup();
     const app = await startApp({ DATA_DIR: dataDir });
     onTestFinished(() => app.close());
     const answers: [what: string, status: number, errors?: unknown][] = [];
     let migrated = false;
     let round = 0;
-    const ask = async () => {
+    const sendRequest = async () => {
       const name = `made-${++round}`;
       const made = await app.rest('POST', CLUSTERS, { name, config: kubeconfig() });
       const listed = await app.rest('GET', CLUSTERS);
@@ -95,17 +98,17 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
       answers.push(['read', read.status, read.errors]);
       if (round > 2) answers.push(['removed', (await app.rest('DELETE', `${CLUSTERS}${made.body.id}`)).status]);
     };
-    // Every statement is prepared by name before the tables change.
-    for (let warm = 0; warm < 8; warm++) await ask();
+    // Every statement becomes a named prepared statement before the tables change.
+    for (let warm = 0; warm < 8; warm++) await sendRequest();
     const asking = (async () => {
-      while (!migrated) await ask();
+      while (!migrated) await sendRequest();
     })();
     await add(ADDED, EXPAND);
     await migrate(place, folder);
     migrated = true;
     await asking;
     const before = answers.length;
-    for (let after = 0; after < 5; after++) await ask();
+    for (let after = 0; after < 5; after++) await sendRequest();
     expect(answers.length).toBeGreaterThan(before);
     expect(answers.filter(([, status, errors]) => status >= 300 || errors !== undefined)).toEqual([]);
     expect(await historyOf(client)).toEqual([{ name: ADDED, finished: true, rolledBack: false }]);
@@ -116,11 +119,11 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     );
   });
 
-  it('that wait for a long reader keep nobody else waiting', async () => {
-    const { dataDir, place, folder, add, client } = await makePlace();
+  it('migrations that wait for a long reader delay no other caller', async () => {
+    const { dataDir, place, folder, add, client } = await makeMigrationSetup();
     const app = await startApp({ DATA_DIR: dataDir });
     onTestFinished(() => app.close());
-    // As pg_dump does.
+    // pg_dump reads like this.
     const reader = await connect(place);
     await reader.query('SET idle_in_transaction_session_timeout = 0');
     await reader.query('BEGIN; LOCK TABLE "Cluster" IN ACCESS SHARE MODE');
@@ -134,7 +137,7 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
       const began = performance.now();
       expect((await app.rest('POST', CLUSTERS, { name: `made-${round}`, config: kubeconfig() })).status).toBe(201);
       expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
-      // Each of the two may meet the migration once.
+      // Each of the two may be delayed by the migration once.
       expect(performance.now() - began).toBeLessThan(6_000);
     }
     expect(await historyOf(client)).toMatchObject([{ finished: false }]);
@@ -143,13 +146,13 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     expect(await historyOf(client)).toEqual([{ name: ADDED, finished: true, rolledBack: false }]);
   });
 
-  it('that change a type cost neither a change nor a read of those who prepared their statements before', async () => {
-    const { url, client } = await makePlace();
+  it('a migration that changes a type fails neither changes nor reads with older prepared statements', async () => {
+    const { url, client } = await makeMigrationSetup();
     const database = await openDatabase({ url });
     onTestFinished(() => database.close());
     const raise = () => database.write('registry', async (_, { registry }) => registry);
     const read = () => database.prisma.counter.findMany({ select: { value: true }, where: { name: 'registry' } });
-    // As often as makes a prepared statement of it.
+    // Often enough for the statement to be prepared.
     for (let warm = 1; warm < 10; warm++) expect([await raise(), await read()]).toEqual([warm, [{ value: warm }]]);
     await client.query('ALTER TABLE "Counter" ALTER COLUMN "value" TYPE BIGINT');
     expect(await raise()).toBe(10);
@@ -158,16 +161,16 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     expect((await database.counters()).registry).toBe(11);
   });
 
-  it('are made once by however many start at once on an empty database', async () => {
-    const { place, folder, add, client } = await makePlace();
+  it('migrations are applied once when many replicas start at once on an empty database', async () => {
+    const { place, folder, add, client } = await makeMigrationSetup();
     await add(ADDED, EXPAND);
     await Promise.all(Array.from({ length: 8 }, () => migrate(place, folder)));
     expect(await historyOf(client)).toEqual([{ name: ADDED, finished: true, rolledBack: false }]);
   });
 
-  it('of one schema wait for none of another, and let a command end at once', async () => {
-    const { url, folder, client } = await makePlace();
-    // The lock of Prisma's schema engine, as one that migrates elsewhere in the database has it.
+  it('migrations of one schema do not wait for those of another, and let a command exit immediately', async () => {
+    const { url, folder, client } = await makeMigrationSetup();
+    // Takes the lock of Prisma's schema engine, as a migration elsewhere in the database does.
     await client.query('SELECT pg_advisory_lock(72707369)');
     const { ended } = startMigrating(url, folder);
     const began = performance.now();
@@ -175,23 +178,21 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     expect(performance.now() - began).toBeLessThan(9_000);
   });
 
-  it('that fail are named, leave nothing behind, and go on when they are put right', async () => {
-    const { place, folder, add, client } = await makePlace();
+  it('failed migrations are named, leave nothing behind, and apply once they are fixed', async () => {
+    const { place, folder, add, client } = await makeMigrationSetup();
     await add(ADDED, `CREATE TABLE "Half" ("id" INTEGER);\nINSERT INTO "missing" VALUES (1);`);
-    await expect(migrate(place, folder)).rejects.toThrow(
-      /20990101000000_added failed and left nothing behind .*missing/,
-    );
+    await expect(migrate(place, folder)).rejects.toThrow(/20990101000000_added failed and changed nothing .*missing/);
     expect((await client.query(`SELECT to_regclass('"Half"') AS half`)).rows).toEqual([{ half: null }]);
     await add(ADDED, 'CREATE TABLE "Half" ("id" INTEGER);');
     await migrate(place, folder);
     expect((await client.query('SELECT * FROM "Half"')).rows).toEqual([]);
   });
 
-  it('of a replica that is killed in the middle are whole or not there, and another goes on', async () => {
-    const { url, place, folder, add, client } = await makePlace();
+  it('a migration of a replica that is killed is applied whole or not at all, and another replica continues', async () => {
+    const { url, place, folder, add, client } = await makeMigrationSetup();
     await (await openDatabase({ url })).close();
     await add(ADDED, `CREATE TABLE "Late" ("id" INTEGER);\n${EXPAND}`);
-    // A reader who takes their time: the script stands in its middle.
+    // A slow reader blocks the script halfway.
     const reader = await connect(place);
     await reader.query('SET idle_in_transaction_session_timeout = 0');
     await reader.query('BEGIN; LOCK TABLE "Cluster" IN ACCESS SHARE MODE');
@@ -203,7 +204,8 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     await killed.ended;
     expect((await client.query(`SELECT to_regclass('"Late"') AS late`)).rows).toEqual([{ late: null }]);
     const next = migrate(place, folder);
-    // It asks again and again whether the killed one's script has ended, which the server knows nothing of.
+    // The starting replica repeatedly checks whether the script of the killed one has ended; the server does not know
+    // of the kill.
     const asked = new Set<unknown>();
     const asking = async () => {
       const { rows } = await client.query(LAST_ASKED, [place.schema]);

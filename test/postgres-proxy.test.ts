@@ -14,7 +14,7 @@ import { firstKey, type Running, startProcess } from './support/process.ts';
 const isThere = POSTGRES !== undefined && spawnSync('haproxy', ['-v']).status === 0;
 if (POSTGRES !== undefined && !isThere) console.log('left out: replicas behind HAProxy, which is not installed here.');
 
-/** The configuration that the documentation shows, on loopback, without TLS, for these replicas. */
+/** The configuration from the documentation, for these replicas, on loopback and without TLS. */
 function configurationFor(port: number, replicas: readonly Running[]): string {
   const text = readFileSync('docs/replicas.md', 'utf8');
   const shown = /## HAProxy in front\n\n((?: {4}.*\n|\n)+)/.exec(text)?.[1] ?? '';
@@ -30,7 +30,9 @@ function configurationFor(port: number, replicas: readonly Running[]): string {
 }
 
 describe.runIf(isThere)('three replicas behind HAProxy', () => {
-  it('answer every read while one is killed and one is stopped, and lose no change', { timeout: 120_000 }, async () => {
+  it('HAProxy answers every read while one replica is killed and one is stopped, and no change is lost', {
+    timeout: 120_000,
+  }, async () => {
     const dataDir = await temporaryDirectory();
     const environment = { ...databaseOf(dataDir), TRUSTED_PROXIES: '127.0.0.1' };
     const start = async (directory: string) => startProcess({ dataDir: directory, environment });
@@ -46,11 +48,11 @@ describe.runIf(isThere)('three replicas behind HAProxy', () => {
     const proxy = spawn('haproxy', ['-db', '-f', file], { stdio: 'inherit' });
     onTestFinished(() => void proxy.kill('SIGKILL'));
     const url = `http://127.0.0.1:${port}`;
-    const ask = (method: string, path: string, body?: object) =>
+    const sendRequest = (method: string, path: string, body?: object) =>
       fetch(`${url}${path}`, { method, headers: { Authorization: key }, ...(body && { body: JSON.stringify(body) }) });
-    await expect.poll(async () => (await ask('GET', CLUSTERS).catch(() => undefined))?.status).toBe(200);
+    await expect.poll(async () => (await sendRequest('GET', CLUSTERS).catch(() => undefined))?.status).toBe(200);
     const query = encodeURIComponent('{ clusters { changesCursor } }');
-    const begin = (await (await ask('GET', `/graphql?query=${query}`)).json()) as {
+    const begin = (await (await sendRequest('GET', `/graphql?query=${query}`)).json()) as {
       data: { clusters: { changesCursor: string } };
     };
     let cursor = begin.data.clusters.changesCursor;
@@ -60,7 +62,7 @@ describe.runIf(isThere)('three replicas behind HAProxy', () => {
     const [acknowledged, reads]: [string[], number[]] = [[], []];
     const reading = [1, 2].map(async () => {
       while (working) {
-        const response = await ask('GET', CLUSTERS);
+        const response = await sendRequest('GET', CLUSTERS);
         await response.arrayBuffer();
         reads.push(response.status);
       }
@@ -70,8 +72,10 @@ describe.runIf(isThere)('three replicas behind HAProxy', () => {
     const writing = Array.from({ length: 4 }, async () => {
       while (working) {
         const name = `c${++names}`;
-        // One that was under way in the replica that is killed has no answer, and is not sent again.
-        const response = await ask('POST', CLUSTERS, { name, config: kubeconfig(), enabled: false }).catch(() => null);
+        // A change in progress in the killed replica gets no response and is not sent again.
+        const response = await sendRequest('POST', CLUSTERS, { name, config: kubeconfig(), enabled: false }).catch(
+          () => null,
+        );
         await response?.arrayBuffer();
         if (response?.status === 201) acknowledged.push(name);
         else unanswered++;
@@ -82,7 +86,7 @@ describe.runIf(isThere)('three replicas behind HAProxy', () => {
     await enough(10);
     killed.kill('SIGKILL');
     await enough(acknowledged.length + 40);
-    // One that is stopped finishes what it has begun.
+    // A stopped replica finishes the requests that it has started.
     unanswered = 0;
     expect((await stopped.stop()).code).toBe(0);
     await enough(acknowledged.length + 40);
@@ -94,7 +98,8 @@ describe.runIf(isThere)('three replicas behind HAProxy', () => {
       name: string;
     }[];
     expect(listed.map(({ name }) => name)).toEqual(expect.arrayContaining(acknowledged));
-    // The stream was that of one of the three, and may have ended with it: who goes on after it has missed nothing.
+    // The stream belonged to one of the three replicas and may have ended with it: a reader that resumes from its
+    // cursor misses nothing.
     const missing = new Set(acknowledged);
     while (missing.size > 0) {
       const change = await stream.next().catch(() => undefined);

@@ -30,8 +30,8 @@ const update = async (app: TestApp, expectedRevision: number) =>
     )
   ).data.updateCluster;
 
-/** A server in whose database something was kept by pg_dump, and something was made since. */
-async function wentBack() {
+/** A server over a database that was dumped by pg_dump, changed, and restored. */
+async function restoreOlderDump() {
   const server = await startPostgres();
   onTestFinished(() => server.remove());
   const dataDir = await temporaryDirectory();
@@ -50,19 +50,22 @@ async function wentBack() {
   return { environment, server, dataDir, lost, key, changesCursor, counters, revision: nodes[0].revision as number };
 }
 
-describe.runIf(programs !== undefined)('recovered', () => {
-  it('goes on beyond everything that was given out before pg_restore', async () => {
-    const before = await wentBack();
+describe.runIf(programs !== undefined)('the recovered command', () => {
+  it('continues beyond every number that was issued before pg_restore', async () => {
+    const before = await restoreOlderDump();
     const { environment, dataDir } = before;
     const done = await runCommand(['recovered'], { dataDir, environment });
-    expect(done).toMatchObject({ code: 0, stdout: expect.stringMatching(/^1 clusters go on from here. \d+ API keys/) });
+    expect(done).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^1 clusters are ready for use. \d+ API keys/),
+    });
     const app = await startApp(environment);
     onTestFinished(() => app.close());
     expect(await names(app)).toEqual(['kept']);
     const counters = await app.domain.database.counters();
     for (const name of ['registry', 'status', 'access'] as const)
       expect(counters[name]).toBeGreaterThan(before.counters[name]);
-    // A cursor of what is lost, a revision, and ids: none passes for one of today.
+    // Cursors, revisions and ids from the lost history are not mistaken for current ones.
     const { told } = await follow(app, { Authorization: app.admin }, before.changesCursor);
     await expect.poll(told).toContain('reset');
     expect((await update(app, before.revision)).code).toBe('REVISION_CONFLICT');
@@ -94,7 +97,7 @@ describe.runIf(programs !== undefined)('recovered', () => {
     expect((await runCommand(['recovered'], { dataDir, environment })).code).toBe(0);
   });
 
-  it('is refused where the registry is a file', async () => {
+  it('is refused if the registry is a file', async () => {
     const refused = await runCommand(['recovered'], {
       dataDir: await temporaryDirectory(),
       environment: { DATABASE_URL: '', SEAL_KEY: '' },

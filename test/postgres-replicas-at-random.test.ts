@@ -1,16 +1,16 @@
 import { expect, it } from 'vitest';
 import { POSTGRES } from './support/database-location.ts';
-import { type Asked, CLUSTERS_MADE, makeFleet, names, type Replica, register } from './support/replicas.ts';
+import { CLUSTERS_MADE, type ClusterRequest, makeFleet, names, type Replica, register } from './support/replicas.ts';
 
-/** How long the replicas are killed and started for; longer by this variable. */
+/** How long replicas are killed and started; CHAOS_SECONDS makes it longer. */
 const CHAOS_MS = Number(process.env.CHAOS_SECONDS ?? 90) * 1_000;
-/** A round is 30 s, and a take-over 15: two of them may follow on each other. A run is longer by far. */
+/** A round is 30 s and a take-over 15 s: two of them may follow each other. A run is much longer. */
 const GAP_MS = 60_000;
-/** A round is 30 s, a fifth more at most. */
+/** A round is 30 s, plus a fifth at most. */
 const ROUND_MS = 45_000;
 
 it.runIf(POSTGRES !== undefined)(
-  'replicas that are killed, stopped and started at random: no cluster is left out, none is asked by three',
+  'with replicas killed, stopped and started at random, every cluster is probed, and no three replicas probe one',
   { timeout: CHAOS_MS + 210_000 },
   async () => {
     const { asked, server, first, start, key } = await makeFleet();
@@ -19,14 +19,14 @@ it.runIf(POSTGRES !== undefined)(
     const running = [first, await start(), await start()];
     const ends = Date.now() + CHAOS_MS;
     while (Date.now() < ends) {
-      // As often as not the youngest, which others have just given something.
+      // Half of the time the youngest replica, to which others have just handed over slots.
       const which = Math.random() < 0.5 ? running.length - 1 : Math.floor(Math.random() * running.length);
       const victim = running.splice(which, 1)[0] as Replica;
       if (Math.random() < 0.5) victim.kill('SIGKILL');
       else victim.kill('SIGTERM');
       await victim.ended;
       running.push(await start());
-      // Also before what this one began is over: some seconds in all, at a cluster or two a second.
+      // Sometimes before the replica's first probes are over: a few seconds in all, at one or two clusters per second.
       const next = asked.length + 1 + Math.random() * 24;
       await expect.poll(() => asked.length, { timeout: 60_000 }).toBeGreaterThan(next);
     }
@@ -43,7 +43,7 @@ it.runIf(POSTGRES !== undefined)(
 );
 
 it.runIf(POSTGRES !== undefined)(
-  'a replica that is killed as soon as it has started, again and again, keeps no cluster waiting that another probes',
+  "a replica that is repeatedly killed right after its start does not delay the probes of other replicas' clusters",
   { timeout: 300_000 },
   async () => {
     const { asked, server, first, start, key } = await makeFleet();
@@ -59,10 +59,10 @@ it.runIf(POSTGRES !== undefined)(
   },
 );
 
-/** The longest that any cluster was not asked for, in milliseconds. */
-function longestGap(asked: readonly Asked[], from: number, until: number): number {
+/** The longest time that any cluster was not probed, in milliseconds. */
+function longestGap(asked: readonly ClusterRequest[], from: number, until: number): number {
   const gaps = names.flatMap((name) => {
-    // Who was registered early may have been asked before the last one was.
+    // A cluster that was registered early may have been probed before the last one was registered.
     const asks = asked.flatMap(({ cluster, at }) => (cluster === name ? Math.max(at, from) : []));
     return [...asks, until].map((at, index) => at - (asks[index - 1] ?? from));
   });

@@ -5,9 +5,9 @@ import { rowsOf } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import {
-  askedLastBy,
   CLUSTERS_MADE,
   LEASES,
+  lastProbedBy,
   makeFleet,
   names,
   register,
@@ -18,41 +18,41 @@ import {
 } from './support/replicas.ts';
 
 describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { timeout: 300_000 }, () => {
-  it('ask each cluster once a round between them; what one leaves, the others take over', async () => {
+  it('each cluster is probed once per round by one replica, and the others take over the slots of a stopped one', async () => {
     const { asked, server, dataDir, first, start, key } = await makeFleet();
     const [second, third] = [await start(), await start()];
     await register(first, key, server, CLUSTERS_MADE);
-    // Whoever took the change makes the first attempt.
+    // The replica that handled the change makes the first attempt.
     await expect.poll(() => new Set(asked.map(({ cluster }) => cluster)).size).toBe(CLUSTERS_MADE);
     const firstAsks = names.map((name) => asked.find(({ cluster }) => cluster === name)?.by);
     expect(new Set(firstAsks)).toEqual(new Set([first.name]));
     await untilEven(dataDir, 3);
     await untilCalm(dataDir);
 
-    // A quiet round: each cluster is asked, by one, unless its slot changes hands.
+    // A quiet round: one replica probes each cluster, unless its slot changes hands.
     const before = await rowsOf(dataDir, LEASES);
     const since = Date.now();
-    const askedSince = () => asked.filter(({ at }) => at >= since);
+    const probesSince = () => asked.filter(({ at }) => at >= since);
     await expect
-      .poll(() => new Set(askedSince().map(({ cluster }) => cluster)).size, { timeout: 60_000 })
+      .poll(() => new Set(probesSince().map(({ cluster }) => cluster)).size, { timeout: 60_000 })
       .toBe(CLUSTERS_MADE);
-    const asks = askedSince();
+    const asks = probesSince();
     const after = await rowsOf(dataDir, LEASES);
     const stayed = names.filter((_name, index) => before[index + 1]?.fence === after[index + 1]?.fence);
     expect(stayed.length).toBeGreaterThan(CLUSTERS_MADE / 2);
     for (const name of stayed)
       expect(new Set(asks.flatMap(({ cluster, by }) => (cluster === name ? by : []))).size).toBe(1);
-    expect(new Set(askedSince().map(({ by }) => by)).size).toBe(3);
+    expect(new Set(probesSince().map(({ by }) => by)).size).toBe(3);
 
-    const ofThird = askedLastBy(asked, third.name);
+    const ofThird = lastProbedBy(asked, third.name);
     third.kill('SIGKILL');
     await third.ended;
     await untilTakenOver(asked, ofThird, third.name, 15_000);
     await untilEven(dataDir, 2);
 
-    // What has changed hands just now would be left alone at first.
+    // Slots that have just changed hands would be in their cool-down at first.
     await untilCalm(dataDir);
-    const ofSecond = askedLastBy(asked, second.name);
+    const ofSecond = lastProbedBy(asked, second.name);
     const stopping = second.stop();
     await untilTakenOver(asked, ofSecond, second.name, 2_000);
     expect((await stopping).code).toBe(0);
@@ -63,15 +63,15 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(fourth.output()).not.toMatch(/"level":[56]0/);
   });
 
-  it('share it as any others when their clocks differ by a minute: leases go by the clock of the database', async () => {
+  it("replicas whose clocks differ by a minute share the probing, because leases use the database's clock", async () => {
     const { asked, server, dataDir, first, start, key } = await makeFleet();
     const behind = await start({}, -60_000);
     const ahead = await start({}, 60_000);
     await register(first, key, server, CLUSTERS_MADE);
     await untilEven(dataDir, 3);
-    // None takes what another holds.
+    // No replica takes a slot that another holds.
     await untilCalm(dataDir);
-    const ofBehind = askedLastBy(asked, behind.name);
+    const ofBehind = lastProbedBy(asked, behind.name);
     behind.kill('SIGKILL');
     await behind.ended;
     await untilTakenOver(asked, ofBehind, behind.name, 15_000);
@@ -81,7 +81,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(ahead.output()).not.toMatch(/"level":[56]0/);
   });
 
-  it('store nothing under a fencing number that another has raised since', async () => {
+  it('a replica stores no result under a fencing number that another replica has raised', async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
     const { body } = await app.rest('POST', CLUSTERS, { name: 'fenced', config: kubeconfig() });
@@ -99,7 +99,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(await stateAfter(7)).toBe('READY');
   });
 
-  it('store of one slot what was found under its number, whatever stands beside it that was found under another', async () => {
+  it('a replica stores the results of one slot even if those of another slot are fenced off', async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
     const { prisma } = app.domain.database;
@@ -119,7 +119,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(states.map(({ state }) => state)).toEqual(['PENDING', 'READY', 'PENDING']);
   });
 
-  it('take a slot over behind the results that are being stored', async () => {
+  it('a take-over of a slot waits until the results in progress are stored', async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
     const { database } = app.domain;
@@ -142,7 +142,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     expect(order).toEqual(['stored', 'taken']);
   });
 
-  it('one that stood still has lost what others have taken, and asks nothing of it when it wakes', async () => {
+  it('a replica that stood still has lost its slots and does not probe them when it resumes', async () => {
     const { asked, server, dataDir, first, start, key } = await makeFleet();
     await register(first, key, server, 12);
     await untilEven(dataDir, 1);
@@ -150,10 +150,10 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     const second = await start();
     await untilEven(dataDir, 2);
     const heldBySecond = async () => (await rowsOf(dataDir, LEASES)).filter(({ holder }) => holder !== holderOfFirst);
-    // None of its attempts is under way: a connection that was begun before would go on as it wakes.
+    // None of its attempts is in progress: a connection that was begun before would continue when it resumes.
     const untried = async () => {
       const slots = new Set((await heldBySecond()).map(({ slot }) => slot));
-      const tried = askedLastBy(asked, second.name);
+      const tried = lastProbedBy(asked, second.name);
       return names.slice(0, 12).filter((name, index) => slots.has(index + 1) && !tried.includes(name));
     };
     await expect.poll(untried, { timeout: 30_000 }).toEqual([]);
@@ -167,7 +167,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     const woken = Date.now();
     second.kill('SIGCONT');
     await untilEven(dataDir, 2);
-    // Nobody asks at once what the other has been asking.
+    // The new holder does not probe immediately after the old one.
     const soon = asked.filter(({ at }) => at >= woken && at < woken + 200);
     expect(soon.filter(({ by }) => by === second.name)).toEqual([]);
   });

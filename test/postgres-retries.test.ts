@@ -21,9 +21,11 @@ async function open(dataDir?: string): Promise<Database> {
   return database;
 }
 
-/** Lets the first transaction that does this to a table end in a conflict as it is committed, when all its work is done. */
+/**
+ * Makes the first transaction that does this to a table fail with a conflict at its commit, when all its work is done.
+ */
 async function conflictOnce({ prisma }: Database, table: string, event: 'INSERT' | 'UPDATE'): Promise<void> {
-  // A sequence goes on whatever is rolled back.
+  // A sequence keeps its value when a transaction is rolled back.
   for (const statement of [
     'CREATE SEQUENCE "attempts"',
     `CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -37,8 +39,8 @@ async function conflictOnce({ prisma }: Database, table: string, event: 'INSERT'
 const attempts = async ({ prisma }: Database) =>
   (await prisma.$queryRaw<{ count: number }[]>`SELECT "last_value"::int AS "count" FROM "attempts"`)[0]?.count;
 
-describe.runIf(POSTGRES !== undefined)('a change that met another and is run again', () => {
-  it('shows the first admin key once, and that is the one that counts', async () => {
+describe.runIf(POSTGRES !== undefined)('a transaction that is retried after a conflict', () => {
+  it('the first admin key is shown once, and it is the stored one', async () => {
     const database = await open();
     await conflictOnce(database, 'ApiKey', 'INSERT');
     const apiKeys = new ApiKeys({ database, now, roles: new Roles({ database, now }) });
@@ -52,7 +54,7 @@ describe.runIf(POSTGRES !== undefined)('a change that met another and is run aga
     expect(next.id).toBeGreaterThan(Number(/^kite(\d+)-/.exec(shown[0] ?? '')?.[1]));
   });
 
-  it('names a kubeconfig that does not open once', async () => {
+  it('a kubeconfig that cannot be decrypted is reported once', async () => {
     const database = await open();
     const [old, first] = [sealKey(randomBytes(32)), sealKey(randomBytes(32))];
     const place = { table: 'ClusterCredential', column: 'sealed', uid: 'elsewhere' };
@@ -63,13 +65,13 @@ describe.runIf(POSTGRES !== undefined)('a change that met another and is run aga
       await database.prisma.clusterCredential.create({ data: { clusterId: id, sealed: value, keyId: old.id } });
     }
     await conflictOnce(database, 'ClusterCredential', 'UPDATE');
-    const told: number[] = [];
-    const { done, faults } = await reseal(database, new Seal([first, old]), (count) => told.push(count));
+    const ids: number[] = [];
+    const { done, faults } = await reseal(database, new Seal([first, old]), (count) => ids.push(count));
     expect(await attempts(database)).toBe(2);
-    expect([done, faults.map(({ name }) => name), told]).toEqual([1, ['does not open'], [1]]);
+    expect([done, faults.map(({ name }) => name), ids]).toEqual([1, ['does not open'], [1]]);
   });
 
-  it('takes a number of its own, and leaves the one it had to whoever got it', async () => {
+  it('a retry takes a new number, and the old one stays with the transaction that got it', async () => {
     const dataDir = await temporaryDirectory();
     const seal = new Seal([sealKey(randomBytes(32))]);
     const policy = { allowHttp: false } as never;

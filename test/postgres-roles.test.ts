@@ -18,7 +18,7 @@ const now = () => new Date();
 const roles = ['ops'];
 const person = (subject: string) => ({ subject, username: subject, name: '', roles });
 
-/** What gives a role, and the refusal once there is none. */
+/** Each way to grant a role, and the refusal once the role is deleted. */
 const GRANTS: [string, (replica: Replica) => Promise<unknown>, string][] = [
   ['a key', ({ apiKeys }) => apiKeys.create(caller, { name: 'x', roles }), 'INVALID_INPUT'],
   ['a new person', ({ users }) => users.create(caller, { username: 'bob', roles }), 'INVALID_INPUT'],
@@ -38,7 +38,7 @@ async function replicaOf(app: TestApp) {
 }
 
 describe.runIf(POSTGRES !== undefined)('a role that is deleted on one replica', () => {
-  it.each(GRANTS)('is not given to %s on another meanwhile', async (_, grant, code) => {
+  it.each(GRANTS)('a deleted role is not granted to %s on another replica meanwhile', async (_, grant, code) => {
     const app = await freshApp();
     const { prisma } = app.domain.database;
     await createUser(app, 'ann');

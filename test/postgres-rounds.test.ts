@@ -8,7 +8,9 @@ const NOWHERE = kubeconfigOf({ server: 'https://127.0.0.1:9', insecureSkipTlsVer
 const HOUR_MS = 3_600_000;
 const ago = (hours: number) => new Date(Date.now() - hours * HOUR_MS);
 
-/** A cluster that was READY a day ago, which one replica has probed until an hour ago; others have gone on since. */
+/**
+ * A cluster that has been READY since a day ago. One replica probed it until an hour ago; others have continued since.
+ */
 async function probedByOne() {
   const app = await freshApp();
   const { leases, prisma } = app.domain.database;
@@ -23,13 +25,13 @@ async function probedByOne() {
   return { app, id, slot, until, leases, prisma };
 }
 
-describe.runIf(POSTGRES !== undefined)('how old a state is', () => {
+describe.runIf(POSTGRES !== undefined)('the age of a state', () => {
   it.each([
     ['goes on', async () => {}],
     ['has given it up', async ({ leases, slot }) => leases.give('held it', [slot])],
     ['has ended', async ({ leases }) => leases.leave('held it')],
   ] as [string, (one: Awaited<ReturnType<typeof probedByOne>>) => Promise<void>][])(
-    'is told by the last round of who probes it when that %s, and by no other',
+    'the age is that of the last round of the probing replica when that replica %s',
     async (_what, happen) => {
       const one = await probedByOne();
       await happen(one);
@@ -37,18 +39,21 @@ describe.runIf(POSTGRES !== undefined)('how old a state is', () => {
     },
   );
 
-  it.each(['another', 'begins just now'])('is known of one that is taken over by one that %s', async (taker) => {
-    const { app, id, slot, until, leases, prisma } = await probedByOne();
-    await leases.leave('held it');
-    await leases.heartbeat(taker, new Map());
-    expect((await leases.take(taker, [slot])).size).toBe(1);
-    expect((await statusOf(app, id)).observedAt).toBe(until.toISOString());
-    await leases.take(taker, [slot + 1]);
-    const { roundFinishedAt } = await prisma.replica.findUniqueOrThrow({ where: { id: taker } });
-    expect(roundFinishedAt).toEqual(until);
-  });
+  it.each(['another', 'begins just now'])(
+    'the age is known for a cluster that another replica takes over: %s',
+    async (taker) => {
+      const { app, id, slot, until, leases, prisma } = await probedByOne();
+      await leases.leave('held it');
+      await leases.heartbeat(taker, new Map());
+      expect((await leases.take(taker, [slot])).size).toBe(1);
+      expect((await statusOf(app, id)).observedAt).toBe(until.toISOString());
+      await leases.take(taker, [slot + 1]);
+      const { roundFinishedAt } = await prisma.replica.findUniqueOrThrow({ where: { id: taker } });
+      expect(roundFinishedAt).toEqual(until);
+    },
+  );
 
-  it('is forgotten with a replica that has been gone for a day, however it went, once nothing names it', async () => {
+  it('the rounds of a replica that has been gone for a day are deleted once no row refers to them', async () => {
     const { leases, prisma, slot } = await probedByOne();
     await prisma.replica.createMany({
       data: [

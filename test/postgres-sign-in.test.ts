@@ -9,9 +9,9 @@ import { freshApp, replicaOf } from './support/wire.ts';
 
 const caller = systemCaller('command line');
 
-describe.runIf(POSTGRES !== undefined)('a session that begins on one replica', () => {
+describe.runIf(POSTGRES !== undefined)('a session that starts on one replica', () => {
   it.each([{ password: 'another password' }, { disabled: true }])(
-    'is ended by %j on another, however the two meet',
+    'a session is ended by %j on another replica, in either order',
     async (change) => {
       const first = await freshApp();
       const second = await replicaOf(first);
@@ -25,7 +25,7 @@ describe.runIf(POSTGRES !== undefined)('a session that begins on one replica', (
       });
       const headers = await signingIn;
       await changing;
-      // None that would count again once the person is enabled.
+      // No session would become valid again once the user is enabled.
       expect(await first.domain.database.prisma.session.count()).toBe(0);
       for (const app of [first, second])
         expect((await app.rest('GET', '/api/auth/user', undefined, headers)).status).toBe(401);
@@ -39,7 +39,7 @@ describe.runIf(POSTGRES !== undefined)('a wait after wrong passwords', () => {
   it.each([
     ['ahead of', MINUTE],
     ['behind', -MINUTE],
-  ])('is as long on a replica whose clock is %s the others’', async (_, skew) => {
+  ])('a wait is equally long on a replica whose clock is %s those of the others', async (_, skew) => {
     const app = await freshApp();
     await createUser(app, 'ann');
     const limits = new SignInLimits({ database: app.domain.database });

@@ -14,7 +14,7 @@ import { type Ended, failToStart, runCommand, startProcess } from './support/pro
 
 const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
 const NEWER_KEY = Buffer.alloc(32, 8).toString('base64');
-/** As it is, and as it stands in a URL. */
+/** The password as it is, and percent-encoded for a URL. */
 const PASSWORD = 'p@ss/w:rd canary';
 const WRONG = 'wr@ng canary';
 const escaped = encodeURIComponent;
@@ -26,7 +26,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
   let made = 0;
 
   beforeAll(async () => {
-    // Read by the server, which is another user.
+    // The server, which runs as another user, must be able to read it.
     directory = await mkdtemp(join(tmpdir(), 'kitestring-hba-'));
     await chmod(directory, 0o755);
     const hba = join(directory, 'hba.conf');
@@ -40,7 +40,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     await rm(directory, { recursive: true });
   });
 
-  /** The URL of a new database, in which `statements` were run. */
+  /** Creates a database, runs `statements` in it and returns its URL. */
   async function database(...statements: string[]): Promise<URL> {
     const url = new URL(server.url);
     url.pathname = `/made${++made}`;
@@ -55,24 +55,24 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
   }
 
   it.each([
-    ['no URL', 'not a url canary', /is no URL/],
-    ['a URL of another database', `mysql://kite:${escaped(PASSWORD)}@127.0.0.1/x`, /is no URL/],
-    ['a password with % as it is', 'postgresql://kite:100%canary@127.0.0.1/x', /is no URL/],
-    ['a password with / as it is', `postgresql://kite:${PASSWORD}@127.0.0.1/x`, /is no URL/],
-    ['a port that is none', `postgresql://kite:${escaped(PASSWORD)}@127.0.0.1:99999/x`, /is no URL/],
-    ['no host', 'postgresql://', /is no URL/],
+    ['no URL', 'not a url canary', /is not a URL/],
+    ['a URL of another database', `mysql://kite:${escaped(PASSWORD)}@127.0.0.1/x`, /is not a URL/],
+    ['a password with % as it is', 'postgresql://kite:100%canary@127.0.0.1/x', /is not a URL/],
+    ['a password with / as it is', `postgresql://kite:${PASSWORD}@127.0.0.1/x`, /is not a URL/],
+    ['a port that is none', `postgresql://kite:${escaped(PASSWORD)}@127.0.0.1:99999/x`, /is not a URL/],
+    ['no host', 'postgresql://', /is not a URL/],
     ['no database', `postgresql://kite:${escaped(PASSWORD)}@127.0.0.1`, /names no database/],
-    ['an sslmode that is none', 'postgresql://kite@127.0.0.1/x?sslmode=bogus', /sslmode that is none: use disable, /],
+    ['an sslmode that is none', 'postgresql://kite@127.0.0.1/x?sslmode=bogus', /invalid sslmode: use disable, /],
     ['a certificate that is missing', 'postgresql://kite@127.0.0.1/x?sslrootcert=/nowhere/ca.crt', /nowhere\/ca\.crt/],
-    ['a schema with quotes', 'postgresql://kite@127.0.0.1/x?schema=a%22b', /schema that is none/],
+    ['a schema with quotes', 'postgresql://kite@127.0.0.1/x?schema=a%22b', /invalid schema/],
     ['an unknown host', `postgresql://kite:${escaped(PASSWORD)}@db.invalid/x`, /host/],
     ['a port without a server', `postgresql://kite:${escaped(PASSWORD)}@127.0.0.1:1/x`, /no server listens/],
     ['a socket that is not there', 'postgresql:///x?host=/nowhere', /no such socket/],
-  ])('%s: one sentence', async (_, url, reason) => {
+  ])('a start reports %s in one sentence', async (_, url, reason) => {
     expect(await refusalOf(url)).toMatch(reason);
   });
 
-  it('that the server refuses: one sentence, never the password', async () => {
+  it('a start that PostgreSQL refuses is reported in one sentence, without the password', async () => {
     const url = await database();
     const as = (password: string) => `postgresql://kite:${escaped(password)}@${url.host}${url.pathname}`;
     expect(await refusalOf(as(WRONG))).toMatch(/password is wrong/);
@@ -84,8 +84,8 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect(await contentOf(url)).toEqual([]);
   });
 
-  it('that is no PostgreSQL: one sentence', async () => {
-    // A message of a kind that there is none of, and its length.
+  it('a start with a server that is not PostgreSQL is reported in one sentence', async () => {
+    // A message of an unknown type, and its length.
     const other = createServer((socket) => void socket.on('error', () => {}).end('?\0\0\0\x04'));
     await once(other.listen(0, '127.0.0.1'), 'listening');
     onTestFinished(() => void other.close());
@@ -93,7 +93,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect(await refusalOf(`postgresql://kite:${escaped(WRONG)}@127.0.0.1:${port}/x`)).toMatch(/as no PostgreSQL does/);
   });
 
-  it('that fails in a way of its own: the sentence has the code, and the log has where', async () => {
+  it('a start that fails unexpectedly is reported with a code, and the log has the location', async () => {
     const { href, pathname } = await database();
     await run(server.url, `ALTER DATABASE ${pathname.slice(1)} ALLOW_CONNECTIONS false`);
     const environment = { DATABASE_URL: href, SEAL_KEY };
@@ -103,7 +103,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect(stdout).not.toContain(pathname.slice(1));
   });
 
-  it('of another program, of another history: refused, and nothing is changed', async () => {
+  it('a start refuses a database of another program or history, and changes nothing', async () => {
     const read = await database('CREATE TABLE "Orders" (id int)');
     const unread = await database('CREATE TABLE orders (id int)', 'GRANT ALL ON SCHEMA public TO kite');
     unread.username = 'kite';
@@ -124,7 +124,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect(await contentOf(ours)).toEqual(before);
   });
 
-  it('in which not every text can be stored: refused, and nothing is changed', async () => {
+  it('a start refuses a database whose encoding cannot store every text, and changes nothing', async () => {
     const name = 'latin';
     await run(server.url, `CREATE DATABASE ${name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`);
     const url = new URL(server.url);
@@ -133,7 +133,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect(await contentOf(url)).toEqual([]);
   });
 
-  it('into a schema of its own, by a user who may do no more, beside tables of others', async () => {
+  it('a start uses its own schema, as a user with minimal rights, beside tables of other programs', async () => {
     const url = await database(
       'CREATE TABLE orders (id int)',
       'CREATE SCHEMA own',
@@ -155,12 +155,12 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     ]);
   });
 
-  it('asks a pooler for nothing that it does not know, and sets the rest before the first use', async () => {
+  it('a start sends a pooler only known parameters, and sets the others before the first use', async () => {
     const url = await database();
     const parameters = new Set<string>();
     const pooler = createServer((near) => {
       const far = connect(server.port, '127.0.0.1');
-      // Its length, the version of the protocol, and then names and values in turn.
+      // The length, the protocol version, then names and values alternately.
       near.once('data', (first) => {
         const words = first.subarray(8).toString().split('\0');
         for (let at = 0; at < words.length - 2; at += 2) parameters.add(words[at] ?? '');
@@ -177,7 +177,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     const set = () => opened.prisma.$queryRaw`
       SELECT current_schema(), current_setting('idle_in_transaction_session_timeout') AS patience,
         pg_advisory_lock_shared(7)::text`;
-    // Each over a connection of its own, since all of them wait at once.
+    // Each uses its own connection, since all of them wait at once.
     const lock = new Client({ connectionString: new URL(url.pathname, server.url).href });
     await lock.connect();
     onTestFinished(() => lock.end());
@@ -194,7 +194,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect([...parameters].sort()).toEqual(['application_name', 'client_encoding', 'database', 'user']);
   });
 
-  it('reads times whatever style of dates the server or the role has', async () => {
+  it('times are read correctly with every date style of the server or the role', async () => {
     const url = await database();
     for (const style of ['SQL, DMY', 'Postgres, MDY', 'German']) {
       await run(server.url, `ALTER DATABASE ${url.pathname.slice(1)} SET DateStyle = '${style}'`);
@@ -211,7 +211,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     }
   });
 
-  it('carries every command that needs no file', async () => {
+  it('every command that needs no file works with DATABASE_URL', async () => {
     const { href } = await database();
     const dataDir = await temporaryDirectory();
     const environment = { DATABASE_URL: href, SEAL_KEY };
@@ -227,7 +227,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     expect(await succeed(['keys', 'list', '--json'])).toContain('"ci"');
     expect(await succeed(['audit', 'export'])).toContain('"one"');
     const both = { SEAL_KEY: `${NEWER_KEY},${SEAL_KEY}` };
-    expect(await succeed(['seal', 'rotate'], both)).toMatch(/1 kubeconfigs were sealed anew/);
+    expect(await succeed(['seal', 'rotate'], both)).toMatch(/1 kubeconfigs were resealed/);
     expect(await succeed(['seal', 'verify'], { SEAL_KEY: NEWER_KEY })).toBe('1 of 1 sealed kubeconfigs open.\n');
     for (const [words, instead] of [
       [['backup', 'x'], 'pg_dump'],
@@ -236,7 +236,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
       expect(sentence(await runCommand(words, { dataDir, environment }))).toContain(instead);
   });
 
-  it('of many replicas at once on an empty database: one migrates, all serve', async () => {
+  it('when many replicas start at once on an empty database, one migrates and all serve', async () => {
     const url = await database();
     const environment = { DATABASE_URL: url.href, SEAL_KEY };
     const replicas = await Promise.all(
@@ -257,7 +257,7 @@ async function run(url: string, sql: string) {
   return client.query(sql).finally(() => client.end());
 }
 
-/** Every schema and table of a database that is not PostgreSQL's own, seen by its superuser. */
+/** Every schema and table of a database except PostgreSQL's own, as seen by its superuser. */
 async function contentOf({ href }: URL): Promise<{ schema: string; name: string }[]> {
   const url = new URL(href);
   Object.assign(url, { username: 'postgres', password: '', search: '' });
@@ -269,7 +269,7 @@ async function contentOf({ href }: URL): Promise<{ schema: string; name: string 
   return rows;
 }
 
-/** One sentence on stderr or in the log that says why, no secret, no stack. */
+/** Expects one sentence on stderr or in the log that gives the reason, without secrets or a stack, and returns it. */
 function sentence({ code, stdout, stderr }: Ended): string {
   expect([code, stdout]).toEqual([1, '']);
   expect(stderr).toMatch(/^[^\n]+\.\n$/);

@@ -3,12 +3,12 @@ import { openDatabase } from '../src/storage/database.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 
-it.runIf(POSTGRES !== undefined)('statements that come often are prepared, whatever lists came before', async () => {
+it.runIf(POSTGRES !== undefined)('frequent statements are prepared, whatever lists were read before', async () => {
   const database = await openDatabase({ url: databaseOf(await temporaryDirectory()).DATABASE_URL ?? '' });
   onTestFinished(() => database.close());
   const { prisma } = database;
   const ids = Array.from({ length: 250 }, (_, id) => id);
-  // One after another, so that all of it goes over one connection.
+  // One after another, so that all of them use one connection.
   for (const length of ids.slice(2))
     for (let times = 0; times < 5; times++)
       await prisma.cluster.findMany({ where: { id: { in: ids.slice(0, length) } }, select: { id: true } });

@@ -8,20 +8,20 @@ import { freshApp, replicaOf } from './support/wire.ts';
 
 const NOWHERE = kubeconfigOf({ server: 'https://127.0.0.1:9', insecureSkipTlsVerify: false, token: 't' });
 
-/** Two replicas over one registry, neither of which asks a cluster. */
+/** Two replicas over one registry, neither of which probes. */
 async function replicas(): Promise<[TestApp, TestApp]> {
   const first = await freshApp();
   return [first, await replicaOf(first)];
 }
 
-/** What an attempt found of a cluster that is registered for it. */
-async function foundOf(app: TestApp, name: string, more: Partial<Observation> = {}): Promise<Observation> {
+/** Registers a cluster and returns an observation of it. */
+async function registerAndObserve(app: TestApp, name: string, more: Partial<Observation> = {}): Promise<Observation> {
   const id = await register(app, name, NOWHERE);
   const { uid, credentialsVersion } = await app.domain.database.prisma.cluster.findUniqueOrThrow({ where: { id } });
   return { uid, credentialsVersion, state: 'READY', latencyMs: 1, observedAt: new Date(), ...more };
 }
 
-/** Lets one replica store results while another is in the middle of a change: it has written, and not committed. */
+/** Lets one replica store results while another is in the middle of a change that it has written and not committed. */
 async function storeDuring(
   [storing, changing]: [TestApp, TestApp],
   found: readonly Observation[],
@@ -47,10 +47,10 @@ describe.runIf(POSTGRES !== undefined)('a result that is stored while another re
     ['disables it', { enabled: false, state: 'DISABLED' }],
     ['gives it other credentials', { credentialsVersion: { increment: 1 } }],
     ['confirms its identity', { identity: 'b', otherIdentity: null }],
-  ])('counts for nothing when that %s', async (_what, data) => {
+  ])('a result is discarded when the other replica %s', async (_what, data) => {
     const both = await replicas();
     const { prisma } = both[0].domain.database;
-    const found = await foundOf(both[0], 'changing', { identity: 'c' });
+    const found = await registerAndObserve(both[0], 'changing', { identity: 'c' });
     await prisma.cluster.update({ where: { uid: found.uid }, data: { identity: 'a', otherIdentity: 'b' } });
     await storeDuring(both, [found], (tx) => tx.cluster.update({ where: { uid: found.uid }, data }));
     const row = await prisma.cluster.findUniqueOrThrow({ where: { uid: found.uid } });
@@ -59,10 +59,10 @@ describe.runIf(POSTGRES !== undefined)('a result that is stored while another re
     expect(await prisma.auditRecord.count({ where: { action: 'cluster.identity-changed' } })).toBe(0);
   });
 
-  it('is passed over when that deletes it, and those beside it count', async () => {
+  it('a result is dropped when the other replica deletes the cluster, and the results stored with it count', async () => {
     const both = await replicas();
     const { database } = both[0].domain;
-    const found = [await foundOf(both[0], 'gone'), await foundOf(both[0], 'stands')];
+    const found = [await registerAndObserve(both[0], 'gone'), await registerAndObserve(both[0], 'stands')];
     const before = await database.counters();
     await storeDuring(both, found, (tx) => tx.cluster.delete({ where: { uid: found[0]?.uid ?? '' } }));
     expect(await database.prisma.cluster.findMany({ select: { name: true, state: true } })).toEqual([

@@ -8,7 +8,7 @@ import { replicaOf } from './support/wire.ts';
 
 const HOUR_MS = 3_600_000;
 
-/** Two replicas: the first holds every slot, the second has come too late for any and knows every cluster. */
+/** Two replicas: the first holds every slot; the second has started too late to hold any, and knows every cluster. */
 async function replicas(): Promise<[TestApp, TestApp]> {
   const first = await probingApp();
   const { probeLease } = first.domain.database.prisma;
@@ -17,7 +17,7 @@ async function replicas(): Promise<[TestApp, TestApp]> {
 }
 
 describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
-  it('is left alone where two others have asked it just now, until somebody asks for it', async () => {
+  it('a cluster that two other replicas have just probed is not probed, except on request', async () => {
     const [first, second] = await replicas();
     const { prisma } = second.domain.database;
     const stood = async (name: string) => {
@@ -28,7 +28,7 @@ describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
       return { id, slot: id % SLOTS, server, asks };
     };
     const [resting, changed, other] = [await stood('resting'), await stood('changed'), await stood('other')];
-    // As if a third had asked until now, and long after.
+    // Simulates a third replica that probed until now and stopped much later.
     await prisma.probeLease.updateMany({
       where: { slot: { in: [resting.slot, changed.slot] } },
       data: { askedUntil: new Date(Date.now() + HOUR_MS) },
@@ -47,7 +47,7 @@ describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
     await expect.poll(changed.asks, { timeout: 5_000 }).toBe(2);
   });
 
-  it('weighs what it did before, until it is known what it costs here', async () => {
+  it('a cluster that is taken over keeps its previous load estimate until its load here is known', async () => {
     const app = await probingApp();
     const { probeLease } = app.domain.database.prisma;
     await expect.poll(() => probeLease.count({ where: { holder: { not: null } } })).toBe(SLOTS);
@@ -57,7 +57,7 @@ describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
     const slot = id % SLOTS;
     const lease = () => probeLease.findUniqueOrThrow({ where: { slot } });
     const { holder, fence } = await lease();
-    // As if another held it for a while, and a third before.
+    // Simulates another holder for a while, and a third one before it.
     const now = Date.now();
     await probeLease.update({
       where: { slot },
@@ -78,7 +78,7 @@ describe.runIf(POSTGRES !== undefined)('a cluster that is taken over', () => {
     await expect.poll(async () => (await lease()).loadMs, { timeout: 10_000 }).toBeLessThan(700);
   });
 
-  it('is tried again before its failure counts, as one that was READY here', async () => {
+  it('a cluster that is taken over gets a second attempt before its failure counts, like one that was READY here', async () => {
     const [first, second] = await replicas();
     const answer = kubernetes();
     let failures = 0;

@@ -5,7 +5,7 @@ import type { Lease, LeaseView } from '../src/storage/leases.ts';
 
 const REPLICAS = ['a', 'b', 'c', 'd', 'e'];
 
-/** Replicas that are counted on, and slots that they, nobody or somebody else holds. */
+/** Live replicas, and slots that are held by them, by an unknown replica, or by none. */
 const views: fc.Arbitrary<LeaseView> = fc
   .record({
     replicas: fc.uniqueArray(fc.constantFrom(...REPLICAS), { minLength: 1 }),
@@ -22,16 +22,16 @@ const views: fc.Arbitrary<LeaseView> = fc
     leases: slots.map(({ holder, loadMs }, slot): Lease => ({ slot, holder, loadMs, fence: 1 })),
   }));
 
-/** What stands when every replica that is there has done its part, and those who were given something took it. */
+/** Returns the leases after every live replica has done its part and every receiver has taken its slots. */
 function afterRound({ replicas, leases }: LeaseView): LeaseView {
   const plans = replicas.map((replica) => [replica, planFor(replica, { replicas, leases })] as const);
   const takers = new Map(plans.flatMap(([replica, { take }]) => take.map((slot) => [slot, replica])));
-  const given = new Set(plans.flatMap(([, { give }]) => give));
+  const givenSlots = new Set(plans.flatMap(([, { give }]) => give));
   return {
     replicas,
     leases: leases.map((lease) => ({
       ...lease,
-      holder: given.has(lease.slot) ? undefined : (takers.get(lease.slot) ?? lease.holder),
+      holder: givenSlots.has(lease.slot) ? undefined : (takers.get(lease.slot) ?? lease.holder),
     })),
   };
 }
@@ -42,8 +42,8 @@ function loadsOf({ replicas, leases }: LeaseView): number[] {
   );
 }
 
-describe('a plan', () => {
-  it('takes what nobody holds, each slot by one replica, and nothing else', () => {
+describe('a rebalancing plan', () => {
+  it('a plan assigns each free slot to exactly one replica, and no other slot', () => {
     fc.assert(
       fc.property(views, (view) => {
         const taken = view.replicas.flatMap((replica) => planFor(replica, view).take);
@@ -53,7 +53,7 @@ describe('a plan', () => {
     );
   });
 
-  it('gives only what one holds', () => {
+  it('a plan gives away only slots that the replica holds', () => {
     fc.assert(
       fc.property(views, (view) => {
         for (const replica of view.replicas)
@@ -63,7 +63,7 @@ describe('a plan', () => {
     );
   });
 
-  it('comes to rest, and then each has at most 1.5 times what the idlest has, or no slot that would even it', () => {
+  it('plans converge, and then each replica has at most 1.5 times the least load, or no slot that would improve it', () => {
     fc.assert(
       fc.property(views, (start) => {
         let view = start;
@@ -81,7 +81,7 @@ describe('a plan', () => {
     );
   });
 
-  it('lets the others be even where one cluster alone weighs more than all that they have', () => {
+  it('a plan balances the other replicas when one cluster alone weighs more than all of their slots', () => {
     const silent = { slot: 59, fence: 1, loadMs: 5_000, holder: 'c' };
     const others = Array.from({ length: 59 }, (_, slot) => ({ slot, fence: 1, loadMs: 25, holder: 'b' }));
     let view: LeaseView = { replicas: ['a', 'b', 'c'], leases: [...others, silent] };
@@ -91,15 +91,15 @@ describe('a plan', () => {
     expect(Math.abs(a - b)).toBeLessThanOrEqual(25);
   });
 
-  it('gives a replica that comes to three even ones its share, in one round', () => {
+  it('a plan gives a third replica its share within one round', () => {
     const leases = Array.from({ length: 256 }, (_, slot) => ({
       ...{ slot, fence: 1, loadMs: 100 },
       holder: REPLICAS[slot % 3],
     }));
     const view = { replicas: ['a', 'b', 'c', 'd'], leases };
-    const given = ['a', 'b', 'c'].flatMap((replica) => planFor(replica, view).give);
-    expect(given.length).toBeGreaterThan(48);
-    expect(given.length).toBeLessThanOrEqual(64);
+    const givenSlots = ['a', 'b', 'c'].flatMap((replica) => planFor(replica, view).give);
+    expect(givenSlots.length).toBeGreaterThan(48);
+    expect(givenSlots.length).toBeLessThanOrEqual(64);
     expect(planFor('d', view)).toEqual({ take: [], leave: [], give: [] });
   });
 });

@@ -2,7 +2,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { ProbeSlots, SLOTS } from '../src/domain/clusters/probe-slots.ts';
 import type { Leases } from '../src/storage/leases.ts';
 
-/** Leases of which nobody else ever takes any, though another is counted on. */
+/** Leases that only this replica ever takes, though another replica is counted on. */
 function leasesLeft(): { leases: Leases; taken: Set<number> } {
   const taken = new Set<number>();
   const leases: Leases = {
@@ -24,7 +24,7 @@ function leasesLeft(): { leases: Leases; taken: Set<number> } {
   return { leases, taken };
 }
 
-it('what is left to another who does not take it is taken all the same, before the next heartbeat', async () => {
+it('a slot assigned to another replica that does not take it is claimed before the next heartbeat', async () => {
   const { leases, taken } = leasesLeft();
   const slots = new ProbeSlots({ leases });
   onTestFinished(() => slots.close());

@@ -5,7 +5,7 @@ import type { Leases } from '../src/storage/leases.ts';
 import { startApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
 
-/** What is probed of a registry that one writes to; `leases` where it is shared. */
+/** The probe targets of a registry that the test writes to; `leases` if the probing is shared. */
 async function targetsOver(leases?: Leases) {
   const app = await startApp();
   onTestFinished(() => app.close());
@@ -19,13 +19,13 @@ async function targetsOver(leases?: Leases) {
   return { database, targets, add };
 }
 
-it('what is probed is read anew as a whole when the registry went back', async () => {
+it('the targets are read again as a whole when the registry has regressed', async () => {
   const { database, targets, add } = await targetsOver();
   const kept = await add('kept');
   const before = await database.counters();
   await add('lost');
   expect(await targets.read()).toHaveLength(2);
-  // As after a failover that lost the last commit.
+  // Simulates a failover that lost the last commit.
   await database.write('status', async (tx) => {
     await tx.cluster.deleteMany({ where: { name: 'lost' } });
     await tx.counter.update({ where: { name: 'registry' }, data: { value: before.registry } });
@@ -33,8 +33,8 @@ it('what is probed is read anew as a whole when the registry went back', async (
   expect((await targets.read()).map(({ uid }) => uid)).toEqual([kept.uid]);
 });
 
-it('what somebody has asked for while it could not be tried is not tried once it can be', async () => {
-  // Another holds every slot.
+it('a test requested while a cluster could not be probed is not run once it can be', async () => {
+  // Another replica holds every slot.
   const { database, targets, add } = await targetsOver({ onGiven: () => () => {} } as unknown as Leases);
   const { id, uid } = await add('a', { enabled: false });
   targets.probeHere(uid);

@@ -29,7 +29,7 @@ async function probed(pretence: Pretence) {
 }
 
 describe('the table of states', () => {
-  test('READY: ready and authenticated, with version and identity', async () => {
+  test('a cluster that is ready and authenticated is READY, with version and identity', async () => {
     const result = await probed({});
     expect(result).toMatchObject({
       state: 'READY',
@@ -48,7 +48,7 @@ describe('the table of states', () => {
     ['a token that may not even review itself', { review: [403, forbidden('somebody')] }],
     ['a token that may read nothing else', { kubeSystem: [403, forbidden('somebody')] }],
     ['a version that is not told', { version: [500, 'no'] }],
-  ])('READY: %s', async (_name, pretence) => {
+  ])('a cluster is READY: %s', async (_name, pretence) => {
     const result = await probed(pretence);
     expect(result).toMatchObject({ state: 'READY' });
     expect(result).not.toHaveProperty('fault');
@@ -57,7 +57,7 @@ describe('the table of states', () => {
   test.each<[string, Pretence]>([
     ['/readyz', { readyz: [500, unhealthy] }],
     ['/healthz', { readyz: [404, ''], healthz: [503, unhealthy] }],
-  ])('DEGRADED: authenticated, but %s names failing checks', async (_name, pretence) => {
+  ])('an authenticated cluster is DEGRADED when %s names failing checks', async (_name, pretence) => {
     const result = await probed(pretence);
     expect(result).toMatchObject({
       state: 'DEGRADED',
@@ -73,13 +73,13 @@ describe('the table of states', () => {
     ['ready or not', { readyz: [500, unhealthy], review: [401, { kind: 'Status' }] }],
     ['taken for nobody', { review: [201, user('system:anonymous')] }],
     ['a credential that did not arrive', { review: [403, forbidden('system:anonymous')] }],
-  ])('UNAUTHORIZED: %s', async (_name, pretence) => {
+  ])('a cluster is UNAUTHORIZED: %s', async (_name, pretence) => {
     const result = await probed(pretence);
     expect(result).toMatchObject({ state: 'UNAUTHORIZED', fault: { code: 'UNAUTHORIZED' } });
     expect(result.requests).not.toContain('GET /version');
   });
 
-  test('UNAUTHORIZED: no credential where one is needed', async () => {
+  test('a cluster that needs a credential and has none is UNAUTHORIZED', async () => {
     const stranger = await standIn(kubernetes({ review: [403, forbidden('system:anonymous')] }));
     const { token: _, ...target } = stranger.target();
     expect(await probeTarget(target)).toMatchObject({ state: 'UNAUTHORIZED', fault: { code: 'UNAUTHORIZED' } });
@@ -95,11 +95,11 @@ describe('the table of states', () => {
     ['NOT_KUBERNETES', { readyz: [403, '<html>'], review: [403, '<html>'] }],
     ['NOT_KUBERNETES', { review: [200, '<html>welcome</html>'] }],
     ['NOT_KUBERNETES', { review: [200, { kind: 'Other' }] }],
-  ])('UNREACHABLE: %s for %j', async (code, pretence) => {
+  ])('a cluster is UNREACHABLE: %s for %j', async (code, pretence) => {
     expect(await probed(pretence)).toMatchObject({ state: 'UNREACHABLE', fault: { code } });
   });
 
-  test('UNREACHABLE: no connection, or one that is not to be trusted', async () => {
+  test('a cluster without a connection, or with an untrusted one, is UNREACHABLE', async () => {
     const nowhere = { server: `https://127.0.0.1:${await refusingPort()}`, insecureSkipTlsVerify: false };
     expect(await probeTarget(nowhere)).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'REFUSED' } });
     const { target } = await standIn(kubernetes());
@@ -108,11 +108,11 @@ describe('the table of states', () => {
   });
 });
 
-test('an attempt in all has one budget, however many of its calls are slow', async () => {
+test('one time budget covers a whole attempt, however many of its calls are slow', async () => {
   const budgetMs = 200;
   const { target, requests } = await standIn(async (request, response) => {
     const came = performance.now();
-    // No call takes the whole budget, and no two of them have room in it.
+    // No call takes the whole budget, and two calls together exceed it.
     await expect.poll(() => performance.now() - came, { interval: 5 }).toBeGreaterThan(budgetMs / 2);
     kubernetes()(request, response);
   });
@@ -121,7 +121,7 @@ test('an attempt in all has one budget, however many of its calls are slow', asy
   expect(requests.length).toBeLessThan(3);
 });
 
-test('a silent server uses up the budget and no more', async () => {
+test('a silent server uses up the time budget and no more', async () => {
   const { target } = await rawStandIn(() => {});
   const result = await probeTarget(target(), { details: false, budgetMs: 150 });
   expect(result).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'TIMED_OUT' } });
@@ -129,7 +129,7 @@ test('a silent server uses up the budget and no more', async () => {
   expect(result.latencyMs).toBeLessThan(1_500);
 });
 
-test('an attempt uses one connection, and asks for details only when told', async () => {
+test('an attempt uses one connection, and reads details only when requested', async () => {
   const { target, requests, accepted } = await standIn(kubernetes());
   const connection = new Connection({ target: target(), policy: { allowLoopback: true } });
   onTestFinished(() => connection.close());
@@ -141,7 +141,7 @@ test('an attempt uses one connection, and asks for details only when told', asyn
   expect(accepted()).toBe(1);
 });
 
-test('what a hostile server says is not repeated', async () => {
+test('the text of a hostile server is not repeated', async () => {
   const checks = Array.from({ length: 500 }, (_, index) => `[-]check-${index} failed`).join('\n');
   const long = await probed({
     readyz: [500, `[-]<script> failed\n${checks}\n`],

@@ -10,13 +10,13 @@ import { makeAuthority } from './support/certificates.ts';
 import { StillClock } from './support/clock.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
 
-/** How a cluster of the scripted fleet answers: with a state after some milliseconds, or never. */
+/** How a scripted cluster responds: with a state after some milliseconds, or never. */
 type Behaviour = { state: ProbeState; ms?: number } | 'silent';
 
-/** Milliseconds that the processor is busy with one first contact: 1,000 of them over TLS take a core 3.7 s. */
+/** CPU time of one first contact in milliseconds: 1,000 of them over TLS take a core 3.7 s. */
 const CPU_MS = 3.7;
 
-/** A prober over a fleet that a test scripts, on a clock that stands still until it is moved. */
+/** A prober over a scripted fleet, on a clock that moves only when the test advances it. */
 function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = () => 0.5) {
   const clock = new StillClock();
   const at = () => clock.elapsed();
@@ -89,7 +89,7 @@ function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = (
   return Object.assign(fleet, { prober });
 }
 
-/** Numbers from 0 to 1 that are the same each time. */
+/** A pseudorandom sequence from 0 to 1 that is the same each time. */
 function seeded(seed = 1): () => number {
   let state = seed;
   return () => {
@@ -98,7 +98,7 @@ function seeded(seed = 1): () => number {
   };
 }
 
-describe('slots', () => {
+describe('probe slots', () => {
   async function firstRound(silent: (index: number) => boolean) {
     const names = Array.from({ length: 1_000 }, (_, index) => `c${index}`);
     const fleet = fleetOf(
@@ -113,7 +113,7 @@ describe('slots', () => {
     return { named, ready: last('READY'), unreachable: last('UNREACHABLE'), most: fleet.most };
   }
 
-  test('fifty silent clusters of a thousand hold the others up by less than a second, and are named within ten', async () => {
+  test('fifty silent clusters of a thousand delay the others by less than a second, and are reported within ten', async () => {
     const pick = seeded();
     const silent = new Set<number>();
     while (silent.size < 50) silent.add(Math.floor(pick() * 1_000));
@@ -126,21 +126,21 @@ describe('slots', () => {
     expect(withSilent.most).toBeLessThanOrEqual(96);
   });
 
-  test('a hundred and twenty dead ones in front hold nobody up for long, and 96 run at once at most', async () => {
+  test('a hundred and twenty dead clusters at the front delay no other for long, and at most 96 attempts run at once', async () => {
     const { named, most, ready } = await firstRound((index) => index < 120);
     expect(named).toBe(1_000);
     expect(most).toBe(96);
     expect(ready).toBeLessThan(10_000);
   });
 
-  test('a cluster that needs four seconds is READY nevertheless', async () => {
+  test('a cluster that needs four seconds is READY', async () => {
     const fleet = fleetOf({ far: { state: 'READY', ms: 4_000 } });
     fleet.prober.start();
     await fleet.clock.advance(4_200);
     expect(fleet.states('far')).toEqual(['READY']);
   });
 
-  test('a new cluster does not wait for hundreds that are known to be silent', async () => {
+  test('a new cluster does not wait for hundreds of clusters that are known to be silent', async () => {
     const dead = Array.from({ length: 300 }, (_, index): [string, Behaviour] => [`dead${index}`, 'silent']);
     const fleet = fleetOf(Object.fromEntries(dead), () => 0);
     fleet.prober.start();
@@ -155,7 +155,7 @@ describe('slots', () => {
     }
   });
 
-  test('first contact and changed clusters go before rounds', async () => {
+  test('first contacts and changed clusters are probed before scheduled rounds', async () => {
     const names = Array.from({ length: 500 }, (_, index) => `c${index}`);
     const fleet = fleetOf(Object.fromEntries(names.map((name) => [name, { state: 'READY' }])));
     fleet.prober.start();
@@ -172,8 +172,8 @@ describe('slots', () => {
   });
 });
 
-describe('when', () => {
-  test('a round is every 30 s, more or less by a fifth', async () => {
+describe('scheduling', () => {
+  test('rounds are 30 s apart, plus or minus a fifth', async () => {
     const fleet = fleetOf({ a: { state: 'READY', ms: 0 } }, seeded(7));
     fleet.prober.start();
     await fleet.clock.advance(3_600_000);
@@ -183,7 +183,7 @@ describe('when', () => {
     expect(Math.max(...gaps) - Math.min(...gaps)).toBeGreaterThan(6_000);
   });
 
-  test('a first attempt waits where it is to, and then goes on in rounds', async () => {
+  test('a delayed first attempt waits, and rounds follow', async () => {
     const fleet = fleetOf({ a: { state: 'READY', ms: 0 } });
     fleet.targets = [{ uid: 'a', credentialsVersion: 1, firstInMs: 7_000 }];
     fleet.prober.start();
@@ -191,7 +191,7 @@ describe('when', () => {
     expect(fleet.tries('a')).toEqual([7_000, 37_000]);
   });
 
-  test('a cluster that fails is left alone for 1 to 60 s, longer each time', async () => {
+  test('a failing cluster is probed again after 1 to 60 s, with a growing backoff', async () => {
     const gapsWith = async (random: () => number) => {
       const fleet = fleetOf({ a: { state: 'UNAUTHORIZED', ms: 0 } }, random);
       fleet.prober.start();
@@ -202,7 +202,7 @@ describe('when', () => {
     expect((await gapsWith(() => 0)).slice(0, 7)).toEqual(Array(7).fill(1_000));
   });
 
-  test('one failure of a READY cluster is tried again after 1 s before it counts', async () => {
+  test('one failure of a READY cluster is retried after 1 s before it counts', async () => {
     const fleet = fleetOf({ a: { state: 'READY' } });
     fleet.prober.start();
     await fleet.clock.advance(1_000);
@@ -220,7 +220,7 @@ describe('when', () => {
     expect(after - before).toBeCloseTo(1_000 + CPU_MS, 3);
   });
 
-  test('the stored state of a READY cluster is doubted only once after a restart, too', async () => {
+  test('the stored state of a READY cluster gets only one retry after a restart, too', async () => {
     const fleet = fleetOf({ a: { state: 'UNREACHABLE' } });
     fleet.targets = [{ uid: 'a', credentialsVersion: 1, state: 'READY' }];
     fleet.prober.start();
@@ -230,7 +230,7 @@ describe('when', () => {
     expect(fleet.states('a')).toEqual(['UNREACHABLE']);
   });
 
-  test('any other failure counts at once, and so does any success', async () => {
+  test('any other failure counts immediately, and so does any success', async () => {
     const fleet = fleetOf({ a: { state: 'DEGRADED' } });
     fleet.prober.start();
     await fleet.clock.advance(500);
@@ -241,7 +241,7 @@ describe('when', () => {
     expect(fleet.states('a')).toEqual(['DEGRADED', 'UNREACHABLE', 'READY']);
   });
 
-  test('version and identity are asked for at first contact, after a failure, and every ten minutes', async () => {
+  test('version and identity are read at first contact, after a failure, and every ten minutes', async () => {
     const fleet = fleetOf({ a: { state: 'READY', ms: 0 } });
     fleet.prober.start();
     await fleet.clock.advance(1_250_000);
@@ -251,7 +251,7 @@ describe('when', () => {
     expect(fleet.attempts.at(-1)).toMatchObject({ details: true, credentialsVersion: 2 });
   });
 
-  test('a clock that is set back by a minute delays nothing, and makes nothing last longer', async () => {
+  test('a clock that is set back by a minute delays nothing and extends no time limit', async () => {
     const fleet = fleetOf({ a: { state: 'READY', ms: 20 }, silent: 'silent' });
     fleet.prober.start();
     await fleet.clock.advance(10);
@@ -270,12 +270,12 @@ describe('when', () => {
     const details = fleet.attempts.filter((attempt) => attempt.uid === 'a' && attempt.details).map(({ at }) => at);
     expect(details).toHaveLength(2);
     expect(details[1]).toBeLessThanOrEqual(631_000);
-    // What is shown is the clock's time nevertheless.
+    // Displayed times still follow the clock.
     const last = fleet.prober.last('a');
     expect(Math.abs((last?.observedAt.getTime() ?? 0) - fleet.clock.now())).toBeLessThan(31_000);
   });
 
-  test('nor does it lengthen what attempts have left that made room for others', async () => {
+  test('a clock that is set back does not extend the attempts that were moved to the slow pool', async () => {
     const dead = Array.from({ length: 150 }, (_, index): [string, Behaviour] => [`dead${index}`, 'silent']);
     const fleet = fleetOf(Object.fromEntries(dead));
     fleet.prober.start();
@@ -285,7 +285,7 @@ describe('when', () => {
     expect(new Set(fleet.delivered.map(({ uid }) => uid)).size).toBe(150);
   });
 
-  test('a silent cluster that speaks again is met within its backoff', async () => {
+  test('a silent cluster that recovers is detected within its backoff', async () => {
     const fleet = fleetOf({ a: 'silent' }, () => 1);
     fleet.prober.start();
     await fleet.clock.advance(600_000);
@@ -296,7 +296,7 @@ describe('when', () => {
   });
 });
 
-describe('what counts', () => {
+describe('results that count', () => {
   test('an attempt that ends after an update or a delete delivers nothing', async () => {
     const fleet = fleetOf({ a: { state: 'UNAUTHORIZED', ms: 500 }, b: { state: 'READY', ms: 500 } });
     fleet.prober.start();
@@ -309,7 +309,7 @@ describe('what counts', () => {
     expect(fleet.prober.last('b')).toBeUndefined();
   });
 
-  test('a result that still waits to be delivered is dropped with the credentials it was obtained with', async () => {
+  test('an undelivered result is dropped when its credential changes', async () => {
     const fleet = fleetOf({
       first: { state: 'READY', ms: 5 },
       a: { state: 'READY', ms: 20 },
@@ -325,7 +325,7 @@ describe('what counts', () => {
     expect(fleet.delivered.map(({ uid }) => uid)).toEqual(['first']);
   });
 
-  test('a change that nobody announces is met within a second', async () => {
+  test('a change without a notification is detected within a second', async () => {
     const fleet = fleetOf({ a: { state: 'READY' } });
     fleet.prober.start();
     await fleet.clock.advance(500);
@@ -334,7 +334,7 @@ describe('what counts', () => {
     expect(fleet.states('a')).toEqual(['READY', 'UNAUTHORIZED']);
   });
 
-  test('without its lease nothing is asked any more, also while the registry cannot be read; with another it is again', async () => {
+  test('without its lease a cluster is not probed, even while the registry cannot be read; with a new lease it is again', async () => {
     const fleet = fleetOf({
       ours: { state: 'READY' },
       slow: { state: 'READY', ms: 4_000 },
@@ -360,7 +360,7 @@ describe('what counts', () => {
     expect(fleet.delivered.findLast(({ uid }) => uid === 'slow')?.lease).toEqual({ slot: 1, fence: 2 });
   });
 
-  test('what is to be tried once is not tried again while its result cannot be stored, but for who asks', async () => {
+  test('a one-off attempt is not repeated while its result cannot be stored, except on request', async () => {
     const fleet = fleetOf({ a: { state: 'READY' } });
     fleet.targets = [{ uid: 'a', credentialsVersion: 1, once: true }];
     fleet.prober.start();
@@ -376,7 +376,7 @@ describe('what counts', () => {
     expect(fleet.states('a')).toEqual(['READY']);
   });
 
-  test('results leave together, at most 100 ms late', async () => {
+  test('results are delivered in batches, at most 100 ms late', async () => {
     const names = Array.from({ length: 300 }, (_, index) => `c${index}`);
     const fleet = fleetOf(
       Object.fromEntries(names.map((name, index) => [name, { state: 'READY', ms: 5 + (index % 50) }])),
@@ -392,7 +392,7 @@ describe('what counts', () => {
     expect(fleet.batches[0]).toBeLessThan(10);
   });
 
-  test('what could not be stored is stored later, the last result of each cluster', async () => {
+  test('results that could not be stored are stored later, the last one of each cluster', async () => {
     const fleet = fleetOf({ a: { state: 'UNAUTHORIZED' }, b: { state: 'READY' } });
     fleet.refuseToStore = true;
     fleet.prober.start();
@@ -405,7 +405,7 @@ describe('what counts', () => {
     expect(fleet.delivered.map(({ uid, state }) => `${uid} ${state}`).toSorted()).toEqual(['a READY', 'b READY']);
   });
 
-  test('a result that comes while an older one is refused is the one that is stored', async () => {
+  test('a result that arrives while the store of an older one fails is the one that is stored', async () => {
     const fleet = fleetOf({ a: { state: 'UNAUTHORIZED', ms: 1 } });
     Object.assign(fleet, { refuseToStore: true, storeMs: 50 });
     fleet.prober.start();
@@ -418,7 +418,7 @@ describe('what counts', () => {
     expect(fleet.states('a')).toEqual(['READY']);
   });
 
-  test('a result that is refused after its cluster has gone is not stored later', async () => {
+  test('a result whose store failed is not stored after its cluster was deleted', async () => {
     const fleet = fleetOf({ gone: { state: 'READY', ms: 1 }, stays: { state: 'READY', ms: 1 } });
     fleet.storeMs = 50;
     fleet.prober.start();
@@ -433,7 +433,7 @@ describe('what counts', () => {
     expect(fleet.delivered.map(({ uid }) => uid)).toEqual(['stays']);
   });
 
-  test('stopping delivers what was found, ends what runs, and again does nothing', async () => {
+  test('stop delivers the results, ends running attempts, and does nothing when called again', async () => {
     const fleet = fleetOf({ a: { state: 'READY', ms: 1 }, b: { state: 'READY', ms: 20 }, c: 'silent' });
     fleet.prober.start();
     await fleet.clock.advance(50);
@@ -445,7 +445,7 @@ describe('what counts', () => {
     expect(await fleet.prober.probeNow('a')).toBeUndefined();
   });
 
-  test('the last finished round is known once every cluster was tried', async () => {
+  test('the last finished round is known once every cluster was probed', async () => {
     const fleet = fleetOf({ a: { state: 'READY', ms: 10 }, b: 'silent' });
     fleet.prober.start();
     await fleet.clock.advance(1_000);
@@ -455,8 +455,8 @@ describe('what counts', () => {
   });
 });
 
-describe('asking for one', () => {
-  test('it is tried at once, and all who ask meanwhile share the answer', async () => {
+describe('tests on request', () => {
+  test('a requested test runs immediately, and all concurrent callers share its result', async () => {
     const fleet = fleetOf({ a: 'silent' });
     fleet.prober.start();
     await fleet.clock.advance(6_500);
@@ -468,7 +468,7 @@ describe('asking for one', () => {
     expect(fleet.attempts).toHaveLength(tried + 1);
   });
 
-  test('an attempt that began before is not what they see', async () => {
+  test('callers do not get the result of an attempt that began before their request', async () => {
     const fleet = fleetOf({ a: 'silent' });
     fleet.prober.start();
     await fleet.clock.advance(3_000);
@@ -480,7 +480,7 @@ describe('asking for one', () => {
     expect(fleet.states('a')).toEqual(['READY']);
   });
 
-  test('whoever waits while the credentials change gets what the new ones find', async () => {
+  test('a caller that waits while the credential changes gets the result of the new credential', async () => {
     const fleet = fleetOf({ a: 'silent' });
     fleet.prober.start();
     await fleet.clock.advance(10);
@@ -491,7 +491,7 @@ describe('asking for one', () => {
     expect(await asked).toMatchObject({ state: 'READY', credentialsVersion: 2 });
   });
 
-  test('a cluster that is not probed gives nothing, also when it goes while it is tried', async () => {
+  test('a cluster that is not probed returns nothing, even if it is removed during the attempt', async () => {
     const fleet = fleetOf({ a: 'silent' });
     fleet.prober.start();
     await fleet.clock.advance(10);
@@ -503,7 +503,7 @@ describe('asking for one', () => {
     expect(await asked).toBeUndefined();
   });
 
-  test('the first result of many is waited for without trying any twice', async () => {
+  test('waiting for the first results of many clusters probes none of them twice', async () => {
     const names = Array.from({ length: 50 }, (_, index) => `c${index}`);
     const fleet = fleetOf({});
     fleet.prober.start();
@@ -517,7 +517,7 @@ describe('asking for one', () => {
   });
 });
 
-test('what keeps us from asking says nothing of a cluster, and it is asked again', async () => {
+test("an error on our side does not change a cluster's status, and the cluster is probed again", async () => {
   const [errors, stored]: [unknown[], ProbeOutcome[]] = [[], []];
   const clock = new StillClock();
   let isAway = true;
@@ -541,7 +541,7 @@ test('what keeps us from asking says nothing of a cluster, and it is asked again
   expect(stored).toMatchObject([{ uid: 'one', state: 'READY' }]);
 });
 
-test('a lack of resources on our side changes no status, and is tried again at longer and longer intervals', async () => {
+test('a lack of resources on our side changes no status, and is retried at increasing intervals', async () => {
   const [errors, stored]: [unknown[], ProbeOutcome[]] = [[], []];
   const clock = new StillClock();
   const prober = new Prober({
@@ -566,7 +566,7 @@ test('a lack of resources on our side changes no status, and is tried again at l
 
 const TARGETS = [{ uid: 'one', credentialsVersion: 1, state: 'READY' }];
 
-test('over real connections the state of each cluster is its own', async () => {
+test('each cluster gets its own state over real connections', async () => {
   const fine = await standIn(kubernetes());
   const pretence = {
     review: [201, { kind: 'SelfSubjectReview', status: { userInfo: { username: 'u' } } }] as [number, unknown],

@@ -4,7 +4,7 @@ import { POSTGRES } from './support/database-location.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { kubernetes, standIn } from './support/stand-in.ts';
 
-/** An API server that is silent about its Services: how often it was asked for them, and how many wait for an answer. */
+/** An API server that never answers for its Services; counts the requests for them, and those still waiting. */
 async function silentAboutServices() {
   const answer = kubernetes();
   const asked = { inAll: 0, now: 0 };
@@ -17,7 +17,7 @@ async function silentAboutServices() {
   return { asked, server };
 }
 
-/** A server that looks in the first four of six clusters, and would look in the others next. */
+/** A server that searches the first four of six clusters and would search the others next. */
 async function searching() {
   const app = await probingApp();
   const { probeLease } = app.domain.database.prisma;
@@ -30,7 +30,7 @@ async function searching() {
   return { app, asked };
 }
 
-it('no Prometheus is looked for by a server that has retired', async () => {
+it('a server that has retired does not look for Prometheus', async () => {
   const { app, asked } = await searching();
   const retired = app.domain.fleet.retire();
   await expect.poll(() => asked, { timeout: 500 }).toEqual({ inAll: 4, now: 0 });
@@ -38,13 +38,16 @@ it('no Prometheus is looked for by a server that has retired', async () => {
   expect(asked.inAll).toBe(4);
 });
 
-it.runIf(POSTGRES !== undefined)('nor in a cluster that another replica has taken over', async () => {
-  const { app, asked } = await searching();
-  const { leases, prisma } = app.domain.database;
-  await prisma.probeLease.updateMany({
-    data: { holder: 'another', fence: { increment: 1 }, expiresAt: new Date(Date.now() + 3_600_000) },
-  });
-  // Whoever hears of it looks at once what stands.
-  await leases?.give('another', []);
-  await expect.poll(() => asked).toEqual({ inAll: 4, now: 0 });
-});
+it.runIf(POSTGRES !== undefined)(
+  'a replica does not look for Prometheus in a cluster that another replica has taken over',
+  async () => {
+    const { app, asked } = await searching();
+    const { leases, prisma } = app.domain.database;
+    await prisma.probeLease.updateMany({
+      data: { holder: 'another', fence: { increment: 1 }, expiresAt: new Date(Date.now() + 3_600_000) },
+    });
+    // A notified listener checks the current leases immediately.
+    await leases?.give('another', []);
+    await expect.poll(() => asked).toEqual({ inAll: 4, now: 0 });
+  },
+);

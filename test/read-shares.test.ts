@@ -10,7 +10,7 @@ import { keyWith } from './support/users.ts';
 import { subscribe } from './support/wire.ts';
 
 describe('the reads of one caller', () => {
-  it('are as many at once as their share, in the order they came, and leave those of others alone', async () => {
+  it("a caller's concurrent reads are limited to its share, run in order, and do not delay other callers", async () => {
     const shares = new ReadShares(2);
     const begun: string[] = [];
     const ends: (() => void)[] = [];
@@ -32,7 +32,7 @@ describe('the reads of one caller', () => {
     expect(begun.at(-1)).toBe('a4');
   });
 
-  it('go on after one that failed', async () => {
+  it("a caller's reads continue after one that failed", async () => {
     const shares = new ReadShares(1);
     const failing = shares.run('a', () => Promise.reject(new Error('failed')));
     const next = shares.run('a', async () => 'read');
@@ -40,7 +40,7 @@ describe('the reads of one caller', () => {
     expect(await next).toBe('read');
   });
 
-  it('include those of streams', async () => {
+  it("a caller's share includes the reads of streams", async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
     const { database } = app.domain;
@@ -64,12 +64,12 @@ describe('the reads of one caller', () => {
     await expect.poll(() => streams[0].told().length).toBe(2);
   });
 
-  it('are at most 100 documents that filter or count; more are answered 429', async () => {
+  it('a caller may have at most 100 documents that filter or count; more are answered 429', async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
     const { headers } = await keyWith(app, ['viewer']);
     let isHeld = true;
-    // All that the caller reads waits for this.
+    // All reads of the caller wait for this.
     const holds = Array.from({ length: POSTGRES === undefined ? 1 : 4 }, async () =>
       app.domain.database.reads.run(headers.Authorization.replace(/^kite([0-9]+)-.*/, 'api-key:$1'), async () => {
         while (isHeld) await new Promise(setImmediate);
@@ -94,8 +94,10 @@ describe('the reads of one caller', () => {
   });
 });
 
-describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wait in', () => {
-  it('answers others, and tells the caller that their reads took too long', { timeout: 40_000 }, async () => {
+describe.runIf(POSTGRES !== undefined)('a PostgreSQL in which the reads of one caller wait', () => {
+  it('other callers are served, and the waiting caller is told that their reads took too long', {
+    timeout: 40_000,
+  }, async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
     const { database } = app.domain;
@@ -106,7 +108,7 @@ describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wa
     await app.graphql('{ clusters { totalCount } }');
     const locking = other.prisma.$transaction(
       async (tx) => {
-        // The transaction stands still for longer than one of the server may.
+        // The transaction is idle for longer than a transaction of the server may be.
         await tx.$executeRaw`SET LOCAL idle_in_transaction_session_timeout = 0`;
         await tx.$executeRaw`LOCK TABLE "ClusterLabel" IN ACCESS EXCLUSIVE MODE`;
         const asked = Array.from({ length: 25 }, (_, index) =>
@@ -128,7 +130,9 @@ describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wa
     expect(answers.some(({ errors }) => errors === undefined)).toBe(true);
   });
 
-  it('ends streams whose filter takes too long, and leaves connections to others', { timeout: 40_000 }, async () => {
+  it('streams whose filter takes too long end, and other callers keep their connections', {
+    timeout: 40_000,
+  }, async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
     const { database } = app.domain;
@@ -144,7 +148,7 @@ describe.runIf(POSTGRES !== undefined)('a PostgreSQL that reads of one caller wa
       clusterChanged(after: "${changesCursor}", filter: { labelSelector: "!k" }) { __typename } }`;
     await other.prisma.$transaction(
       async (tx) => {
-        // The transaction stands still for longer than one of the server may.
+        // The transaction is idle for longer than a transaction of the server may be.
         await tx.$executeRaw`SET LOCAL idle_in_transaction_session_timeout = 0`;
         await tx.$executeRaw`LOCK TABLE "ClusterLabel" IN ACCESS EXCLUSIVE MODE`;
         const streams = await Promise.all(Array.from({ length: 10 }, () => subscribe(app, document, headers)));

@@ -15,7 +15,7 @@ import { freshApp } from './support/wire.ts';
 const API_KEYS = '/api/v1/admin/apikeys/';
 const KEYS = 60;
 
-/** A memory budget that tells how many holdings were opened and how many are open. */
+/** A memory budget that counts how many holdings were opened and how many are open. */
 class WatchedBudget extends MemoryBudget {
   opened = 0;
   openCount = 0;
@@ -46,7 +46,7 @@ async function watched() {
   return { app: { ...app, url }, memory, logged: () => lines.join('') };
 }
 
-/** Sends a request, or the part of it that is given, and leaves at once, or when what is given has come. */
+/** Sends a request, or the given part of it, and disconnects immediately, or once the given text has arrived. */
 async function leave(
   { url }: Pick<TestApp, 'url'>,
   text: string,
@@ -63,7 +63,7 @@ async function leave(
 
 const large = JSON.stringify({ name: 'x', description: 'y', unknown: 'z'.repeat(20_000) });
 
-it('a caller holds nothing after requests of every kind whose client left', async () => {
+it('a caller holds no memory after requests of every kind whose client disconnected', async () => {
   const { app, memory } = await watched();
   const key = `Host: localhost\r\nAuthorization: ${app.admin}\r\n`;
   const post = (path: string, body: string, length = body.length) =>
@@ -87,7 +87,7 @@ it('a caller holds nothing after requests of every kind whose client left', asyn
   await vi.waitFor(() => expect([memory.held, memory.openCount]).toEqual([0, 0]), { timeout: 5_000 });
 });
 
-it('a request holds its body until its work has ended, and nothing afterwards, when its client leaves before', async () => {
+it('a request whose client disconnects early holds its body until its work has ended, and nothing afterwards', async () => {
   const { app, memory, logged } = await watched();
   const started = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
@@ -108,7 +108,7 @@ it('a request holds its body until its work has ended, and nothing afterwards, w
   await vi.waitFor(() => expect([memory.held, memory.openCount]).toEqual([0, 0]));
 });
 
-it('a request that is over opens no holding that stays', async () => {
+it('a request that is over opens no holding that stays open', async () => {
   const memory = new WatchedBudget();
   const server = createServer((request, response) => {
     const exchange = new HttpExchange(request, response, {

@@ -18,7 +18,7 @@ afterAll(() => app.close());
 const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
 const keys = (count: number) => Array.from({ length: count }, (_, index) => `"k${index}":1`).join();
 
-describe('JSON that would build too much', () => {
+describe('JSON that would build too many values', () => {
   const graphql = (variables: string) => `{"query":"{ viewer { name } }","variables":${variables}}`;
 
   it.each([
@@ -29,7 +29,7 @@ describe('JSON that would build too much', () => {
     ['GraphQL', '/graphql', graphql(nested(100)), 'deeper than 64 levels'],
     ['GraphQL', '/graphql', graphql(`{${keys(20_000)}}`), 'more than 20000 keys and list items'],
     ['GraphQL', '/graphql', nested(2_000_000), 'deeper than 64 levels'],
-  ])('is refused by %s at %s before it is parsed', async (_surface, path, body, sentence) => {
+  ])('oversized JSON is refused by %s at %s before it is parsed', async (_surface, path, body, sentence) => {
     const { status, text } = await app.rest('POST', path, body);
     expect(status).toBe(400);
     expect(text).toContain(`the body`);
@@ -37,7 +37,7 @@ describe('JSON that would build too much', () => {
     expect(text.length).toBeLessThan(300);
   });
 
-  it('is refused by REST when it comes packed', async () => {
+  it('REST refuses oversized JSON in a compressed body', async () => {
     const headers = { Authorization: app.admin, 'Content-Encoding': 'gzip' };
     const body = gzipSync(nested(2_000_000));
     const { status, text } = await send(app, { method: 'POST', path: CLUSTERS, headers, body });
@@ -47,7 +47,7 @@ describe('JSON that would build too much', () => {
     ]);
   });
 
-  it.each(['variables', 'extensions'])('is refused in the parameter `%s` of a URL', async (name) => {
+  it.each(['variables', 'extensions'])('oversized JSON is refused in the URL parameter `%s`', async (name) => {
     const query = new URLSearchParams({ query: '{ viewer { name } }', [name]: nested(100) });
     const { status, text } = await send(app, { path: `/graphql?${query}`, headers: { Authorization: app.admin } });
     expect([status, JSON.parse(text).errors[0].message]).toEqual([
@@ -57,7 +57,7 @@ describe('JSON that would build too much', () => {
   });
 
   it.each(['application/x-www-form-urlencoded;charset=utf-8', 'application/x-www-form-urlencoded, x'])(
-    'reaches GraphQL by no form: a body of type %s is JSON with a key',
+    'no form encoding reaches GraphQL: with a key, a body of type %s is parsed as JSON',
     async (type) => {
       const form = new URLSearchParams({ query: '{ viewer { name } }', variables: nested(100) });
       const headers = { Authorization: app.admin, 'Content-Type': type };
@@ -76,7 +76,7 @@ it('a body within the limits may name 5,000 contexts', async () => {
   expect([data?.importClusters?.__typename, errors]).toEqual(['InvalidInputError', undefined]);
 });
 
-it('REST looks at each key of a body once', () => {
+it('REST reads each key of a body once', () => {
   let reads = 0;
   const body = new Proxy(Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`NAME${index}`, 1])), {
     get: (target, key, receiver) => {
@@ -95,7 +95,7 @@ describe('the bytes of a body', () => {
   it.each([
     ['POST', CLUSTERS, 400],
     ['POST', '/graphql', 400],
-  ])('are charged to the caller by %s %s, whatever the answer', async (method, path, status) => {
+  ])('body bytes are charged to the caller by %s %s, whatever the response', async (method, path, status) => {
     const thrifty = await freshApp(budgets);
     // 11 KiB cost more than the 100 of a minute; 4 KiB cost 40.
     expect((await thrifty.rest(method, path, body(4_096))).status).toBe(status);
@@ -108,7 +108,7 @@ describe('the bytes of a body', () => {
     expect((await thrifty.rest(method, path, body(4_096), headers)).status).not.toBe(429);
   });
 
-  it('are charged when they are packed as what they unpack to', async () => {
+  it('compressed body bytes are charged by their uncompressed size', async () => {
     const thrifty = await freshApp(budgets);
     const headers = { Authorization: thrifty.admin, 'Content-Encoding': 'gzip' };
     const packed = gzipSync(body(20 * 1_024));
@@ -116,8 +116,8 @@ describe('the bytes of a body', () => {
   });
 });
 
-describe('a body that is received', () => {
-  /** A request whose body comes in the chunks that are pushed. */
+describe('receiving a body', () => {
+  /** A request with a body that arrives in the chunks pushed by the test. */
   const received = (headers: Record<string, string>) => Object.assign(new IncomingMessage(new Socket()), { headers });
   const account = (most = Number.POSITIVE_INFINITY) => {
     const held = { now: 0, most: 0, charged: 0 };
@@ -140,7 +140,7 @@ describe('a body that is received', () => {
   };
   const limits = { maxBytes: 1024 * 1024, decode: true };
 
-  it('in small chunks occupies at most twice its size', async () => {
+  it('a body in small chunks occupies at most twice its size', async () => {
     const { held, ...options } = account();
     const request = received({ 'transfer-encoding': 'chunked' });
     const reading = receiveBody(request, { ...limits, ...options });
@@ -152,7 +152,7 @@ describe('a body that is received', () => {
     expect(held.charged).toBe(Math.floor(400_000 / 1024) * 10);
   });
 
-  it('in thousands of one-byte chunks is refused, and the rest of it is not received', async () => {
+  it('a body in thousands of one-byte chunks is refused, and the rest of it is not received', async () => {
     const { held, ...options } = account();
     const request = received({ 'transfer-encoding': 'chunked' });
     const reading = receiveBody(request, { ...limits, ...options });
@@ -161,7 +161,7 @@ describe('a body that is received', () => {
     expect(held.charged).toBe(40);
   });
 
-  it.each([CLUSTERS, '/graphql'])('in one-byte chunks is not received to its end at %s', async (path) => {
+  it.each([CLUSTERS, '/graphql'])('a body in one-byte chunks is not received to its end at %s', async (path) => {
     const { hostname, port } = new URL(app.url);
     const socket = connect({ host: hostname, port: Number(port) });
     socket.on('error', () => {});
@@ -181,7 +181,7 @@ describe('a body that is received', () => {
     await new Promise((resolve) => socket.once('close', resolve));
   });
 
-  it('is not given room before its bytes come', async () => {
+  it('memory for a body is not allocated before its bytes arrive', async () => {
     const { held, ...options } = account();
     const request = received({ 'content-length': String(1024 * 1024) });
     const reading = receiveBody(request, { ...limits, ...options });
@@ -192,7 +192,7 @@ describe('a body that is received', () => {
     await expect(reading).rejects.toThrow(HttpError);
   });
 
-  it('is refused when its client has left before it is read', async () => {
+  it('a body is refused when its client has disconnected before it is read', async () => {
     const { held, ...options } = account();
     const request = received({ 'content-length': '100' });
     request.destroy();
@@ -201,7 +201,7 @@ describe('a body that is received', () => {
     expect(held).toEqual({ now: 0, most: 0, charged: 0 });
   });
 
-  it('is refused with 429 as soon as its caller may hold no more', async () => {
+  it('a body is refused with 429 as soon as its caller may hold no more memory', async () => {
     const { held, ...options } = account(100_000);
     const request = received({ 'transfer-encoding': 'chunked' });
     const reading = receiveBody(request, { ...limits, ...options });
@@ -211,7 +211,7 @@ describe('a body that is received', () => {
     expect(held.charged).toBe(Math.floor(60_000 / 1024) * 10);
   });
 
-  it('is unpacked to no more than the largest body, and the room for that is given back', async () => {
+  it('a body is decompressed to at most the maximum body size, and its memory is released', async () => {
     const { held, ...options } = account();
     const pack = (bytes: number) => {
       const packed = gzipSync(Buffer.alloc(bytes));

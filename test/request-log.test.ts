@@ -22,7 +22,7 @@ const linesOf = (app: TestApp): Line[] =>
 const get = (app: TestApp, path: string, more = '') =>
   `GET ${path} HTTP/1.1\r\nHost: ${new URL(app.url).host}\r\nAuthorization: ${app.admin}\r\n${more}\r\n`;
 
-it('a request leaves one line with the id that its answer carries, and nothing that was asked for beside the path', async () => {
+it('a request writes one log line with the id of its response, and nothing of the request except method and path', async () => {
   const app = await freshApp();
   const answer = await app.rest('GET', `${CLUSTERS}?token=a-secret`);
   const refused = await app.rest('GET', '/api/"quoted"/%22ü', undefined, {});
@@ -38,13 +38,13 @@ it('a request leaves one line with the id that its answer carries, and nothing t
   expect(app.logged()).not.toContain('a-secret');
 });
 
-it('a path is written so that the line stays JSON', async () => {
+it('a path is escaped so that the log line stays valid JSON', async () => {
   const app = await freshApp();
   await sendBytes(app, get(app, '/api/"\\', 'Connection: close\r\n'));
   await vi.waitFor(() => expect(linesOf(app)).toEqual([expect.objectContaining({ path: '/api/"\\' })]));
 });
 
-it('requests that come together are answered in their order, and one who leaves harms nobody', async () => {
+it('pipelined requests are answered in order, and a client that disconnects affects no other', async () => {
   const app = await freshApp();
   await app.rest('GET', CLUSTERS);
   const { hostname, port } = new URL(app.url);
@@ -60,7 +60,7 @@ it('requests that come together are answered in their order, and one who leaves 
   expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
 });
 
-it('lines leave the process whole and in their order, however long and in whatever script', async () => {
+it('log lines are written whole and in order, whatever their length and script', async () => {
   const write = `
     import { openLog } from ${JSON.stringify(new URL('../src/log.ts', import.meta.url).href)};
     const log = await openLog({ level: 'info', pretty: false });

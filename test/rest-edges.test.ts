@@ -24,32 +24,32 @@ beforeAll(async () => {
 afterAll(() => app.close());
 
 const key = () => ({ Authorization: app.admin });
-const ask = async (method: string, path: string, headers: Record<string, string> = key(), body?: string) => {
+const sendRequest = async (method: string, path: string, headers: Record<string, string> = key(), body?: string) => {
   const answer = await send(app, { method, path, headers, ...(body === undefined ? {} : { body }) });
   if (method !== 'HEAD') expect(answer.headers['content-type']).toBe(JSON_TYPE);
   return answer;
 };
 const post = (body: string, headers: Record<string, string> = {}) =>
-  ask('POST', CLUSTERS, { ...key(), ...headers }, body);
+  sendRequest('POST', CLUSTERS, { ...key(), ...headers }, body);
 
-describe('who may ask', () => {
-  it.each(ROUTES)('nobody without credentials: %s %s', async (method, path) => {
-    const { status, text } = await ask(method, path, {});
+describe('authorization of REST requests', () => {
+  it.each(ROUTES)('%s %s refuses a caller without credentials', async (method, path) => {
+    const { status, text } = await sendRequest(method, path, {});
     expect([status, text]).toEqual([401, WITHOUT_TOKEN]);
   });
 
-  it.each(ROUTES)('nobody without the role admin: %s %s', async (method, path) => {
+  it.each(ROUTES)('%s %s refuses a caller without the admin role', async (method, path) => {
     for (const Authorization of [app.nobody, `Bearer ${app.nobody}`]) {
-      const { status, text } = await ask(method, path, { Authorization });
+      const { status, text } = await sendRequest(method, path, { Authorization });
       expect([status, text]).toEqual([403, '{"error":"Admin role required"}']);
     }
   });
 
-  it.each(['', 'Bearer ', 'bearer ', 'BEARER   '])('whoever holds an admin key, written after %j', async (scheme) => {
-    expect((await ask('GET', CLUSTERS, { Authorization: `${scheme}${app.admin}` })).status).toBe(200);
+  it.each(['', 'Bearer ', 'bearer ', 'BEARER   '])('accepts an admin key written after %j', async (scheme) => {
+    expect((await sendRequest('GET', CLUSTERS, { Authorization: `${scheme}${app.admin}` })).status).toBe(200);
   });
 
-  it('nobody whose key is unknown, revoked, expired or disabled', async () => {
+  it('refuses a key that is unknown, revoked, expired or disabled', async () => {
     const other = await freshApp({ ADMIN_API_KEY: 'kite777-declared' });
     const { apiKeys, database } = other.domain;
     const caller = systemCaller('command line');
@@ -72,20 +72,20 @@ describe('who may ask', () => {
   it.each([
     ...['kite', 'kite-', 'kite1', 'kite1-', 'kite-x', 'kite01-x', 'kite0-x', 'kite+1-x', 'kite1.0-x', 'kite1_x'],
     ...['kite2147483648-x', `kite${2n ** 63n}-x`, `kite${2n ** 64n + 1n}-x`, 'kite1-a b'],
-  ])('nobody whose key is malformed: %s', async (text) => {
+  ])('refuses a malformed key: %s', async (text) => {
     for (const Authorization of [text, `Bearer ${text}`]) {
-      const answer = await ask('GET', CLUSTERS, { Authorization });
+      const answer = await sendRequest('GET', CLUSTERS, { Authorization });
       expect([answer.status, answer.text]).toEqual([401, BAD_KEY]);
     }
   });
 
-  it('an Authorization that is no key is passed over, and one that is decides beside any cookie', async () => {
+  it('ignores an Authorization header that contains no key, and prefers a key to a cookie', async () => {
     for (const Authorization of ['Basic a2l0ZTEteA==', 'Bearer eyJhbGciOiJIUzI1NiJ9.e30.x', 'Token kite1-x', '', 'x'])
-      expect((await ask('GET', CLUSTERS, { Authorization })).text).toBe(WITHOUT_TOKEN);
-    expect((await ask('GET', CLUSTERS, { Cookie: 'auth_token=x' })).text).toBe(WITHOUT_TOKEN);
+      expect((await sendRequest('GET', CLUSTERS, { Authorization })).text).toBe(WITHOUT_TOKEN);
+    expect((await sendRequest('GET', CLUSTERS, { Cookie: 'auth_token=x' })).text).toBe(WITHOUT_TOKEN);
     const beside = { Cookie: 'auth_token=x' };
-    expect((await ask('GET', CLUSTERS, { ...beside, Authorization: 'kite1-x' })).text).toBe(BAD_KEY);
-    expect((await ask('GET', CLUSTERS, { ...beside, ...key() })).status).toBe(200);
+    expect((await sendRequest('GET', CLUSTERS, { ...beside, Authorization: 'kite1-x' })).text).toBe(BAD_KEY);
+    expect((await sendRequest('GET', CLUSTERS, { ...beside, ...key() })).status).toBe(200);
   });
 
   it.each([
@@ -93,31 +93,31 @@ describe('who may ask', () => {
     ['PATCH', CLUSTERS],
     ['PUT', `${CLUSTERS}abc`],
     ['PUT', `${CLUSTERS}%zz`],
-  ])('is decided before anything else of the request: %s %s', async (method, path) => {
+  ])('%s %s authorizes the caller before it checks anything else', async (method, path) => {
     const big = `{"name":"${'x'.repeat(3_000)}"}`;
     for (const body of ['no json', big]) {
-      expect((await ask(method, path, {}, body)).text).toBe(WITHOUT_TOKEN);
-      expect((await ask(method, path, { Authorization: 'kite1-x' }, body)).text).toBe(BAD_KEY);
+      expect((await sendRequest(method, path, {}, body)).text).toBe(WITHOUT_TOKEN);
+      expect((await sendRequest(method, path, { Authorization: 'kite1-x' }, body)).text).toBe(BAD_KEY);
     }
-    for (const body of ['no json', big]) expect((await ask('POST', CLUSTERS, {}, body)).status).toBe(401);
+    for (const body of ['no json', big]) expect((await sendRequest('POST', CLUSTERS, {}, body)).status).toBe(401);
   });
 
-  it('does not depend on x-cluster-name, which means nothing', async () => {
-    const plain = await ask('GET', CLUSTERS);
+  it('ignores the x-cluster-name header and cookie', async () => {
+    const plain = await sendRequest('GET', CLUSTERS);
     for (const name of ['nowhere', '', '../..']) {
       const headers = { 'x-cluster-name': name, Cookie: `x-cluster-name=${encodeURIComponent(name)}` };
-      const { status, text } = await ask('GET', CLUSTERS, { ...key(), ...headers });
+      const { status, text } = await sendRequest('GET', CLUSTERS, { ...key(), ...headers });
       expect([status, text]).toEqual([200, plain.text]);
     }
   });
 });
 
 describe('paths and methods', () => {
-  it('the collection answers with and without its trailing slash, also beside a query', async () => {
+  it('the collection answers with and without its trailing slash, also with a query string', async () => {
     for (const path of [CLUSTERS, COLLECTION, `${CLUSTERS}?a=b`, `${COLLECTION}?a=b`])
-      expect((await ask('GET', path)).status).toBe(200);
-    for (const path of [CLUSTERS, COLLECTION]) expect((await ask('POST', path, key(), '{}')).status).toBe(400);
-    expect((await ask('POST', `${CLUSTERS}import/`, key(), '{}')).text).toContain('config is required');
+      expect((await sendRequest('GET', path)).status).toBe(200);
+    for (const path of [CLUSTERS, COLLECTION]) expect((await sendRequest('POST', path, key(), '{}')).status).toBe(400);
+    expect((await sendRequest('POST', `${CLUSTERS}import/`, key(), '{}')).text).toContain('config is required');
   });
 
   it.each([
@@ -128,9 +128,9 @@ describe('paths and methods', () => {
     '/api/v1/admin/clusterss/',
     `${CLUSTERS}1/nodes`,
     `${CLUSTERS}/`,
-  ])('unknown paths are none: %s', async (path) => {
+  ])('an unknown path is not found: %s', async (path) => {
     for (const method of ['GET', 'POST', 'PUT', 'DELETE', 'PATCH']) {
-      const { status, text } = await ask(method, path);
+      const { status, text } = await sendRequest(method, path);
       expect([status, text]).toEqual([404, '{"error":"API endpoint not found"}']);
     }
   });
@@ -148,22 +148,22 @@ describe('paths and methods', () => {
     ['PATCH', `${CLUSTERS}import`, 'POST'],
     ['OPTIONS', `${CLUSTERS}import`, 'POST'],
   ])('%s %s is not allowed', async (method, path, allow) => {
-    const { status, headers, text } = await ask(method, path);
+    const { status, headers, text } = await sendRequest(method, path);
     expect([status, headers.allow]).toEqual([405, allow]);
     expect(JSON.parse(text)).toEqual({ error: expect.any(String) });
   });
 
-  it('HEAD answers as GET without a body', async () => {
+  it('HEAD answers like GET without a body', async () => {
     for (const [path, status] of [
       [CLUSTERS, 200],
       [`${CLUSTERS}1`, 405],
       ['/api/x', 404],
     ] as const) {
-      const answer = await ask('HEAD', path);
+      const answer = await sendRequest('HEAD', path);
       expect([answer.status, answer.text, answer.headers['content-type']]).toEqual([status, '', JSON_TYPE]);
     }
-    expect((await ask('HEAD', CLUSTERS, {})).status).toBe(401);
-    expect((await ask('HEAD', CLUSTERS, { Authorization: app.nobody })).status).toBe(403);
+    expect((await sendRequest('HEAD', CLUSTERS, {})).status).toBe(401);
+    expect((await sendRequest('HEAD', CLUSTERS, { Authorization: app.nobody })).status).toBe(403);
   });
 
   const none = [
@@ -182,14 +182,14 @@ describe('paths and methods', () => {
     '%20',
   ];
   it.each([...none, '１', '1%2F', 'import', 'import/', 'IMPORT'])(
-    'an id is a positive integer below 2^31: %s',
+    'an id must be a positive integer below 2^31: %s',
     async (id) => {
       for (const [method, body] of [
         ['PUT', '{}'],
         ['PUT', 'no json'],
         ['DELETE', undefined],
       ] as const) {
-        const { status, text } = await ask(
+        const { status, text } = await sendRequest(
           method,
           encodeURI(CLUSTERS) + (id === '１' ? encodeURI(id) : id),
           key(),
@@ -198,45 +198,45 @@ describe('paths and methods', () => {
         expect([status, text]).toEqual([400, '{"error":"invalid cluster id"}']);
       }
       const path = `${CLUSTERS}${encodeURI(id).replaceAll('%25', '%')}`;
-      expect((await ask('PUT', path, { Authorization: app.nobody }, '{}')).status).toBe(403);
+      expect((await sendRequest('PUT', path, { Authorization: app.nobody }, '{}')).status).toBe(403);
     },
   );
 
-  it.each([String(2 ** 31 - 1), '4711', '04711', '4711/'])('an id that nobody has is not found: %s', async (id) => {
+  it.each([String(2 ** 31 - 1), '4711', '04711', '4711/'])('an id that does not exist is not found: %s', async (id) => {
     for (const method of ['PUT', 'DELETE']) {
-      const { status, text } = await ask(method, `${CLUSTERS}${id}`, key(), '{}');
+      const { status, text } = await sendRequest(method, `${CLUSTERS}${id}`, key(), '{}');
       expect([status, text]).toEqual([404, '{"error":"cluster not found"}']);
     }
   });
 });
 
-describe('bodies', () => {
+describe('request bodies', () => {
   it.each(['', ' ', '{', 'name=x', "{'name':'x'}", '{"name":"x"} x', '{"name":"x",}', 'NaN', '\u0000'])(
-    'that are no JSON are refused: %j',
+    'a body that is not JSON is refused: %j',
     async (body) => {
       for (const [method, path] of ROUTES.filter(([name]) => ['POST', 'PUT'].includes(name))) {
-        const { status, text } = await ask(method, path, key(), body);
+        const { status, text } = await sendRequest(method, path, key(), body);
         expect([status, JSON.parse(text)]).toEqual([400, { error: expect.stringContaining('JSON') }]);
       }
     },
   );
 
   it.each(['null', '[]', '[{"name":"x"}]', '"name"', '1', 'true'])(
-    'that are no object are refused: %s',
+    'a body that is not an object is refused: %s',
     async (body) => {
       for (const path of [CLUSTERS, `${CLUSTERS}import`])
-        expect((await ask('POST', path, key(), body)).status).toBe(400);
-      expect((await ask('PUT', `${CLUSTERS}1`, key(), body)).status).toBe(400);
+        expect((await sendRequest('POST', path, key(), body)).status).toBe(400);
+      expect((await sendRequest('PUT', `${CLUSTERS}1`, key(), body)).status).toBe(400);
     },
   );
 
-  it('that are no UTF-8 are refused, and a byte order mark is passed over', async () => {
+  it('a body that is not UTF-8 is refused, and a byte order mark is ignored', async () => {
     const latin = Buffer.from('{"name":"caf\xe9"}', 'latin1');
     expect((await send(app, { method: 'POST', path: CLUSTERS, headers: key(), body: latin })).status).toBe(400);
     expect((await post('\ufeff{"name":"marked"}')).status).toBe(201);
   });
 
-  it('are read as JSON with a key, whatever their type says', async () => {
+  it('a body sent with a key is read as JSON, whatever its content type', async () => {
     const types = [
       'application/x-www-form-urlencoded',
       'text/plain; charset=iso-8859-1',
@@ -249,12 +249,12 @@ describe('bodies', () => {
       expect([type, status]).toEqual([type, 201]);
     }
     expect((await post('{"name":"untyped"}')).status).toBe(201);
-    expect(JSON.parse((await ask('GET', CLUSTERS)).text).map(({ name }: { name: string }) => name)).toContain(
+    expect(JSON.parse((await sendRequest('GET', CLUSTERS)).text).map(({ name }: { name: string }) => name)).toContain(
       'typed text/plain; charset=iso-8859-1 ü',
     );
   });
 
-  it('over the limit are refused: told, in chunks, and once unpacked', async () => {
+  it('a body over the limit is refused: by its Content-Length, in chunks, and after decompression', async () => {
     const fitting = `{"name":"fits","x":"${'x'.repeat(2_048 - 22)}"}`;
     expect(fitting).toHaveLength(2_048);
     expect((await post(fitting)).status).toBe(201);
@@ -270,14 +270,14 @@ describe('bodies', () => {
     expect(packed.status).toBe(413);
   });
 
-  it('over the limit are refused at /graphql too', async () => {
+  it('a body over the limit is refused at /graphql too', async () => {
     const body = JSON.stringify({ query: `{ viewer { name } } # ${'x'.repeat(3_000)}` });
     const headers = { ...key(), 'Content-Type': 'application/json' };
     for (const chunked of [false, true])
       expect((await send(app, { method: 'POST', path: '/graphql', headers, body, chunked })).status).toBe(413);
   });
 
-  it('of another encoding are read, or refused by name', async () => {
+  it("a body with another content encoding is read, or refused by the encoding's name", async () => {
     const headers = { ...key(), 'Content-Encoding': 'gzip' };
     const body = gzipSync('{"name":"packed"}');
     expect((await send(app, { method: 'POST', path: CLUSTERS, headers, body })).status).toBe(201);

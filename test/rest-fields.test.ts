@@ -22,7 +22,7 @@ const stored = async (fields: object) => {
   expect([status, body.error]).toEqual([201, undefined]);
   return listed(body.id);
 };
-/** The field is refused on create and on update alike, by its name, and nothing is stored. */
+/** Expects that create and update both refuse the field by its name and store nothing. */
 const refused = async (field: string, value: unknown) => {
   const before = (await app.rest('GET', CLUSTERS)).text;
   for (const [method, path] of [
@@ -36,35 +36,38 @@ const refused = async (field: string, value: unknown) => {
 };
 beforeAll(() => stored({}));
 
-describe('fields', () => {
-  it('that are missing are named', async () => {
+describe('request fields', () => {
+  it('missing fields are named in the error', async () => {
     for (const body of [{}, { name: null }, { description: 'd' }])
       expect((await app.rest('POST', CLUSTERS, body)).text).toBe('{"error":"name is required"}');
     expect((await app.rest('POST', CLUSTERS, { name: '' })).body.error).toMatch(/^name\b/);
   });
 
   const text = ['name', 'description', 'config', 'prometheusURL'];
-  it.each(text)('of the wrong type are named: %s', async (field) => {
+  it.each(text)('a field of the wrong type is named in the error: %s', async (field) => {
     for (const value of [1, {}, ['a'], true]) await refused(field, value);
   });
 
-  it.each(['inCluster', 'isDefault', 'enabled'])('of the wrong type are named: %s', async (field) => {
-    for (const value of [1, 'true', {}, '']) await refused(field, value);
-  });
+  it.each(['inCluster', 'isDefault', 'enabled'])(
+    'a field of the wrong type is named in the error: %s',
+    async (field) => {
+      for (const value of [1, 'true', {}, '']) await refused(field, value);
+    },
+  );
 
-  it('that are several times wrong are all named', async () => {
+  it('all wrong fields are named together', async () => {
     const { body } = await app.rest('POST', CLUSTERS, { name: 1, enabled: 'no' });
     expect(body.error).toMatch(/name.*enabled/);
   });
 
-  it('that are unknown are passed over', async () => {
+  it('unknown fields are ignored', async () => {
     const unknown = { id: 99, version: 'v9', error: 'e', labels: 7, constructor: 1, toString: null };
     expect(await stored(unknown)).not.toMatchObject({ id: 99 });
     const { status } = await raw(`"name":"${fresh()}","__proto__":{"enabled":false}`);
     expect(status).toBe(201);
   });
 
-  it('are read in any letter case, the exact spelling winning wherever it stands', async () => {
+  it('field names are case-insensitive, and the exact spelling wins in any position', async () => {
     const exact = await raw(`"name":"${fresh()}","prometheusUrl":"http://folded","PROMETHEUSURL":"http://last"`);
     expect(await listed(exact.body.id)).toMatchObject({ prometheusURL: 'http://last' });
     for (const fields of [
@@ -80,12 +83,12 @@ describe('fields', () => {
     expect(await listed(body.id)).toMatchObject({ isDefault: false, name: 'renamed in another case' });
   });
 
-  it('that stand twice count the last time', async () => {
+  it('the last occurrence of a repeated field counts', async () => {
     const { body } = await raw(`"name":"first","name":"${fresh()}","description":"a","description":"b"`);
     expect(await listed(body.id)).toMatchObject({ name: `cluster ${number}`, description: 'b' });
   });
 
-  it('hold neither NUL nor lone surrogates', async () => {
+  it('fields with NUL or lone surrogates are refused', async () => {
     for (const field of text)
       for (const value of ['a\u0000b', 'http://a/\ud800', '\udc00']) await refused(field, value);
     for (const config of ['a\u0000b', '\ud800']) {
@@ -96,7 +99,7 @@ describe('fields', () => {
 });
 
 describe('name', () => {
-  it('is kept byte for byte up to 253 characters', async () => {
+  it('a name of up to 253 characters is stored byte for byte', async () => {
     for (const name of ['x'.repeat(253), '🚢'.repeat(253)]) expect((await stored({ name })).name).toBe(name);
   });
 
@@ -110,11 +113,11 @@ describe('name', () => {
     'caf\u00e9',
     'naïve Überschrift 東京',
     '\u202eabc',
-  ])('is kept byte for byte: %s', async (name) => {
+  ])('a name is stored byte for byte: %s', async (name) => {
     expect((await stored({ name })).name).toBe(name);
   });
 
-  it('is another name in another letter case, with a space, or composed in another way', async () => {
+  it('names that differ in case, spaces or Unicode composition are different names', async () => {
     for (const name of ['Same', 'same', 'same ', ' same', 'sam\u00e9', 'same\u0301']) await stored({ name });
     for (const name of ['same', 'sam\u00e9']) {
       const { status, text } = await app.rest('POST', CLUSTERS, { name });
@@ -123,17 +126,17 @@ describe('name', () => {
   });
 
   it.each([' ', '\u00a0\u3000', 'a\nb', 'a\tb', '\u0007', 'a\u007f', 'a\u0085'])(
-    'is refused when it is blank or holds control characters: %j',
+    'a name that is blank or contains control characters is refused: %j',
     (name) => refused('name', name),
   );
 
-  it('is refused when it is longer than 253 characters', async () => {
+  it('a name longer than 253 characters is refused', async () => {
     for (const name of ['x'.repeat(254), '🚢'.repeat(254)]) await refused('name', name);
   });
 });
 
 describe('description', () => {
-  it('takes up to 10,000 characters, line breaks among them', async () => {
+  it('a description may have up to 10,000 characters, including line breaks', async () => {
     for (const description of ['', 'a\nb\tc', '🚢'.repeat(10_000)])
       expect((await stored({ description })).description).toBe(description);
     await refused('description', 'x'.repeat(10_001));
@@ -145,7 +148,7 @@ describe('config', () => {
     [-8.64e12, '0001-01-01T00:00:00.000Z'],
     [-62_167_219_201, '0001-01-01T00:00:00.000Z'],
     [8.64e12, '9999-12-31T23:59:59.999Z'],
-  ])('with a token that ends at %d ends at the nearest time of the years 1 to 9999', async (exp, expiresAt) => {
+  ])('a token that expires at %d is shown with the nearest time of the years 1 to 9999', async (exp, expiresAt) => {
     const payload = Buffer.from(JSON.stringify({ exp })).toString('base64url');
     const { id } = await stored({ config: kubeconfig({ user: { token: `e30.${payload}.c2ln` } }), enabled: false });
     const question = 'query ($id: Int) { cluster(by: { databaseId: $id }) { credential { expiresAt } } }';
@@ -154,7 +157,7 @@ describe('config', () => {
 });
 
 describe('prometheusURL', () => {
-  it('takes up to 2,048 characters', async () => {
+  it('a prometheusURL may have up to 2,048 characters', async () => {
     const long = `http://prometheus/${'x'.repeat(2_048 - 18)}`;
     expect(await stored({ prometheusURL: long })).toMatchObject({ prometheusURL: long });
     await refused('prometheusURL', `${long}x`);
@@ -171,7 +174,7 @@ describe('prometheusURL', () => {
       'http://10.0.0.1:9090',
     ],
     ...['http://[fd00::1]:9090', 'http://127.0.0.1:9090', 'http://localhost:9090'],
-  ])('is kept as it is written: %s', async (prometheusURL) => {
+  ])('a prometheusURL is stored as it is written: %s', async (prometheusURL) => {
     expect((await stored({ prometheusURL })).prometheusURL).toBe(prometheusURL);
   });
 
@@ -199,7 +202,7 @@ describe('prometheusURL', () => {
       'http://a b',
     ],
     ...['http://p/\r\nHost: x', 'http://p\n', ' http://p'],
-  ])('is http or https without user info: %j', (value) => refused('prometheusURL', value));
+  ])('a prometheusURL must be http or https without user info: %j', (value) => refused('prometheusURL', value));
 
   it.each([
     ...[
@@ -224,11 +227,11 @@ describe('prometheusURL', () => {
       'http://100.100.100.200',
     ],
     ...['http://１６９.254.169.254'],
-  ])('is never a link-local, metadata, multicast or unspecified address: %s', (value) =>
+  ])('a link-local, metadata, multicast or unspecified prometheusURL is refused: %s', (value) =>
     refused('prometheusURL', value),
   );
 
-  it('is on loopback only where targets may be', async () => {
+  it('a loopback prometheusURL is accepted only where loopback targets are allowed', async () => {
     const other = await freshApp({ ALLOW_LOOPBACK_TARGETS: 'false' });
     for (const prometheusURL of [
       'http://127.0.0.1:9090',

@@ -7,7 +7,7 @@ import { freshApp } from './support/wire.ts';
 const path = `${CLUSTERS}import`;
 const list = async (app: TestApp) => (await app.rest('GET', CLUSTERS)).body;
 
-it('makes a cluster of every context, the current one the default, each with only its own cluster and user', async () => {
+it('creates a cluster for every context with only its own cluster and user, and makes the current one the default', async () => {
   const app = await freshApp();
   const body = { config: contexts(['a', 'b'], { 'current-context': 'b' }), inCluster: false };
   const { status, text, headers } = await app.rest('POST', path, body);
@@ -28,7 +28,7 @@ it('makes a cluster of every context, the current one the default, each with onl
   expect(opened.map((text) => [...new Set(text.match(/.-cluster/g))])).toEqual([['a-cluster'], ['b-cluster']]);
 });
 
-it('makes as many clusters as there are contexts, in their order', async () => {
+it('creates as many clusters as there are contexts, in order', async () => {
   const app = await freshApp();
   const names = Array.from({ length: 250 }, (_, index) => `cluster-${index}`);
   const { text } = await app.rest('POST', path, { config: contexts(names, { 'current-context': 'cluster-200' }) });
@@ -42,7 +42,7 @@ it('makes as many clusters as there are contexts, in their order', async () => {
 });
 
 it.each([{}, { 'current-context': 'gone' }, { 'current-context': '' }])(
-  'makes the first context the default where none is current: %j',
+  'makes the first context the default when none is current: %j',
   async (root) => {
     const app = await freshApp();
     await app.rest('POST', path, { config: contexts(['a', 'b'], root) });
@@ -50,7 +50,7 @@ it.each([{}, { 'current-context': 'gone' }, { 'current-context': '' }])(
   },
 );
 
-it('makes the one cluster of the pod, which is the default', async () => {
+it('creates the one in-cluster cluster as the default', async () => {
   const app = await freshApp();
   const { status, text } = await app.rest('POST', path, { inCluster: true });
   expect([status, text]).toEqual([201, '{"message":"imported 1 clusters successfully"}']);
@@ -58,7 +58,7 @@ it('makes the one cluster of the pod, which is the default', async () => {
   expect(await list(app)).toMatchObject([{ name: 'in-cluster', description, inCluster: true, isDefault: true }]);
 });
 
-it('stores contexts that cannot be used, and the list says why', async () => {
+it('stores contexts that cannot be used, and the list shows the reason', async () => {
   const app = await freshApp();
   const broken = { name: 'broken', context: { cluster: 'gone', user: 'a-user' } };
   const whole = JSON.parse(contexts(['a']));
@@ -70,27 +70,27 @@ it('stores contexts that cannot be used, and the list says why', async () => {
   ]);
 });
 
-it('looks first at whether a config is there, then at whether the registry is empty, then at what the config is', async () => {
+it('checks first that config is present, then that the registry is empty, then the content of config', async () => {
   const app = await freshApp();
-  const ask = async (body: object) => {
+  const sendRequest = async (body: object) => {
     const { status, body: answer } = await app.rest('POST', path, body);
     return [status, answer.error];
   };
   const required = [400, 'config is required when inCluster is false'];
   const notEmpty = [403, 'import not allowed when clusters exist'];
   const none = [{}, { inCluster: false }, { config: '' }, { config: '', inCluster: false }, { config: null }];
-  for (const body of none) expect(await ask(body)).toEqual(required);
+  for (const body of none) expect(await sendRequest(body)).toEqual(required);
   for (const config of ['{', 'text', contexts([])])
-    expect(await ask({ config })).toEqual([400, expect.stringMatching(/kubeconfig|YAML/)]);
+    expect(await sendRequest({ config })).toEqual([400, expect.stringMatching(/kubeconfig|YAML/)]);
   expect(await list(app)).toEqual([]);
   expect((await app.rest('POST', CLUSTERS, { name: 'one' })).status).toBe(201);
-  for (const body of none) expect(await ask(body)).toEqual(required);
-  for (const config of ['{', contexts([]), contexts(['a'])]) expect(await ask({ config })).toEqual(notEmpty);
-  expect(await ask({ inCluster: true })).toEqual(notEmpty);
+  for (const body of none) expect(await sendRequest(body)).toEqual(required);
+  for (const config of ['{', contexts([]), contexts(['a'])]) expect(await sendRequest({ config })).toEqual(notEmpty);
+  expect(await sendRequest({ inCluster: true })).toEqual(notEmpty);
   expect(await list(app)).toHaveLength(1);
 });
 
-it('quotes nothing of a kubeconfig that cannot be read', async () => {
+it('quotes nothing from a kubeconfig that cannot be parsed', async () => {
   const app = await freshApp();
   const secret = 'token-that-is-secret';
   for (const config of [`users: [{user: {token: ${secret}`, `${secret}: ${secret}: x`, `"${secret}`, `&${secret} *b`]) {
@@ -100,14 +100,14 @@ it('quotes nothing of a kubeconfig that cannot be read', async () => {
   expect(app.logged()).not.toContain(secret);
 });
 
-it('stores nothing when one context cannot be a cluster', async () => {
+it('stores nothing when one context cannot become a cluster', async () => {
   const app = await freshApp();
   const { status } = await app.rest('POST', path, { config: contexts(['a', '   ']) });
   expect(status).toBe(400);
   expect(await list(app)).toEqual([]);
 });
 
-it('succeeds exactly once of several at the same moment', async () => {
+it('lets exactly one of several concurrent imports succeed', async () => {
   const app = await freshApp();
   const both = ['a', 'b', 'c', 'd'].map((name) => app.rest('POST', path, { config: contexts([name, `${name}2`]) }));
   const statuses = (await Promise.all(both)).map(({ status }) => status);
@@ -115,14 +115,14 @@ it('succeeds exactly once of several at the same moment', async () => {
   expect(await list(app)).toHaveLength(2);
 });
 
-it('answers 429 with Retry-After to a third large kubeconfig of one caller, and reads that of another', async () => {
+it('answers 429 with Retry-After to the third large kubeconfig of one caller, and reads that of another', async () => {
   const app = await freshApp();
   const config = contexts(Array.from({ length: 600 }, (_, index) => `cluster-${index}`));
   const own = await keyWith(app, ['admin']);
   const other = await keyWith(app, ['admin']);
   const run = ({ headers }: typeof own) => app.rest('POST', path, { config }, headers);
   const [theirs, ...mine] = await Promise.all([run(other), run(own), run(own), run(own)]);
-  // The first of both fills the registry.
+  // The first of the two imports fills the registry.
   expect([201, 403]).toContain(theirs?.status);
   const refused = mine.find(({ status }) => status === 429);
   expect(refused?.headers.get('retry-after')).toBe('1');

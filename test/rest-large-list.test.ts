@@ -41,7 +41,7 @@ const list = (path = CLUSTERS, headers: Record<string, string> = {}) =>
   send(app, { path, headers: { Authorization: app.admin, ...headers } });
 
 describe('a list of several pages', () => {
-  it('holds every cluster once, by id or by name, and one default', async () => {
+  it('a list contains every cluster once, by id or by name, and one default', async () => {
     const all = JSON.parse((await list()).text);
     expect(all.map(({ id }: { id: number }) => id)).toEqual(Array.from({ length: COUNT }, (_, index) => index + 1));
     expect(all.filter(({ isDefault }: { isDefault: boolean }) => isDefault)).toMatchObject([{ name: 'c0' }]);
@@ -49,7 +49,7 @@ describe('a list of several pages', () => {
     expect(visible).toEqual(all.map(({ name }: { name: string }) => name).sort());
   });
 
-  it('has an ETag, is 304 when nothing changed, and has the same length by HEAD', async () => {
+  it('a list has an ETag, is 304 when unchanged, and has the same length by HEAD', async () => {
     const { headers, text: body } = await list();
     expect(headers['content-length']).toBe(String(Buffer.byteLength(body)));
     expect((await list(CLUSTERS, { 'If-None-Match': String(headers.etag) })).status).toBe(304);
@@ -58,7 +58,7 @@ describe('a list of several pages', () => {
   });
 });
 
-/** Everything that comes before the server closes the connection, or cuts it. */
+/** Returns everything received before the server closes or resets the connection. */
 async function partOf(socket: Socket): Promise<string> {
   const pieces: Buffer[] = [];
   socket.on('data', (piece) => pieces.push(piece));
@@ -67,12 +67,12 @@ async function partOf(socket: Socket): Promise<string> {
   return Buffer.concat(pieces).toString();
 }
 
-describe('a list that is larger than what is kept', () => {
+describe('a list that is too large to cache', () => {
   // 1,100 × 10,000 characters of two bytes are 22 MB.
   beforeAll(() => describeAll('ü'.repeat(10_000)));
   afterAll(() => describeAll('x'));
 
-  it('is sent while it is read, in whole and valid JSON, also to several at once', async () => {
+  it('a list is streamed while it is read, as complete and valid JSON, also to several clients at once', async () => {
     const lists = await Promise.all([list(), list(), list('/api/v1/admin/clusters')]);
     for (const { status, headers, text: body } of lists) {
       expect([status, headers.etag, headers['transfer-encoding']]).toEqual([200, undefined, 'chunked']);
@@ -84,7 +84,7 @@ describe('a list that is larger than what is kept', () => {
     expect([head.status, head.text]).toEqual([200, '']);
   });
 
-  it('waits for its reader, and never shows two defaults when the default changes meanwhile', async () => {
+  it('a list waits for its client, and never shows two defaults when the default changes meanwhile', async () => {
     const { hostname, port } = new URL(app.url);
     const socket = connect({ host: hostname, port: Number(port) });
     onTestFinished(() => void socket.destroy());
@@ -92,7 +92,7 @@ describe('a list that is larger than what is kept', () => {
       `GET ${CLUSTERS} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: ${app.admin}\r\n\r\n`,
     );
     await once(socket, 'readable');
-    // The first pages show c0 as the default: the one that becomes it stands on the last page.
+    // The first pages show c0 as the default; the new default is on the last page.
     await makeDefault(`c${COUNT - 1}`);
     const answer = await text(socket);
     await makeDefault('c0');
@@ -101,7 +101,7 @@ describe('a list that is larger than what is kept', () => {
     expect(answer.trimEnd()).toMatch(/\]\r\n0$/);
   });
 
-  it('ends early for a key that is revoked meanwhile', async () => {
+  it('a list ends early when its key is revoked meanwhile', async () => {
     const { body } = await app.rest('POST', '/api/v1/admin/apikeys/', { name: 'short-lived', roles: ['admin'] });
     const { hostname, port } = new URL(app.url);
     const socket = connect({ host: hostname, port: Number(port) });
@@ -114,7 +114,7 @@ describe('a list that is larger than what is kept', () => {
     expect(answer).not.toMatch(/\]\r\n0\r\n\r\n$/);
   });
 
-  it('is cut off when it cannot be read to its end, and the log tells why', async () => {
+  it('a list that cannot be read to its end is cut off, and the log gives the reason', async () => {
     const { prisma } = app.domain.database;
     const rename = (from: string, to: string) => prisma.$executeRawUnsafe(`ALTER TABLE "${from}" RENAME TO "${to}"`);
     const { hostname, port } = new URL(app.url);
@@ -130,7 +130,7 @@ describe('a list that is larger than what is kept', () => {
     expect(app.logged()).toMatch(new RegExp(`"level":50.*${requestId}.*"a(?: request failed|n answer was cut off)"`));
   });
 
-  it('leaves nothing in the log about a client that leaves before its end', async () => {
+  it('a client that disconnects early leaves no line in the log', async () => {
     const { hostname, port } = new URL(app.url);
     const socket = connect({ host: hostname, port: Number(port) });
     const before = app.logged().length;
@@ -144,7 +144,7 @@ describe('a list that is larger than what is kept', () => {
 
 describe('reading a list', () => {
   const page = (size: number) => Buffer.alloc(size, 'x');
-  /** A registry that changes with each of the first readings. */
+  /** A registry that changes during each of the first reads. */
   function readings(changes: number) {
     const read = { times: 0, held: 0 };
     const context = {
@@ -169,14 +169,17 @@ describe('reading a list', () => {
     [0, 1],
     [1, 2],
     [100, 3],
-  ])('is repeated while the registry changes (%i times), at most three times in all: %i', async (changes, times) => {
-    const { read, context, pages, ...account } = readings(changes);
-    const { pieces, rest } = await readList(context, pages, { maxBytes: 1_000, ...account });
-    expect([pieces.length, rest, read.held]).toEqual([2, undefined, 20]);
-    expect(read.times).toBe(times);
-  });
+  ])(
+    'a read is repeated while the registry changes (%i times), at most three times in all: %i',
+    async (changes, times) => {
+      const { read, context, pages, ...account } = readings(changes);
+      const { pieces, rest } = await readList(context, pages, { maxBytes: 1_000, ...account });
+      expect([pieces.length, rest, read.held]).toEqual([2, undefined, 20]);
+      expect(read.times).toBe(times);
+    },
+  );
 
-  it('stops at the limit, and where its caller may hold no more', async () => {
+  it('a read stops at the size limit, and when its caller may hold no more memory', async () => {
     const { context, pages, ...account } = readings(0);
     const { pieces, rest } = await readList(context, pages, { maxBytes: 9, ...account });
     expect(pieces).toHaveLength(1);
@@ -185,7 +188,7 @@ describe('reading a list', () => {
     await expect(refused).rejects.toMatchObject({ status: 429 });
   });
 
-  it('takes one page in each turn of the event loop, whoever reads', async () => {
+  it('a read takes one page per turn of the event loop, for any number of clients', async () => {
     const turns = new Turns();
     const read: number[] = [];
     let loop = 0;
@@ -204,7 +207,7 @@ describe('reading a list', () => {
   });
 });
 
-it('a list of many readers who do not read holds at most 64 MiB of their caller', async () => {
+it("lists for many clients that do not read hold at most 64 MiB of their caller's memory", async () => {
   await describeAll('ü'.repeat(10_000));
   const { hostname, port } = new URL(app.url);
   const answers: string[] = [];

@@ -6,7 +6,7 @@ import { CLUSTERS, type TestApp } from './support/app.ts';
 import { canary, contexts, kubeconfig, needingCommand, usable } from './support/kubeconfigs.ts';
 import { freshApp } from './support/wire.ts';
 
-// Nothing listens there: what is dialled in vain is loopback.
+// No server listens there: loopback, so that the failing connections stay on this machine.
 const nowhere = 'https://127.0.0.1:1';
 const config = kubeconfig({ cluster: { server: nowhere } });
 
@@ -20,21 +20,21 @@ const create = async (app: TestApp, body: object): Promise<number> => {
 };
 
 it.each(ROWS.map(({ method, path, document }) => [method, path, document] as const))(
-  'the document of %s %s is valid, since no request validates it again',
+  'the document of %s %s is valid, since requests do not validate it again',
   (_method, _path, document) => {
     expect(validate(schema, document)).toEqual([]);
   },
 );
 
 describe('the list', () => {
-  it('is an empty array while there is no cluster', async () => {
+  it('the list is an empty array while the registry is empty', async () => {
     const app = await freshApp();
     const { status, text, headers } = await app.rest('GET', CLUSTERS);
     expect([status, text]).toEqual([200, '[]']);
     expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
   });
 
-  it('answers the documented example byte for byte', async () => {
+  it('the list matches the documented example byte for byte', async () => {
     const app = await freshApp();
     const prometheusURL = 'http://prometheus.monitoring.svc:9090';
     const description = 'staging cluster';
@@ -48,7 +48,7 @@ describe('the list', () => {
     );
   });
 
-  it('holds the whole registry, past any page, ordered by id', async () => {
+  it('the list contains the whole registry across pages, ordered by id', async () => {
     const app = await freshApp();
     const names = Array.from({ length: 130 }, (_, index) => `cluster-${200 - index}`);
     await app.rest('POST', `${CLUSTERS}import`, { config: contexts(names) });
@@ -56,7 +56,7 @@ describe('the list', () => {
     expect(ids).toEqual(names.map((_, index) => index + 1));
   });
 
-  it('shows neither version nor error of a disabled cluster', async () => {
+  it('the list shows neither version nor error of a disabled cluster', async () => {
     const app = await freshApp();
     await create(app, { name: 'off', enabled: false, config: 'no kubeconfig' });
     await app.domain.database.write('status', (tx) =>
@@ -69,7 +69,7 @@ describe('the list', () => {
     expect(await list(app)).toMatchObject([{ error: expect.any(String), version: 'v1.31.0' }]);
   });
 
-  it('forgets the version with the credential that it was seen under, and keeps it otherwise', async () => {
+  it('the list drops the version when the credential changes, and keeps it otherwise', async () => {
     const app = await freshApp();
     await create(app, { name: 'one' });
     await app.domain.database.write('status', (tx) =>
@@ -83,14 +83,14 @@ describe('the list', () => {
 });
 
 describe('create', () => {
-  it('answers the documented body byte for byte', async () => {
+  it('create returns the documented body byte for byte', async () => {
     const app = await freshApp();
     const { status, text, headers } = await app.rest('POST', CLUSTERS, { name: 'demo-cluster', config });
     expect([status, text]).toEqual([201, '{"id":1,"message":"cluster created successfully"}']);
     expect(headers.get('content-type')).toBe('application/json; charset=utf-8');
   });
 
-  it('stores every documented field, and never shows the kubeconfig', async () => {
+  it('create stores every documented field, and never returns the kubeconfig', async () => {
     const app = await freshApp();
     const fields = { description: 'd', prometheusURL: 'https://prometheus', isDefault: true, enabled: false };
     await create(app, { name: 'all', ...fields });
@@ -101,7 +101,7 @@ describe('create', () => {
     ]);
   });
 
-  it('takes the default from the cluster that had it, or leaves it when the name is taken', async () => {
+  it('create takes the default from the cluster that has it, or leaves it when the name is taken', async () => {
     const app = await freshApp();
     await create(app, { name: 'one', isDefault: true });
     await create(app, { name: 'two', isDefault: true });
@@ -111,7 +111,7 @@ describe('create', () => {
     expect(await list(app)).toMatchObject([{ isDefault: false }, { isDefault: true }]);
   });
 
-  it('stores a kubeconfig that cannot be used, and the list says why', async () => {
+  it('create stores a kubeconfig that cannot be used, and the list shows the reason', async () => {
     const app = await freshApp();
     for (const [name, unusable] of Object.entries({ EKS: needingCommand.EKS, text: 'no kubeconfig', none: '' }))
       await create(app, { name, config: unusable });
@@ -125,14 +125,14 @@ describe('create', () => {
 });
 
 describe('update', () => {
-  it('answers the documented body byte for byte', async () => {
+  it('update returns the documented body byte for byte', async () => {
     const app = await freshApp();
     await create(app, { name: 'one' });
     const { status, text } = await app.rest('PUT', `${CLUSTERS}1`, { description: 'new' });
     expect([status, text]).toEqual([200, '{"message":"cluster updated successfully"}']);
   });
 
-  it('keeps every field that is absent or null', async () => {
+  it('update leaves every field that is absent or null unchanged', async () => {
     const app = await freshApp();
     await create(app, { name: 'one', description: 'd', prometheusURL: 'http://p', isDefault: true, enabled: false });
     const [before] = await list(app);
@@ -144,7 +144,7 @@ describe('update', () => {
     }
   });
 
-  it('keeps the stored kubeconfig where config is absent or empty', async () => {
+  it('update leaves the stored kubeconfig unchanged when config is absent or empty', async () => {
     const app = await freshApp();
     await create(app, { name: 'one' });
     const stored = () => app.domain.database.prisma.clusterCredential.findFirstOrThrow();
@@ -156,7 +156,7 @@ describe('update', () => {
     expect(await stored()).not.toEqual(before);
   });
 
-  it('returns to the stored kubeconfig when it leaves the service account of the pod', async () => {
+  it('update returns to the stored kubeconfig when a cluster stops being in-cluster', async () => {
     const app = await freshApp();
     await create(app, { name: 'one', config: needingCommand.GKE });
     const { error } = await named(app, 'one');
@@ -167,14 +167,14 @@ describe('update', () => {
     expect(await named(app, 'one')).toMatchObject({ inCluster: false, error });
   });
 
-  it('renames, and empties what may be empty', async () => {
+  it('update renames a cluster, and clears the fields that may be empty', async () => {
     const app = await freshApp();
     await create(app, { name: 'one', description: 'd', prometheusURL: 'http://p' });
     await app.rest('PUT', `${CLUSTERS}1`, { name: 'renamed', description: '', prometheusURL: '' });
     expect(await list(app)).toMatchObject([{ id: 1, name: 'renamed', description: '', prometheusURL: '' }]);
   });
 
-  it('changes nothing at all when the new name is taken', async () => {
+  it('update changes nothing at all when the new name is taken', async () => {
     const app = await freshApp();
     await create(app, { name: 'one', isDefault: true });
     await create(app, { name: 'two' });
@@ -186,7 +186,7 @@ describe('update', () => {
     expect((await app.rest('PUT', `${CLUSTERS}1`, { name: 'one' })).status).toBe(200);
   });
 
-  it('moves the default, and leaves the registry without one when the default gives it up', async () => {
+  it('update moves the default, and leaves the registry without one when the default cluster gives it up', async () => {
     const app = await freshApp();
     await create(app, { name: 'one', isDefault: true });
     await create(app, { name: 'two' });
@@ -201,7 +201,7 @@ describe('update', () => {
 });
 
 describe('delete', () => {
-  it('answers the documented body byte for byte, once', async () => {
+  it('delete returns the documented body byte for byte, once', async () => {
     const app = await freshApp();
     await create(app, { name: 'one' });
     const { status, text } = await app.rest('DELETE', `${CLUSTERS}1`);
@@ -211,7 +211,7 @@ describe('delete', () => {
     expect(await app.domain.database.prisma.clusterCredential.count()).toBe(0);
   });
 
-  it('refuses the default cluster', async () => {
+  it('delete refuses the default cluster', async () => {
     const app = await freshApp();
     await create(app, { name: 'one', isDefault: true });
     const { status, text } = await app.rest('DELETE', `${CLUSTERS}1`);
@@ -219,7 +219,7 @@ describe('delete', () => {
     expect(await list(app)).toHaveLength(1);
   });
 
-  it('never gives an id again, also when the last one is gone', async () => {
+  it('delete never frees an id for reuse, even that of the last cluster', async () => {
     const app = await freshApp();
     await create(app, { name: 'one' });
     await create(app, { name: 'two' });

@@ -50,7 +50,7 @@ describeFile('a restore that is killed', () => {
     expect(await readdir(join(dataDir, copy))).toContain('backup.db');
   };
 
-  it('leaves a copy of the database that the next restore removes', async () => {
+  it('a killed restore leaves a copy of the database that the next restore removes', async () => {
     const { app, file, back, restore } = await backedUp();
     await back();
     await killed(app.dataDir, file);
@@ -58,7 +58,7 @@ describeFile('a restore that is killed', () => {
     expect(await leftovers(app.dataDir)).toEqual([]);
   });
 
-  it('leaves a copy that the next start removes, and nothing else that has a similar name', async () => {
+  it('a killed restore leaves a copy that the next start removes, and no other file with a similar name', async () => {
     const { app, file, back } = await backedUp();
     await back();
     await killed(app.dataDir, file);
@@ -74,13 +74,13 @@ describeFile('a restore that is killed', () => {
       'restore-in-progress-of-ours',
     ]);
     expect(started.output()).toMatch(
-      /"removed":\["restore-in-progress-\w{6}"\].*removed what a killed command has left/,
+      /"removed":\["restore-in-progress-\w{6}"\].*removed files left by a killed command/,
     );
   });
 });
 
 describeFile('a restore that is running', () => {
-  it('keeps its copy through a start, and refuses another restore', async () => {
+  it('a running restore keeps its copy through a start, and makes another restore fail', async () => {
     const { app, file, run, back } = await backedUp();
     await back();
     const running = launchCommand(['restore', file], { dataDir: app.dataDir, before: afterCopy('SIGSTOP') });
@@ -98,7 +98,7 @@ describeFile('a restore that is running', () => {
 });
 
 describeFile('a key rotation that is killed', () => {
-  it('leaves a draft of the key file that a start removes once no process can be writing it', async () => {
+  it('a killed key rotation leaves a draft of the key file that a start removes once no process can be writing it', async () => {
     const dataDir = await temporaryDirectory();
     const [old, young] = [
       'seal-keys.00000000-0000-4000-8000-000000000000',
@@ -112,12 +112,12 @@ describeFile('a key rotation that is killed', () => {
   });
 });
 
-describeFile('a restore gives back no right that was taken away after the backup', () => {
+describeFile('rights that were revoked after the backup', () => {
   const rolesOf = async ({ domain }: TestApp) =>
     new Map((await domain.users.list(caller)).map(({ username, roles }) => [username, roles]));
   const notes = (stdout: string) => stdout.split('\n').filter((line) => line.startsWith('Not restored'));
 
-  it('to a user, whose other roles come back, and names it', async () => {
+  it('a restore does not give a revoked role back to a user, names it, and restores their other roles', async () => {
     const { app, back, restore } = await backedUp();
     const { users } = app.domain;
     await createUser(app, 'ann', ['admin', 'viewer']);
@@ -130,7 +130,7 @@ describeFile('a restore gives back no right that was taken away after the backup
     await users.delete(caller, 'cid');
     for (let restored = 1; restored <= 2; restored++) {
       expect(notes(await restore())).toEqual([
-        'Not restored, since it was taken away after the backup: user ann: admin; user cid: admin. An admin can grant it again.',
+        'Not restored, because it was revoked after the backup: user ann: admin; user cid: admin. An admin can grant it again.',
       ]);
       expect(await rolesOf(app)).toEqual(
         new Map([
@@ -147,7 +147,7 @@ describeFile('a restore gives back no right that was taken away after the backup
     });
   });
 
-  it('by a role that was deleted or narrowed, and names it', async () => {
+  it('a restore does not give back rights through a role that was deleted or narrowed, and names it', async () => {
     const { app, back, restore } = await backedUp();
     const [read, change] = ['clusters.read', 'clusters.update'] as const;
     const everywhere = (name: string) => defineRole(app, { name, actions: [read, change] });
@@ -162,7 +162,7 @@ describeFile('a restore gives back no right that was taken away after the backup
     await everywhere('widened');
     await everywhere('made-later');
     expect(notes(await restore())).toEqual([
-      `Not restored, since it was taken away after the backup: role deleted; role fewer-actions: clusters.update; role fewer-clusters: other clusters; user ann: deleted; API key ${id} (key of deleted,stays): deleted. An admin can grant it again.`,
+      `Not restored, because it was revoked after the backup: role deleted; role fewer-actions: clusters.update; role fewer-clusters: other clusters; user ann: deleted; API key ${id} (key of deleted,stays): deleted. An admin can grant it again.`,
     ]);
     const roles = new Map((await app.domain.roles.list(caller)).map(({ name, ...role }) => [name, role]));
     expect([...roles.keys()].toSorted()).toEqual([
@@ -176,7 +176,7 @@ describeFile('a restore gives back no right that was taken away after the backup
     expect(keys.get(id)).toEqual(['stays']);
   });
 
-  it('and gives everything back on another machine', async () => {
+  it('a restore on another machine gives everything back', async () => {
     const { app, file, back } = await backedUp();
     await defineRole(app, { name: 'ops', actions: ['clusters.read'] });
     await createUser(app, 'ann', ['ops']);

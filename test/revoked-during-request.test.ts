@@ -16,7 +16,7 @@ beforeEach(async () => {
 
 const clusters = async () => (await app.rest('GET', CLUSTERS)).body as { id: number; name: string }[];
 
-/** An API server that answers when it is let, and the kubeconfig that leads to it. */
+/** An API server that answers once the test lets it, and a kubeconfig that points to it. */
 async function slowServer() {
   const { handler, open } = gate(kubernetes());
   const server = await standIn(handler);
@@ -24,8 +24,11 @@ async function slowServer() {
   return { server, open, asked, text: kubeconfigOf(server.target()) };
 }
 
-/** Asks for a change while another is under way, which ends in `meanwhile`. */
-async function askBehind<T>(meanwhile: (tx: Transaction) => Promise<unknown>, ask: () => Promise<T>): Promise<T> {
+/** Requests a change while another transaction is in progress, which ends with `meanwhile`. */
+async function requestDuring<T>(
+  meanwhile: (tx: Transaction) => Promise<unknown>,
+  sendRequest: () => Promise<T>,
+): Promise<T> {
   const { database } = app.domain;
   const [held, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const before = database.write('access', async (tx) => {
@@ -35,7 +38,7 @@ async function askBehind<T>(meanwhile: (tx: Transaction) => Promise<unknown>, as
   });
   await held.promise;
   const write = vi.spyOn(database, 'write');
-  const answer = ask();
+  const answer = sendRequest();
   await expect.poll(() => write.mock.calls.length).toBe(1);
   free.resolve();
   await before;
@@ -54,7 +57,7 @@ describe('a change that waits for another', () => {
     'deleteRole(input: { name: "ops" })',
     'createApiKey(input: { name: "made", roles: [] })',
   ];
-  const ask = async (change: string, headers: Record<string, string>) => {
+  const sendRequest = async (change: string, headers: Record<string, string>) => {
     const { data, errors } = await app.graphql(
       `mutation { ${change} { __typename ... on Error { code } } }`,
       {},
@@ -67,7 +70,7 @@ describe('a change that waits for another', () => {
     return [await cluster.findMany(), await user.findMany(), await role.findMany(), await apiKey.count()];
   };
 
-  it.each(CHANGES)('is not made with a key that was revoked meanwhile: %s', async (change) => {
+  it.each(CHANGES)('a change is not made with a key that was revoked meanwhile: %s', async (change) => {
     await register(app, 'old', 'nothing that can be used');
     await createUser(app, 'bob');
     await defineRole(app, { name: 'ops', actions: ['clusters.read'] });
@@ -75,7 +78,7 @@ describe('a change that waits for another', () => {
     await app.graphql('{ viewer { name } }', {}, headers);
     const [clusters, users, roles, keys] = await state();
     const revoke = (tx: Transaction) => tx.apiKey.delete({ where: { id } });
-    expect(await askBehind(revoke, () => ask(change, headers))).toBe('UNAUTHENTICATED');
+    expect(await requestDuring(revoke, () => sendRequest(change, headers))).toBe('UNAUTHENTICATED');
     expect(await state()).toEqual([clusters, users, roles, Number(keys) - 1]);
   });
 
@@ -84,15 +87,15 @@ describe('a change that waits for another', () => {
     ['who was disabled', 'UNAUTHENTICATED', (tx) => tx.user.updateMany({ data: { disabled: true } })],
     ['who lost the role', 'FORBIDDEN', (tx) => tx.userRole.deleteMany()],
     ['of whom nothing changed', 'done', async () => {}],
-  ])('is decided anew for a person %s meanwhile: %s', async (_, outcome, meanwhile) => {
+  ])('a change is authorized again for a user %s meanwhile: %s', async (_, outcome, meanwhile) => {
     const headers = await signedInUser(app, 'ann', ['admin']);
     await app.graphql('{ viewer { name } }', {}, headers);
     const change = 'createCluster(input: { name: "made", verify: NONE })';
-    expect(await askBehind(meanwhile, () => ask(change, headers))).toBe(outcome);
+    expect(await requestDuring(meanwhile, () => sendRequest(change, headers))).toBe(outcome);
     expect(await clusters()).toHaveLength(outcome === 'done' ? 1 : 0);
   });
 
-  it('is not made with a person’s own key once its owner has lost the role', async () => {
+  it('a change is not made with a personal key whose owner has lost the role meanwhile', async () => {
     await createUser(app, 'ann', ['admin']);
     const { id, headers } = await keyWith(app, ['admin']);
     const { prisma } = app.domain.database;
@@ -100,13 +103,13 @@ describe('a change that waits for another', () => {
     await prisma.apiKey.update({ where: { id }, data: { ownerId } });
     await app.graphql('{ viewer { name } }', {}, headers);
     const loseRole = (tx: Transaction) => tx.userRole.deleteMany();
-    expect(await askBehind(loseRole, () => ask('createCluster(input: { name: "made", verify: NONE })', headers))).toBe(
-      'FORBIDDEN',
-    );
+    expect(
+      await requestDuring(loseRole, () => sendRequest('createCluster(input: { name: "made", verify: NONE })', headers)),
+    ).toBe('FORBIDDEN');
   });
 });
 
-describe('a change that asks a cluster first', () => {
+describe('a change that first calls a cluster', () => {
   it.each([
     ['createCluster', (text: string) => ({ name: 'made', credential: { kubeconfig: { text } }, verify: 'CONNECT' })],
     ['importClusters', (text: string) => ({ kubeconfig: text, verify: 'CONNECT' })],
@@ -130,7 +133,7 @@ describe('a change that asks a cluster first', () => {
     expect(row.credentialKind).toBe('UNUSABLE');
   });
 
-  it('asks nothing for who may not change the cluster, and not by its own credential for who may not ask it', async () => {
+  it('a caller who may not change the cluster causes no call, and one who may not use its credential causes no call with it', async () => {
     const { server, open, text } = await slowServer();
     open();
     await register(app, 'theirs', text);
@@ -154,7 +157,7 @@ describe('a change that asks a cluster first', () => {
   });
 });
 
-it('a stream reads nothing live any more once that was taken away', async () => {
+it('a stream makes no live reads after the permission was revoked', async () => {
   const { server, open, text } = await slowServer();
   open();
   const id = await register(app, 'a', text);
@@ -185,8 +188,8 @@ it('a stream reads nothing live any more once that was taken away', async () => 
   expect(server.requests.length).toBe(asked);
 });
 
-describe('what is cheap to send', () => {
-  it('is refused as cheaply: a value of a million spaces', async () => {
+describe('requests that are cheap to send', () => {
+  it('a value of a million spaces is refused at low cost', async () => {
     const { headers } = await keyWith(app, []);
     const { errors } = await app.graphql(
       'query ($n: Int) { clusters(first: $n) { totalCount } }',
@@ -197,7 +200,7 @@ describe('what is cheap to send', () => {
     expect(JSON.stringify(errors).length).toBeLessThan(1_000);
   });
 
-  it('costs what it takes: each requirement of a label selector', async () => {
+  it('each requirement of a label selector is charged', async () => {
     const selector = Array.from({ length: 60 }, (_, index) => `!k${index}`).join();
     const list = (aliases: number) =>
       `{ ${Array.from({ length: aliases }, (_, index) => `a${index}: clusters(first: 1, filter: { labelSelector: "${selector}" }) { totalCount }`).join(' ')} }`;
@@ -205,7 +208,7 @@ describe('what is cheap to send', () => {
     expect((await app.graphql(list(4))).errors?.[0].extensions.code).toBe('TOO_COSTLY');
   });
 
-  it('costs the same when its answer is kept', async () => {
+  it('a cached response is charged the same', async () => {
     const thrifty = await startApp({ GRAPHQL_COST_PER_MINUTE: '300' });
     onTestFinished(() => thrifty.close());
     const statuses: number[] = [];
@@ -216,7 +219,7 @@ describe('what is cheap to send', () => {
   });
 });
 
-it('one who is refused many times hides neither what others are refused nor what strangers try', async () => {
+it('a caller who is refused many times hides neither the refusals of other callers nor the attempts of anonymous callers', async () => {
   const cookie = await signedInUser(app, 'noisy', ['viewer']);
   const headers = { ...cookie, 'Sec-Fetch-Site': 'same-origin' };
   const keys: string[] = [];
@@ -240,7 +243,7 @@ it('one who is refused many times hides neither what others are refused nor what
   expect(await refused({ action: 'session.begin' })).toBe(1);
 });
 
-it('a key holds each role once, and not any number of them', async () => {
+it('a key stores each role once, and a limited number of roles', async () => {
   const cookie = await signedInUser(app, 'ada', ['viewer']);
   const make = (count: number) =>
     app.graphql(
@@ -253,7 +256,7 @@ it('a key holds each role once, and not any number of them', async () => {
   expect((await make(101)).data.createApiKey.code).toBe('INVALID_INPUT');
 });
 
-describe('before anybody is known', () => {
+describe('requests before authentication', () => {
   const raw = (text: string) =>
     new Promise<string>((resolve, reject) => {
       const socket = connect(Number(new URL(app.url).port), '127.0.0.1', () => socket.write(text));
@@ -262,12 +265,12 @@ describe('before anybody is known', () => {
       socket.on('error', reject);
     });
 
-  it('an Authorization of many blanks is refused as cheaply as any other', async () => {
+  it('an Authorization header with many blanks is refused at low cost', async () => {
     for (const key of [`kite${' '.repeat(15_000)}x`, `Bearer ${' '.repeat(15_000)}kite`, 'kite1-x\u00a0'])
       expect((await app.rest('GET', CLUSTERS, undefined, { Authorization: key })).status).toBe(401);
   });
 
-  it('a body of a stranger is small, and not packed', async () => {
+  it('the body of an anonymous caller must be small and uncompressed', async () => {
     const login = '/api/auth/login/password';
     const body = JSON.stringify({ username: 'x', password: 'y', more: 'z'.repeat(16 * 1024) });
     expect((await app.rest('POST', login, body, {})).status).toBe(413);
@@ -278,7 +281,7 @@ describe('before anybody is known', () => {
     expect(response.status).toBe(415);
   });
 
-  it('two hosts are none', async () => {
+  it('a request with two Host headers has no valid host', async () => {
     const answer = await raw(
       'GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n',
     );
@@ -289,7 +292,7 @@ describe('before anybody is known', () => {
     ['CF-Connecting-IP: 192.0.2.1', '1.1'],
     ['X-Envoy-External-Address: 192.0.2.1', '1.1'],
     ['Accept: */*', '1.0'],
-  ])('what a proxy passes on (%s, HTTP/%s) is not from this machine', async (header, version) => {
+  ])('a request that a proxy forwards (%s, HTTP/%s) is not local', async (header, version) => {
     const body = JSON.stringify({ username: 'first', password: 'a long password' });
     const answer = await raw(
       `POST /api/v1/admin/users/create_super_user HTTP/${version}\r\nHost: localhost\r\n${header}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
@@ -298,7 +301,7 @@ describe('before anybody is known', () => {
   });
 });
 
-it('what curl sends with a key is JSON, and a scope of REST narrows the key', async () => {
+it('a body that curl sends with a key is read as JSON, and a REST scope narrows the key', async () => {
   const { status, body } = await app.rest('POST', '/api/v1/admin/apikeys/', {
     ...{ name: 'narrow', roles: ['admin'], scopes: ['CLUSTERS_READ', 'REST_USE'] },
   });

@@ -7,7 +7,7 @@ import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
 import { databaseOf, locationOf } from './support/database-location.ts';
 
-/** As many as are promised to be read by index. */
+/** The number of clusters that are promised to be read by index. */
 const CLUSTERS_MADE = 10_000;
 
 let app: TestApp;
@@ -40,7 +40,10 @@ interface Statement {
   readonly values: unknown[];
 }
 
-/** How the database is asked for the clusters of a document; whether there are more behind a page is the first row it meets. */
+/**
+ * Returns the SQL statements that select the clusters of a document. The first row after a page shows whether there are
+ * more.
+ */
 async function statementsOf(document: string, variables: object): Promise<Statement[]> {
   const found: Statement[] = [];
   if (app.domain.database.kind === 'sqlite') {
@@ -65,11 +68,11 @@ async function statementsOf(document: string, variables: object): Promise<Statem
   return found;
 }
 
-/** How the database goes about a statement, as one text. */
+/** Returns the query plan of a statement as one text. */
 async function planOf({ sql, values }: Statement): Promise<string> {
-  const place = locationOf(app.dataDir);
-  if ('file' in place) {
-    const database = new DatabaseSync(place.file, { readOnly: true });
+  const location = locationOf(app.dataDir);
+  if ('file' in location) {
+    const database = new DatabaseSync(location.file, { readOnly: true });
     const rows = database
       .prepare(`EXPLAIN QUERY PLAN ${sql}`)
       .all(...values.map((value) => (value instanceof Date ? value.toISOString() : (value as string))));
@@ -84,15 +87,15 @@ async function planOf({ sql, values }: Statement): Promise<string> {
   return rows.map((row) => row['QUERY PLAN']).join('\n');
 }
 
-/** A table that is gone through whole, or sorted, for one page of it. */
+/** A table that is scanned or sorted as a whole for one page. */
 const WHOLE = /Seq Scan on "Cluster"|USE TEMP B-TREE FOR ORDER BY/;
-/** In the order of the primary key, as far as a page goes: SQLite's tables are kept in it. */
+/** A scan in primary key order that stops at the end of the page: SQLite stores tables in that order. */
 const IN_ORDER = /Cluster_pkey|(?:SCAN|SEARCH) main\.Cluster(?: USING INTEGER PRIMARY KEY.*)?$/m;
 
 const list = (order: string) => `query ($first: Int, $after: String, $filter: ClusterFilter) {
   clusters(first: $first, after: $after, filter: $filter, orderBy: { field: ${order}, direction: ASC }) { nodes { name labels { key } } } }`;
 
-describe(`a page of ${CLUSTERS_MADE} clusters is read by an index`, () => {
+describe(`a page of ${CLUSTERS_MADE} clusters`, () => {
   it.each([
     ['by id', 'DATABASE_ID', {}, IN_ORDER],
     ['by name', 'NAME', {}, /Cluster_name_key/],
@@ -106,7 +109,7 @@ describe(`a page of ${CLUSTERS_MADE} clusters is read by an index`, () => {
       /ClusterLabel_key_value_idx|sqlite_autoindex_ClusterLabel_1/,
     ],
     ['that a search finds', 'DATABASE_ID', { search: 'of team 17' }, IN_ORDER],
-  ])('%s', async (_what, order, filter, index) => {
+  ])('a page is read by an index: %s', async (_what, order, filter, index) => {
     for (const after of [null, await cursorIn(order)]) {
       const plans: string[] = [];
       for (const statement of await statementsOf(list(order), { first: 50, after, filter }))

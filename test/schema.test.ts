@@ -1,6 +1,7 @@
-// A change that breaks clients fails here unless it is meant. "Before" is `schema.graphql` of the last release (the newest
-// tag `v*` that is an ancestor), or of HEAD while there is none. To mean a break, put the message that this test prints,
-// word for word, into test/intended-breaking-changes.json; after the release that has it, take it out again.
+// A change that breaks clients fails here unless it is intended. The baseline is `schema.graphql` of the last release
+// (the newest tag `v*` that is an ancestor), or of HEAD if there is none. To allow a breaking change, add the message
+// that this test prints, word for word, to test/intended-breaking-changes.json; remove it after the release that
+// contains the change.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -40,11 +41,11 @@ function git(...args: string[]): string | undefined {
 }
 
 describe('schema.graphql', () => {
-  it('is what the code prints; else run npm run codegen', () => {
+  it('schema.graphql matches the code; if it does not, run npm run codegen', () => {
     expect(readFileSync(`${root}/schema.graphql`, 'utf8') === printedSchema()).toBe(true);
   });
 
-  it('is a schema by itself', () => {
+  it('schema.graphql is a valid schema by itself', () => {
     expect(Object.keys(buildSchema(printedSchema()).getTypeMap()).sort()).toEqual(
       Object.keys(schema.getTypeMap()).sort(),
     );
@@ -52,12 +53,12 @@ describe('schema.graphql', () => {
 });
 
 describe('operations.generated.ts', () => {
-  it('is what codegen writes; else run npm run codegen', () => {
+  it("operations.generated.ts matches codegen's output; if it does not, run npm run codegen", () => {
     const { status, stderr } = spawnSync(process.execPath, ['codegen.ts', '--check'], { cwd: root, encoding: 'utf8' });
-    expect([status, stderr.match(/stale: .*/)?.[0]]).toEqual([0, undefined]);
+    expect([status, stderr.match(/stale files: .*/)?.[0]]).toEqual([0, undefined]);
   });
 
-  it('holds documents that are valid', () => {
+  it('operations.generated.ts contains valid documents', () => {
     const documents = Object.entries(operations as Record<string, unknown>).filter(([name]) =>
       name.endsWith('Document'),
     );
@@ -68,7 +69,7 @@ describe('operations.generated.ts', () => {
 });
 
 describe('descriptions', () => {
-  it('stand on every type, field, argument, input field and enum value', () => {
+  it('every type, field, argument, input field and enum value has a description', () => {
     const bare: string[] = [];
     const see = (at: string, { description }: { description?: string | null | undefined }) => {
       if (!description?.trim()) bare.push(at);
@@ -90,7 +91,7 @@ describe('descriptions', () => {
 });
 
 describe('a breaking change', () => {
-  it('is found', async () => {
+  it('a breaking change is detected', async () => {
     const before = buildSchema('type Query { a: Int b(c: Int): Int } enum E { X Y } input I { a: Int }');
     const after = buildSchema('type Query { b(c: Int!): Int } enum E { X } input I { a: Int b: Int! }');
     expect(await breaking(before, after)).toHaveLength(4);
@@ -101,12 +102,12 @@ describe('a breaking change', () => {
   const before = git('show', `${release}:schema.graphql`);
 
   // An archive of the sources has no history to compare with.
-  it.runIf(before !== undefined)('that nobody meant has not been made since the last release', async () => {
+  it.runIf(before !== undefined)('no unintended breaking change has been made since the last release', async () => {
     const made = await breaking(buildSchema(before ?? ''), schema);
     expect(made.filter((message) => !intended.includes(message))).toEqual([]);
   });
 
-  it('that is meant is listed once', () => {
+  it('an intended breaking change is listed once', () => {
     expect(new Set(intended).size).toBe(intended.length);
   });
 });

@@ -30,11 +30,11 @@ const relabel = (name: string, env: string) => update(name, { labels: [{ key: 'e
 const cursor = async () =>
   (await app.graphql('{ clusters { changesCursor } }', {}, headers)).data.clusters.changesCursor;
 
-/** A change is heard of within a second (contract.md), on a busy machine too within twice that. */
+/** A change arrives within a second (contract.md); a busy machine gets twice that. */
 const WITHIN = { timeout: 2_000 };
 
-describe('one who sees some clusters', () => {
-  it('hears that a cluster left the scope, and that one entered it', async () => {
+describe('a caller who sees some clusters', () => {
+  it('a scoped stream reports that a cluster left the scope and that one entered it', async () => {
     const { told } = await follow(app, headers);
     await relabel('one', 'prod');
     await expect.poll(told, WITHIN).toEqual(['-1']);
@@ -42,20 +42,20 @@ describe('one who sees some clusters', () => {
     await expect.poll(told, WITHIN).toEqual(['-1', '+hidden']);
   });
 
-  it('hears it when the role is defined anew', async () => {
+  it('a scoped stream reports the changes after a role is redefined', async () => {
     const { told } = await follow(app, headers);
     await defineRole(app, { name: 'staging', actions: ['clusters.read'], clusters: { names: ['t*', 'h?dden'] } });
     await expect.poll(told, WITHIN).toEqual(['-1', '+hidden']);
   });
 
-  it('hears of the deletes of what they see, and of no other', async () => {
+  it('a scoped stream reports deletes of visible clusters and of no others', async () => {
     const { told } = await follow(app, headers);
     await app.rest('DELETE', `${CLUSTERS}3`);
     await app.rest('DELETE', `${CLUSTERS}2`);
     await expect.poll(told, WITHIN).toEqual(['-2']);
   });
 
-  it('gets cursors that tell nothing of the rest', async () => {
+  it('cursors of a scoped stream reveal nothing about hidden clusters', async () => {
     const before = await cursor();
     await update('hidden', { description: 'changed' });
     await create('hidden too', 'prod');
@@ -65,26 +65,26 @@ describe('one who sees some clusters', () => {
     expect(await cursor()).not.toBe(before);
   });
 
-  it('cannot change what decides who sees a cluster, nor learn that a name is taken', async () => {
+  it('a scoped caller cannot change the fields that decide who sees a cluster, nor learn that a name is taken', async () => {
     await defineRole(app, {
       name: 'writer',
       actions: ['clusters.read', 'clusters.update'],
       clusters: { names: ['one'] },
     });
     const writer = await keyWith(app, ['writer']);
-    const ask = async (more: object) => {
+    const sendRequest = async (more: object) => {
       const document = 'mutation ($input: UpdateClusterInput!) { updateCluster(input: $input) { __typename } }';
       const { data } = await app.graphql(document, { input: { by: { name: 'one' }, ...more } }, writer.headers);
       return data.updateCluster.__typename;
     };
-    expect(await ask({ description: 'changed' })).toBe('UpdateClusterSuccess');
+    expect(await sendRequest({ description: 'changed' })).toBe('UpdateClusterSuccess');
     for (const more of [{ name: 'hidden' }, { name: 'free' }, { labels: [] }, { labels: null }, { isDefault: true }])
-      expect(await ask(more)).toBe('ForbiddenError');
+      expect(await sendRequest(more)).toBe('ForbiddenError');
   });
 
-  it('goes on after a cursor: nothing when nothing of theirs changed, else all that they see', async () => {
+  it('a scoped stream resumes after a cursor: with nothing if no visible cluster changed, otherwise with all visible clusters', async () => {
     let after = '';
-    // Again where the change of theirs was made before the stream had looked.
+    // Repeat if the change was made before the stream had read its start.
     await vi.waitFor(async () => {
       after = await cursor();
       await update('hidden', { description: after });
@@ -98,7 +98,7 @@ describe('one who sees some clusters', () => {
     expect(last?.cursor).toBe(await cursor());
   });
 
-  it('lists again when the scope has changed since the cursor, and can go on then', async () => {
+  it('a scoped stream restarts when the scope has changed since the cursor, and can be resumed from then on', async () => {
     const after = await cursor();
     await relabel('one', 'prod');
     const { told, changes } = await follow(app, headers, after);
@@ -110,7 +110,7 @@ describe('one who sees some clusters', () => {
     await expect.poll(told, WITHIN).toEqual(['reset', '+two']);
   });
 
-  it('cannot use the cursor of one who sees everything, nor the other way round', async () => {
+  it('a scoped caller cannot use the cursor of an unscoped caller, nor the other way round', async () => {
     const { data } = await app.graphql('{ clusters { changesCursor } }');
     await expect.poll((await follow(app, headers, data.clusters.changesCursor)).told).toEqual(['reset']);
     const admin = { Authorization: app.admin };
@@ -118,7 +118,7 @@ describe('one who sees some clusters', () => {
   });
 });
 
-describe('one who stands still in the middle of what is told', () => {
+describe('a reader who pauses in the middle of a batch', () => {
   let key: string;
   const caller = async () => {
     const counters = await app.domain.database.counters();
@@ -131,7 +131,7 @@ describe('one who stands still in the middle of what is told', () => {
     return app.domain.clusterChanges.follow(await caller(), { after }, { select: { name: true } }, options);
   };
 
-  it('hears of no cluster that has gone out of sight since', async () => {
+  it('a paused reader gets no cluster that has left the scope since', async () => {
     key = headers.Authorization;
     const changes = await read(await cursor());
     await update('one', { description: 'changed' });
@@ -140,7 +140,7 @@ describe('one who stands still in the middle of what is told', () => {
     expect((await changes.next()).value).toMatchObject({ kind: 'REMOVED', databaseId: 2 });
   });
 
-  it('lists again when they see less than everything now', async () => {
+  it('a paused reader restarts when they now see less than everything', async () => {
     key = app.admin;
     const { data } = await app.graphql('{ clusters { changesCursor } }');
     const changes = await read(data.clusters.changesCursor);

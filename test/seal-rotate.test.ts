@@ -30,7 +30,7 @@ const create = async (app: TestApp, name: string) => {
   return body.id as number;
 };
 
-/** So many clusters with a sealed kubeconfig, stored in one go. */
+/** Stores this many clusters with sealed kubeconfigs in one transaction. */
 async function fill({ domain: { database, seal } }: TestApp, count: number): Promise<void> {
   await database.write('registry', async (tx) => {
     const data = Array.from({ length: count }, (_, index) => clusterRow(`filled-${index}`));
@@ -61,8 +61,8 @@ const sealedWith = async ({ domain }: TestApp) => {
   return [...new Set(ids)];
 };
 
-describeFile('seal rotate, beside a running server', () => {
-  it('adds a first key to the file, keeps the others, and seals everything with it', async () => {
+describeFile('seal rotate beside a running server', () => {
+  it('seal rotate adds a first key to the file, keeps the others, and reseals everything with it', async () => {
     const app = await serve();
     await fill(app, 250);
     const [old = ''] = await keysOf(app.dataDir);
@@ -78,7 +78,7 @@ describeFile('seal rotate, beside a running server', () => {
     expect((await readdir(app.dataDir)).filter((name) => name.startsWith('seal-keys'))).toEqual(['seal-keys']);
   });
 
-  it('the server opens what was sealed with a key that it did not know, and seals with it from then on', async () => {
+  it('a running server decrypts values sealed with a new key, and seals with that key from then on', async () => {
     const app = await serve();
     const id = await create(app, 'before');
     await rotate(app);
@@ -89,14 +89,14 @@ describeFile('seal rotate, beside a running server', () => {
     expect(await sealedWith(app)).toEqual([first]);
   });
 
-  it('the server seals with the new key even when it has opened nothing since', async () => {
+  it('a running server seals with the new key even if it has decrypted nothing since', async () => {
     const app = await serve();
     await rotate(app);
     await create(app, 'after');
     expect(await sealedWith(app)).toEqual([(await keysOf(app.dataDir))[0]]);
   });
 
-  it('no revision and no version of a credential moves, so that no connection is opened anew', async () => {
+  it('a rotation changes no revision and no credential version, so that no connection is reopened', async () => {
     const app = await serve();
     await fill(app, 3);
     const read = () =>
@@ -108,7 +108,7 @@ describeFile('seal rotate, beside a running server', () => {
     expect([await read(), await app.domain.database.counters()]).toEqual([before, counters]);
   });
 
-  it('writes go on, and what they store opens', async () => {
+  it('writes continue during a rotation, and their values can be decrypted', async () => {
     const app = await serve();
     await fill(app, 400);
     let ended = false;
@@ -126,10 +126,10 @@ describeFile('seal rotate, beside a running server', () => {
     expect(await sealedWith(app)).toEqual([(await keysOf(app.dataDir))[0]]);
   });
 
-  it('is told in the audit trail, without the key', async () => {
+  it('a rotation is recorded in the audit log, without the key', async () => {
     const app = await serve();
     await rotate(app);
-    await rotate(app, ['--prune']);
+    await rotate(app, ['seal rotate --prune']);
     const records = await app.domain.database.prisma.auditRecord.findMany({
       where: { action: { startsWith: 'seal.' } },
     });
@@ -143,8 +143,8 @@ describeFile('seal rotate, beside a running server', () => {
   });
 });
 
-describeFile('two rotations at once', () => {
-  it('lose no key', async () => {
+describeFile('concurrent rotations', () => {
+  it('two concurrent rotations lose no key', async () => {
     const app = await serve();
     await fill(app, 300);
     await Promise.all([rotate(app), rotate(app), rotate(app)]);
@@ -153,45 +153,45 @@ describeFile('two rotations at once', () => {
   });
 });
 
-describeFile('--prune', () => {
-  it('takes out the keys that nothing uses, and adds none', async () => {
+describeFile('seal rotate --prune', () => {
+  it('seal rotate --prune removes the unused keys, and adds none', async () => {
     const app = await serve();
     await fill(app, 5);
     await rotate(app);
     await rotate(app);
     const [first = '', ...others] = await keysOf(app.dataDir);
     expect(others).toHaveLength(2);
-    await rotate(app, ['--prune']);
+    await rotate(app, ['seal rotate --prune']);
     expect(await keysOf(app.dataDir)).toEqual([first]);
     expect((await verifySealed(app.domain.database, app.domain.seal)).opened).toBe(5);
     await create(app, 'after');
     expect(await sealedWith(app)).toEqual([first]);
   });
 
-  it('keeps a key that a value is sealed with, also one that does not open', async () => {
+  it('seal rotate --prune keeps a key that a value is sealed with, even if the value cannot be decrypted', async () => {
     const app = await serve();
     await fill(app, 2);
     const [old = ''] = await keysOf(app.dataDir);
     const { prisma } = app.domain.database;
     const broken = await prisma.clusterCredential.findFirstOrThrow();
-    // Cut, and under another key's name: what counts is the value itself.
+    // A truncated value, stored under another key's name: the key id in the value itself counts.
     const data = { sealed: broken.sealed.slice(0, -2), keyId: 'AAAAAAAA' };
     await prisma.clusterCredential.update({ where: { clusterId: broken.clusterId }, data });
     const lost = await runCommand(['seal', 'rotate'], { dataDir: app.dataDir });
     expect([lost.code, lost.stderr]).toEqual([1, expect.stringContaining('AAAAAAAA')]);
     await prisma.clusterCredential.update({ where: { clusterId: broken.clusterId }, data: { ...data, keyId: old } });
     await runCommand(['seal', 'rotate'], { dataDir: app.dataDir });
-    const pruned = await runCommand(['seal', 'rotate', '--prune'], { dataDir: app.dataDir });
+    const pruned = await runCommand(['seal', 'rotate', 'seal rotate --prune'], { dataDir: app.dataDir });
     expect([pruned.code, pruned.stderr]).toEqual([1, expect.stringContaining('"filled-0" does not open')]);
     expect(await keysOf(app.dataDir)).toContain(old);
   });
 });
 
-describe('with SEAL_KEY', () => {
+describe('seal rotate with SEAL_KEY', () => {
   const [older, newer] = [randomBytes(32), randomBytes(32)] as const;
   const SEAL_KEY = older.toString('base64');
 
-  it('it says what to set, and changes nothing', async () => {
+  it('seal rotate with SEAL_KEY prints the setting to change, and changes nothing', async () => {
     const app = await serve({ SEAL_KEY });
     await fill(app, 2);
     expect(await rotate(app, [], { SEAL_KEY })).toMatch(/SEAL_KEY=<new key>,/);
@@ -199,11 +199,11 @@ describe('with SEAL_KEY', () => {
     expect(await readdir(app.dataDir)).not.toContain('seal-keys');
   });
 
-  it('it seals with the first of the keys, and names those that are no longer needed', async () => {
+  it('seal rotate with SEAL_KEY seals with the first key, and names the keys that are no longer needed', async () => {
     const both = { SEAL_KEY: `${newer.toString('hex')},${SEAL_KEY}` };
     const before = await serve({ SEAL_KEY });
     await fill(before, 120);
-    const said = await rotate(before, ['--prune'], both);
+    const said = await rotate(before, ['seal rotate --prune'], both);
     expect(await sealedWith(before)).toEqual([sealKey(newer).id]);
     expect(said).toContain(`${sealKey(older).id} is no longer needed`);
     for (const key of [newer.toString('hex'), SEAL_KEY]) expect(said).not.toContain(key);
@@ -211,7 +211,7 @@ describe('with SEAL_KEY', () => {
 });
 
 describeFile('a key file', () => {
-  it('of the wrong kind beside a running server costs writes, and never what is stored', async () => {
+  it('a malformed key file makes writes of a running server fail, and never loses stored values', async () => {
     const app = await serve();
     const file = join(app.dataDir, 'seal-keys');
     const before = await readFile(file, 'utf8');
@@ -224,10 +224,10 @@ describeFile('a key file', () => {
   });
 });
 
-describeFile('kill -9 in the middle', () => {
+describeFile('a rotation that is killed', () => {
   const commandLine = fileURLToPath(new URL('../src/cli/kitestring.ts', import.meta.url));
 
-  /** Runs a rotation and kills it as soon as it has told of so many batches. */
+  /** Runs a rotation and kills it as soon as it has reported this many batches. */
   async function killAfter(dataDir: string, batches: number): Promise<NodeJS.Signals | null> {
     const child = spawn(process.execPath, [commandLine, 'seal', 'rotate'], {
       env: { PATH: process.env.PATH ?? '', DATA_DIR: dataDir },
@@ -236,12 +236,14 @@ describeFile('kill -9 in the middle', () => {
     const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
     let told = 0;
     for await (const line of createInterface(child.stderr)) {
-      if (/sealed anew/.test(line) && ++told === batches) child.kill('SIGKILL');
+      if (/resealed/.test(line) && ++told === batches) child.kill('SIGKILL');
     }
     return (await exited)[1];
   }
 
-  it('ten times over, everything opens and the next run goes on', { timeout: 180_000 }, async () => {
+  it('a rotation that is killed ten times leaves every value readable, and the next run continues', {
+    timeout: 180_000,
+  }, async () => {
     const app = await serve();
     await fill(app, 1_500);
     let killed = 0;
@@ -253,10 +255,10 @@ describeFile('kill -9 in the middle', () => {
       expect([opened, faults]).toEqual([1_500, []]);
     }
     expect([killed, mixed > 5]).toEqual([10, true]);
-    // A rotation that was interrupted is ended, and no other begun.
+    // An interrupted rotation is completed, and no new one is begun.
     const before = await keysOf(app.dataDir);
     expect(before.length).toBeLessThan(5);
-    await rotate(app, ['--prune']);
+    await rotate(app, ['seal rotate --prune']);
     expect(await keysOf(app.dataDir)).toEqual(before.slice(0, 1));
     const verified = await runCommand(['seal', 'verify'], { dataDir: app.dataDir });
     expect(verified).toMatchObject({ code: 0, stdout: expect.stringContaining('1500 of 1500') });

@@ -28,7 +28,7 @@ function refusal(open: () => unknown): SealError {
 describe('a sealed value', () => {
   const seal = new Seal([newKey()]);
 
-  it('opens to what was sealed, and never looks the same twice', () => {
+  it('a sealed value opens to its plaintext, and sealing twice gives different texts', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 500 }), (text) => {
         const sealed = seal.seal(text, place);
@@ -39,7 +39,7 @@ describe('a sealed value', () => {
     );
   });
 
-  it('does not open in another table, column or row, and says which', () => {
+  it('a sealed value does not open in another table, column or row, and the error names the place', () => {
     const sealed = seal.seal('apiVersion: v1', place);
     for (const other of [{ table: 'User' }, { column: 'keyId' }, { uid: 'another' }]) {
       const error = refusal(() => seal.open(sealed, { ...place, ...other }));
@@ -49,12 +49,12 @@ describe('a sealed value', () => {
     }
   });
 
-  it('keeps the parts of its place apart', () => {
+  it('a sealed value distinguishes the parts of its place', () => {
     const sealed = seal.seal('x', { table: 'a', column: 'bc', uid: 'd' });
     expect(refusal(() => seal.open(sealed, { table: 'ab', column: 'c', uid: 'd' })).code).toBe('TAMPERED');
   });
 
-  it('does not open when any character is changed, or when it is cut', () => {
+  it('a sealed value does not open when any character is changed or when it is truncated', () => {
     const sealed = seal.seal('a kubeconfig with a token', place);
     fc.assert(
       fc.property(fc.nat(sealed.length - 1), fc.constantFrom(...'Aa0-_.='), (index, character) => {
@@ -66,20 +66,20 @@ describe('a sealed value', () => {
     );
   });
 
-  it('names the key that it needs and the ring does not have', () => {
+  it('a sealed value names the key that it needs if the ring lacks it', () => {
     const sealed = seal.seal('x', place);
     const error = refusal(() => new Seal([newKey()]).open(sealed, place));
     expect(error.code).toBe('UNKNOWN_KEY');
     expect(error.message).toContain(seal.keyIds[0]);
   });
 
-  it('does not open under the id of another key', () => {
+  it('a sealed value does not open under the id of another key', () => {
     const both = new Seal([newKey(), newKey()]);
     const [first = '', second = ''] = both.keyIds;
     expect(refusal(() => both.open(both.seal('x', place).replace(first, second), place)).code).toBe('TAMPERED');
   });
 
-  it('is sealed by the first key of the ring and opened by every one', () => {
+  it('a value is sealed with the first key of the ring and opened with any of them', () => {
     const [older, newer] = [newKey(), newKey()];
     const sealed = new Seal([older]).seal('kept', place);
     const rotated = new Seal([newer, older]);
@@ -91,7 +91,7 @@ describe('a sealed value', () => {
 describe('the key ring', () => {
   const nothingSealed = async () => [] as string[];
 
-  it('is made at the first start, for its owner alone, and read at the next', async () => {
+  it('the key ring is created at the first start, readable only by its owner, and read at the next', async () => {
     const file = join(await temporaryDirectory(), 'data', 'seal.key');
     const made = await loadKeyRing({ file, sealedKeyIds: nothingSealed });
     expect(made).toMatchObject({ source: 'new file' });
@@ -100,7 +100,7 @@ describe('the key ring', () => {
     expect(read).toMatchObject({ keys: made.keys, source: 'file' });
   });
 
-  it('is one when several first starts make it at once', async () => {
+  it('concurrent first starts create one key ring', async () => {
     const directory = await temporaryDirectory();
     const file = join(directory, 'seal.key');
     const here = Array.from({ length: 8 }, () => loadKeyRing({ file, sealedKeyIds: nothingSealed }));
@@ -110,7 +110,7 @@ describe('the key ring', () => {
     expect(await readdir(directory)).toEqual(['seal.key']);
   });
 
-  it('is never made over sealed data', async () => {
+  it('a key ring is never created when sealed data exists', async () => {
     const directory = await temporaryDirectory();
     const loading = loadKeyRing({ file: join(directory, 'seal.key'), sealedKeyIds: async () => ['AbCdEfGh'] });
     await expect(loading).rejects.toThrow(/AbCdEfGh.*seal\.key is missing/);
@@ -118,13 +118,13 @@ describe('the key ring', () => {
     expect(await readdir(directory)).toEqual([]);
   });
 
-  it('is refused when it cannot open all that is sealed', async () => {
-    const given = randomBytes(32).toString('base64');
-    const loading = loadKeyRing({ given, sealedKeyIds: async () => ['AbCdEfGh'] });
+  it('a key ring that cannot open all sealed values is refused', async () => {
+    const encodedKey = randomBytes(32).toString('base64');
+    const loading = loadKeyRing({ given: encodedKey, sealedKeyIds: async () => ['AbCdEfGh'] });
     await expect(loading).rejects.toThrow(/AbCdEfGh.*SEAL_KEY does not have/);
   });
 
-  it('takes the same key in base64, base64url and hex, and several with commas', async () => {
+  it('the key ring accepts the same key in base64, base64url and hex, and several separated by commas', async () => {
     const secret = randomBytes(32);
     const id = sealKey(secret).id;
     for (const encoding of ['base64', 'base64url', 'hex'] as const) {
@@ -136,14 +136,14 @@ describe('the key ring', () => {
     }
   });
 
-  it('refuses what is no key without repeating it', async () => {
+  it('an invalid key is refused without being repeated', async () => {
     const loading = loadKeyRing({ given: 'hunter2-hunter2', sealedKeyIds: nothingSealed });
     await expect(loading).rejects.toThrow(StartupError);
     await expect(loading).rejects.not.toThrow(/hunter2/);
     await expect(loadKeyRing({ sealedKeyIds: nothingSealed })).rejects.toThrow(/SEAL_KEY/);
   });
 
-  it('reads a file of several keys with comments, and warns when others can read it', async () => {
+  it('the key ring reads a file of several keys with comments, and warns when other users can read it', async () => {
     const file = join(await temporaryDirectory(), 'seal.key');
     const [first, second] = [randomBytes(32), randomBytes(32)];
     await writeFile(file, `# ours\n${first.toString('base64url')} # since May\r\n\n${second.toString('base64')}\n`);
@@ -154,9 +154,9 @@ describe('the key ring', () => {
     expect(await readFile(file, 'utf8')).toContain('# ours');
   });
 
-  it('refuses an empty file instead of making a key', async () => {
+  it('an empty key file is refused, and no key is created', async () => {
     const file = join(await temporaryDirectory(), 'seal.key');
     await writeFile(file, '# nothing\n');
-    await expect(loadKeyRing({ file, sealedKeyIds: nothingSealed })).rejects.toThrow(/holds no key/);
+    await expect(loadKeyRing({ file, sealedKeyIds: nothingSealed })).rejects.toThrow(/contains no key/);
   });
 });

@@ -31,7 +31,7 @@ const mutate = (field: string, headers?: Record<string, string>) =>
   app.graphql(`mutation { ${field} { __typename ... on Error { message } } }`, {}, headers);
 
 describe('a session', () => {
-  it('is begun by a cookie that scripts and other sites cannot use, and tells who it is of', async () => {
+  it('a session cookie is inaccessible to scripts and other sites, and the session identifies its user', async () => {
     await createUser(app, 'ann', ['viewer']);
     const { status, headers, text } = await app.rest('POST', LOGIN, { username: 'ann', password: PASSWORD }, {});
     expect([status, text]).toEqual([204, '']);
@@ -47,15 +47,15 @@ describe('a session', () => {
     expect(data.viewer).toEqual({ kind: 'USER', name: 'ann', roles: ['viewer'], actions: ['CLUSTERS_READ'] });
   });
 
-  it('has a cookie for TLS alone where a trusted proxy says that it ends TLS', async () => {
-    const own = await freshApp({ TRUSTED_PROXIES: '127.0.0.1' });
-    await createUser(own, 'root');
+  it('a session cookie is restricted to TLS if a trusted proxy reports that it terminates TLS', async () => {
+    const otherApp = await freshApp({ TRUSTED_PROXIES: '127.0.0.1' });
+    await createUser(otherApp, 'root');
     const headers = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-For': '192.0.2.1' };
-    const { headers: answered } = await own.rest('POST', LOGIN, { username: 'root', password: PASSWORD }, headers);
+    const { headers: answered } = await otherApp.rest('POST', LOGIN, { username: 'root', password: PASSWORD }, headers);
     expect(answered.getSetCookie()[0]).toMatch(/; Secure$/);
   });
 
-  it('opens the REST routes to an admin alone', async () => {
+  it('a session opens the REST routes only to an admin', async () => {
     expect((await app.rest('GET', CLUSTERS, undefined, await signIn(app, 'root'))).status).toBe(200);
     const viewer = await signedInUser(app, 'viewer', ['viewer']);
     expect(await app.rest('GET', CLUSTERS, undefined, viewer)).toMatchObject({
@@ -78,7 +78,7 @@ describe('a session', () => {
     ['another role', (username) => mutate(`updateUser(input: { username: "${username}", roles: ["viewer"] })`)],
     ['deleting the person', (username) => mutate(`deleteUser(input: { username: "${username}" })`)],
     ['deleting the role', () => mutate('deleteRole(input: { name: "passing" })')],
-  ])('ends at once by %s, on another server too, and so do its streams', async (how, end) => {
+  ])('a session and its streams end immediately after %s, on another server too', async (how, end) => {
     const username = `ends-by-${how.replace(/\W/g, '-')}`;
     await defineRole(app, { name: 'passing', actions: ['clusters.read'] });
     const headers = await signedInUser(app, username, ['passing']);
@@ -91,7 +91,7 @@ describe('a session', () => {
     await ended;
   });
 
-  it('ends at its time; a refresh lengthens it, up to its absolute end', async () => {
+  it('a session expires at its time; a refresh extends it up to its absolute limit', async () => {
     const headers = await signedInUser(app, 'late');
     const { session } = app.domain.database.prisma;
     const { id } = await app.domain.database.prisma.user.findUniqueOrThrow({ where: { username: 'late' } });
@@ -107,11 +107,11 @@ describe('a session', () => {
     );
     expect(await statuses(headers)).toEqual([401, 401]);
     expect((await app.rest('POST', '/api/auth/refresh', undefined, headers)).status).toBe(401);
-    // Who has an old cookie signs in all the same.
+    // A request with an expired cookie can still sign in.
     expect((await app.rest('POST', LOGIN, { username: 'late', password: PASSWORD }, headers)).status).toBe(204);
   });
 
-  it('ends its idle stream at its time, and not before where it was lengthened', async () => {
+  it('an idle stream ends when its session expires, and not earlier if the session was extended', async () => {
     const [short, lengthened] = [
       await signedInUser(app, 'short', ['viewer']),
       await signedInUser(app, 'long', ['viewer']),
@@ -130,7 +130,7 @@ describe('a session', () => {
     expect(ending.told()).toEqual([]);
   });
 
-  it('is stored as a hash', async () => {
+  it('a session is stored as a hash', async () => {
     const { Cookie } = await signIn(app, 'root');
     const token = Cookie.split('=')[1] ?? '';
     expect(JSON.stringify(await app.domain.database.prisma.session.findMany())).not.toContain(token);
@@ -153,7 +153,7 @@ describe('a request with a session', () => {
   const JSON_TYPE = { 'Content-Type': 'application/json' };
 
   it.each(['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x', 'application/jsonp'])(
-    'and a body of %s changes nothing: 415',
+    'a request with a session and a body of %s changes nothing: 415',
     async (type) => expect(await post({ 'Content-Type': type }, '{"name":"x"}')).toBe(415),
   );
 
@@ -162,7 +162,7 @@ describe('a request with a session', () => {
     { Origin: 'null' },
     { 'Sec-Fetch-Site': 'cross-site' },
     { 'Sec-Fetch-Site': 'same-site' },
-  ])('from elsewhere (%j) changes nothing: 403', async (from) => {
+  ])('a request with a session from another origin (%j) changes nothing: 403', async (from) => {
     expect(await post({ ...JSON_TYPE, ...from }, '{"name":"x"}')).toBe(403);
     const { Cookie } = await signIn(app, 'root');
     const logout = { method: 'POST', path: '/api/auth/logout', headers: { Host: 'localhost', Cookie, ...from } };
@@ -170,7 +170,7 @@ describe('a request with a session', () => {
     expect((await user({ Cookie })).status).toBe(200);
   });
 
-  it('from a page of ours is answered, and without a body it needs no type', async () => {
+  it('a request with a session from our own page succeeds, and needs no content type without a body', async () => {
     expect(
       await post({ ...JSON_TYPE, Origin: 'http://localhost', 'Sec-Fetch-Site': 'same-origin' }, '{"name":"x"}'),
     ).toBe(201);
@@ -179,7 +179,7 @@ describe('a request with a session', () => {
     expect((await send(app, logout)).status).toBe(200);
   });
 
-  it('signs nobody in from another site', async () => {
+  it('a request from another site cannot sign in', async () => {
     const headers = { Host: 'localhost', ...JSON_TYPE, Origin: 'https://evil.example' };
     const body = JSON.stringify({ username: 'root', password: PASSWORD });
     expect((await send(app, { method: 'POST', path: LOGIN, headers, body })).status).toBe(403);
@@ -187,32 +187,32 @@ describe('a request with a session', () => {
 });
 
 describe('the last enabled admin', () => {
-  it('cannot be disabled, deleted or stripped of the role, and of two that go at once one stays', async () => {
-    const own = await freshApp();
-    await createUser(own, 'one', ['admin']);
-    const ask = async (field: string) =>
+  it('the last enabled admin cannot be disabled, deleted or stripped of the role, and of two concurrent removals one fails', async () => {
+    const otherApp = await freshApp();
+    await createUser(otherApp, 'one', ['admin']);
+    const sendRequest = async (field: string) =>
       Object.values(
-        (await own.graphql(`mutation { ${field} { __typename } }`)).data as Record<string, { __typename: string }>,
+        (await otherApp.graphql(`mutation { ${field} { __typename } }`)).data as Record<string, { __typename: string }>,
       )[0]?.__typename;
     for (const field of [
       'updateUser(input: { username: "one", disabled: true })',
       'updateUser(input: { username: "one", roles: [] })',
       'deleteUser(input: { username: "one" })',
     ])
-      expect(await ask(field)).toBe('LastAdminError');
-    await createUser(own, 'two', ['admin']);
+      expect(await sendRequest(field)).toBe('LastAdminError');
+    await createUser(otherApp, 'two', ['admin']);
     const results = await Promise.all([
-      ask('deleteUser(input: { username: "one" })'),
-      ask('updateUser(input: { username: "two", disabled: true })'),
+      sendRequest('deleteUser(input: { username: "one" })'),
+      sendRequest('updateUser(input: { username: "two", disabled: true })'),
     ]);
     expect(results.filter((name) => name === 'LastAdminError')).toHaveLength(1);
     const admins = { disabled: false, roles: { some: { role: 'admin' } } };
-    expect(await own.domain.database.prisma.user.count({ where: admins })).toBe(1);
+    expect(await otherApp.domain.database.prisma.user.count({ where: admins })).toBe(1);
   });
 });
 
-describe('a key', () => {
-  it('of a person ends with them, and never may more than they', async () => {
+describe('an API key', () => {
+  it('a personal key ends with its user, and never has more rights than its user', async () => {
     await createUser(app, 'owner', ['viewer', 'admin']);
     const headers = await signIn(app, 'owner');
     const { data } = await app.graphql(
@@ -234,7 +234,7 @@ describe('a key', () => {
     expect(await status()).toBe(401);
   });
 
-  it('of one’s own takes no role that one does not hold, and is seen and revoked by oneself alone', async () => {
+  it('a personal key takes only roles that its user has, and only its user sees and revokes it', async () => {
     const [mine, other] = [await signedInUser(app, 'mine', ['viewer']), await signedInUser(app, 'other')];
     const create = (roles: string, headers: Record<string, string>) =>
       app.graphql(
@@ -255,7 +255,7 @@ describe('a key', () => {
     expect(await revoke(mine)).toBe('RevokeApiKeySuccess');
   });
 
-  it('is narrowed by its scopes', async () => {
+  it('a key is narrowed by its scopes', async () => {
     const { headers } = await keyWith(app, ['admin'], { scopes: ['clusters.read'] });
     const { data } = await app.graphql(
       '{ viewer { actions } clusters { totalCount } users { username } }',
@@ -269,7 +269,7 @@ describe('a key', () => {
     ).toBe('ForbiddenError');
   });
 
-  it('tells its last use, which is stored now and then and not by the request', async () => {
+  it('a key shows its last use, which is stored periodically and not by the request', async () => {
     const { id, headers } = await keyWith(app, ['viewer']);
     const { prisma } = app.domain.database;
     const used = async () => (await app.domain.apiKeys.list(caller)).find((key) => key.id === id)?.lastUsedAt;
@@ -281,7 +281,7 @@ describe('a key', () => {
     expect((await prisma.apiKey.findUniqueOrThrow({ where: { id } })).lastUsedAt).toEqual(await used());
   });
 
-  it('was used last when it was used last on any replica, whichever stores it last', async () => {
+  it('the last use of a key is the latest on any replica, in whatever order the replicas store it', async () => {
     const { id, headers } = await keyWith(app, ['viewer']);
     const { database } = app.domain;
     const times = ['2999-01-02T00:00:00Z', '2999-01-03T00:00:00Z', '2999-01-01T00:00:00Z'].map(
@@ -298,7 +298,7 @@ describe('a key', () => {
     expect(stored).toEqual([times[0], times[1], times[1]]);
   });
 
-  it('made over REST is shown once, and listed without its secret', async () => {
+  it('a key created over REST is shown once, and listed without its secret', async () => {
     const path = '/api/v1/admin/apikeys/';
     const { status, body } = await app.rest('POST', path, {
       name: 'ci',
@@ -345,12 +345,13 @@ describe('a key', () => {
 });
 
 describe('GET /api/v1/clusters', () => {
-  it('lists what one may see by name, with version and error', async () => {
-    const own = await startApp();
-    onTestFinished(() => own.close());
-    for (const name of ['b', 'a']) await own.rest('POST', CLUSTERS, { name, config: 'none', isDefault: name === 'a' });
-    const { headers } = await keyWith(own, ['viewer']);
-    const { status, body } = await own.rest('GET', '/api/v1/clusters', undefined, headers);
+  it('GET /api/v1/clusters lists the visible clusters by name, with version and error', async () => {
+    const otherApp = await startApp();
+    onTestFinished(() => otherApp.close());
+    for (const name of ['b', 'a'])
+      await otherApp.rest('POST', CLUSTERS, { name, config: 'none', isDefault: name === 'a' });
+    const { headers } = await keyWith(otherApp, ['viewer']);
+    const { status, body } = await otherApp.rest('GET', '/api/v1/clusters', undefined, headers);
     expect([status, body]).toEqual([
       200,
       [
@@ -358,6 +359,8 @@ describe('GET /api/v1/clusters', () => {
         { name: 'b', version: '', isDefault: false, error: expect.any(String) },
       ],
     ]);
-    expect((await own.rest('GET', '/api/v1/clusters', undefined, { Authorization: own.nobody })).body).toEqual([]);
+    expect(
+      (await otherApp.rest('GET', '/api/v1/clusters', undefined, { Authorization: otherApp.nobody })).body,
+    ).toEqual([]);
   });
 });

@@ -4,18 +4,18 @@ import type { DomainError } from '../src/domain/errors.ts';
 import type { TestApp } from './support/app.ts';
 import { versionOf } from './support/database.ts';
 import { Browser } from './support/open-id-provider.ts';
-import { atProvider, beforeSignIns, callback, login, provider, somebody } from './support/open-id-sign-in.ts';
+import { beforeSignIns, beginSignIn, callback, login, newPerson, provider } from './support/open-id-sign-in.ts';
 import { createUser, keyWith, LOGIN, PASSWORD, signedInUser } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 const CALLBACK = '/api/auth/callback';
 const SET_UP = '/api/v1/admin/users/create_super_user';
-/** Callbacks of one network that may be under way at once, and begin in a minute. */
+/** The number of callbacks from one network that may be in progress at once, and that may begin per minute. */
 const [AT_ONCE, A_MINUTE] = [8, 120];
 
 beforeSignIns();
 
-/** A server with the provider, which takes the address of a request from X-Forwarded-For. */
+/** A server with the provider, which reads the client address from X-Forwarded-For. */
 async function signInApp(): Promise<TestApp> {
   const app = await freshApp({ ...provider.environment, OIDC_NAME: 'corporate', TRUSTED_PROXIES: '127.0.0.1' });
   await createUser(app, 'root', ['admin']);
@@ -25,14 +25,14 @@ const from = (address: string) => ({ 'X-Forwarded-For': address });
 const throttled = ({ domain }: TestApp) =>
   domain.database.prisma.auditRecord.count({ where: { outcome: 'TOO_MANY_ATTEMPTS' } });
 
-/** A copy of a browser, which begins nothing itself. */
+/** A copy of a browser that has not started a sign-in itself. */
 function copyOf(browser: Browser, app: TestApp): Browser {
   const copy = new Browser();
   for (const [name, value] of browser.cookies(app.url)) copy.cookies(app.url).set(name, value);
   return copy;
 }
 
-/** Lets every change wait until it is opened. */
+/** Blocks every change until the test lets them continue. */
 async function holdWriters({ domain: { database } }: TestApp) {
   const [held, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const change = database.write([], async () => {
@@ -47,12 +47,12 @@ async function holdWriters({ domain: { database } }: TestApp) {
 }
 
 describe('callbacks of OpenID Connect', () => {
-  it('are under way few at a time: the others are refused before any work, and may come back', async () => {
+  it('only a few callbacks run at a time: the others are refused before any work, and may be retried', async () => {
     const app = await signInApp();
     const [first, second] = [new Browser(), new Browser()];
-    const [ann, bob] = [somebody(), somebody()];
-    const query = await atProvider(first, ann, app);
-    const later = await atProvider(second, bob, app);
+    const [ann, bob] = [newPerson(), newPerson()];
+    const query = await beginSignIn(first, ann, app);
+    const later = await beginSignIn(second, bob, app);
     provider.person = ann;
     const open = await holdWriters(app);
     const write = vi.spyOn(app.domain.database, 'write');
@@ -75,24 +75,24 @@ describe('callbacks of OpenID Connect', () => {
     await expect.poll(() => throttled(app)).toBe(1);
   });
 
-  it('are few in a minute from one network, which keeps no other network out', async () => {
+  it('one network may send only a few callbacks per minute, and does not lock out other networks', async () => {
     const app = await signInApp();
-    const ask = (address: string) => app.rest('GET', `${CALLBACK}?state=x&code=y`, undefined, from(address));
-    for (let asked = 0; asked < A_MINUTE; asked++) expect((await ask('192.0.2.1')).status).toBe(400);
-    const refused = await ask('192.0.2.1');
+    const sendRequest = (address: string) => app.rest('GET', `${CALLBACK}?state=x&code=y`, undefined, from(address));
+    for (let asked = 0; asked < A_MINUTE; asked++) expect((await sendRequest('192.0.2.1')).status).toBe(400);
+    const refused = await sendRequest('192.0.2.1');
     expect(refused.status).toBe(429);
     expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(60);
-    expect((await ask('192.0.2.2')).status).toBe(400);
-    for (let asked = 0; asked < 20; asked++) await ask('192.0.2.1');
+    expect((await sendRequest('192.0.2.2')).status).toBe(400);
+    for (let asked = 0; asked < 20; asked++) await sendRequest('192.0.2.1');
     await expect.poll(() => throttled(app)).toBe(1);
     const { auditRecord } = app.domain.database.prisma;
     expect(await auditRecord.count({ where: { address: '192.0.2.1' } })).toBe(21);
   });
 
-  it('whose state or cookie is wrong take no turn of the writers and call no provider', async () => {
+  it('callbacks with a wrong state or cookie take no write lock and do not call the provider', async () => {
     const app = await signInApp();
     const browser = new Browser();
-    const query = new URLSearchParams(await atProvider(browser, somebody(), app));
+    const query = new URLSearchParams(await beginSignIn(browser, newPerson(), app));
     query.set('state', 'x'.repeat(43));
     const [write, asked] = [vi.spyOn(app.domain.database, 'write'), provider.asked('/token')];
     for (const wrong of [copyOf(browser, app), new Browser()])
@@ -102,10 +102,10 @@ describe('callbacks of OpenID Connect', () => {
 });
 
 describe('sign-ins that begin', () => {
-  it('are few in a minute from one network, and keep out none that come back', async () => {
+  it('one network may begin only a few sign-ins per minute, and can still complete those it has begun', async () => {
     const app = await signInApp();
     const browser = new Browser();
-    const query = await atProvider(browser, somebody(), app);
+    const query = await beginSignIn(browser, newPerson(), app);
     for (let begun = 1; begun < A_MINUTE; begun++) expect((await login(new Browser(), '', app)).status).toBe(200);
     const refused = await login(new Browser(), '', app);
     expect([refused.status, refused.headers.getSetCookie()]).toEqual([429, []]);
@@ -115,18 +115,18 @@ describe('sign-ins that begin', () => {
 });
 
 describe('the first set-up', () => {
-  it('is tried few times in a minute from one network', async () => {
+  it('one network may attempt the first set-up only a few times per minute', async () => {
     const app = await freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64') });
-    const ask = () => app.rest('POST', SET_UP, { username: 'root', password: PASSWORD, code: 'wrong' }, {});
-    for (let asked = 0; asked < A_MINUTE; asked++) expect((await ask()).status).toBe(403);
-    const refused = await ask();
+    const sendRequest = () => app.rest('POST', SET_UP, { username: 'root', password: PASSWORD, code: 'wrong' }, {});
+    for (let asked = 0; asked < A_MINUTE; asked++) expect((await sendRequest()).status).toBe(403);
+    const refused = await sendRequest();
     expect([refused.status, refused.body.error]).toEqual([429, 'too many sign-ins at once: try again later']);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
   });
 });
 
 describe('a session', () => {
-  it('that is refreshed all the time is stored once a minute', async () => {
+  it('a session that is refreshed continuously is stored once a minute', async () => {
     const app = await freshApp();
     const headers = await signedInUser(app, 'ann');
     const version = versionOf(app.dataDir);
@@ -136,7 +136,7 @@ describe('a session', () => {
     expect(await version()).toEqual(before);
   });
 
-  it('that does not exist is not ended: no counter is raised for it', async () => {
+  it('signing out of a session that does not exist raises no counter', async () => {
     const app = await freshApp();
     const { headers } = await keyWith(app, ['viewer']);
     const before = await app.domain.database.counters();
@@ -154,11 +154,11 @@ it('passwords are hashed two at a time, and a hundred may wait', async () => {
   expect(refused.map(({ code }) => code)).toEqual(Array(28).fill('TOO_MANY_ATTEMPTS'));
 });
 
-describe('an attempt for which no place to hash is left', () => {
+describe('an attempt when the hashing queue is full', () => {
   const TOO_MANY = 'too many passwords are being processed: try again later';
   const flood = () => Promise.allSettled(Array.from({ length: 130 }, () => hashPassword('a long password')));
 
-  it('does not count as a failed sign-in, and leaves a record', async () => {
+  it('an attempt that is not hashed does not count as a failed sign-in, and leaves an audit record', async () => {
     const app = await freshApp();
     await createUser(app, 'ann');
     const { prisma } = app.domain.database;
@@ -174,7 +174,7 @@ describe('an attempt for which no place to hash is left', () => {
     expect((await app.rest('POST', LOGIN, { username: 'ann', password: PASSWORD }, {})).status).toBe(204);
   });
 
-  it('does not count as a wrong old password', async () => {
+  it('an attempt that is not hashed does not count as a wrong old password', async () => {
     const app = await freshApp();
     const headers = await signedInUser(app, 'ann');
     const { users, sessions, database } = app.domain;

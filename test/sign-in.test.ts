@@ -10,22 +10,23 @@ import { createUser, keyWith, LOGIN, PASSWORD, signIn } from './support/users.ts
 import { freshApp } from './support/wire.ts';
 
 const WRONG = { status: 401, body: { error: 'invalid credentials' } };
-const ask = (app: TestApp, username: unknown, password: unknown) => app.rest('POST', LOGIN, { username, password }, {});
-/** Lets so many milliseconds pass for the failures that were counted. */
+const sendRequest = (app: TestApp, username: unknown, password: unknown) =>
+  app.rest('POST', LOGIN, { username, password }, {});
+/** Moves the counted failures into the past by this many milliseconds. */
 const pass = async ({ domain }: TestApp, ms: number) => {
   const { signInFailure } = domain.database.prisma;
   for (const { key, lastAt } of await signInFailure.findMany())
     await signInFailure.update({ where: { key }, data: { lastAt: new Date(lastAt.getTime() - ms) } });
 };
 
-/** However long a busy machine takes, no wait is over meanwhile. */
+/** Lengthens the waits, so that none is over meanwhile even on a busy machine. */
 async function lengthenWaits({ domain: { database } }: TestApp): Promise<void> {
   if (database.kind === 'sqlite') {
     vi.useFakeTimers({ toFake: ['Date'] });
     onTestFinished(() => void vi.useRealTimers());
     return;
   }
-  // There the database's clock counts, which cannot be stopped.
+  // On PostgreSQL the database's clock counts, which cannot be stopped.
   for (const statement of [
     `CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN NEW."lastAt" = NEW."lastAt" + interval '1 minute'; RETURN NEW; END $$`,
@@ -36,20 +37,20 @@ async function lengthenWaits({ domain: { database } }: TestApp): Promise<void> {
 }
 
 describe('a wrong sign-in', () => {
-  it('is answered alike for known, unknown, disabled and impossible names', async () => {
+  it('known, unknown, disabled and impossible names get the same response', async () => {
     const app = await freshApp();
     await createUser(app, 'known');
     await createUser(app, 'disabled');
     await app.domain.users.update(systemCaller('command line'), { username: 'disabled', disabled: true });
     for (const username of ['known', 'unknown', 'disabled', 'a\0b', '\ud800', '', 'K'.repeat(10_000)]) {
       const password = username === 'disabled' ? PASSWORD : 'wrong';
-      expect(await ask(app, username, password)).toMatchObject(WRONG);
+      expect(await sendRequest(app, username, password)).toMatchObject(WRONG);
       await app.domain.database.prisma.signInFailure.deleteMany();
     }
-    expect((await ask(app, 'known', 7)).status).toBe(400);
+    expect((await sendRequest(app, 'known', 7)).status).toBe(400);
   });
 
-  it('takes nearly the same time for known and unknown names', async () => {
+  it('known and unknown names take nearly the same time', async () => {
     const app = await freshApp();
     await createUser(app, 'known');
     const times: Record<string, number[]> = { known: [], unknown: [] };
@@ -57,60 +58,60 @@ describe('a wrong sign-in', () => {
       for (const username of ['known', 'unknown']) {
         await app.domain.database.prisma.signInFailure.deleteMany();
         const began = performance.now();
-        await ask(app, username, 'wrong');
+        await sendRequest(app, username, 'wrong');
         times[username]?.push(performance.now() - began);
       }
     const median = (values: number[] = []) => values.toSorted((left, right) => left - right)[7] ?? 0;
     const [known, unknown] = [median(times.known), median(times.unknown)];
-    // Without the hash of nobody, an unknown name is answered ten times sooner.
+    // Without the dummy hash, an unknown name is answered ten times sooner.
     expect(Math.max(known, unknown) / Math.min(known, unknown)).toBeLessThan(2);
   });
 
-  it('is slowed down after five, for the name and for the address, and longer each time', async () => {
+  it('sign-ins are delayed after five failures, per name and per address, for a growing time', async () => {
     const app = await freshApp();
     await createUser(app, 'ann');
-    for (let failed = 0; failed < 5; failed++) expect((await ask(app, 'ann', 'wrong')).status).toBe(401);
-    const slowed = await ask(app, 'ann', PASSWORD);
+    for (let failed = 0; failed < 5; failed++) expect((await sendRequest(app, 'ann', 'wrong')).status).toBe(401);
+    const slowed = await sendRequest(app, 'ann', PASSWORD);
     expect([slowed.status, slowed.headers.get('retry-after')]).toEqual([429, '1']);
     expect(slowed.headers.getSetCookie()).toEqual([]);
-    // The address has to wait too, whatever the name.
-    expect((await ask(app, 'bob', 'wrong')).status).toBe(429);
+    // The address has to wait too, for any user name.
+    expect((await sendRequest(app, 'bob', 'wrong')).status).toBe(429);
     await pass(app, 1_000);
-    expect((await ask(app, 'ann', 'wrong')).status).toBe(401);
-    const longer = await ask(app, 'ann', PASSWORD);
+    expect((await sendRequest(app, 'ann', 'wrong')).status).toBe(401);
+    const longer = await sendRequest(app, 'ann', PASSWORD);
     expect([longer.status, Number(longer.headers.get('retry-after'))]).toEqual([429, 2]);
     await pass(app, 2_000);
-    expect((await ask(app, 'ann', PASSWORD)).status).toBe(204);
+    expect((await sendRequest(app, 'ann', PASSWORD)).status).toBe(204);
   });
 
-  it('keeps nobody out for long: a name waits for half a minute at most', async () => {
+  it('no user is locked out for long: a name waits for half a minute at most', async () => {
     const app = await freshApp();
     await createUser(app, 'ann');
-    await ask(app, 'ann', 'wrong');
+    await sendRequest(app, 'ann', 'wrong');
     const { signInFailure } = app.domain.database.prisma;
     await signInFailure.updateMany({ where: { key: { startsWith: 'name:' } }, data: { failures: 1_000 } });
-    expect(Number((await ask(app, 'ann', PASSWORD)).headers.get('retry-after'))).toBeLessThanOrEqual(30);
+    expect(Number((await sendRequest(app, 'ann', PASSWORD)).headers.get('retry-after'))).toBeLessThanOrEqual(30);
     await pass(app, 30_000);
     await signIn(app, 'ann');
   });
 
-  it('is counted when many are tried at a time', async () => {
+  it('concurrent wrong sign-ins are all counted', async () => {
     const app = await freshApp();
     await createUser(app, 'ann');
     await lengthenWaits(app);
-    const tries = Array.from({ length: 30 }, (_, at) => ask(app, 'ann', `wrong ${at}`));
+    const tries = Array.from({ length: 30 }, (_, at) => sendRequest(app, 'ann', `wrong ${at}`));
     const statuses = (await Promise.all(tries)).map(({ status }) => status);
     expect(statuses.filter((status) => status === 401)).toHaveLength(5);
     expect(statuses.filter((status) => status === 429)).toHaveLength(25);
   });
 
-  it('holds no change up, however many are tried at a time', async () => {
+  it('concurrent wrong sign-ins do not delay changes', async () => {
     const app = await freshApp();
     await createUser(app, 'ann');
     await lengthenWaits(app);
     const write = vi.spyOn(app.domain.database, 'write');
     const turns = () => write.mock.calls.filter(([counters]) => counters.length === 0).length;
-    const tries = Array.from({ length: 300 }, (_, at) => ask(app, 'ann', `wrong ${at}`));
+    const tries = Array.from({ length: 300 }, (_, at) => sendRequest(app, 'ann', `wrong ${at}`));
     expect((await app.rest('POST', CLUSTERS, { name: 'in between', config: kubeconfig() })).status).toBe(201);
     const statuses = (await Promise.all(tries)).map(({ status }) => status);
     expect(statuses.filter((status) => status === 401)).toHaveLength(5);
@@ -119,7 +120,7 @@ describe('a wrong sign-in', () => {
     expect(turns()).toBeLessThanOrEqual(25);
   });
 
-  it('waits for the writers with few others of its network, which keeps no other network out', async () => {
+  it('few wrong sign-ins of one network wait for the write lock, and other networks are not locked out', async () => {
     const app = await freshApp();
     await lengthenWaits(app);
     const { database } = app.domain;
@@ -148,7 +149,7 @@ describe('a wrong sign-in', () => {
     expect(await begin(0, 200)).toBe('counted');
   });
 
-  it('takes no turn of the writers to refuse an attempt that overlaps with another', async () => {
+  it('an overlapping sign-in attempt is refused without taking the write lock', async () => {
     const app = await freshApp();
     const { database } = app.domain;
     const limits = new SignInLimits({ database });
@@ -159,23 +160,23 @@ describe('a wrong sign-in', () => {
     expect(await database.prisma.signInFailure.findMany({ select: { lastAt: true } })).toEqual([{ lastAt }]);
   });
 
-  it('is remembered over a restart', async () => {
+  it('failed sign-ins are remembered across a restart', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'kitestring-'));
     onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
     const before = await startApp({ DATA_DIR: dataDir });
     await createUser(before, 'ann');
     for (let failed = 0; failed < 8; failed++) {
-      await ask(before, 'ann', 'wrong');
+      await sendRequest(before, 'ann', 'wrong');
       await pass(before, 60_000);
     }
-    await ask(before, 'ann', 'wrong');
+    await sendRequest(before, 'ann', 'wrong');
     await before.close();
     const after = await startApp({ DATA_DIR: dataDir });
     onTestFinished(() => after.close());
-    expect((await ask(after, 'ann', PASSWORD)).status).toBe(429);
+    expect((await sendRequest(after, 'ann', PASSWORD)).status).toBe(429);
   });
 
-  it('with an old password of one’s own counts as well', async () => {
+  it('a wrong old password in changePassword counts as a failure as well', async () => {
     const app = await freshApp();
     await createUser(app, 'ann');
     const headers = await signIn(app, 'ann');
@@ -192,7 +193,7 @@ describe('a wrong sign-in', () => {
 });
 
 describe('a password', () => {
-  it('is stored by argon2id, and shown by nothing', async () => {
+  it('a password is stored by argon2id, and never returned', async () => {
     const app = await freshApp();
     await createUser(app, 'ann', ['admin']);
     const [stored] = await app.domain.database.prisma.user.findMany();
@@ -206,7 +207,7 @@ describe('a password', () => {
     }
   });
 
-  it('of under ten characters is refused', async () => {
+  it('a password of under ten characters is refused', async () => {
     const app = await freshApp();
     const document =
       'mutation { createUser(input: { username: "x", password: "short" }) { ... on InvalidInputError { issues { path } } } }';
@@ -218,12 +219,12 @@ const SET_UP = '/api/v1/admin/users/create_super_user';
 
 describe('the first set-up', () => {
   const first = { username: 'root', password: PASSWORD };
-  /** As it runs where others can reach it. */
+  /** Starts a server that listens where other machines can reach it. */
   const open = (more: Record<string, string> = {}) =>
     freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64'), ...more });
   const progress = async (app: TestApp) => (await app.rest('GET', '/api/v1/init_check', undefined, {})).body;
 
-  it('goes from nobody to a person to a cluster in one sitting', async () => {
+  it('the first set-up leads from an empty registry to a user and a cluster', async () => {
     const app = await freshApp();
     expect(await progress(app)).toEqual({ initialized: false, step: 0 });
     const made = await app.rest('POST', SET_UP, first, {});
@@ -236,7 +237,7 @@ describe('the first set-up', () => {
     expect((await app.rest('GET', '/api/auth/providers', undefined, {})).body).toEqual({ providers: ['password'] });
   });
 
-  it('is for one: of ten at once one wins, and afterwards it is over', async () => {
+  it('the first set-up succeeds for one of ten concurrent callers, and is closed afterwards', async () => {
     const app = await freshApp();
     const asked = Array.from({ length: 10 }, (_, at) =>
       app.rest('POST', SET_UP, { ...first, username: `root${at}` }, {}),
@@ -247,7 +248,7 @@ describe('the first set-up', () => {
     expect((await app.rest('POST', SET_UP, first, { Authorization: app.admin })).status).toBe(403);
   });
 
-  it('cannot be hijacked: not through a proxy, not from elsewhere, not with a key that is no admin’s', async () => {
+  it('the first set-up cannot be hijacked: not through a proxy, not remotely, not with a key of a caller who is not an admin', async () => {
     const [local, reachable] = [await freshApp(), await open()];
     const { headers: viewer } = await keyWith(reachable, ['viewer']);
     await reachable.domain.setUp.makeCode();
@@ -267,7 +268,7 @@ describe('the first set-up', () => {
     for (const app of [local, reachable]) expect(await progress(app)).toEqual({ initialized: false, step: 0 });
   });
 
-  it('takes the set-up code, of 128 bits and once', async () => {
+  it('the first set-up accepts the set-up code, which has 128 bits and works once', async () => {
     const app = await open();
     const code = await app.domain.setUp.makeCode();
     expect(code).toMatch(/^[0-9a-f]{32}$/);
@@ -276,7 +277,7 @@ describe('the first set-up', () => {
     expect(await app.domain.setUp.makeCode()).toBeUndefined();
   });
 
-  it('takes the code of any replica on all of them, also after a restart, and of no other database or key', async () => {
+  it('the first set-up accepts the code of any replica on all of them, also after a restart, and of no other database or key', async () => {
     const one = await open();
     const code = await one.domain.setUp.makeCode();
     const second = await open({ DATA_DIR: one.dataDir });
@@ -291,7 +292,7 @@ describe('the first set-up', () => {
     expect(await one.domain.setUp.makeCode()).toBeUndefined();
   });
 
-  it('takes the admin key', async () => {
+  it('the first set-up accepts the admin key', async () => {
     const app = await open();
     expect((await app.rest('POST', SET_UP, first, { Authorization: app.admin })).status).toBe(201);
     expect((await app.rest('GET', '/api/auth/user', undefined, await signIn(app, 'root'))).body.user.roles).toEqual([

@@ -30,7 +30,7 @@ async function create({ url }: { url: string }, key: string, body: object): Prom
 const modeOf = async (...path: string[]) => (await stat(join(...path))).mode & 0o777;
 
 describe('a first start', () => {
-  it('makes the database, the key file and the admin key, each for its owner alone', async () => {
+  it('a first start creates the database, the key file and the admin key, each readable only by its owner', async () => {
     const dataDir = join(await temporaryDirectory(), 'not', 'there yet');
     const app = await startProcess({ dataDir });
     const key = await firstKey(dataDir);
@@ -50,7 +50,7 @@ describe('a first start', () => {
     expect(again.output()).not.toContain('admin-api-key');
   });
 
-  it('keeps the admin key of another registry, which may be its only copy', async () => {
+  it('a first start keeps the admin key file of another registry, which may be its only copy', async () => {
     const dataDir = await temporaryDirectory();
     await writeFile(join(dataDir, 'admin-api-key'), 'of before');
     await writeFile(join(dataDir, 'admin-api-key.1'), 'of long before');
@@ -60,7 +60,7 @@ describe('a first start', () => {
     expect(await readFile(join(dataDir, 'admin-api-key.1'), 'utf8')).toBe('of long before');
   });
 
-  it('shows the key on a terminal alone', async () => {
+  it('a first start prints the key only on a terminal', async () => {
     const dataDir = await temporaryDirectory();
     const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
     const child = spawn('script', ['-qec', `exec ${process.execPath} ${main}`, '/dev/null'], {
@@ -73,7 +73,7 @@ describe('a first start', () => {
       output += chunk;
     });
     await expect.poll(() => output, { timeout: 10_000 }).toContain('Kitestring listens');
-    // Ctrl-C, as one ends what runs on a terminal.
+    // Ctrl-C, the way to stop a program on a terminal.
     child.stdin.write('\x03');
     expect(await once(child, 'close')).toEqual([0, null]);
     const [key = ''] = /kite1-\S+/.exec(output) ?? [];
@@ -81,13 +81,13 @@ describe('a first start', () => {
     expect(await statusOf(await startProcess({ dataDir }), key)).toBe(200);
   });
 
-  it('is one where two happen at once', async () => {
+  it('two concurrent first starts act as one', async () => {
     const dataDir = await temporaryDirectory();
     const apps = await Promise.all([startProcess({ dataDir }), startProcess({ dataDir })]);
     const key = await firstKey(dataDir);
     for (const app of apps) expect(await statusOf(app, key)).toBe(200);
     expect(await rowsOf(dataDir, 'SELECT "id" FROM "ApiKey"')).toEqual([{ id: 1 }]);
-    // What one has sealed, the other opens.
+    // A value that one server seals opens on the other.
     const [first, second] = apps as [Running, Running];
     const { id } = (await (await create(first, key, { name: 'one', config: kubeconfig() })).json()) as { id: number };
     const response = await fetch(`${second.url}${CLUSTERS}${id}`, {
@@ -97,7 +97,7 @@ describe('a first start', () => {
     expect(await readdir(dataDir)).toEqual(expect.not.arrayContaining([expect.stringMatching(/migrating|draft/)]));
   });
 
-  it('takes NODE_ENV=production', async () => {
+  it('a first start accepts NODE_ENV=production', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, environment: { NODE_ENV: 'production' } });
     expect(await statusOf(app, await firstKey(dataDir))).toBe(200);
@@ -105,7 +105,7 @@ describe('a first start', () => {
 });
 
 describe('ADMIN_API_KEY', () => {
-  it('is made, marked, replaced when its secret changes and disabled when the variable is gone', async () => {
+  it('the ADMIN_API_KEY is created, marked, replaced when its secret changes and disabled when the variable is unset', async () => {
     const dataDir = await temporaryDirectory();
     const marks = async () => {
       const rows = await rowsOf(dataDir, 'SELECT "id", "source", "weak", "disabled" FROM "ApiKey"');
@@ -135,7 +135,7 @@ describe('ADMIN_API_KEY', () => {
     expect(await marks()).toEqual([{ ...declared, weak: false, disabled: true }]);
   });
 
-  it('that is weak is refused wherever it does not listen on loopback alone', async () => {
+  it('a weak ADMIN_API_KEY is refused unless the server listens only on loopback', async () => {
     const dataDir = await temporaryDirectory();
     const environment = { ADMIN_API_KEY: WEAK, HOST: '0.0.0.0', SEAL_KEY };
     const app = await startProcess({ dataDir, environment });
@@ -143,7 +143,7 @@ describe('ADMIN_API_KEY', () => {
     expect(await statusOf(local, WEAK)).toBe(401);
   });
 
-  it('takes the place of a key that has its id', async () => {
+  it('the ADMIN_API_KEY replaces a stored key that has its id', async () => {
     const dataDir = await temporaryDirectory();
     await (await startProcess({ dataDir })).stop();
     const first = await firstKey(dataDir);
@@ -154,7 +154,7 @@ describe('ADMIN_API_KEY', () => {
 });
 
 describe('IMPORT_KUBECONFIG', () => {
-  it('imports into an empty registry alone, and KUBECONFIG is never read', async () => {
+  it('IMPORT_KUBECONFIG is imported only into an empty registry, and KUBECONFIG is never read', async () => {
     const dataDir = await temporaryDirectory();
     const file = join(dataDir, 'kubeconfig');
     await writeFile(file, kubeconfig());
@@ -173,7 +173,7 @@ describe('IMPORT_KUBECONFIG', () => {
   });
 });
 
-describe('a start that cannot go on', () => {
+describe('a start that fails', () => {
   const refusal = async (environment: Record<string, string>, dataDir?: string, before?: string) => {
     const directory = dataDir ?? (await temporaryDirectory());
     const { code, stdout, stderr } = await failToStart({
@@ -182,17 +182,17 @@ describe('a start that cannot go on', () => {
       ...(before === undefined ? {} : { before }),
     });
     expect(code).toBe(1);
-    // One line, no stack, and nothing that looks like success.
+    // One line, without a stack, and without any output that looks like success.
     expect(stderr).toMatch(/^[^\n]+\n$/);
     expect(stderr).not.toMatch(/ {4}at |Error:/);
     expect(stdout).not.toContain('listens');
     return stderr;
   };
 
-  it('says so for each kind of wrong variable, without the secret', async () => {
+  it('a start reports each kind of invalid variable, without the secret', async () => {
     expect(await refusal({ PORT: 'http' })).toMatch(/^PORT must be/);
     expect(await refusal({ HOST: '0.0.0.0', SEAL_KEY: '' })).toMatch(/set SEAL_KEY/);
-    expect(await refusal({ DATABASE_URL: 'postgresql://db/x', SEAL_KEY: '' })).toMatch(/^DATABASE_URL is given, so/);
+    expect(await refusal({ DATABASE_URL: 'postgresql://db/x', SEAL_KEY: '' })).toMatch(/^DATABASE_URL is set, so/);
     for (const [name, value] of [
       ['SEAL_KEY', 'canary-too-short'],
       ['ADMIN_API_KEY', 'canary'],
@@ -204,7 +204,7 @@ describe('a start that cannot go on', () => {
     }
   });
 
-  it('says so for a kubeconfig to import that is not there, or is none', async () => {
+  it('a start reports a kubeconfig to import that is missing or invalid', async () => {
     const directory = await temporaryDirectory();
     const file = join(directory, 'kubeconfig');
     expect(await refusal({ IMPORT_KUBECONFIG: file })).toMatch(/^IMPORT_KUBECONFIG names .*ENOENT/);
@@ -214,26 +214,26 @@ describe('a start that cannot go on', () => {
     expect(sentence).not.toContain('canary');
   });
 
-  it('says so when the port is taken', async () => {
+  it('a start reports that the port is taken', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     onTestFinished(() => void taken.close());
     await once(taken, 'listening');
     const { port } = taken.address() as { port: number };
-    expect(await refusal({ PORT: String(port) })).toMatch(`Port ${port} on 127.0.0.1 is taken`);
+    expect(await refusal({ PORT: String(port) })).toMatch(`Port ${port} on 127.0.0.1 is in use`);
   });
 
-  it('says so when it has no such address', async () => {
+  it('a start reports that the machine does not have the address to listen on', async () => {
     expect(await refusal({ HOST: '192.0.2.1', SEAL_KEY })).toMatch(/^Cannot listen on 192.0.2.1/);
   });
 
-  it('says so when the data directory cannot be written', async () => {
+  it('a start reports that the data directory cannot be written', async () => {
     const file = join(await temporaryDirectory(), 'file');
     await writeFile(file, '');
     for (const dataDir of [file, join(file, 'data'), '/proc/kitestring'])
       expect(await refusal({}, dataDir)).toMatch(/cannot be written \(\w+\).*DATA_DIR/);
   });
 
-  itOfFile('says so when the database is none, and leaves it as it is', async () => {
+  itOfFile('a start reports a file that is not a database, and leaves it unchanged', async () => {
     const dataDir = await temporaryDirectory();
     const text = 'not a database, but somebody may want it\n'.repeat(100);
     await writeFile(join(dataDir, 'kitestring.db'), text);
@@ -241,7 +241,7 @@ describe('a start that cannot go on', () => {
     expect(await readFile(join(dataDir, 'kitestring.db'), 'utf8')).toBe(text);
   });
 
-  itOfFile('says so when a newer version has written the database', async () => {
+  itOfFile('a start reports that a newer version has written the database', async () => {
     const dataDir = await temporaryDirectory();
     await (await startProcess({ dataDir })).stop();
     const database = new DatabaseSync(join(dataDir, 'kitestring.db'));
@@ -251,7 +251,7 @@ describe('a start that cannot go on', () => {
     expect(await refusal({}, dataDir)).toMatch(/29990101000000_later.*newer/);
   });
 
-  itOfFile('says so when the key of sealed data is missing, and makes no new one', async () => {
+  itOfFile('a start reports that the key of sealed data is missing, and creates no new key', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });
     const key = await firstKey(dataDir);
@@ -269,12 +269,12 @@ describe('a start that cannot go on', () => {
     expect(await statusOf(await startProcess({ dataDir }), key)).toBe(200);
   });
 
-  it('says so on a Node that is too old', async () => {
+  it('a start reports that Node is too old', async () => {
     const before = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.3.0' } })`;
     expect(await refusal({}, undefined, before)).toMatch(/needs Node 24/);
   });
 
-  it('says no more than where when the fault is its own', async () => {
+  it('a start that fails because of a program error reports only the location', async () => {
     const dataDir = await temporaryDirectory();
     const { code, stdout, stderr } = await failToStart({
       dataDir,
@@ -287,7 +287,7 @@ describe('a start that cannot go on', () => {
   });
 });
 
-describe('an end', () => {
+describe('a shutdown', () => {
   const WRITER = { name: '', description: 'x'.repeat(1_000) };
 
   async function open({ url }: Running, text: string): Promise<{ socket: Socket; received: () => string }> {
@@ -304,7 +304,7 @@ describe('an end', () => {
   }
 
   it.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s: idle connections do not hold it up, and nothing acknowledged is lost',
+    '%s stops the server: idle connections do not delay it, and no acknowledged change is lost',
     async (signal) => {
       const dataDir = await temporaryDirectory();
       const app = await startProcess({ dataDir });
@@ -340,7 +340,7 @@ describe('an end', () => {
     },
   );
 
-  it('ends event streams as a whole answer, at once', async () => {
+  it('a shutdown ends event streams immediately and as complete responses', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });
     const key = await firstKey(dataDir);
@@ -358,14 +358,14 @@ describe('an end', () => {
     expect(await streamed).toContain('event: complete');
   });
 
-  it('cuts a body that never comes, within ten seconds', async () => {
+  it('a shutdown aborts a body that never arrives, within ten seconds', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });
     const key = await firstKey(dataDir);
     const head = `Host: localhost\r\nAuthorization: ${key}\r\nContent-Length: 1000\r\n\r\n{"name":`;
     await open(app, `POST ${CLUSTERS} HTTP/1.1\r\n${head}`);
     await open(app, `POST /graphql HTTP/1.1\r\n${head}`);
-    // Both are being read: a request that came later is answered.
+    // Both bodies are being read: a later request is answered.
     expect(await statusOf(app, key)).toBe(200);
     const began = performance.now();
     const { code } = await app.stop();
@@ -373,7 +373,7 @@ describe('an end', () => {
     expect(performance.now() - began).toBeLessThan(10_000);
   });
 
-  it('comes at once with a second signal', async () => {
+  it('a second signal stops the server immediately', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });
     const key = await firstKey(dataDir);
@@ -391,7 +391,7 @@ describe('an end', () => {
   it.each([
     ['an exception', `throw new TypeError('can' + 'ary\\n    at can' + 'ary')`],
     ['a rejection', `Promise.reject(new TypeError('can' + 'ary'))`],
-  ])('comes with exit code 1 and a line in the log for %s that nothing handles', async (_, fault) => {
+  ])('the server exits with code 1 and a log line for an unhandled %s', async (_, fault) => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, before: `process.on('SIGUSR2', () => { ${fault} })` });
     app.kill('SIGUSR2');

@@ -30,7 +30,7 @@ const errorOf = (promise: Promise<unknown>) =>
   );
 
 describe('counters', () => {
-  it('are raised first, handed to the change, and known when the write returns', async () => {
+  it('a counter is raised first, passed to the change, and known when the write returns', async () => {
     const { database } = await place();
     const seen = await database.write(['status', 'registry'], async (tx, raised) => {
       expect(await database.counters()).toEqual({ registry: 0, status: 0, access: 0 });
@@ -41,7 +41,7 @@ describe('counters', () => {
     expect(await database.counters()).toEqual({ registry: 1, status: 1, access: 0 });
   });
 
-  it('stay when the change fails', async () => {
+  it('a counter keeps its value when the change fails', async () => {
     const { database } = await place();
     const failing = database.write('registry', async (tx) => {
       await tx.cluster.create({ data: clusterRow('never') });
@@ -52,7 +52,7 @@ describe('counters', () => {
     expect(await database.prisma.cluster.count()).toBe(0);
   });
 
-  it('show what another process has committed, between writes of our own', async () => {
+  it('counters show commits of another process between our own writes', async () => {
     const { database, directory } = await place();
     await database.write('access', async () => {});
     expect((await database.counters()).access).toBe(1);
@@ -62,7 +62,7 @@ describe('counters', () => {
     expect((await database.counters()).access).toBe(3);
   });
 
-  it('are never older than a write that was acknowledged', async () => {
+  it('counters are never older than an acknowledged write', async () => {
     const { database } = await place();
     await Promise.all(
       Array.from({ length: 100 }, async () => {
@@ -75,7 +75,7 @@ describe('counters', () => {
 });
 
 describe('transactions', () => {
-  it('switch the default 200 times at once: all done, one default', async () => {
+  it('200 concurrent transactions that switch the default all succeed and leave one default', async () => {
     const { database } = await place();
     const ids: number[] = [];
     for (let index = 0; index < 20; index++) ids.push((await create(database, `cluster-${index}`)).id);
@@ -91,7 +91,7 @@ describe('transactions', () => {
     expect((await database.counters()).registry).toBe(220);
   });
 
-  it('let nobody else in: a query of others sees all of it or nothing', async () => {
+  it('a transaction is isolated: other queries see all of it or nothing', async () => {
     const { database } = await place();
     const opened = Promise.withResolvers<void>();
     const goOn = Promise.withResolvers<void>();
@@ -104,15 +104,15 @@ describe('transactions', () => {
     await opened.promise;
     const reading = database.prisma.cluster.count().then((count) => count);
     goOn.resolve();
-    // SQLite lets a query wait for the change before it; PostgreSQL answers it from before.
+    // SQLite makes a query wait for the change before it; PostgreSQL answers it with the state before the change.
     expect(POSTGRES ? [0, 2] : [2]).toContain(await reading);
     await writing;
   });
 
-  it('let readers in between writers, however many wait', async () => {
+  it('readers run between writers, however many writers wait', async () => {
     const { database } = await place();
     const done: string[] = [];
-    // Connections to PostgreSQL are there: it is the order among them that counts.
+    // The connections to PostgreSQL are already open, so that only the order of the transactions matters.
     await Promise.all(Array.from({ length: 8 }, () => database.prisma.cluster.count()));
     const writes = Array.from({ length: 50 }, () =>
       database.write('status', async () => {}).then(() => done.push('write')),
@@ -122,7 +122,7 @@ describe('transactions', () => {
     expect(done.indexOf('read')).toBeLessThan(10);
   });
 
-  it('leave the event loop its turns while many wait', async () => {
+  it('waiting transactions do not block the event loop', async () => {
     const { database } = await place();
     let turns = 0;
     let waiting = true;
@@ -135,7 +135,7 @@ describe('transactions', () => {
     expect(turns).toBeGreaterThanOrEqual(100);
   });
 
-  itOfFile('wait for another process without holding up this one', async () => {
+  itOfFile('a transaction waits for another process without blocking this one', async () => {
     const { database, file } = await place();
     const other = new DatabaseSync(file);
     other.exec('BEGIN IMMEDIATE');
@@ -154,7 +154,7 @@ describe('transactions', () => {
     expect((await writing).name).toBe('patient');
   });
 
-  itOfFile('give up with a clear error when another process never ends', async () => {
+  itOfFile('a transaction fails with a clear error when another process never ends', async () => {
     const { database, file } = await place();
     const other = new DatabaseSync(file);
     onTestFinished(() => other.close());
@@ -165,7 +165,7 @@ describe('transactions', () => {
     await create(database, 'impatient');
   });
 
-  itOfFile('neither leak files nor memory', { timeout: 60_000 }, async () => {
+  itOfFile('transactions leak neither files nor memory', { timeout: 60_000 }, async () => {
     const { warm, after } = JSON.parse(await inAnotherProcess('soak', await temporaryDirectory()));
     expect(after.files).toBe(warm.files);
     expect(after.bytes - warm.bytes).toBeLessThan(32 * 2 ** 20);
@@ -173,7 +173,7 @@ describe('transactions', () => {
 });
 
 describe('stored values', () => {
-  it('come back as they were', async () => {
+  it('stored values are read back unchanged', async () => {
     const { database } = await place();
     const date = fc.date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true });
     const values = fc.record({
@@ -196,7 +196,7 @@ describe('stored values', () => {
     );
   });
 
-  it('keep JSON of every kind', async () => {
+  it('JSON of every kind is stored and read back', async () => {
     const { database } = await place();
     for (const changes of [{ a: [1, null, 'é"'] }, [], 'text', '12', 12, 1.5, true]) {
       const data = { at: new Date(), actor: 'a', action: 'b', changes };
@@ -205,7 +205,7 @@ describe('stored values', () => {
     }
   });
 
-  it('order dates by time', async () => {
+  it('dates are ordered by time', async () => {
     const { database } = await place();
     const moments = ['2026-03-01T00:00:00.000Z', '2025-12-31T23:59:59.999Z', '2026-03-01T00:00:00.001Z'];
     for (const [index, moment] of moments.entries())
@@ -216,8 +216,8 @@ describe('stored values', () => {
   });
 });
 
-describe('what the database refuses', () => {
-  it('is told as a fact: a name, a default or a uid that is taken, a row that is not there', async () => {
+describe('constraint violations', () => {
+  it('a violation is reported by its kind: a name, a default or a uid that is taken, a row that does not exist', async () => {
     const { database } = await place();
     const { uid } = await create(database, 'one', { isDefault: true });
     expect(uniqueViolation(await errorOf(create(database, 'one')))).toBe('name');
@@ -228,7 +228,7 @@ describe('what the database refuses', () => {
     expect([isUnavailable(missing), uniqueViolation(missing)]).toEqual([false, undefined]);
   });
 
-  it('is a row without the row it refers to', async () => {
+  it('a row without the row that it references is refused', async () => {
     const { database } = await place();
     const data = { clusterId: 99, key: 'a', value: 'b' };
     const error = await errorOf(database.write('registry', (tx) => tx.clusterLabel.create({ data })));
@@ -236,8 +236,8 @@ describe('what the database refuses', () => {
   });
 });
 
-describeFile('a database in trouble', () => {
-  it('says that the disk is full, keeps nothing of the change, and recovers by itself', async () => {
+describeFile('a failing database', () => {
+  it('a full disk is reported, the change is rolled back, and the database recovers without intervention', async () => {
     const { database } = await place();
     const [{ page_count }] = await database.prisma.$queryRaw<[{ page_count: number }]>`PRAGMA page_count`;
     await database.prisma.$queryRawUnsafe(`PRAGMA max_page_count = ${page_count}`);
@@ -248,7 +248,7 @@ describeFile('a database in trouble', () => {
     await create(database, 'big', { description });
   });
 
-  it('stores nothing more of a transaction that SQLite ended by itself', async () => {
+  it('nothing more of a transaction is stored once SQLite has rolled it back', async () => {
     const { database } = await place();
     const writing = database.write('registry', async (tx) => {
       await tx.$executeRaw`ROLLBACK`;
@@ -259,7 +259,7 @@ describeFile('a database in trouble', () => {
     await create(database, 'next');
   });
 
-  it('is not ready while it cannot be written, and ready again afterwards', async () => {
+  it('the database is not ready while it cannot be written, and ready again afterwards', async () => {
     const { database } = await place();
     await database.prisma.$queryRaw`PRAGMA query_only = ON`;
     expect(unavailability(await errorOf(database.check()))).toBe('the database is read-only');
@@ -269,7 +269,7 @@ describeFile('a database in trouble', () => {
     await create(database, 'one');
   });
 
-  it('is not ready while its file is somewhere else', async () => {
+  it('the database is not ready while its file has been moved', async () => {
     const { database, file } = await place();
     await rename(file, `${file}.moved`);
     await expect(database.check()).rejects.toThrow(/moved or replaced/);
@@ -277,7 +277,7 @@ describeFile('a database in trouble', () => {
     await database.check();
   });
 
-  it('refuses to open with one sentence', async () => {
+  it('a database that cannot be opened is reported in one sentence', async () => {
     const { directory, file, database } = await place();
     await database.close();
     const refusals = [
@@ -292,7 +292,7 @@ describeFile('a database in trouble', () => {
     }
   });
 
-  it('closes twice, and answers afterwards that it is unavailable', async () => {
+  it('a database can be closed twice, and reports afterwards that it is unavailable', async () => {
     const { database } = await place();
     await database.write('status', async () => {});
     await Promise.all([database.close(), database.close()]);
@@ -302,13 +302,13 @@ describeFile('a database in trouble', () => {
 });
 
 describeFile('files', () => {
-  it('are for their owner alone', async () => {
+  it('the files are accessible only to their owner', async () => {
     const { database, file } = await place();
     await create(database, 'one');
     for (const name of [file, `${file}-wal`]) expect((await stat(name)).mode & 0o777).toBe(0o600);
   });
 
-  it('are backed up as of one moment while writes go on', async () => {
+  it('a backup is consistent as of one moment while writes continue', async () => {
     const { database, directory, file } = await place();
     const copy = join(directory, 'copy.db');
     let written = 0;

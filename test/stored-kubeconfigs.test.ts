@@ -3,7 +3,7 @@ import { CLUSTERS, type TestApp } from './support/app.ts';
 import { contexts } from './support/kubeconfigs.ts';
 import { freshApp } from './support/wire.ts';
 
-/** A kubeconfig of which no context is current: it is stored whole, and has to be read again to find that out. */
+/** A kubeconfig without a current context: it is stored whole, and must be parsed again to detect that. */
 const ambiguous = contexts(Array.from({ length: 3_000 }, (_, number) => `cluster-${number}`));
 const problem = expect.stringContaining('no context of the kubeconfig is current');
 
@@ -22,7 +22,7 @@ const UPDATE = `mutation ($input: UpdateClusterInput!) { updateCluster(input: $i
   ... on Error { code message } ... on ConnectionFailedError { fault { code } }
   ... on UpdateClusterSuccess { cluster { inCluster credential { problem } } } } }`;
 
-it('answers a test and a live read of an unusable credential without opening it', async () => {
+it('a test and a live read of an unusable credential are answered without decrypting it', async () => {
   const app = await appWithAmbiguous();
   const open = vi.spyOn(app.domain.seal, 'open');
   const test = await app.graphql(
@@ -34,7 +34,7 @@ it('answers a test and a live read of an unusable credential without opening it'
   expect(open).not.toHaveBeenCalled();
 });
 
-it('reads the stored kubeconfig of a cluster that stops being in-cluster aside, before the write begins', async () => {
+it('the stored kubeconfig of a cluster that stops being in-cluster is parsed in a worker, before the write begins', async () => {
   const app = await appWithAmbiguous();
   const [{ id } = { id: 0 }] = await app.domain.database.prisma.cluster.findMany({ select: { id: true } });
   await app.rest('PUT', `${CLUSTERS}${id}`, { inCluster: true });
@@ -60,6 +60,6 @@ it('reads the stored kubeconfig of a cluster that stops being in-cluster aside, 
   const { data } = await app.graphql(UPDATE, { input: { by: { name: 'a' }, credential: { inCluster: false } } });
   expect(data.updateCluster).toEqual({ cluster: { inCluster: false, credential: { problem } } });
   expect(open.mock.invocationCallOrder[0]).toBeLessThan(write.mock.invocationCallOrder[0] ?? 0);
-  // In our thread it would be one turn, and some more for the database.
+  // In the main thread the parsing would take one turn, plus a few for the database.
   expect(turnsToRead).toBeGreaterThan(50);
 });

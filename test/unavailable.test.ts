@@ -33,7 +33,7 @@ interface Answer {
   };
 }
 
-async function ask(method: string, path: string, body?: object): Promise<Answer> {
+async function sendRequest(method: string, path: string, body?: object): Promise<Answer> {
   const response = await fetch(`${app.url}${path}`, {
     ...{ method, headers: { Authorization: key, 'Content-Type': 'application/json' } },
     ...(body ? { body: JSON.stringify(body) } : {}),
@@ -42,16 +42,18 @@ async function ask(method: string, path: string, body?: object): Promise<Answer>
 }
 
 const create = (description = '') =>
-  ask('POST', CLUSTERS, { name: `cluster ${++names}`, description, config: kubeconfig() });
+  sendRequest('POST', CLUSTERS, { name: `cluster ${++names}`, description, config: kubeconfig() });
 const rename1 = (name: string) =>
-  ask('POST', '/graphql', {
+  sendRequest('POST', '/graphql', {
     query: `mutation ($name: String!) { updateCluster(input: { by: { databaseId: 1 }, description: $name }) { __typename } }`,
     variables: { name },
   });
-const list = () => ask('GET', CLUSTERS);
-const ready = () => ask('GET', '/readyz');
+const list = () => sendRequest('GET', CLUSTERS);
+const ready = () => sendRequest('GET', '/readyz');
 
-/** Writes are refused on both surfaces, with a sentence and without a stack; nothing is said to be ready. */
+/**
+ * Expects that writes are refused over REST and GraphQL, with a sentence and without a stack, and that /readyz fails.
+ */
 async function expectUnavailable(description?: string): Promise<void> {
   const [rest, graphql, readiness] = await Promise.all([create(description), rename1(description ?? 'x'), ready()]);
   expect(rest).toMatchObject({ status: 503, body: { error: expect.stringMatching(/^The database cannot be used/) } });
@@ -62,10 +64,10 @@ async function expectUnavailable(description?: string): Promise<void> {
   expect(readiness).toEqual({ status: 503, body: { status: 'unavailable' } });
 }
 
-/** Nobody has to do anything: what could not be done can be done again, and what was refused was not done. */
+/** Expects that without intervention refused operations succeed again, and that none of them was applied earlier. */
 async function expectRecovered(clusters: number): Promise<void> {
   await expect.poll(async () => (await ready()).status, { timeout: 10_000 }).toBe(200);
-  // Told once each, however often somebody asks.
+  // Each message is logged once, however many requests fail.
   await expect.poll(() => app.output().match(/the database is (?:not available|available again)/g)).toHaveLength(2);
   expect((await create()).status).toBe(201);
   expect((await rename1('works again')).body.errors).toBeUndefined();
@@ -81,8 +83,8 @@ async function expectRecovered(clusters: number): Promise<void> {
 /** The server may be storing the state of its first probe when the test locks the database. */
 const WAITING = { timeout: 5_000 };
 
-describeFile('a database', () => {
-  it('that another process holds too long: writes are refused, reads go on, and it recovers by itself', async () => {
+describeFile('an unavailable database', () => {
+  it('while another process holds the database too long, writes are refused and reads continue; it recovers without intervention', async () => {
     const other = new DatabaseSync(file, WAITING);
     other.exec('BEGIN IMMEDIATE');
     const refused = expectUnavailable();
@@ -93,7 +95,7 @@ describeFile('a database', () => {
     await expectRecovered(1);
   });
 
-  it('that is held for a moment: writes wait and are done', async () => {
+  it('while another process holds the database for a moment, writes wait and succeed', async () => {
     const other = new DatabaseSync(file, WAITING);
     other.exec('BEGIN IMMEDIATE');
     const writing = Promise.all([create(), create()]);
@@ -103,10 +105,10 @@ describeFile('a database', () => {
     expect((await writing).map(({ status }) => status)).toEqual([201, 201]);
   });
 
-  it('on a disk that takes no more: writes are refused, reads go on, and it recovers by itself', async () => {
+  it('on a full disk, writes are refused and reads continue; the database recovers without intervention', async () => {
     const limitFile = (bytes: number | 'unlimited') =>
       promisify(execFile)('prlimit', ['--pid', String(app.pid), `--fsize=${bytes}:`]);
-    // Not its present size: the log of writes is used again from its beginning.
+    // Not the present size: the write-ahead log is reused from its beginning.
     await limitFile(1);
     await expectUnavailable('x'.repeat(10_000));
     await expectUnavailable();
@@ -115,10 +117,10 @@ describeFile('a database', () => {
     await expectRecovered(1);
   });
 
-  it('whose file is gone: no write is acknowledged that would be lost, and it recovers when the file is back', async () => {
+  it('while the file of the database is missing, no write is acknowledged that would be lost; it recovers when the file is back', async () => {
     await rename(file, `${file}.elsewhere`);
     await expectUnavailable();
-    // Nor where another file has taken its place.
+    // Nor while another file has taken its place.
     await copyFile(`${file}.elsewhere`, file);
     await expectUnavailable();
     await rename(`${file}.elsewhere`, file);

@@ -20,7 +20,7 @@ const signsIn = async (app: TestApp, username: string, password: string) =>
   (await app.rest('POST', LOGIN, { username, password }, {})).status;
 
 describe('users', () => {
-  it('are made with a password from stdin, before the first start too, and shown nowhere', async () => {
+  it('users are created with a password from stdin, before the first start too, and the password is printed nowhere', async () => {
     const dataDir = await temporaryDirectory();
     const words = ['users', 'create', '--admin', '--username', 'root', '--name', 'Root'];
     const { stdout, stderr } = await succeed(dataDir, words, `${PASSWORD}\n`);
@@ -36,7 +36,7 @@ describe('users', () => {
     expect(await run(dataDir, words, `${PASSWORD}\n`)).toMatchObject({ code: 1, stderr: 'user already exists\n' });
   });
 
-  it('get a generated password on stdout alone', async () => {
+  it('users get a generated password on stdout only', async () => {
     const app = await freshApp();
     const { stdout } = await succeed(app.dataDir, ['users', 'create', '--username', 'ann', '--generate']);
     expect(stdout).toMatch(/^[\w-]{24}\n$/);
@@ -46,7 +46,7 @@ describe('users', () => {
     expect(await signsIn(app, 'ann', changed.stdout.trim())).toBe(204);
   });
 
-  it('are disabled and enabled beside a running server, but for the last admin', async () => {
+  it('users are disabled and enabled beside a running server, except the last admin', async () => {
     const app = await freshApp();
     const headers = await signedInUser(app, 'ann');
     await succeed(app.dataDir, ['users', 'disable', 'ann']);
@@ -67,7 +67,7 @@ describe('users', () => {
     [['users', 'create', '--username', 'x'], /stdin/],
     [['users', 'disable'], /NAME/],
     [['audit', 'export', '--since', 'yesterday'], /yesterday/],
-  ] as [string[], RegExp][])('%j is off: exit code 2, and nothing is made', async (words, reason) => {
+  ] as [string[], RegExp][])('%j is a usage error: exit code 2, and no user is created', async (words, reason) => {
     const dataDir = await temporaryDirectory();
     const { code, stdout, stderr } = await run(dataDir, words);
     expect([code, stdout]).toEqual([2, '']);
@@ -77,7 +77,7 @@ describe('users', () => {
 });
 
 describe('keys create', () => {
-  it('narrows a key by --scope', async () => {
+  it('keys create narrows a key by --scope', async () => {
     const app = await freshApp();
     const words = [
       'keys',
@@ -101,7 +101,7 @@ describe('keys create', () => {
 });
 
 describe('audit export', () => {
-  it('prints each record as a line of JSON, the oldest first, since a date', async () => {
+  it('audit export prints each record since a date as a line of JSON, oldest first', async () => {
     const app = await freshApp();
     await createUser(app, 'ann');
     const { prisma } = app.domain.database;
@@ -118,10 +118,10 @@ describe('audit export', () => {
   });
 });
 
-describe('a start where others can reach it', () => {
+describe('a start where other machines can reach the server', () => {
   const environment = { HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64'), METRICS_PORT: '0' };
 
-  it('leaves a set-up code for its owner alone while nobody exists, and none afterwards', async () => {
+  it('a start leaves a set-up code readable only by its owner while no user exists, and none afterwards', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, environment });
     const file = join(dataDir, 'setup-code');
@@ -130,28 +130,28 @@ describe('a start where others can reach it', () => {
     expect(code).toMatch(/^[0-9a-f]{32}$/);
     expect(app.output()).toContain(file);
     expect(app.output()).not.toContain(code);
-    const ask = (body: object) =>
+    const sendRequest = (body: object) =>
       fetch(`http://127.0.0.1:${new URL(app.url).port}/api/v1/admin/users/create_super_user`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json' },
         body: JSON.stringify({ username: 'root', password: PASSWORD, ...body }),
       });
-    expect((await ask({})).status).toBe(403);
-    expect((await ask({ code })).status).toBe(201);
+    expect((await sendRequest({})).status).toBe(403);
+    expect((await sendRequest({ code })).status).toBe(201);
     expect((await app.stop()).code).toBe(0);
     const again = await startProcess({ dataDir, environment });
     expect(await readdir(dataDir)).not.toContain('setup-code');
     expect((await again.stop()).code).toBe(0);
   });
 
-  it('on loopback alone makes none', async () => {
+  it('a start that listens only on loopback creates no set-up code', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, environment: { METRICS_PORT: '0' } });
     expect(await readdir(dataDir)).not.toContain('setup-code');
     expect((await app.stop()).code).toBe(0);
   });
 
-  it('stores at its end when its keys were used', async () => {
+  it('a shutdown stores when the keys were last used', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, environment: { METRICS_PORT: '0' } });
     const key = (await readFile(join(dataDir, 'admin-api-key'), 'utf8')).trim();

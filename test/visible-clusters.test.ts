@@ -35,7 +35,7 @@ beforeAll(async () => {
 afterAll(() => app.close());
 afterEach(() => vi.restoreAllMocks());
 
-/** Counts the statements that are sent to the database, and the rows that it gives, from now on. */
+/** Starts counting the statements that are sent to the database, and the rows that it returns. */
 function countRows() {
   const queries = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
   return async () => {
@@ -48,20 +48,20 @@ const update = (name: string, description: string) =>
   app.graphql('mutation ($input: UpdateClusterInput!) { updateCluster(input: $input) { __typename } }', {
     input: { by: { name }, description },
   });
-const ask = async (query: string, headers: { Authorization: string }) => {
+const sendRequest = async (query: string, headers: { Authorization: string }) => {
   const { data, errors } = await app.graphql(query, {}, headers);
   expect(errors).toBeUndefined();
   return data;
 };
 
-describeFile('the clusters that a role lets see', () => {
-  it('are computed once for all keys and requests under one value of the counter', async () => {
+describeFile('visible clusters of a role', () => {
+  it('visible clusters are computed once for all keys and requests under one value of the counter', async () => {
     await update('other-0', 'first');
     await app.domain.sizes.of(await app.domain.database.counters());
     const counted = countRows();
     for (const headers of keys)
       for (let index = 0; index < 5; index++)
-        await ask(
+        await sendRequest(
           `{ cluster(by: { name: "mine-1" }) { name } a${index}: clusters(first: 1) { nodes { name } changesCursor } }`,
           headers,
         );
@@ -70,7 +70,7 @@ describeFile('the clusters that a role lets see', () => {
     expect(rows).toBeLessThan(2 * CLUSTERS + VISIBLE + 15 * 10);
   });
 
-  it('are not read again when the state of a cluster changes', async () => {
+  it('visible clusters are not read again when the state of a cluster changes', async () => {
     const [headers] = keys as [{ Authorization: string }];
     const document = (name: string, field: string) =>
       `{ cluster(by: { name: "${name}" }) { name } clusters(first: 1) { nodes { name } ${field} } }`;
@@ -79,21 +79,21 @@ describeFile('the clusters that a role lets see', () => {
         tx.cluster.update({ where: { name }, data: { statusChange: status } }),
       );
     const cursorOf = async (name: string) =>
-      (await ask(document(name, 'changesCursor'), headers)).clusters.changesCursor as string;
+      (await sendRequest(document(name, 'changesCursor'), headers)).clusters.changesCursor as string;
     const cursors = [await cursorOf('mine-3')];
     const counted = countRows();
     for (let time = 0; time < 10; time++) {
       await change(time % 2 ? 'mine-3' : 'other-4');
-      await ask(document('mine-3', '__typename'), headers);
+      await sendRequest(document('mine-3', '__typename'), headers);
       cursors.push(await cursorOf('mine-3'));
     }
     expect((await counted()).rows).toBeLessThan(10 * 30);
-    // A change of a hidden cluster leaves the cursor as it is.
+    // A change of a hidden cluster leaves the cursor unchanged.
     expect(new Set(cursors).size).toBe(6);
     expect(cursors[1]).toBe(cursors[0]);
   });
 
-  it('are listed with about as many rows read as there are on the pages', async () => {
+  it('listing visible clusters reads about as many rows as the pages contain', async () => {
     const [headers] = keys as [{ Authorization: string }];
     const rows = await app.domain.database.prisma.cluster.findMany({ select: { name: true }, orderBy: { id: 'asc' } });
     const clusters = rows.map(({ name }) => name).filter((name) => name.startsWith('mine'));
@@ -108,7 +108,7 @@ describeFile('the clusters that a role lets see', () => {
         for (let at: string | null = ''; at !== null; ) {
           const place: string = at === '' ? '' : `${cursor}: "${at}",`;
           const page: Page = (
-            await ask(
+            await sendRequest(
               `{ clusters(${size}: 100, ${place} orderBy: { field: DATABASE_ID, direction: ${direction} }) {
                 nodes { name } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }`,
               headers,
@@ -127,27 +127,27 @@ describeFile('the clusters that a role lets see', () => {
     const { body } = await app.rest('GET', '/api/v1/clusters', undefined, headers);
     const names = body.map(({ name }: { name: string }) => name);
     expect(names).toEqual(clusters.toSorted());
-    // The ids and the rows of what is visible; the last page looks through the other half for more.
+    // The ids and the rows of the visible clusters; the last page searches the other half for more.
     expect((await counted()).rows).toBeLessThan(CLUSTERS + 2 * VISIBLE + 50);
   });
 
-  it('cost a cached answer nothing', async () => {
+  it('visible clusters cost a cached response nothing', async () => {
     const [headers] = keys as [{ Authorization: string }];
     const query = '{ clusters(first: 2) { nodes { name } } }';
-    for (let time = 0; time < 2; time++) await ask(query, headers);
+    for (let time = 0; time < 2; time++) await sendRequest(query, headers);
     const counted = countRows();
-    for (let time = 0; time < 10; time++) await ask(query, headers);
+    for (let time = 0; time < 10; time++) await sendRequest(query, headers);
     expect(await counted()).toEqual({ statements: 0, rows: 0 });
   });
 
-  it('are read once for all audit logs of one value of the counter, and charged for each', async () => {
+  it('visible clusters are read once for all audit log queries under one value of the counter, and charged for each query', async () => {
     await defineRole(app, { name: 'auditors', actions: ['audit.read'], clusters: { names: ['mine-*'] } });
     const { headers } = await keyWith(app, ['auditors']);
     await update('mine-1', 'audited');
-    await ask('{ auditLog(first: 1) { nodes { action } } }', headers);
+    await sendRequest('{ auditLog(first: 1) { nodes { action } } }', headers);
     const counted = countRows();
     const aliases = Array.from({ length: 10 }, (_, index) => `a${index}: auditLog(first: 1) { nodes { action } }`);
-    const { a0 } = await ask(`{ ${aliases.join(' ')} }`, headers);
+    const { a0 } = await sendRequest(`{ ${aliases.join(' ')} }`, headers);
     expect(a0.nodes).toEqual([{ action: 'cluster.update' }]);
     expect((await counted()).rows).toBeLessThan(100);
     const tooMany = Array.from({ length: 50 }, (_, index) => `b${index}: auditLog(first: 1) { nodes { action } }`);
@@ -156,7 +156,7 @@ describeFile('the clusters that a role lets see', () => {
     expect(errors?.[0].message).toContain('among those of 2,000 clusters');
   });
 
-  it('are one grant for all who hold the role, at once when it is known', async () => {
+  it('visible clusters are one grant for all holders of the role, shared even when it is known immediately', async () => {
     const counters = await app.domain.database.counters();
     const first = await app.domain.roles.grantsOf(['globs'], counters);
     const again = app.domain.roles.grantsOf(['globs', 'viewer'], counters);
@@ -164,7 +164,7 @@ describeFile('the clusters that a role lets see', () => {
     expect((await again)[0]).toBe(first[0]);
   });
 
-  it('are compared once for all streams when one cluster changes', async () => {
+  it('visible clusters are compared once for all streams when one cluster changes', async () => {
     const streams = await Promise.all(
       Array.from({ length: 30 }, (_, index) => follow(app, keys[index % 3] as { Authorization: string })),
     );
@@ -175,13 +175,13 @@ describeFile('the clusters that a role lets see', () => {
     await expect.poll(() => streams.every(({ told }) => told().length === 2), { timeout: 20_000 }).toBe(true);
     const { rows } = await counted();
     expect(streams.flatMap(({ told }) => told())).toEqual(Array(60).fill('+mine-1'));
-    // Twice where the counters moved on in between; 30 times before.
+    // Twice if the counters advanced in between; 30 times before.
     expect(rows).toBeLessThan(2 * (2 * CLUSTERS + VISIBLE) + 30 * 5);
   });
 
-  it('are counted and filtered as the database does it', async () => {
+  it("visible clusters are counted and filtered by the database's own rules", async () => {
     const [headers] = keys as [{ Authorization: string }];
-    const { clusters } = await ask(
+    const { clusters } = await sendRequest(
       `{ clusters(first: 2, orderBy: { field: NAME, direction: DESC }, filter: { states: [PENDING] }) {
         nodes { name } totalCount stateCounts { state count } pageInfo { hasNextPage hasPreviousPage endCursor } } }`,
       headers,
@@ -193,7 +193,7 @@ describeFile('the clusters that a role lets see', () => {
         pageInfo: { hasNextPage: true, hasPreviousPage: false },
       },
     });
-    const next = await ask(
+    const next = await sendRequest(
       `{ clusters(first: 1, after: "${clusters.pageInfo.endCursor}", orderBy: { field: NAME, direction: DESC }) {
         nodes { name } pageInfo { hasPreviousPage } } }`,
       headers,

@@ -1,5 +1,6 @@
-// A typed query of a frontend, with Node 24: `node_modules/.bin/node examples/typed-client/list.ts http://localhost:8080 <API key>`.
-// A wrong field of operations.graphql fails codegen, a wrong use of the answer does not compile.
+// A typed query, as a frontend would send it. Run it with Node 24:
+//   node_modules/.bin/node examples/typed-client/list.ts http://localhost:8080 <API key>
+// An unknown field in operations.graphql fails in codegen; a wrong use of the response does not compile.
 import { FleetPageDocument } from './operations.generated.ts';
 import { request } from './request.ts';
 

@@ -3,35 +3,35 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
-/** Clusters for which everything given holds. */
+/** Restricts clusters. A cluster must match every field that is set. */
 export type ClusterFilter = {
-  /** Its credential or CA ends within so many days, or has ended. 0 to 3,650. */
+  /** Clusters with a credential or CA certificate that expires within this many days, or has expired. 0 to 3,650 days. */
   credentialExpiresWithinDays?: number | null | undefined;
-  /** Is enabled, or is not. */
+  /** true: only enabled clusters. false: only disabled clusters. */
   enabled?: boolean | null | undefined;
-  /** Kubernetes’ grammar: `env in (staging, prod), !legacy, tier != db`. */
+  /** Clusters with labels that match this Kubernetes label selector, such as `env in (staging, prod), !legacy, tier != db`. */
   labelSelector?: string | null | undefined;
-  /** Has one of these names. */
+  /** Clusters with one of these names. */
   names?: Array<string> | null | undefined;
-  /** Stands in the name or the description, in any letter case. */
+  /** Clusters with this text in their name or description, ignoring case. */
   search?: string | null | undefined;
-  /** Is in one of these states. */
+  /** Clusters in one of these states. */
   states?: Array<ClusterState> | null | undefined;
 };
 
 /** The last observed state of a cluster. */
 export type ClusterState =
-  /** It knows the credential, and says that it is not ready. */
+  /** The API server accepts the credential and reports that it is not ready. */
   | 'DEGRADED'
-  /** Switched off; nothing is asked of it. */
+  /** The cluster is disabled: Kitestring does not connect to it. */
   | 'DISABLED'
-  /** Not tried since its last change. */
+  /** Not probed since the cluster was registered or its connection settings changed. */
   | 'PENDING'
-  /** It is ready and knows the credential. */
+  /** The API server accepts the credential and reports that it is ready. */
   | 'READY'
-  /** It does not know the credential. */
+  /** The API server rejects the credential. */
   | 'UNAUTHORIZED'
-  /** No connection, a TLS failure, no answer in time, or no Kubernetes API server. */
+  /** Kitestring cannot connect, TLS fails, the response takes too long, or the server is not a Kubernetes API server. */
   | 'UNREACHABLE'
   /** The kubeconfig cannot be used. */
   | 'UNUSABLE';

@@ -1,7 +1,7 @@
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import { print } from 'graphql';
 
-/** Sends a typed document: variables and answer have the types that codegen made of it. */
+/** Sends a typed document. Codegen generates the types of its variables and of the returned data. */
 export async function request<Data, Variables>(
   { url, key }: { url: string; key: string },
   document: TypedDocumentNode<Data, Variables>,

@@ -1,5 +1,7 @@
-// Live updates of a frontend, with Node 24: `node_modules/.bin/node examples/typed-client/watch.ts http://localhost:8080 <API key>`.
-// It lists once and follows the changes from there; a broken connection goes on after the last change it was told of.
+// Live updates, as a frontend would receive them. Run it with Node 24:
+//   node_modules/.bin/node examples/typed-client/watch.ts http://localhost:8080 <API key>
+// Lists the clusters once, then subscribes to changes. After a broken connection it resumes after the last change that it
+// received.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { print } from 'graphql';
 import { createClient } from 'graphql-sse';
@@ -12,13 +14,13 @@ const names = new Map<string, string>();
 
 const client = createClient({ url: `${url}/graphql`, headers: { Authorization: key }, retryAttempts: 0 });
 
-interface Shown {
+interface ListedCluster {
   readonly id: string;
   readonly name: string;
   readonly status: { readonly state: string; readonly version: string | null };
 }
 
-function show({ id, name, status }: Shown): void {
+function show({ id, name, status }: ListedCluster): void {
   names.set(id, name);
   console.log(`${name}  ${status.state}  ${status.version ?? ''}`);
 }
@@ -42,11 +44,11 @@ for (;;) {
       if (!change) continue;
       after = change.cursor;
       if (change.__typename === 'ClusterChangesReset') after = await list();
-      else if (change.__typename === 'ClusterRemoved') console.log(`${names.get(change.id) ?? change.id}  gone`);
+      else if (change.__typename === 'ClusterRemoved') console.log(`${names.get(change.id) ?? change.id}  removed`);
       else show(change.cluster);
     }
   } catch (error) {
-    console.error(error instanceof Error ? error.message : 'the stream broke', '- trying again');
+    console.error(error instanceof Error ? error.message : 'the stream broke', '- reconnecting');
   }
   await sleep(RETRY_MS);
 }

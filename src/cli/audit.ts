@@ -13,7 +13,7 @@ export const exportAudit: Command = {
   run: async ({ config, values: { since } }) => {
     const from = typeof since === 'string' ? new Date(since) : undefined;
     if (from && !isStorableTime(from))
-      throw new UsageError(`--since ${since} is no date: give one such as 2026-11-01.`);
+      throw new UsageError(`--since ${since} is not a valid date: use a date such as 2026-11-01.`);
     requireDatabase(config);
     await withDatabase(config, async (database) => {
       const auditLog = new AuditLog({ database, now: () => new Date() });

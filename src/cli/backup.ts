@@ -4,12 +4,12 @@ import { backupFile } from '../storage/sqlite/file.ts';
 import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
-import { databaseFile, requireDatabase, tellWarnings } from './database.ts';
+import { databaseFile, printWarnings, requireDatabase } from './database.ts';
 
 export const backup: Command = {
   positionals: ['FILE'],
   synopsis: '[--force]',
-  about: 'copies the database as of one moment; the key that seals kubeconfigs is not in it',
+  about: 'writes a consistent copy of the database to FILE; the seal keys are not included',
   options: { force: { type: 'boolean' } },
   run: async ({ config, values: { force }, positionals: [name = ''] }) => {
     const database = databaseFile(config, 'pg_dump');
@@ -17,7 +17,7 @@ export const backup: Command = {
     const file = resolve(name);
     if (existsSync(file) && !force)
       throw new StartupError(`${file} exists: name another file, or overwrite it with --force.`);
-    tellWarnings(warnOfWal(database));
+    printWarnings(warnOfWal(database));
     await backupFile(database, file).catch((error: unknown) => {
       const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
       throw error instanceof StartupError ? error : new StartupError(`The backup ${file} cannot be written${code}.`);

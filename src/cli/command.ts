@@ -1,22 +1,22 @@
 import type { ParseArgsOptionsConfig } from 'node:util';
 import type { Config } from '../config.ts';
 
-/** One command: what it takes, and what it does. `run` answers the exit code. */
+/** A command of the command line. `run` returns the exit code. */
 export interface Command {
-  /** The words that follow its options, such as FILE; each must be given. */
+  /** The names of the positional arguments, such as FILE. All of them are required. */
   readonly positionals: readonly string[];
-  /** What else its line in the usage shows. */
+  /** The options as shown in the usage. */
   readonly synopsis?: string;
   readonly about: string;
   readonly options: ParseArgsOptionsConfig;
-  readonly run: (given: {
+  readonly run: (input: {
     config: Config;
     values: Record<string, string | boolean | (string | boolean)[] | undefined>;
     positionals: string[];
   }) => Promise<number>;
 }
 
-/** The words of a command are off; the message says how. */
+/** A usage error. Its message explains the error. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }

@@ -8,25 +8,25 @@ import { isInUse } from '../storage/sqlite/file.ts';
 import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import { type Command, UsageError } from './command.ts';
-import { keyFile, tellWarnings } from './database.ts';
+import { keyFile, printWarnings } from './database.ts';
 
 export const copy: Command = {
   positionals: [],
   synopsis: '[--to URL]',
   about:
-    'copies the SQLite database of DATA_DIR into an empty one of PostgreSQL (--to, else DATABASE_URL), with the server stopped',
+    'copies the SQLite database in DATA_DIR to an empty PostgreSQL database (--to, or DATABASE_URL); stop the server first',
   options: { to: { type: 'string' } },
   run: async ({ config, values: { to } }) => {
     const file = join(config.dataDir, 'kitestring.db');
     const url = typeof to === 'string' ? to : 'url' in config.database ? config.database.url : undefined;
     if (url === undefined) throw new UsageError('copy needs --to URL, or DATABASE_URL.');
     if (!existsSync(file)) throw new StartupError(`There is no database in ${config.dataDir}: set DATA_DIR.`);
-    tellWarnings(warnOfWal(file));
-    if (isInUse(file)) throw new StartupError('A server has the SQLite database open: stop it, then copy.');
+    printWarnings(warnOfWal(file));
+    if (isInUse(file)) throw new StartupError('A server has the SQLite database open: stop it before you copy.');
     const source = await openDatabase({ file });
-    tellWarnings(source.warnings);
+    printWarnings(source.warnings);
     try {
-      // Where the key is given that the replicas are to have, it must open what they get.
+      // If SEAL_KEY is set, check that it can decrypt the data being copied.
       if (config.sealKey !== undefined)
         await loadKeyRing({ file: keyFile(config), given: config.sealKey, sealedKeyIds: () => sealedKeyIds(source) });
       const target = await openTarget(url);
@@ -35,7 +35,9 @@ export const copy: Command = {
           process.stderr.write(`${model}: ${rows} rows\n`),
         );
         const all = Array.from(counts.values()).reduce((sum, count) => sum + count, 0);
-        process.stdout.write(`Copied ${counts.get('Cluster')} clusters, ${all} rows in all, each compared.\n${NEXT}`);
+        process.stdout.write(
+          `Copied ${counts.get('Cluster')} clusters, ${all} rows in all, and verified each row.\n${NEXT}`,
+        );
         return 0;
       } finally {
         await target.close();
@@ -46,6 +48,6 @@ export const copy: Command = {
   },
 };
 
-const NEXT = `Start every server with DATABASE_URL, and with the keys that seal: SEAL_KEY as it was, or SEAL_KEY_FILE=<DATA_DIR>/seal-keys.
-Give both to the command line too, and move kitestring.db away: without DATABASE_URL it is what is read and changed.
+const NEXT = `Start every server with DATABASE_URL and the seal keys: SEAL_KEY as before, or SEAL_KEY_FILE=<DATA_DIR>/seal-keys.
+Set both for the command line too, and move kitestring.db away: commands without DATABASE_URL still read and change it.
 `;

@@ -4,31 +4,36 @@ import type { Config } from '../config.ts';
 import { type Database, openDatabase } from '../storage/database.ts';
 import { StartupError } from '../storage/startup-error.ts';
 
-/** The file of the registry; refused for a command that works on files, where PostgreSQL keeps it. */
+/** Returns the SQLite file. Throws if PostgreSQL is used; `instead` names its tool for the same task. */
 export function databaseFile({ database }: Config, instead: string): string {
   if ('file' in database) return database.file;
-  throw new StartupError(`DATABASE_URL is given: use ${instead} of PostgreSQL.`);
+  throw new StartupError(`DATABASE_URL is set: use ${instead} of PostgreSQL.`);
 }
 
-/** The file of the keys that seal kubeconfigs, where SEAL_KEY is not given. */
+/** The key file, which is used if SEAL_KEY is not set. */
 export function keyFile({ dataDir }: Config): string {
   return join(dataDir, 'seal-keys');
 }
 
-/** Refuses a data directory without a database: a mistyped DATA_DIR would otherwise get a new one. */
+/** Throws if the data directory contains no database. Otherwise a mistyped DATA_DIR would get a new database. */
 export function requireDatabase(config: Config): void {
   if (!('file' in config.database) || existsSync(config.database.file)) return;
-  throw new StartupError(`There is no database in ${config.dataDir}: set DATA_DIR to that of the server.`);
+  throw new StartupError(
+    `There is no database in ${config.dataDir}: set DATA_DIR to the data directory of the server.`,
+  );
 }
 
-/** Works with the database, beside a running server or without one, and closes it. `warn`: says what is missing in it. */
+/**
+ * Opens the database, runs `work` and closes the database. A server may be running. With `warn`, prints warnings about
+ * lost data to stderr.
+ */
 export async function withDatabase<T>(
   config: Config,
   work: (database: Database) => Promise<T>,
   { warn = true } = {},
 ): Promise<T> {
   const database = await openDatabase(config.database);
-  if (warn) tellWarnings(database.warnings);
+  if (warn) printWarnings(database.warnings);
   try {
     return await work(database);
   } finally {
@@ -36,7 +41,7 @@ export async function withDatabase<T>(
   }
 }
 
-/** On stderr: what a script takes stands on stdout alone. */
-export function tellWarnings(warnings: readonly string[]): void {
+/** Prints warnings to stderr, so that stdout contains only the output for scripts. */
+export function printWarnings(warnings: readonly string[]): void {
   for (const warning of warnings) process.stderr.write(`${warning}\n`);
 }

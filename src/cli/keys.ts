@@ -12,7 +12,7 @@ const caller = systemCaller('command line');
 export const createKey: Command = {
   positionals: [],
   synopsis: '--name NAME [--role ROLE] [--scope ACTION] [--expires DATE]',
-  about: 'makes an API key and shows it this once',
+  about: 'creates an API key and prints it; it cannot be shown again',
   options: {
     name: { type: 'string' },
     role: { type: 'string', multiple: true },
@@ -21,14 +21,14 @@ export const createKey: Command = {
   },
   run: async ({ config, values: { name, role, scope, expires } }) => {
     if (typeof name !== 'string') throw new UsageError('keys create needs --name NAME.');
-    const expiresAt = typeof expires === 'string' ? readDate(expires) : undefined;
+    const expiresAt = typeof expires === 'string' ? parseExpiry(expires) : undefined;
     const roles = Array.isArray(role) ? role.map(String) : [];
-    const scopes = Array.isArray(scope) ? scope.map((text) => actionOf(String(text))) : undefined;
+    const scopes = Array.isArray(scope) ? scope.map((text) => parseAction(String(text))) : undefined;
     const { text } = await withKeys(config, (keys) => keys.create(caller, { name, roles, scopes, expiresAt }));
     process.stdout.write(`${text}\n`);
     if (roles.length === 0)
       process.stderr.write(
-        'This key holds no role: it signs in and may do nothing. Use --role admin for one that may.\n',
+        'This key has no role, so it authenticates but has no permissions. Use --role admin to create an admin key.\n',
       );
     return 0;
   },
@@ -62,11 +62,11 @@ export const listKeys: Command = {
 
 export const revokeKey: Command = {
   positionals: ['ID'],
-  about: 'forgets an API key; it is refused from the next request on',
+  about: 'revokes an API key; it is rejected from the next request on',
   options: {},
   run: async ({ config, positionals: [id] }) => {
     const number = Number(/^(?:kite)?([1-9][0-9]{0,9})$/.exec(id ?? '')?.[1]);
-    if (!(number < 2 ** 31)) throw new UsageError('keys revoke takes the ID of a key: see keys list.');
+    if (!(number < 2 ** 31)) throw new UsageError('keys revoke needs the ID of a key: see keys list.');
     requireDatabase(config);
     await withKeys(config, (keys) => keys.revoke(caller, number));
     process.stdout.write(`API key ${number} is revoked.\n`);
@@ -81,14 +81,14 @@ function withKeys<T>(config: Config, work: (keys: ApiKeys) => Promise<T>): Promi
   });
 }
 
-/** An action as the domain has it, or as GraphQL spells it. */
-function actionOf(text: string): string {
+/** Accepts the name of an action in the domain or in GraphQL. The domain rejects unknown names. */
+function parseAction(text: string): string {
   return ACTIONS.find((action) => actionName(action) === text) ?? text;
 }
 
-function readDate(text: string): Date {
+function parseExpiry(text: string): Date {
   const date = new Date(text);
   if (!isStorableTime(date) || date <= new Date())
-    throw new UsageError(`--expires ${text} is no date in the future: give one such as 2027-06-30.`);
+    throw new UsageError(`--expires ${text} is not a date in the future: use a date such as 2027-06-30.`);
   return date;
 }

@@ -1,5 +1,5 @@
-// The command line: `npm run kitestring -- <command>`. It works beside a running server. Exit codes: 0 done, 1 refused
-// or failed, 2 the words are off. What a script takes stands on stdout alone.
+// The command line: `npm run kitestring -- <command>`. A server may be running at the same time. Exit codes: 0
+// success, 1 rejected or failed, 2 usage error. Output for scripts goes to stdout, and nothing else does.
 import { parseArgs } from 'node:util';
 import { readConfig } from '../config.ts';
 import { DomainError, domainErrorOf } from '../domain/errors.ts';
@@ -35,12 +35,12 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map([
   ['copy', copy],
 ]);
 
-function lineOf([name, { positionals, synopsis = '', about }]: [string, Command]): string {
+function usageOf([name, { positionals, synopsis = '', about }]: [string, Command]): string {
   return `  ${[name, ...positionals, synopsis].join(' ').trim()}\n      ${about}\n`;
 }
 
 function usage(commands: Iterable<[string, Command]>): string {
-  return `Usage: npm run kitestring -- <command>\n\n${Array.from(commands, lineOf).join('')}`;
+  return `Usage: npm run kitestring -- <command>\n\n${Array.from(commands, usageOf).join('')}`;
 }
 
 function findCommand(words: readonly string[]): [string, Command] {
@@ -62,15 +62,15 @@ async function runCommand(words: readonly string[]): Promise<number> {
   });
   if (positionals.length !== command.positionals.length)
     throw new UsageError(
-      `${name} takes ${command.positionals.length === 0 ? 'options alone' : command.positionals.join(' ')}.`,
+      `${name} takes ${command.positionals.length === 0 ? 'options only' : command.positionals.join(' ')}.`,
     );
   return command.run({ config: readConfig(), values, positionals });
 }
 
 async function main(words: readonly string[]): Promise<number> {
   if (words.includes('--help') || words.includes('-h')) {
-    const asked = [...COMMANDS].filter(([name]) => words.join(' ').startsWith(name));
-    process.stdout.write(usage(asked.length > 0 ? asked : COMMANDS));
+    const matching = [...COMMANDS].filter(([name]) => words.join(' ').startsWith(name));
+    process.stdout.write(usage(matching.length > 0 ? matching : COMMANDS));
     return 0;
   }
   try {
@@ -89,10 +89,13 @@ function isParseError(error: unknown): error is Error {
   return error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
 }
 
-// The message of any other error stays out: it may quote what was given.
+// Do not print the message of any other error: it may quote input, such as secrets.
 function explain(error: unknown): string {
   if (error instanceof StartupError || error instanceof DomainError) return error.message;
-  return domainErrorOf(error)?.message ?? `This failed by a fault of our own: ${JSON.stringify(describeError(error))}`;
+  return (
+    domainErrorOf(error)?.message ??
+    `The command failed because of an internal error: ${JSON.stringify(describeError(error))}`
+  );
 }
 
 process.exitCode = await main(process.argv.slice(2));

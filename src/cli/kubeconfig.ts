@@ -8,7 +8,7 @@ const run = promisify(execFile);
 const ACCOUNT = 'kitestring-reader';
 const NAMESPACE = 'kitestring';
 
-/** The cluster of a context as `kubectl config view` prints it; the files it named are in it. */
+/** The output of `kubectl config view`, with the content of referenced files embedded. */
 interface View {
   readonly clusters?: readonly { readonly cluster: Readonly<Record<string, unknown>> }[];
 }
@@ -17,11 +17,11 @@ interface TokenSecret {
   readonly data?: { readonly token?: string; readonly 'ca.crt'?: string };
 }
 
-/** Prints a kubeconfig that needs no command and no file: for EKS, GKE, AKS and whoever else uses `exec`. */
+/** Prints a kubeconfig without `exec` and without references to files, for clusters such as EKS, GKE and AKS. */
 export const printKubeconfig: Command = {
   positionals: [],
   synopsis: '--context NAME',
-  about: 'prints a self-contained kubeconfig with the token of deploy/reader.yaml, by your own kubectl',
+  about: 'uses your kubectl to print a self-contained kubeconfig with the token of deploy/reader.yaml',
   options: { context: { type: 'string' } },
   run: async ({ values: { context } }) => {
     if (typeof context !== 'string')
@@ -29,7 +29,7 @@ export const printKubeconfig: Command = {
     const view = await kubectl<View>(['config', 'view', '--raw', '--flatten', '--minify', '--context', context]);
     const cluster = view.clusters?.[0]?.cluster;
     if (typeof cluster?.server !== 'string')
-      throw new StartupError(`kubectl knows no cluster for the context ${context}.`);
+      throw new StartupError(`kubectl has no cluster for the context ${context}: see kubectl config get-contexts.`);
     const { data } = await kubectl<TokenSecret>([
       '--context',
       context,
@@ -39,7 +39,7 @@ export const printKubeconfig: Command = {
       'secret',
       ACCOUNT,
     ]);
-    if (!data?.token) throw new StartupError(`The token of ${ACCOUNT} is not there yet: try again in a moment.`);
+    if (!data?.token) throw new StartupError(`The token of ${ACCOUNT} does not exist yet: try again in a moment.`);
     process.stdout.write(
       `${JSON.stringify(kubeconfigOf(context, cluster, { ...data, token: data.token }), null, 2)}\n`,
     );
@@ -72,16 +72,22 @@ function kubeconfigOf(
   };
 }
 
-/** Asks kubectl for JSON. What it says of a failure is passed on: it is the person's own tool, on their own terminal. */
-async function kubectl<Answer>(words: string[]): Promise<Answer> {
+/**
+ * Runs kubectl and parses its JSON output. Its error message is passed on: the user runs their own tool on their own
+ * terminal.
+ */
+async function kubectl<Output>(words: string[]): Promise<Output> {
   try {
     const { stdout } = await run('kubectl', [...words, '--output', 'json'], { maxBuffer: 16 * 1024 * 1024 });
-    return JSON.parse(stdout) as Answer;
+    return JSON.parse(stdout) as Output;
   } catch (error) {
     const { code, stderr = '' } = error as { code?: unknown; stderr?: string };
-    if (code === 'ENOENT') throw new StartupError('kubectl is not on the PATH: this command asks the cluster by it.');
-    const said = stderr.trim().split('\n').at(-1) ?? '';
+    if (code === 'ENOENT')
+      throw new StartupError(
+        'kubectl is not on the PATH: install it, because this command uses it to call the cluster.',
+      );
+    const lastLine = stderr.trim().split('\n').at(-1) ?? '';
     const advice = stderr.includes('NotFound') ? ' Apply deploy/reader.yaml there first.' : '';
-    throw new StartupError(`kubectl failed: ${said}${advice}`);
+    throw new StartupError(`kubectl failed: ${lastLine}${advice}`);
   }
 }

@@ -1,15 +1,18 @@
 import { text } from 'node:stream/consumers';
 import { UsageError } from './command.ts';
 
-/** Reads a password: without echo from a terminal, else the first line of stdin. It is never an argument: others see those. */
+/**
+ * Reads a password: without echo if stdin is a terminal, otherwise the first line of stdin. A password is never an
+ * argument, because other users of the machine can see arguments.
+ */
 export async function readPassword(): Promise<string> {
   const { stdin } = process;
-  const given = stdin.isTTY ? await ask() : ((await text(stdin)).split(/\r?\n/)[0] ?? '');
-  if (given === '') throw new UsageError('Give the password on stdin, or --generate one.');
-  return given;
+  const password = stdin.isTTY ? await prompt() : ((await text(stdin)).split(/\r?\n/)[0] ?? '');
+  if (password === '') throw new UsageError('The password is empty: send it on stdin, or use --generate.');
+  return password;
 }
 
-function ask(): Promise<string> {
+function prompt(): Promise<string> {
   const { stdin, stderr } = process;
   stderr.write('Password: ');
   stdin.setRawMode(true).setEncoding('utf8').resume();
@@ -23,7 +26,7 @@ function ask(): Promise<string> {
     const take = (keys: string) => {
       for (const key of keys) {
         if (key === '\r' || key === '\n' || key === '\u0004') return end(() => resolve(typed));
-        if (key === '\u0003') return end(() => reject(new UsageError('No password was given.')));
+        if (key === '\u0003') return end(() => reject(new UsageError('The password prompt was cancelled.')));
         typed = key === '\u007f' || key === '\b' ? [...typed].slice(0, -1).join('') : typed + key;
       }
     };

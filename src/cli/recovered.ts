@@ -6,14 +6,17 @@ import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';
 import { withDatabase } from './database.ts';
 
-/** What `restore` does with a file, for a database that PostgreSQL's own tools have put back. */
+/**
+ * Prepares a PostgreSQL database for use after its own tools have restored it. For SQLite, `restore` does this itself.
+ */
 export const recovered: Command = {
   positionals: [],
   about:
-    'lets a PostgreSQL database that went back, by pg_restore or a failover, go on beyond what was given out; with every server stopped',
+    'prepares a PostgreSQL database that lost its latest changes, by pg_restore or a failover, for use; stop every server first',
   options: {},
   run: async ({ config }) => {
-    if ('file' in config.database) throw new StartupError('DATABASE_URL is not given: restore does this by itself.');
+    if ('file' in config.database)
+      throw new StartupError('DATABASE_URL is not set: with SQLite, restore does this by itself.');
     const at = new Date();
     const counts = await withDatabase(config, (database) =>
       database.write(['access', 'registry', 'status'], async (tx) => {
@@ -25,17 +28,17 @@ export const recovered: Command = {
             ...{ stateSince: at, observedAt: null, latencyMs: null, version: null },
           },
         });
-        const [clusters, keys, people, roles] = [
+        const [clusters, keys, users, roles] = [
           ...[await tx.cluster.count(), await tx.apiKey.count()],
           ...[await tx.user.count(), await tx.role.count()],
         ];
         const changes = { clusters: { to: clusters }, apiKeys: { to: keys } };
         await record(tx, systemCaller('command line'), { action: 'database.recover', at, changes });
-        return { clusters, keys, people, roles };
+        return { clusters, keys, users, roles };
       }),
     );
     process.stdout.write(
-      `${counts.clusters} clusters go on from here. ${counts.keys} API keys, ${counts.people} people and ${counts.roles} defined roles are as they were then: see keys list, users list and the query roles, and take away again what was taken away since.\n`,
+      `${counts.clusters} clusters are ready for use. ${counts.keys} API keys, ${counts.users} users and ${counts.roles} custom roles are in their recovered state: check keys list, users list and the query roles, and revoke again what was revoked since.\n`,
     );
     return 0;
   },

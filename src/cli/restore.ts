@@ -19,7 +19,7 @@ import { databaseFile, keyFile, withDatabase } from './database.ts';
 
 export const restore: Command = {
   positionals: ['FILE'],
-  about: 'puts the content of a backup in the place of the present one, beside a running server too',
+  about: 'replaces the content of the database with a backup; a server may be running',
   options: {},
   run: async ({ config, positionals: [name = ''] }) => {
     const database = databaseFile(config, 'pg_restore');
@@ -27,12 +27,12 @@ export const restore: Command = {
     createFile(database);
     return withRestoreDirectory(config.dataDir, async (directory) => {
       const copy = join(directory, 'backup.db');
-      await takeCopy(database, file, copy);
+      await copyBackup(database, file, copy);
       await prepare(config, copy);
       const at = new Date();
       const restored = (database: Database) =>
         restoreInto(database, copy, async (tx, { disabled, revoked }) => {
-          // Those that ended since would be back.
+          // Delete all sessions: the backup contains sessions that have ended since.
           await tx.session.deleteMany();
           const [clusters, keys] = [await tx.cluster.count(), await tx.apiKey.count()];
           const changes = {
@@ -42,7 +42,7 @@ export const restore: Command = {
           await record(tx, systemCaller('command line'), { action: 'database.restore', at, changes });
           return { clusters, keys, disabled, revoked };
         });
-      // What the present database lacks does not matter any more.
+      // Do not warn about data missing in the database: the backup replaces it.
       const counts = await withDatabase(config, restored, { warn: false });
       process.stdout.write(
         `Restored ${file}: ${counts.clusters} clusters; ${counts.keys} API keys, without those revoked since.\n`,
@@ -55,24 +55,24 @@ export const restore: Command = {
 };
 
 function disabledNote(usernames: readonly string[]): string {
-  return `Disabled, since they were disabled, deleted or given another password after the backup: ${usernames.map(printable).join(', ')}. Let one sign in again by users password NAME and users enable NAME.\n`;
+  return `Disabled, because they were disabled, deleted or got another password after the backup: ${usernames.map(printable).join(', ')}. To let a user sign in again, run users password NAME and users enable NAME.\n`;
 }
 
 function revokedNote(revoked: readonly string[]): string {
-  return `Not restored, since it was taken away after the backup: ${revoked.map(printable).join('; ')}. An admin can grant it again.\n`;
+  return `Not restored, because it was revoked after the backup: ${revoked.map(printable).join('; ')}. An admin can grant it again.\n`;
 }
 
-/** Whoever made the backup may have written the names for a terminal. */
+/** Replaces unusual characters: the author of the backup may have put terminal control sequences into names. */
 const printable = (text: string) => text.replace(/[^\p{L}\p{N}._@+:,() -]/gu, '?');
 
-/** Everything happens to a copy of the backup: opening a database writes to it. */
-async function takeCopy(database: string, file: string, copy: string): Promise<void> {
+/** Copies the backup and validates the copy. Opening a database writes to it, so the backup itself is never opened. */
+async function copyBackup(database: string, file: string, copy: string): Promise<void> {
   const backup = statSync(file, { throwIfNoEntry: false });
   if (!backup) throw new StartupError(`There is no file ${file}: name a backup.`);
   if (backup.ino === statSync(database, { throwIfNoEntry: false })?.ino)
     throw new StartupError(`${file} is the database itself: name a backup.`);
-  // Opening a pipe would wait for whoever writes to it.
-  if (!backup.isFile()) throw new StartupError(`${file} cannot be copied: it is no regular file.`);
+  // Opening a pipe would block until another process writes to it.
+  if (!backup.isFile()) throw new StartupError(`${file} cannot be copied: it is not a regular file.`);
   const [damage] = warnOfWal(file);
   if (damage) throw new StartupError(`${damage} To restore ${file} without them, move ${file}-wal away.`);
   try {
@@ -85,7 +85,10 @@ async function takeCopy(database: string, file: string, copy: string): Promise<v
   checkBackup(copy, file);
 }
 
-/** Brings the copy to this version's models, sees that its kubeconfigs can be opened, and forgets what was observed. */
+/**
+ * Migrates the copy to this version's schema, checks that its kubeconfigs can be decrypted, and resets the observed
+ * status of its clusters.
+ */
 async function prepare(config: Config, copy: string): Promise<void> {
   const database = await openDatabase({ file: copy });
   try {

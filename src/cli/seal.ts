@@ -10,17 +10,17 @@ import { keyFile, requireDatabase, withDatabase } from './database.ts';
 
 export const verifySeal: Command = {
   positionals: [],
-  about: 'opens every sealed kubeconfig and names those that do not open',
+  about: 'decrypts every sealed kubeconfig and lists those that cannot be decrypted',
   options: {},
   run: async ({ config }) => {
     requireDatabase(config);
-    const { opened, faults } = await withDatabase(config, async (database) => {
+    const { opened, faults: failures } = await withDatabase(config, async (database) => {
       const { keys } = await readRing(config, database);
       return verifySealed(database, new Seal(keys));
     });
-    tellFaults(faults);
-    process.stdout.write(`${opened} of ${opened + faults.length} sealed kubeconfigs open.\n`);
-    return faults.length === 0 ? 0 : 1;
+    printFailures(failures);
+    process.stdout.write(`${opened} of ${opened + failures.length} sealed kubeconfigs open.\n`);
+    return failures.length === 0 ? 0 : 1;
   },
 };
 
@@ -28,7 +28,7 @@ export const rotateSeal: Command = {
   positionals: [],
   synopsis: '[--prune]',
   about:
-    'adds a new key and seals everything with it, beside a running server; run again after an interruption, it goes on. --prune adds none, and takes out the keys that nothing uses',
+    'adds a new seal key and reseals every kubeconfig with it; a server may be running. After an interruption, run it again to continue. --prune adds no key and removes unused keys',
   options: { prune: { type: 'boolean' } },
   run: async ({ config, values: { prune } }) => {
     requireDatabase(config);
@@ -36,31 +36,31 @@ export const rotateSeal: Command = {
       const ring = await readRing(config, database);
       const seal = new Seal(ring.keys, ring.reread);
       const file = ring.source === 'configuration' ? undefined : keyFile(config);
-      const unfinished = (await sealedKeyIds(database)).some((id) => id !== seal.keyId);
-      if (!unfinished && !prune) {
-        if (file) await begin(database, file, seal);
-        else process.stdout.write(HOW_TO_BEGIN);
+      const isUnfinished = (await sealedKeyIds(database)).some((id) => id !== seal.keyId);
+      if (!isUnfinished && !prune) {
+        if (file) await addNewKey(database, file, seal);
+        else process.stdout.write(HOW_TO_ROTATE);
       }
-      const { done, faults } = await reseal(database, seal, (done) =>
-        process.stderr.write(`${done} kubeconfigs are sealed anew.\n`),
+      const { done, faults: failures } = await reseal(database, seal, (done) =>
+        process.stderr.write(`${done} kubeconfigs are resealed.\n`),
       );
-      process.stdout.write(`Key ${seal.keyId} seals; ${done} kubeconfigs were sealed anew with it.\n`);
-      tellFaults(faults);
-      await tellUnused(database, seal, prune === true ? file : undefined);
-      return faults.length === 0 ? 0 : 1;
+      process.stdout.write(`Key ${seal.keyId} is the current seal key; ${done} kubeconfigs were resealed with it.\n`);
+      printFailures(failures);
+      await reportUnusedKeys(database, seal, prune === true ? file : undefined);
+      return failures.length === 0 ? 0 : 1;
     });
   },
 };
 
-const HOW_TO_BEGIN = `SEAL_KEY is given, so its first key stays the one that seals. To change it, make one (openssl rand -base64 32),
-restart every server with SEAL_KEY=<the present ones>,<new key>, so that each can open what the others will seal; then
-restart every server with SEAL_KEY=<new key>,<the present ones>, and run this again with the same SEAL_KEY.
+const HOW_TO_ROTATE = `SEAL_KEY is set, so its first key remains the current seal key. To rotate it, create a key (openssl rand -base64 32),
+restart every server with SEAL_KEY=<current keys>,<new key>, so that each can decrypt what the others will seal; then
+restart every server with SEAL_KEY=<new key>,<current keys>, and run this command again with the same SEAL_KEY.
 `;
 
 const caller = systemCaller('command line');
 
-/** Under the lock of writers: two at once would lose a key. */
-async function begin(database: Database, file: string, seal: Seal): Promise<void> {
+/** Adds a new key to the key file. Holds the write lock: two concurrent rotations would lose a key. */
+async function addNewKey(database: Database, file: string, seal: Seal): Promise<void> {
   await database.write([], async (tx) => {
     const id = await addKey(file);
     await record(tx, caller, {
@@ -72,10 +72,10 @@ async function begin(database: Database, file: string, seal: Seal): Promise<void
   seal.refresh();
 }
 
-/** Names the keys that nothing is sealed with, and takes them out of the file where that is asked for. */
-async function tellUnused(database: Database, seal: Seal, file: string | undefined): Promise<void> {
+/** Reports for each older key whether it is still used. If `file` is set, removes the unused keys from it. */
+async function reportUnusedKeys(database: Database, seal: Seal, file: string | undefined): Promise<void> {
   const older = seal.keyIds.filter((id) => id !== seal.keyId);
-  // Under the lock of writers: nobody seals with a key between the look and its end.
+  // Hold the write lock, so that no kubeconfig is sealed with a key between the check and its removal.
   const unused = await database.write([], async (tx) => {
     const ids = await unusedKeyIds(tx, older);
     if (file && ids.length > 0) {
@@ -86,8 +86,8 @@ async function tellUnused(database: Database, seal: Seal, file: string | undefin
   });
   for (const id of older) {
     if (!unused.includes(id)) process.stdout.write(`Key ${id} is still needed.\n`);
-    else if (file) process.stdout.write(`Key ${id} was taken out of ${file}; a backup from before needs it.\n`);
-    else process.stdout.write(`Key ${id} is no longer needed, but by backups from before.\n`);
+    else if (file) process.stdout.write(`Key ${id} was removed from ${file}; older backups still need it.\n`);
+    else process.stdout.write(`Key ${id} is no longer needed, except by older backups.\n`);
   }
 }
 
@@ -99,6 +99,6 @@ function readRing(config: Config, database: Database): Promise<KeyRing> {
   });
 }
 
-function tellFaults(faults: readonly { name: string; problem: string }[]): void {
-  for (const { name, problem } of faults) process.stderr.write(`${JSON.stringify(name)} does not open: ${problem}\n`);
+function printFailures(failures: readonly { name: string; problem: string }[]): void {
+  for (const { name, problem } of failures) process.stderr.write(`${JSON.stringify(name)} does not open: ${problem}\n`);
 }

@@ -14,7 +14,7 @@ const caller = systemCaller('command line');
 export const createUser: Command = {
   positionals: [],
   synopsis: '--username NAME [--admin] [--role ROLE] [--name NAME] [--generate]',
-  about: 'makes a person; the password is read from stdin, asked for, or with --generate made and shown this once',
+  about: 'creates a user; the password is read from stdin or a prompt, or --generate creates and prints one',
   options: {
     username: { type: 'string' },
     name: { type: 'string' },
@@ -25,11 +25,12 @@ export const createUser: Command = {
   run: async ({ config, values: { username, name, admin, role, generate } }) => {
     if (typeof username !== 'string') throw new UsageError('users create needs --username NAME.');
     const roles = [...(admin ? ['admin'] : []), ...(Array.isArray(role) ? role.map(String) : [])];
-    const password = await passwordOf(generate === true);
+    const password = await obtainPassword(generate === true);
     const input = { username, password, name: typeof name === 'string' ? name : undefined, roles };
     await withUsers(config, (users) => users.create(caller, input));
-    show(password, generate === true, `${username} is made.`);
-    if (roles.length === 0) process.stderr.write('They hold no role: they sign in and may do nothing.\n');
+    printResult(password, generate === true, `${username} is created.`);
+    if (roles.length === 0)
+      process.stderr.write('The user has no role, so they can sign in but have no permissions.\n');
     return 0;
   },
 };
@@ -37,11 +38,11 @@ export const createUser: Command = {
 export const listUsers: Command = {
   positionals: [],
   synopsis: '[--json]',
-  about: 'lists the people',
+  about: 'lists the users',
   options: { json: { type: 'boolean' } },
   run: async ({ config, values: { json } }) => {
     requireDatabase(config);
-    const people = (await withUsers(config, (users) => users.list(caller))).map((user) => ({
+    const rows = (await withUsers(config, (users) => users.list(caller))).map((user) => ({
       username: user.username,
       name: user.name,
       roles: user.roles.join(', '),
@@ -49,8 +50,8 @@ export const listUsers: Command = {
       created: user.createdAt.toISOString(),
       note: user.disabled ? 'disabled' : '',
     }));
-    if (json) process.stdout.write(`${JSON.stringify(people, null, 2)}\n`);
-    else if (people.length > 0) console.table(people);
+    if (json) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
+    else if (rows.length > 0) console.table(rows);
     else process.stderr.write('There are no users.\n');
     return 0;
   },
@@ -58,7 +59,9 @@ export const listUsers: Command = {
 
 const setDisabled = (disabled: boolean): Command => ({
   positionals: ['NAME'],
-  about: disabled ? 'ends the sessions and keys of a person, who signs in no more' : 'lets a person sign in again',
+  about: disabled
+    ? 'disables a user: ends their sessions, and rejects their password and API keys'
+    : 'lets a user sign in again',
   options: {},
   run: async ({ config, positionals: [username = ''] }) => {
     requireDatabase(config);
@@ -74,23 +77,24 @@ export const enableUser = setDisabled(false);
 export const setPassword: Command = {
   positionals: ['NAME'],
   synopsis: '[--generate]',
-  about: 'gives a person a new password and ends their sessions; read from stdin, asked for, or made',
+  about:
+    'sets the password of a user and ends their sessions; the password is read from stdin or a prompt, or generated',
   options: { generate: { type: 'boolean' } },
   run: async ({ config, values: { generate }, positionals: [username = ''] }) => {
     requireDatabase(config);
-    const password = await passwordOf(generate === true);
+    const password = await obtainPassword(generate === true);
     await withUsers(config, (users) => users.update(caller, { username, password }));
-    show(password, generate === true, `${username} has a new password.`);
+    printResult(password, generate === true, `${username} has a new password.`);
     return 0;
   },
 };
 
-async function passwordOf(generate: boolean): Promise<string> {
+async function obtainPassword(generate: boolean): Promise<string> {
   return generate ? randomBytes(18).toString('base64url') : readPassword();
 }
 
-/** What was generated is all of stdout, for scripts. */
-function show(password: string, generated: boolean, done: string): void {
+/** Prints a generated password alone on stdout, for scripts. The message goes to stderr. */
+function printResult(password: string, generated: boolean, done: string): void {
   process.stderr.write(`${done}\n`);
   if (generated) process.stdout.write(`${password}\n`);
 }

@@ -11,7 +11,10 @@ import { cutPage, NO_CURSOR, type PageArguments, readBounds } from './page.ts';
 import { canBeName, isStorable, isStorableId, isWithin, MAX_NAME, UNSTORABLE } from './storable.ts';
 
 export interface AuditFilter {
-  /** The id of an actor (`user:3`, `api-key:1`), which holds what a person's keys did too, or a name. */
+  /**
+   * The id of an actor, such as `user:3` or `api-key:1`, or its name. The id of a user also matches the records of
+   * their API keys.
+   */
   readonly actor?: string | null | undefined;
   readonly action?: string | null | undefined;
   readonly cluster?: ClusterBy | null | undefined;
@@ -27,28 +30,29 @@ export interface AuditPage extends PageArguments {
 export type AuditRow = Prisma.AuditRecordGetPayload<object>;
 
 /**
- * Refused attempts that one actor, and all strangers or all others together, may have recorded within `REFUSED_MS`; more
- * are only counted. Strangers and others apart: neither can hide what the other tries.
+ * Maximum number of refused attempts that are recorded within `REFUSED_MS`: per actor, and for all anonymous and for
+ * all authenticated callers together. Further attempts are only counted. The two kinds of callers have separate limits,
+ * so that neither can hide the attempts of the other.
  */
-const REFUSED_BY_ONE = 20;
-const REFUSED_BY_ALL = 100;
+const REFUSED_PER_ACTOR = 20;
+const REFUSED_PER_KIND = 100;
 const REFUSED_MS = 60_000;
-/** Refused attempts that are kept at most, whatever their age: a flood of them cannot fill the disk. */
+/** Maximum number of stored refused attempts of any age, so that a flood of them cannot fill the disk. */
 const MAX_REFUSED = 20_000;
-/** Records that are read or forgotten at once: others write in between. */
+/** Number of records that are read or deleted at once, so that other writers can write in between. */
 const BATCH = 500;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** The trail of what was changed, and of what was refused. Whoever writes one does it by `record`. */
+/** Reads and prunes the audit log, and records refused attempts. Changes write their own records with `record`. */
 export class AuditLog {
   readonly #database: Database;
   readonly #now: () => Date;
-  readonly #cautious: CautiousClock;
+  readonly #cautiousClock: CautiousClock;
   readonly #visibleClusters: VisibleClusters;
-  /** What was recorded in this window, which begins at a time that no correction of the clock moves. */
+  /** The refused attempts of the current window. The window uses the monotonic clock. */
   #refused = { ...newWindow(0), unrecorded: 0 };
 
-  /** `visible` is shared with other readers of the registry. */
+  /** `visible` can be shared with other readers of the registry. */
   constructor({
     database,
     now,
@@ -61,10 +65,10 @@ export class AuditLog {
     this.#visibleClusters = visible;
     this.#database = database;
     this.#now = now;
-    this.#cautious = new CautiousClock(now);
+    this.#cautiousClock = new CautiousClock(now);
   }
 
-  /** One page, the newest first. Whoever may read it for some clusters sees the records of those alone. */
+  /** Returns one page, newest record first. A caller who may audit some clusters sees only the records of these. */
   async page(caller: Caller, args: AuditPage) {
     requireViewer(caller);
     const { size, backward, after, before } = readBounds(args, (text) => readAuditCursor(text) ?? NO_CURSOR);
@@ -104,7 +108,7 @@ export class AuditLog {
     return this.#database.reads.run(limitKeyOf(requireViewer(caller)), () => read(this.#database.prisma));
   }
 
-  /** Every record since a time, the oldest first, in batches. */
+  /** Yields every record since a time, oldest first, in batches. */
   async *export(caller: Caller, { since }: { since?: Date | undefined }): AsyncGenerator<AuditRow[]> {
     requireActionOnAll(caller, 'audit.read');
     for (let last = 0; ; ) {
@@ -120,8 +124,8 @@ export class AuditLog {
   }
 
   /**
-   * Records an attempt that was refused. It changes nothing, and never makes the refusal itself fail. Where an earlier attempt
-   * of the window gave one of the same texts as `once`, it is only counted.
+   * Records a refused attempt. It never throws, so that the caller gets the original error. If an earlier attempt of
+   * the same window passed one of the same `once` keys, the attempt is only counted.
    */
   async refused(
     caller: Caller,
@@ -139,7 +143,7 @@ export class AuditLog {
       once?: readonly string[];
     },
   ): Promise<void> {
-    const unrecorded = this.#take(caller, once);
+    const unrecorded = this.#admitRefusal(caller, once);
     if (unrecorded === undefined) return;
     const { prisma } = this.#database;
     try {
@@ -148,10 +152,11 @@ export class AuditLog {
       const cluster = where
         ? await prisma.cluster.findFirst({ where, select: { uid: true, id: true, name: true } })
         : null;
-      const given = typeof changes === 'function' ? await changes() : changes;
+      const resolvedChanges = typeof changes === 'function' ? await changes() : changes;
       const more: Changes = unrecorded > 0 ? { unrecorded: { to: unrecorded } } : {};
-      const entry = { action, outcome, cluster, at: this.#now(), changes: { ...given, ...more } };
-      // A turn as changes have it: where one of another replica is waited for, that leaves the connections to readers.
+      const entry = { action, outcome, cluster, at: this.#now(), changes: { ...resolvedChanges, ...more } };
+      // Use a transaction to queue like other writes: while this write waits for another replica, it does not occupy
+      // the connections of readers.
       await prisma.$transaction([prisma.auditRecord.create({ data: auditRow(caller, entry) })]);
     } catch {
       this.#refused.unrecorded += unrecorded + 1;
@@ -159,11 +164,11 @@ export class AuditLog {
   }
 
   /**
-   * Forgets records older than so many days, and the oldest refused attempts beyond what is kept of them; the rest another
-   * time once `signal` is aborted.
+   * Deletes records older than `days`, and the oldest refused attempts beyond MAX_REFUSED. Stops after the current
+   * batch if `signal` is aborted.
    */
   async prune({ days, signal }: { days: number; signal?: AbortSignal }): Promise<void> {
-    await this.#forget({ at: { lt: new Date(this.#cautious.look().getTime() - days * DAY_MS) } }, signal);
+    await this.#deleteMatching({ at: { lt: new Date(this.#cautiousClock.look().getTime() - days * DAY_MS) } }, signal);
     const refused = { outcome: { not: 'DONE' } };
     const [last] = await this.#database.prisma.auditRecord.findMany({
       where: refused,
@@ -172,10 +177,10 @@ export class AuditLog {
       skip: MAX_REFUSED,
       take: 1,
     });
-    if (last) await this.#forget({ ...refused, id: { lte: last.id } }, signal);
+    if (last) await this.#deleteMatching({ ...refused, id: { lte: last.id } }, signal);
   }
 
-  async #forget(where: Prisma.AuditRecordWhereInput, signal: AbortSignal | undefined): Promise<void> {
+  async #deleteMatching(where: Prisma.AuditRecordWhereInput, signal: AbortSignal | undefined): Promise<void> {
     const { auditRecord } = this.#database.prisma;
     while (!signal?.aborted) {
       const rows = await auditRecord.findMany({ where, select: { id: true }, orderBy: { id: 'asc' }, take: BATCH });
@@ -184,20 +189,24 @@ export class AuditLog {
     }
   }
 
-  /** Takes one refused attempt of what may be recorded now: how many before it were not; undefined when it is not either. */
-  #take({ viewer, address }: Caller, once: readonly string[]): number | undefined {
+  /**
+   * Decides whether a refused attempt is recorded now. Returns the number of unrecorded attempts before it, or
+   * undefined if this attempt is only counted, too.
+   */
+  #admitRefusal({ viewer, address }: Caller, once: readonly string[]): number | undefined {
     const now = performance.now();
     if (now - this.#refused.since > REFUSED_MS)
       this.#refused = { ...newWindow(now), unrecorded: this.#refused.unrecorded };
     const refused = this.#refused;
-    // A person is one, with all of their keys.
+    // A user and all of their API keys count as one actor.
     const actor = viewer ? limitKeyOf(viewer) : (address ?? '');
-    const kind = viewer ? 'others' : 'strangers';
+    const kind = viewer ? 'authenticated' : 'anonymous';
     const times = refused.byActor.get(actor) ?? 0;
     const isRepeated = once.some((text) => refused.once.has(text));
-    // What is recorded once needs no share of its actor's: it stands beside what the same actor tried before.
-    const isOverShare = once.length === 0 && times >= REFUSED_BY_ONE;
-    if (isRepeated || isOverShare || refused[kind] >= REFUSED_BY_ALL) {
+    // Attempts with `once` keys are exempt from the limit per actor: they are recorded in addition to earlier attempts
+    // of the same actor.
+    const isOverShare = once.length === 0 && times >= REFUSED_PER_ACTOR;
+    if (isRepeated || isOverShare || refused[kind] >= REFUSED_PER_KIND) {
       refused.unrecorded++;
       return undefined;
     }
@@ -209,7 +218,10 @@ export class AuditLog {
     return unrecorded;
   }
 
-  /** The records a viewer may see: all of them, or those of the clusters that their roles let them audit. */
+  /**
+   * A filter for the records that the caller may see: all of them, or the records of the clusters that their roles let
+   * them audit.
+   */
   async #visible(caller: Caller): Promise<Prisma.AuditRecordWhereInput> {
     if (caller.viewer && hasActionOnAll(caller.viewer, 'audit.read')) return {};
     const clusters = await this.#read(caller, () => this.#visibleClusters.readVisible(caller, 'audit.read'));
@@ -218,21 +230,21 @@ export class AuditLog {
 }
 
 function newWindow(since: number) {
-  return { since, strangers: 0, others: 0, byActor: new Map<string, number>(), once: new Set<string>() };
+  return { since, anonymous: 0, authenticated: 0, byActor: new Map<string, number>(), once: new Set<string>() };
 }
 
 function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilter): Prisma.AuditRecordWhereInput {
   const texts = { actor, action, outcome, cluster: cluster ? String(Object.values(cluster)[0]) : null };
   const issues: InputIssue[] = Object.entries(texts).flatMap(([field, text]) => {
-    const problem = text == null ? undefined : problemOf(text);
+    const problem = text == null ? undefined : textProblem(text);
     return problem === undefined ? [] : [{ path: ['filter', field], message: problem }];
   });
   if (issues.length > 0) throw invalidInput(issues);
-  const person = Number(/^user:([1-9][0-9]{0,9})$/.exec(actor ?? '')?.[1]);
+  const userId = Number(/^user:([1-9][0-9]{0,9})$/.exec(actor ?? '')?.[1]);
   return {
     ...(actor == null
       ? {}
-      : { OR: [{ actorId: actor }, { actorName: actor }, ...(isStorableId(person) ? [{ userId: person }] : [])] }),
+      : { OR: [{ actorId: actor }, { actorName: actor }, ...(isStorableId(userId) ? [{ userId }] : [])] }),
     ...(action == null ? {} : { action }),
     ...(cluster ? whereCluster(cluster) : {}),
     ...(since || until ? { at: { ...(since ? { gte: since } : {}), ...(until ? { lt: until } : {}) } } : {}),
@@ -240,13 +252,13 @@ function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilt
   };
 }
 
-/** What a record tells of each is a name, an id or a word: none is longer than a name. */
-function problemOf(text: string): string | undefined {
+/** Filter values are names, ids or constants, so none is longer than a name. */
+function textProblem(text: string): string | undefined {
   if (!isWithin(text, MAX_NAME)) return `must be at most ${MAX_NAME} characters`;
   return isStorable(text) ? undefined : UNSTORABLE;
 }
 
-// Records outlive their clusters, and tell the name that each had then.
+// Records outlive their clusters and store the name that the cluster had at the time.
 function whereCluster(by: ClusterBy): Prisma.AuditRecordWhereInput {
   if ('uid' in by) return { clusterUid: by.uid };
   return 'databaseId' in by ? { clusterId: by.databaseId } : { clusterName: by.name };

@@ -2,7 +2,7 @@ import type { Transaction } from '../storage/database.ts';
 import type { Prisma } from '../storage/generated/sqlite/client.ts';
 import type { Caller } from './access/viewer.ts';
 
-/** The old and the new value of each field that changed; a credential appears as `changed`, never as itself. */
+/** The old and the new value of each changed field. A changed credential appears only as `changed`. */
 export type Changes = Record<string, { from?: unknown; to?: unknown } | 'changed'>;
 
 export interface AuditEntry {
@@ -10,16 +10,15 @@ export interface AuditEntry {
   readonly at: Date;
   readonly cluster?: { readonly uid: string; readonly id: number; readonly name: string } | null | undefined;
   readonly changes: Changes;
-  /** DONE when absent, else the code of the refusal. */
+  /** The error code of a refused attempt; DONE if absent. */
   readonly outcome?: string;
 }
 
-/** Writes one audit record inside the transaction of the change it tells of. */
+/** Writes one audit record. Call it in the transaction of the change that it describes. */
 export async function record(tx: Transaction, caller: Caller, entry: AuditEntry): Promise<void> {
   await tx.auditRecord.create({ data: auditRow(caller, entry), select: { id: true } });
 }
 
-/** The row of an audit record. */
 export function auditRow(
   { viewer, requestId, address }: Caller,
   { action, at, cluster, changes, outcome = 'DONE' }: AuditEntry,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isWithin } from './storable.ts';
 
-/** A text of at most so many code points. A longer one is refused before any other rule goes over it. */
+/** A string of at most `most` code points. A longer string is rejected before other rules run. */
 export function textWithin(most: number) {
   return z.string({ error: 'must be a string' }).refine((text) => isWithin(text, most), {
     error: `must be at most ${most.toLocaleString('en')} characters`,
@@ -9,7 +9,10 @@ export function textWithin(most: number) {
   });
 }
 
-/** A list of at most so many items, such as `labels`. A longer one is refused before any of them is looked at. */
+/**
+ * A list of at most `most` items. A longer list is rejected before its items are validated. `what` names the items in
+ * the error message.
+ */
 export function listWithin<Item extends z.ZodType>(items: z.ZodArray<Item>, most: number, what: string) {
   return z
     .custom<z.input<Item>[]>(

@@ -1,6 +1,6 @@
 /**
- * The time for work that deletes by age. It follows a forward jump of the machine's clock at the second look only, so that a
- * clock that is corrected between two looks has deleted nothing.
+ * A clock for deletion by age. It follows a forward jump of the system clock only at the second call, so that a jump
+ * that is corrected between two calls deletes nothing.
  */
 export class CautiousClock {
   readonly #now: () => Date;

@@ -1,6 +1,6 @@
 import { isUnavailable, tookTooLong } from '../storage/database-error.ts';
 
-/** The closed set of reasons why the domain refuses; `graphql/errors.ts` maps each to its type and its REST status. */
+/** Every error code of the domain. `graphql/errors.ts` maps each code to its GraphQL type and REST status. */
 export const ERROR_CODES = [
   'INVALID_INPUT',
   'UNAUTHENTICATED',
@@ -22,17 +22,17 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** One wrong field: its path from the top of the input, and what to do about it. */
+/** One invalid field: its path from the root of the input, and how to fix it. */
 export interface InputIssue {
   readonly path: readonly string[];
   readonly message: string;
 }
 
-/** A refusal that a caller may read: its message is one sentence for a person and holds no secret. */
+/** An error that may be shown to the caller. Its message is one readable sentence without secrets. */
 export class DomainError extends Error {
   override readonly name = 'DomainError';
   readonly code: ErrorCode;
-  /** What the error's GraphQL type shows besides message and code. */
+  /** Additional fields of the GraphQL error type, besides message and code. */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(code: ErrorCode, message: string, details: Record<string, unknown> = {}, options?: ErrorOptions) {
@@ -42,37 +42,46 @@ export class DomainError extends Error {
   }
 }
 
-/** Issues that one error tells: every field of the largest input may be wrong. Of more it tells how many there are. */
+/**
+ * Maximum number of issues in one error: enough for every field of the largest input. An additional issue states how
+ * many are omitted.
+ */
 const MAX_ISSUES = 25;
-/** Names in a sentence that are told; of the others, how many there are. */
-const MAX_TOLD = 5;
-/** Characters of a name that is told: no longer one is any of ours. */
-const MAX_TOLD_NAME = 80;
+/** Maximum number of names in a message. Of the others, only the number is shown. */
+const MAX_NAMES = 5;
+/** Longer names are truncated in messages. No valid role or action name is longer. */
+const MAX_NAME_LENGTH = 80;
 
-/** Lists the wrong fields, the first MAX_ISSUES; the message joins them, so that a surface with room for one sentence loses none. */
-export function invalidInput(given: readonly InputIssue[]): DomainError {
-  const issues = given.slice(0, MAX_ISSUES);
-  const more = given.length - issues.length;
+/**
+ * Creates an INVALID_INPUT error with the first MAX_ISSUES issues. The message joins them, for REST responses that have
+ * room for a single sentence.
+ */
+export function invalidInput(allIssues: readonly InputIssue[]): DomainError {
+  const issues = allIssues.slice(0, MAX_ISSUES);
+  const more = allIssues.length - issues.length;
   if (more > 0) issues.push({ path: [], message: `and ${more.toLocaleString('en')} more problems` });
   const message = issues.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message));
   return new DomainError('INVALID_INPUT', message.join('; '), { issues });
 }
 
-/** Names that a caller gave, for a sentence. */
+/** Joins names from the input for a message, with limits on their number and length. */
 export function listed(names: readonly string[]): string {
-  const told = names
-    .slice(0, MAX_TOLD)
-    .map((name) => (name.length > MAX_TOLD_NAME ? `${name.slice(0, MAX_TOLD_NAME)}…` : name));
-  const more = names.length - told.length;
-  return more > 0 ? `${told.join(', ')} and ${more.toLocaleString('en')} more` : told.join(', ');
+  const shown = names
+    .slice(0, MAX_NAMES)
+    .map((name) => (name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH)}…` : name));
+  const more = names.length - shown.length;
+  return more > 0 ? `${shown.join(', ')} and ${more.toLocaleString('en')} more` : shown.join(', ');
 }
 
-/** The error itself when the domain threw it, UNAVAILABLE when the database cannot be used now; undefined for a bug. */
+/**
+ * Returns a DomainError unchanged, and UNAVAILABLE if the database is currently unavailable or too slow. Undefined for
+ * any other error, which is a bug.
+ */
 export function domainErrorOf(error: unknown): DomainError | undefined {
   if (error instanceof DomainError) return error;
   if (!isUnavailable(error)) return undefined;
   const message = tookTooLong(error)
-    ? 'The database took too long for this and was stopped: ask for less, or try again later'
+    ? 'The database query took too long and was stopped: request less data, or try again later'
     : 'The database cannot be used right now: try again later';
   return new DomainError('UNAVAILABLE', message, {}, { cause: error });
 }

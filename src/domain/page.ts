@@ -10,7 +10,7 @@ export interface PageArguments {
 export const DEFAULT_PAGE = 50;
 export const MAX_PAGE = 100;
 
-/** Where a page begins and ends, which way it is read, and how many rows it wants. */
+/** The validated arguments of a connection: the cursors around the page, the direction, and the page size. */
 export interface Bounds<Place> {
   readonly size: number;
   readonly backward: boolean;
@@ -18,26 +18,31 @@ export interface Bounds<Place> {
   readonly before: Place | undefined;
 }
 
-/** Characters of a cursor: with a name of 253 code points, of at most 6 bytes each in JSON, it has 2,100 in base64. */
+/**
+ * Maximum length of a cursor. The largest contains a name of 253 code points, with up to 6 bytes each in JSON: 2,100
+ * characters in base64.
+ */
 const MAX_CURSOR = 2_200;
 
-/** What is said of a cursor that cannot be read. */
-export const NO_CURSOR = 'is no cursor of this connection';
+/** The error for a cursor that cannot be parsed. */
+export const NO_CURSOR = 'is not a cursor of this connection';
 
-/** Checks the arguments of a connection; `readPlace` gives what a cursor stands for, or what is wrong with it. */
+/**
+ * Validates the arguments of a connection. `readPlace` parses a cursor and returns its position, or an error message.
+ */
 export function readBounds<Place extends object | number>(
   { first, after, last, before }: PageArguments,
   readPlace: (cursor: string) => Place | string,
   size = DEFAULT_PAGE,
 ): Bounds<Place> {
   const issues: InputIssue[] = [];
-  if (first != null && last != null) issues.push({ path: ['last'], message: 'cannot be given together with first' });
+  if (first != null && last != null) issues.push({ path: ['last'], message: 'cannot be combined with first' });
   for (const [path, value] of Object.entries({ first, last }))
     if (value != null && (value < 1 || value > MAX_PAGE))
       issues.push({ path: [path], message: `must be 1 to ${MAX_PAGE}` });
   const read = (path: string, text: string | null | undefined) => {
     if (text == null) return undefined;
-    // Before it is decoded, however it is read.
+    // Check the length before decoding.
     const place = text.length > MAX_CURSOR ? NO_CURSOR : readPlace(text);
     if (typeof place !== 'string') return place;
     issues.push({ path: [path], message: place });
@@ -48,7 +53,10 @@ export function readBounds<Place extends object | number>(
   return { size: first ?? last ?? size, backward: last != null, ...places };
 }
 
-/** Cuts the one row too many that tells whether there are more; `more` tells it where that row is gone by now. */
+/**
+ * Removes the extra row that was read to detect further rows. Pass `more` if that row may have been deleted meanwhile.
+ * `behind` states whether rows exist on the other side of the cursor.
+ */
 export function cutPage<Row>(
   rows: Row[],
   { size, backward }: Pick<Bounds<unknown>, 'size' | 'backward'>,

@@ -1,53 +1,53 @@
 import type { Counters, Database } from '../storage/database.ts';
 
-/** How much there is to read: what the work of a read is counted from before it is done. */
+/** Sizes of the tables, from which the cost of a read is estimated in advance. */
 export interface TableSizes {
   readonly clusters: number;
-  /** Bytes that `search` looks through, of all clusters together. */
+  /** Total bytes of the text that `search` scans. */
   readonly searchBytes: number;
   readonly users: number;
   readonly apiKeys: number;
-  /** Roles that users defined. */
+  /** Custom roles. */
   readonly roles: number;
-  /** Audit records, counted up to MAX_RECORDS. */
+  /** Number of audit records, at most MAX_RECORDS. */
   readonly auditRecords: number;
 }
 
-/** Counting stops here, after 10 ms in SQLite: to test so many records is too costly anyway. */
+/** Counting stops here, after 10 ms in SQLite: a filter over this many records exceeds the cost limit in any case. */
 const MAX_RECORDS = 1_000_000;
 
 /**
- * The sizes of the tables, counted once for each value of the counters (10,000 clusters: 3 ms). Refused attempts raise no
- * counter, but at most some 200 a minute are recorded.
+ * Counts the table sizes once for each value of the counters (10,000 clusters: 3 ms). Refused attempts raise no
+ * counter, but at most about 200 are recorded per minute.
  */
 export class Sizes {
   readonly #database: Pick<Database, 'prisma'>;
-  #known: { registry: number; access: number; counts: Promise<TableSizes> | TableSizes } | undefined;
+  #cache: { registry: number; access: number; counts: Promise<TableSizes> | TableSizes } | undefined;
 
   constructor({ database }: { database: Pick<Database, 'prisma'> }) {
     this.#database = database;
   }
 
-  /** The sizes under these counters; at once where they are known. */
+  /** The sizes under these counters, without a promise if they are cached. */
   of({ registry, access }: Pick<Counters, 'registry' | 'access'>): TableSizes | Promise<TableSizes> {
-    if (this.#known?.registry === registry && this.#known.access === access) return this.#known.counts;
+    if (this.#cache?.registry === registry && this.#cache.access === access) return this.#cache.counts;
     const counting = this.#count();
     const next = { registry, access, counts: counting as Promise<TableSizes> | TableSizes };
-    this.#known = next;
+    this.#cache = next;
     counting.then(
       (counts) => {
         next.counts = counts;
       },
-      // A count that failed is forgotten, so that the next request counts again.
+      // Forget a failed count, so that the next request retries it.
       () => {
-        if (this.#known === next) this.#known = undefined;
+        if (this.#cache === next) this.#cache = undefined;
       },
     );
     return counting;
   }
 
   async #count(): Promise<TableSizes> {
-    // octet_length reads no more of a row than its header, on both databases.
+    // octet_length reads only the header of a value, on both databases.
     const [row] = await this.#database.prisma.$queryRaw<Record<keyof TableSizes, unknown>[]>`SELECT
       (SELECT COUNT(*) FROM "Cluster") AS "clusters",
       (SELECT COALESCE(SUM(octet_length("searchText")), 0) FROM "Cluster") AS "searchBytes",

@@ -5,40 +5,47 @@ import { chargeOrThrow } from './cost.ts';
 import { rateLimited } from './running-work.ts';
 
 const MIB = 1024 * 1024;
-/** Bytes of one answer, as JSON: a page of 100 clusters whole has 0.1 MiB, 1 MiB of descriptions at most included. */
-const MAX_ANSWER = 16 * MIB;
-/** What each further MiB of an answer costs, the first being part of the document's own cost: writing one takes 5 ms. */
+/**
+ * Maximum size of one response as JSON, in bytes. A page of 100 complete clusters has 0.1 MiB, with descriptions of the
+ * maximum length 1 MiB more.
+ */
+const MAX_RESPONSE = 16 * MIB;
+/** Cost of each MiB of a response after the first, which the document's own cost includes. Writing 1 MiB takes 5 ms. */
 const MIB_COST = 10_000;
-/** Characters of a string that is measured each time it is answered; longer ones are remembered with their size. */
-const SHORT = 256;
+/** Strings up to this length, in characters, are measured each time they occur; the size of longer ones is cached. */
+const MAX_SHORT_TEXT = 256;
 
-// Text that JSON writes as it is, one byte for each character.
+// Matches text that JSON writes without escapes, with one byte per character.
 const PLAIN = /^[ !#-[\]-~]*$/;
 const sizes = new WeakMap<object, number>();
-// GraphQL.js takes an error with a path as it is, which costs nothing for the fields that are still to come.
-const STOPPED = new GraphQLError('The answer is dropped', { path: [] });
+// GraphQL.js rethrows an error that has a path without wrapping it, so throwing this for every remaining field is
+// cheap.
+const RESPONSE_DROPPED = new GraphQLError('The response is dropped', { path: [] });
 
-/** Counts memory for the caller of an answer: `grow` is false, and counts nothing, where the caller holds too much. */
+/**
+ * Counts the memory of one caller's responses, in bytes. `grow` returns false and counts nothing if the caller would
+ * exceed their limit.
+ */
 export interface CallerMemory {
   grow(bytes: number): boolean;
   shrink(bytes: number): void;
 }
 
 /**
- * Counts the bytes of one answer while its values are completed, charges them, and stops the execution beyond 16 MiB,
- * before the answer is written.
+ * Counts the bytes of one response while GraphQL.js completes its values, and charges the caller for them. Stops the
+ * execution as soon as the response exceeds 16 MiB, before it is serialized.
  */
 export class AnswerSize {
   readonly #charge: Context['charge'];
   readonly #memory: CallerMemory;
   readonly #stop = new AbortController();
-  /** By long string: the same description may be answered under many aliases. */
+  /** Sizes in bytes of long strings: the response may repeat a description under many aliases. */
   readonly #longTexts = new Map<string, number>();
   #bytes = 0;
   #checkAt = MIB;
-  #held = 0;
+  #reservedBytes = 0;
   #error: GraphQLError | undefined;
-  /** What the bytes have cost so far. */
+  /** The cost charged for this response so far. */
   cost = 0;
 
   constructor({ charge, memory }: { charge: Context['charge']; memory: CallerMemory }) {
@@ -46,61 +53,64 @@ export class AnswerSize {
     this.#memory = memory;
   }
 
-  /** Aborted when the answer is too large. */
+  /** Aborted when the response must be dropped; see `error`. */
   get signal(): AbortSignal {
     return this.#stop.signal;
   }
 
-  /** Why the answer is dropped: it is too large, or its caller's budget does not last. */
+  /**
+   * Why the response is dropped: it is too large, or the caller's budget or memory is exhausted. Undefined if it is
+   * not.
+   */
   get error(): GraphQLError | undefined {
     return this.#error;
   }
 
-  /** Adds bytes; beyond the limit it throws, for every field that is still to come. */
+  /** Adds bytes. Once the limit is exceeded, every call throws, so that each remaining field fails. */
   add(bytes: number): void {
     this.#bytes += bytes;
     if (this.#bytes > this.#checkAt) this.#check();
   }
 
   addText(text: string): void {
-    if (text.length > SHORT) this.add(this.#sizeOfLong(text));
+    if (text.length > MAX_SHORT_TEXT) this.add(this.#sizeOfLongText(text));
     else this.add(PLAIN.test(text) ? text.length : sizeOf(text));
   }
 
-  /** Adds a value that is written as JSON; an object is measured once, however often it is answered. */
+  /** Adds a value of the scalar JSON. Each object is measured only once, even if the response repeats it. */
   addJson(value: unknown): void {
     if (typeof value === 'object' && value !== null) this.add(sizeOfObject(value));
     else this.addText(String(value));
   }
 
-  /** Begins again: each event of a stream is an answer. */
+  /** Resets the counts: each event of a stream is a response of its own. */
   renew(): void {
     this.#bytes = 0;
     this.#checkAt = MIB;
     this.#error = undefined;
-    this.#memory.shrink(this.#held);
-    this.#held = 0;
+    this.#memory.shrink(this.#reservedBytes);
+    this.#reservedBytes = 0;
     this.#longTexts.clear();
   }
 
   #check(): void {
     try {
       if (this.#error) throw this.#error;
-      if (this.#bytes > MAX_ANSWER) throw tooLarge();
+      if (this.#bytes > MAX_RESPONSE) throw responseTooLargeError();
       const mib = Math.ceil((this.#bytes - this.#checkAt) / MIB);
       chargeOrThrow(this.#charge, mib * MIB_COST);
       this.cost += mib * MIB_COST;
       if (!this.#memory.grow(mib * MIB)) throw rateLimited(OVER_MEMORY, 1);
-      this.#held += mib * MIB;
+      this.#reservedBytes += mib * MIB;
       this.#checkAt += mib * MIB;
     } catch (error) {
       this.#error = error as GraphQLError;
       this.#stop.abort(error);
-      throw STOPPED;
+      throw RESPONSE_DROPPED;
     }
   }
 
-  #sizeOfLong(text: string): number {
+  #sizeOfLongText(text: string): number {
     let size = this.#longTexts.get(text);
     if (size === undefined) {
       size = sizeOf(text);
@@ -110,9 +120,9 @@ export class AnswerSize {
   }
 }
 
-function tooLarge(): GraphQLError {
+function responseTooLargeError(): GraphQLError {
   return new GraphQLError(
-    `The answer is larger than ${MAX_ANSWER / MIB} MiB: ask for fewer fields, for each field once, or for smaller pages`,
+    `The response is larger than ${MAX_RESPONSE / MIB} MiB: request fewer fields, each field once, or smaller pages`,
     { extensions: { code: 'TOO_LARGE' } },
   );
 }

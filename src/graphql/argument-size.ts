@@ -12,24 +12,28 @@ import {
 import type { Plugin } from 'graphql-yoga';
 import type { Context } from './context.ts';
 import { chargeOrThrow } from './cost.ts';
-import { beforehand } from './limits.ts';
+import { rejectBeforeExecution } from './limits.ts';
 
-/** Characters that variables may add by each use after their first: the largest default body, used twice. */
+/**
+ * Maximum characters that the uses of variables after their first may add in total: a body of the default maximum size,
+ * used twice.
+ */
 const MAX_REPEATED = 4 * 1024 * 1024;
-/** Characters that a list item or a key counts as, besides its own: going over one takes about as long. */
+/** Characters added to the size for each list item or key: visiting one takes about as long as reading this many. */
 const ITEM_SIZE = 16;
-/** What 1,024 characters cost at each use, the same as 1,024 bytes of a body. */
+/** Cost of 1,024 characters per use, the same as the cost of 1,024 bytes of a request body. */
 const COST_PER_1024 = 10;
 
 /**
- * Charges the text of the variables at each use: a variable is received once, but each field that takes it as an argument
- * goes over its text. Answers TOO_COSTLY where the uses after the first are together larger than MAX_REPEATED.
+ * Charges the text of the variables once per use: a variable is received once, but each field that takes it as an
+ * argument processes its text again. Rejects the document with TOO_COSTLY if the uses after the first exceed
+ * MAX_REPEATED in total.
  */
 export function argumentLimit(): Plugin<Context> {
-  return beforehand((args) => {
-    const uses = sizesOfVariables(args);
+  return rejectBeforeExecution((args) => {
+    const uses = measureVariableUses(args);
     const repeated = uses.reduce((sum, use) => sum + repeatedSize(use), 0);
-    if (repeated > MAX_REPEATED) return { errors: [tooLarge(uses, args)] };
+    if (repeated > MAX_REPEATED) return { errors: [variablesTooLargeError(uses, args)] };
     const cost = COST_PER_1024 * Math.floor(uses.reduce((sum, { size, times }) => sum + size * times, 0) / 1024);
     try {
       if (cost > 0) chargeOrThrow((args.contextValue as Context).charge, cost);
@@ -43,7 +47,7 @@ export function argumentLimit(): Plugin<Context> {
 
 interface Use {
   readonly name: string;
-  /** Characters of the value, and what its items and keys count as. */
+  /** Characters of the value, plus ITEM_SIZE for each of its items and keys. */
   readonly size: number;
   readonly times: number;
 }
@@ -52,11 +56,11 @@ function repeatedSize({ size, times }: Use): number {
   return size * Math.max(times - 1, 0);
 }
 
-function tooLarge(uses: readonly Use[], { document, operationName }: ExecutionArgs): GraphQLError {
+function variablesTooLargeError(uses: readonly Use[], { document, operationName }: ExecutionArgs): GraphQLError {
   const { name, size, times } = uses.reduce((left, right) => (repeatedSize(right) > repeatedSize(left) ? right : left));
   const [characters, limit] = [size, MAX_REPEATED].map((count) => count.toLocaleString('en'));
   const nodes = getOperationAST(document, operationName) ?? undefined;
-  // `spec` keeps 200 for application/json, as for any fault of a document.
+  // `spec` makes Yoga send 200 if the response type is application/json, as for any error in a document.
   const extensions = { code: 'TOO_COSTLY', http: { status: 400, spec: true } };
   return new GraphQLError(
     `The document is too costly: it uses the variable "$${name}", whose size is ${characters} characters, ${times} times; after the first use of each, variables may add at most ${limit} characters. Send a shorter value, or use it in fewer fields.`,
@@ -64,22 +68,22 @@ function tooLarge(uses: readonly Use[], { document, operationName }: ExecutionAr
   );
 }
 
-/** The size of each variable of the operation, and how often its fields and directives use it. */
-function sizesOfVariables({ document, operationName, variableValues }: ExecutionArgs): Use[] {
+/** Returns the size of each variable of the operation and how often fields and directives use it. */
+function measureVariableUses({ document, operationName, variableValues }: ExecutionArgs): Use[] {
   const operation = getOperationAST(document, operationName);
   const definitions = operation?.variableDefinitions ?? [];
   if (!operation || definitions.length === 0) return [];
-  const times = usesOf(document, operation.name?.value ?? '', [
+  const times = countUses(document, operation.name?.value ?? '', [
     operation.selectionSet,
     ...(operation.directives ?? []),
   ]);
   return definitions.map((definition) => {
     const name = definition.variable.name.value;
-    return { name, size: sizeOf(givenValue(definition, variableValues)), times: times.get(name) ?? 0 };
+    return { name, size: sizeOf(valueOfVariable(definition, variableValues)), times: times.get(name) ?? 0 };
   });
 }
 
-function givenValue(
+function valueOfVariable(
   { variable, defaultValue }: VariableDefinitionNode,
   values: ExecutionArgs['variableValues'],
 ): unknown {
@@ -88,7 +92,7 @@ function givenValue(
   return defaultValue && valueFromASTUntyped(defaultValue);
 }
 
-/** The values of a request nest at most as deep as JSON_LIMITS has it, so that recursion ends. */
+/** Recursion is safe: JSON_LIMITS bounds the nesting depth of request values. */
 function sizeOf(value: unknown): number {
   if (typeof value === 'string') return value.length;
   if (typeof value !== 'object' || value === null) return 0;
@@ -98,18 +102,21 @@ function sizeOf(value: unknown): number {
 
 type Uses = ReadonlyMap<string, number>;
 
-const known = new WeakMap<DocumentNode, Map<string, Uses>>();
+const usesByDocument = new WeakMap<DocumentNode, Map<string, Uses>>();
 
-/** How often an operation uses each variable; a fragment counts as often as it is spread. Validation refuses circles. */
-function usesOf(document: DocumentNode, operation: string, nodes: readonly ASTNode[]): Uses {
-  const byOperation = known.get(document) ?? new Map<string, Uses>();
-  known.set(document, byOperation);
-  const before = byOperation.get(operation);
-  if (before) return before;
+/**
+ * Counts how often an operation uses each variable; uses in a fragment count once per spread. Terminates because
+ * validation rejects fragment cycles before.
+ */
+function countUses(document: DocumentNode, operation: string, nodes: readonly ASTNode[]): Uses {
+  const byOperation = usesByDocument.get(document) ?? new Map<string, Uses>();
+  usesByDocument.set(document, byOperation);
+  const cached = byOperation.get(operation);
+  if (cached) return cached;
   const fragments = new Map<string, ASTNode>();
   for (const definition of document.definitions)
     if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
-  const ofFragments = new Map<string, Uses>();
+  const usesByFragment = new Map<string, Uses>();
   const count = (roots: readonly ASTNode[]): Uses => {
     const uses = new Map<string, number>();
     const add = (name: string, times: number) => uses.set(name, (uses.get(name) ?? 0) + times);
@@ -117,16 +124,16 @@ function usesOf(document: DocumentNode, operation: string, nodes: readonly ASTNo
       visit(root, {
         [Kind.VARIABLE]: ({ name }) => void add(name.value, 1),
         [Kind.FRAGMENT_SPREAD]: ({ name }) => {
-          for (const [variable, times] of ofFragment(name.value)) add(variable, times);
+          for (const [variable, times] of countUsesInFragment(name.value)) add(variable, times);
         },
       });
     return uses;
   };
-  const ofFragment = (name: string): Uses => {
-    const [node, counted] = [fragments.get(name), ofFragments.get(name)];
+  const countUsesInFragment = (name: string): Uses => {
+    const [node, counted] = [fragments.get(name), usesByFragment.get(name)];
     if (counted || !node) return counted ?? new Map();
     const uses = count([node]);
-    ofFragments.set(name, uses);
+    usesByFragment.set(name, uses);
     return uses;
   };
   const uses = count(nodes);

@@ -4,7 +4,7 @@ import type { Context } from './context.ts';
 import type { ClusterByInput } from './types/cluster-queries.ts';
 import { clusterBy } from './types/cluster-queries.ts';
 
-/** What each mutation is called in the audit log; a new one needs a line. */
+/** The audit action of each mutation. Every mutation needs an entry; the schema fails to build without one. */
 export const AUDITED: Readonly<Record<string, string>> = {
   createCluster: 'cluster.create',
   updateCluster: 'cluster.update',
@@ -25,28 +25,31 @@ export const AUDITED: Readonly<Record<string, string>> = {
 
 type By = typeof ClusterByInput.$inferInput;
 
-/** What is recorded of mutations that are refused: what somebody tried who may not, and not their mistakes. */
-const RECORDED: ReadonlySet<string> = new Set<ErrorCode>(['FORBIDDEN', 'LAST_ADMIN', 'TOO_MANY_ATTEMPTS']);
+/** Error codes that are recorded in the audit log: attempts without permission, but not mistakes in the input. */
+const RECORDED_CODES: ReadonlySet<string> = new Set<ErrorCode>(['FORBIDDEN', 'LAST_ADMIN', 'TOO_MANY_ATTEMPTS']);
 
-/** Lets each mutation that is refused leave its record: what succeeds leaves its own in the transaction of the change. */
+/**
+ * Wraps the resolver of each mutation so that a refusal is recorded in the audit log. A mutation that succeeds writes
+ * its own record, in the transaction of the change.
+ */
 export function auditRefusals(mutations: GraphQLObjectType): void {
   for (const [name, field] of Object.entries(mutations.getFields())) {
     const { resolve } = field;
     const action = AUDITED[name];
-    if (!resolve || !action) throw new Error(`the mutation ${name} has no name in the audit log`);
+    if (!resolve || !action) throw new Error(`the mutation ${name} has no audit action: add it to AUDITED`);
     field.resolve = async (root, args: { input?: { by?: By; cluster?: By } }, context: Context, info) => {
-      const tell = async (outcome = '') => {
-        if (!RECORDED.has(outcome)) return;
-        const given = args.input?.by ?? args.input?.cluster;
-        const by = given ? clusterBy(given) : undefined;
+      const recordRefusal = async (outcome = '') => {
+        if (!RECORDED_CODES.has(outcome)) return;
+        const clusterInput = args.input?.by ?? args.input?.cluster;
+        const by = clusterInput ? clusterBy(clusterInput) : undefined;
         await context.auditLog.refused(context.caller, { action, outcome, by });
       };
       try {
         const result = (await resolve(root, args, context, info)) as { code?: string } | null;
-        await tell(result?.code);
+        await recordRefusal(result?.code);
         return result;
       } catch (error) {
-        if (error instanceof DomainError) await tell(error.code);
+        if (error instanceof DomainError) await recordRefusal(error.code);
         throw error;
       }
     };

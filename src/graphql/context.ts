@@ -38,23 +38,27 @@ export interface Services {
   readonly clusterProbes: ClusterProbes;
 }
 
-/** What every resolver is handed: the same for a GraphQL request and for a REST row. */
+/** The context value of every resolver, the same for a GraphQL request and for a REST route. */
 export interface Context extends Services {
   readonly caller: Caller;
-  /** The three counters as they were when the request arrived. */
+  /** The values of the three change counters when the request arrived. */
   readonly counters: Counters;
-  /** Lifts the page and cost limits. Set for the documents of the REST rows alone; no request over HTTP obtains it. */
+  /** Disables the page and cost limits. Set only for the REST routes' own documents; no HTTP request can set it. */
   readonly unlimited: boolean;
-  /** Aborted when the one who asks leaves, and when the server ends. */
+  /** Aborted when the client disconnects or the server shuts down. */
   readonly signal: AbortSignal;
-  /** The caller as the credentials of the request are worth at other values of the counters. */
+  /** Re-evaluates the request's credentials at newer counter values and returns the caller with their current roles. */
   readonly refresh: (now: Counters) => Promise<Caller>;
-  /** Set by the execution: whether the answer may be kept for as long as the counters stand, whether the clock decided, which root field was asked for, and what it cost. */
+  /**
+   * Set during execution. `isCacheable`: the response may be cached until a counter changes. `readsClock`: the response
+   * depends on the current time. `operation`: kind and first root field, such as `query clusters`. `cost`: its total
+   * cost.
+   */
   readonly answer: { isCacheable: boolean; readsClock?: boolean; operation?: string; cost?: number };
-  /** Takes a document's cost from the caller's budget of the minute; the seconds to wait where that does not last. */
+  /** Charges a cost to the caller's budget of this minute. Returns the seconds to wait if the budget is exhausted. */
   readonly charge: (cost: number) => number | undefined;
-  /** Counts the bytes of the answer. Undefined for the documents of the REST rows, whose answers have no limit. */
+  /** Counts the bytes of the response. Undefined for the REST routes' documents, which have no size limit. */
   readonly answerSize?: AnswerSize | undefined;
-  /** What this document may still ask of clusters. */
+  /** The remaining calls to clusters, time and memory for live reads of this document. */
   readonly liveBudget: LiveBudget;
 }

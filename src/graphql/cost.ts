@@ -8,82 +8,88 @@ import { RunningWork, rateLimited } from './running-work.ts';
 import { tooCostly } from './too-costly.ts';
 import { estimateWork, MAX_STEPS, tooMuchWork, totalSteps, type WorkEstimate } from './work.ts';
 
-/** What a whole introspection costs: some 10 ms, as much as five pages of 100 clusters. */
+/** Cost of introspecting the whole schema: about 10 ms, the same as five pages of 100 clusters. */
 const INTROSPECTION_COST = 20_000;
-/** What parsing and validating one token costs: the dearest document of 2,000 tokens takes 5 ms. */
+/** Cost of parsing and validating one token: the most expensive document of 2,000 tokens takes 5 ms. */
 export const TOKEN_COST = 5;
-/** Steps of the database that take as long as one field. */
+/** Database steps that take as long as resolving one field. */
 const STEPS_OF_FIELD = 2;
 
 /**
- * Refuses documents that cost too much, and takes the cost of all others from their caller's budget, before they are
- * executed. A kept answer has its cost beside it.
+ * Before a document is executed, rejects it if it is too costly, and charges its cost to the caller's budget. The
+ * response cache stores the cost with the response.
  */
 export function costBudget(): Plugin<Context> {
   const running = new RunningWork();
   return {
     async onExecute({ args, executeFn, setExecuteFn, setResultAndStopExecution }) {
       const works = await estimateWork(args);
-      const refusal = charge(args, works);
-      if (refusal) return setResultAndStopExecution({ errors: [refusal] });
+      const rejection = charge(args, works);
+      if (rejection) return setResultAndStopExecution({ errors: [rejection] });
       if (works.length > 0) setExecuteFn((args: ExecutionArgs) => running.run(args, () => executeFn(args)));
     },
     async onSubscribe({ args, setResultAndStopExecution }) {
-      const refusal = charge(args, await estimateWork(args));
-      if (refusal) setResultAndStopExecution({ errors: [refusal] });
+      const rejection = charge(args, await estimateWork(args));
+      if (rejection) setResultAndStopExecution({ errors: [rejection] });
     },
   };
 }
 
-export const OVER_BUDGET = 'Your documents of this minute have cost too much: go on in the next one, or ask for less';
+export const OVER_BUDGET =
+  'Your documents of this minute cost too much in total: wait for the next minute, or request less';
 
 /**
- * Charges a document, and returns its refusal where it costs too much or the budget of the minute does not last. What is
- * counted beyond a limit is charged up to the limit, so that a refused document is never free.
+ * Charges a document. Returns an error if the document is too costly or the caller's budget of this minute is
+ * exhausted. A cost beyond a limit is charged up to that limit, so that a rejected document is never free.
  */
 function charge(args: ExecutionArgs, works: readonly WorkEstimate[]): GraphQLError | undefined {
   const { charge, answer } = args.contextValue as Context;
   const steps = totalSteps(works);
   try {
-    const { cost, refusal } = costOf(args);
+    const { cost, rejection } = costOf(args);
     answer.cost = cost + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
     chargeOrThrow(charge, answer.cost);
-    return refusal ?? (steps > MAX_STEPS ? tooMuchWork(works) : undefined);
+    return rejection ?? (steps > MAX_STEPS ? tooMuchWork(works) : undefined);
   } catch (error) {
     if (error instanceof GraphQLError) return error;
     throw error;
   }
 }
 
-/** Takes a cost from the caller's budget of the minute; throws the error of a budget that does not last. */
+/** Charges a cost to the caller's budget of this minute; throws RATE_LIMITED if the budget is exhausted. */
 export function chargeOrThrow(charge: Context['charge'], cost: number): void {
   const seconds = charge(cost);
   if (seconds !== undefined) throw rateLimited(OVER_BUDGET, seconds);
 }
 
-/** The cost of the fields, each part up to its limit, and the refusal beyond one. 0 where no operation is to be executed. */
-function costOf(args: ExecutionArgs): { cost: number; refusal?: GraphQLError } {
+/**
+ * Returns the cost of the fields, capped at the limits, and an error if a limit is exceeded. 0 if there is no
+ * operation.
+ */
+function costOf(args: ExecutionArgs): { cost: number; rejection?: GraphQLError } {
   const { schema, document, operationName, variableValues, contextValue } = args;
   const operation = getOperationAST(document, operationName);
   if (!operation) return { cost: 0 };
   const fragments = document.definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION);
-  const alone: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] };
-  const counted = complexityFromQuery(alone, {
+  const singleOperation: DocumentNode = { kind: Kind.DOCUMENT, definitions: [operation, ...fragments] };
+  const measured = complexityFromQuery(singleOperation, {
     schema,
     ctx: contextValue as Context,
     variables: variableValues ?? {},
   });
   const introspections = introspectionsIn(args);
   const cost =
-    Math.min(counted.complexity, LIMITS.complexity) +
+    Math.min(measured.complexity, LIMITS.complexity) +
     Math.ceil(Math.min(introspections ?? MAX_INTROSPECTIONS, MAX_INTROSPECTIONS) * INTROSPECTION_COST);
-  const refuse = (reason: string) => ({ cost, refusal: tooCostly(reason, { nodes: operation }) });
+  const reject = (reason: string) => ({ cost, rejection: tooCostly(reason, { nodes: operation }) });
   for (const kind of ['depth', 'breadth', 'complexity'] as const)
-    if (counted[kind] > LIMITS[kind])
-      return refuse(`${kind} ${counted[kind]} of at most ${LIMITS[kind]}. Ask for fewer fields, or for smaller pages`);
+    if (measured[kind] > LIMITS[kind])
+      return reject(
+        `its ${kind} is ${measured[kind]}, and the maximum is ${LIMITS[kind]}. Request fewer fields or smaller pages`,
+      );
   if (introspections === undefined)
-    return refuse(
-      `its answer would be more than ${MAX_INTROSPECTIONS} times the whole schema. Ask for fewer fields of it`,
+    return reject(
+      `its response would contain more than ${MAX_INTROSPECTIONS} times the whole schema. Request fewer introspection fields`,
     );
   return { cost };
 }

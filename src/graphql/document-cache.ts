@@ -1,11 +1,14 @@
 import type { DocumentNode } from 'graphql';
 
-/** Characters of all documents that are remembered; a parsed one holds up to 200 times as many bytes. */
+/** Maximum characters of all cached documents. A parsed document takes up to 200 bytes of memory per character. */
 const MAX_CHARACTERS = 256 * 1024;
-/** Characters of the largest document that is remembered: longer ones carry their values in them and come once. */
+/** Maximum characters of a cached document. Longer ones usually contain inline values and are not sent again. */
 const MAX_DOCUMENT = 16 * 1024;
 
-/** The documents that were parsed last, by their text. Anybody may send them, so they are bounded by size, not by number. */
+/**
+ * LRU cache of parsed documents by their text. Anonymous callers can fill it too, so it is bounded by size, not by
+ * number of documents.
+ */
 export class DocumentCache {
   readonly #documents = new Map<string, DocumentNode>();
   #characters = 0;

@@ -1,48 +1,54 @@
 import { type DocumentNode, type FieldNode, getOperationAST, Kind, type SelectionSetNode, visit } from 'graphql';
 
-// What a probe observes between two changes, what is asked of a cluster and what the clock decides is new each time.
-// Neither refused attempts nor the use of a key raise a counter.
-const NEW_EACH_TIME = new Set(['observedAt', 'latencyMs', 'live', 'expiresSoon', 'auditLog', 'lastUsedAt']);
+// Fields that can change without raising a counter: probe observations between two state changes, live reads, values
+// that depend on the current time, audit records of refused attempts, and the last use of an API key.
+const UNCACHEABLE_FIELDS = new Set(['observedAt', 'latencyMs', 'live', 'expiresSoon', 'auditLog', 'lastUsedAt']);
 
-const answered = new WeakMap<DocumentNode, Map<string, boolean>>();
+const resultsByDocument = new WeakMap<DocumentNode, Map<string, boolean>>();
 
 /**
- * Whether a document only reads stored fields, so that its answer is a pure function of the counters, the viewer and
- * the variables. A field is judged by its name, whatever its type: rather computed once too often.
+ * Whether an operation reads only stored fields, so that its response depends only on the counters, the viewer and the
+ * variables, and can be cached. Fields are compared by name only, regardless of the type they belong to: a false match
+ * merely costs another execution.
  */
 export function readsStoredFields(document: DocumentNode, operationName: string | null | undefined): boolean {
-  const byOperation = answered.get(document) ?? new Map<string, boolean>();
-  answered.set(document, byOperation);
+  const byOperation = resultsByDocument.get(document) ?? new Map<string, boolean>();
+  resultsByDocument.set(document, byOperation);
   const name = operationName ?? '';
-  const known = byOperation.get(name);
-  if (known !== undefined) return known;
-  const stored = getOperationAST(document, operationName)?.operation === 'query' && !selectsNew(document);
+  const cached = byOperation.get(name);
+  if (cached !== undefined) return cached;
+  const stored = getOperationAST(document, operationName)?.operation === 'query' && !selectsUncacheable(document);
   byOperation.set(name, stored);
   return stored;
 }
 
-function selectsNew(document: DocumentNode): boolean {
+function selectsUncacheable(document: DocumentNode): boolean {
   let found = false;
   visit(document, {
     [Kind.FIELD]: ({ name }) => {
-      found ||= NEW_EACH_TIME.has(name.value);
+      found ||= UNCACHEABLE_FIELDS.has(name.value);
     },
   });
   return found;
 }
 
-/** The operation's kind and its first root field, such as `query clusters`: the schema bounds how many there are. */
+/**
+ * The operation's kind and first root field, such as `query clusters`. The schema bounds the number of values, so they
+ * can label metrics.
+ */
 export function rootFieldOf(document: DocumentNode, operationName: string | null | undefined): string {
   const kind = getOperationAST(document, operationName)?.operation ?? 'query';
   return `${kind} ${rootFieldsOf(document, operationName)[0]?.name.value ?? 'nothing'}`;
 }
 
-/** The root fields of an operation, those in fragments too. */
+/** Returns the root fields of an operation, including those in fragments. */
 export function rootFieldsOf(document: DocumentNode, operationName: string | null | undefined): FieldNode[] {
   return fieldsOf(document, getOperationAST(document, operationName)?.selectionSet);
 }
 
-/** The fields of a selection set, those in its fragments too; each fragment counts once. */
+/**
+ * Returns the fields of a selection set, including those in its fragments. A fragment spread twice is included once.
+ */
 export function fieldsOf(document: DocumentNode, selectionSet: SelectionSetNode | undefined): FieldNode[] {
   const fields: FieldNode[] = [];
   const seen = new Set<SelectionSetNode>();

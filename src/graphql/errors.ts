@@ -23,13 +23,13 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly type: string | null; 
   UNAVAILABLE: { type: null, status: 503 },
 };
 
-/** A domain error as a member of a mutation's union: a plain object, since graphql-js throws whatever is an Error. */
+/** A domain error as a member of a mutation's union. A plain object, because GraphQL.js throws any returned `Error`. */
 export interface ErrorResult {
   readonly code: ErrorCode;
   readonly message: string;
 }
 
-/** Runs a mutation; what the caller can act on becomes a member of its union, anything else is thrown. */
+/** Runs a mutation. Returns domain errors that have a GraphQL type as members of its union; throws all other errors. */
 export async function asErrorResult<T>(run: () => Promise<T>): Promise<T | ErrorResult> {
   try {
     return await run();
@@ -39,7 +39,9 @@ export async function asErrorResult<T>(run: () => Promise<T>): Promise<T | Error
   }
 }
 
-/** Names the type of a union's member: an error by its code, anything else is the success. */
+/**
+ * Builds `resolveType` of a mutation's union: an object with an error code has that code's error type, any other object is the success.
+ */
 export function resultType(success: string): (value: object) => string {
   return (value) => {
     if (!('code' in value)) return success;
@@ -47,12 +49,13 @@ export function resultType(success: string): (value: object) => string {
   };
 }
 
-// What has left once is not masked again: it would lose its details.
+// Errors that have already been masked. Masking one again would remove its details.
 const masked = new WeakSet<GraphQLError>();
 
 /**
- * The only exit of errors: a domain error keeps its sentence, a fault of the request keeps GraphQL's without the value
- * that was sent, anything else becomes INTERNAL and goes to the log.
+ * Every error in a GraphQL response passes through this function. A domain error keeps its message. An error in the
+ * request keeps GraphQL.js' message without the values that the client sent. Any other error is logged and becomes
+ * INTERNAL.
  */
 export function maskError(
   error: unknown,
@@ -74,7 +77,8 @@ function mask(error: unknown, { log, requestId }: { log: Logger; requestId?: str
   if (original instanceof GraphQLError && !original.originalError) {
     const code = original.extensions.code ?? 'BAD_REQUEST';
     const message = sentenceWithoutValue(original.message);
-    // `spec` keeps 200 for application/json: right for a document that is wrong, not where there is none to speak of.
+    // `spec` makes Yoga send 200 if the response type is application/json. That is right for an invalid
+    // document, but not for a request without a readable document.
     const hasDocument = located.nodes !== undefined || located.source !== undefined;
     const http = original.extensions.http && { ...original.extensions.http, ...(hasDocument ? {} : { spec: false }) };
     return new GraphQLError(message, { ...located, extensions: { code, ...(http ? { http } : {}) } });

@@ -3,7 +3,7 @@ import { type ExecutionResult, execute } from 'graphql';
 import type { Context } from './context.ts';
 import { schema } from './schema.ts';
 
-/** Executes a generated document in process. It was validated by a test, not by each call (0.25 ms). */
+/** Executes a generated document in process. A test validates these documents, which saves 0.25 ms per call. */
 export async function executeDocument<Data, Variables extends Record<string, unknown>>(
   document: TypedDocumentNode<Data, Variables>,
   variableValues: Variables,

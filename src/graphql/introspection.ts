@@ -20,16 +20,18 @@ import {
 } from 'graphql';
 import { fieldsOf, rootFieldsOf } from './document-facts.ts';
 
-/** How often a document may read `__type`: code generators read a few types at a time. */
+/** Maximum number of `__type` fields in a document: code generators read a few types at a time. */
 const MAX_TYPES = 10;
-/** How many whole introspections one document may be worth; clients that add `__typename` everywhere need 1.3. */
+/**
+ * Maximum work of a document, in introspections of the whole schema. Clients that add `__typename` everywhere need 1.3.
+ */
 export const MAX_INTROSPECTIONS = 2;
-/** What a field costs besides the bytes of its name and value: completing a null takes as long as writing 24 bytes. */
+/** Bytes added per field to the size of its name and value: completing a null takes as long as writing 24 bytes. */
 const FIELD_WEIGHT = 24;
 
 /**
- * Refuses documents that select an introspection field under two response names in one selection set, which no tool
- * does, or that read `__type` too often.
+ * Validation rule that rejects documents which select an introspection field under two response names in one selection
+ * set (no known tool does so), or which read `__type` more than MAX_TYPES times.
  */
 export function limitIntrospection(context: ValidationContext): ASTVisitor {
   const document = context.getDocument();
@@ -62,14 +64,14 @@ function report(context: ValidationContext, nodes: FieldNode, reason: string): v
 }
 
 /**
- * The work of a document's introspection, 1 being the usual query for the whole schema with all its options.
- * Undefined beyond MAX_INTROSPECTIONS, where counting stops.
+ * Estimates the work of a document's introspection fields. 1 is the work of `getIntrospectionQuery` with all options.
+ * Undefined if the work exceeds MAX_INTROSPECTIONS, where counting stops.
  */
 export function introspectionsIn(args: ExecutionArgs): number | undefined {
   const { schema, document, operationName } = args;
   const roots = rootFieldsOf(document, operationName).filter(({ name }) => /^__(?:schema|type)$/.test(name.value));
   if (roots.length === 0) return 0;
-  const whole = wholeOf(schema);
+  const whole = bytesOfWholeSchema(schema);
   const work = new IntrospectionWork(schema, document, MAX_INTROSPECTIONS * whole);
   for (const root of roots) {
     if (root.name.value === '__schema') work.add(SchemaMetaFieldDef, root, schema);
@@ -89,11 +91,11 @@ function nameOfType({ arguments: [name] = [] }: FieldNode, { document, operation
   return String(variableValues?.[variable] ?? fallback);
 }
 
-const wholes = new WeakMap<GraphQLSchema, number>();
+const wholeSchemaBytes = new WeakMap<GraphQLSchema, number>();
 
-function wholeOf(schema: GraphQLSchema): number {
-  const known = wholes.get(schema);
-  if (known !== undefined) return known;
+function bytesOfWholeSchema(schema: GraphQLSchema): number {
+  const cached = wholeSchemaBytes.get(schema);
+  if (cached !== undefined) return cached;
   const document = parse(
     getIntrospectionQuery({
       ...{ descriptions: true, specifiedByUrl: true, directiveIsRepeatable: true, schemaDescription: true },
@@ -102,11 +104,11 @@ function wholeOf(schema: GraphQLSchema): number {
   );
   const work = new IntrospectionWork(schema, document, Number.POSITIVE_INFINITY);
   for (const root of rootFieldsOf(document, undefined)) work.add(SchemaMetaFieldDef, root, schema);
-  wholes.set(schema, work.bytes);
+  wholeSchemaBytes.set(schema, work.bytes);
   return work.bytes;
 }
 
-/** Goes through the schema as the execution would, and adds up what it would write; stops beyond a limit. */
+/** Walks the schema like an execution and sums the bytes of the response that it would write. Stops above the limit. */
 class IntrospectionWork {
   readonly #schema: GraphQLSchema;
   readonly #document: DocumentNode;
@@ -124,7 +126,10 @@ class IntrospectionWork {
     return this.bytes > this.#limit;
   }
 
-  /** Adds a field whose value is already known: the schema itself, or a type of it. */
+  /**
+   * Adds a field and everything selected below it. `value` is the field's value, such as the schema or one of its
+   * types.
+   */
   add(field: GraphQLField<unknown, unknown>, node: FieldNode, value: unknown): void {
     this.bytes += FIELD_WEIGHT + (node.alias ?? node.name).value.length;
     const type = getNamedType(field.type);
@@ -147,8 +152,8 @@ class IntrospectionWork {
   }
 
   #fieldsOf(node: FieldNode): FieldNode[] {
-    const known = this.#fields.get(node);
-    if (known) return known;
+    const cached = this.#fields.get(node);
+    if (cached) return cached;
     const fields = fieldsOf(this.#document, node.selectionSet);
     this.#fields.set(node, fields);
     return fields;

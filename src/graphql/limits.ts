@@ -18,28 +18,34 @@ import { rootFieldsOf } from './document-facts.ts';
 import { quotableVariables } from './quotable.ts';
 import { variableError } from './request-error.ts';
 
-/** GraphQL documents of more tokens are refused while they are parsed; a full introspection has about 600. */
+/** Maximum tokens of a GraphQL document; the parser stops at the limit. A full introspection query has about 600. */
 const MAX_TOKENS = 2_000;
-/** Characters of a document: comments are no tokens, and each fault looks through the whole text for its line. */
+/**
+ * Maximum characters of a document. MAX_TOKENS does not suffice: comments are not tokens, and to find the line of an
+ * error GraphQL.js searches the whole text.
+ */
 const MAX_DOCUMENT = 64 * 1024;
-/** Errors of the variables of one document that are reported. */
-const MAX_FAULTS = 5;
+/** Maximum number of reported errors in the variables of one document. */
+const MAX_VARIABLE_ERRORS = 5;
 
-function tooLarge(message: string): GraphQLError {
+function documentTooLargeError(message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
 }
 
-/** Documents that are too long are refused before they are parsed. */
+/** Rejects documents longer than MAX_DOCUMENT before they are parsed. */
 export function documentLimit(): Plugin {
   return {
     onParams({ params: { query } }) {
       if ((query?.length ?? 0) > MAX_DOCUMENT)
-        throw tooLarge(`The document has more than ${MAX_DOCUMENT} characters: send values as variables`);
+        throw documentTooLargeError(`The document has more than ${MAX_DOCUMENT} characters: pass values as variables`);
     },
   };
 }
 
-/** Parsing stops at the first token too many. What is parsed, and validated once, is charged, right or wrong. */
+/**
+ * Stops parsing after MAX_TOKENS, and charges the caller for parsing and one validation, also if the document is
+ * invalid.
+ */
 export function parsingLimit(): Plugin<Context> {
   return {
     onParse({ context, setParseFn }) {
@@ -62,35 +68,40 @@ function parseWithin(source: string, options?: ParseOptions): DocumentNode | Gra
     return parse(source, { ...options, maxTokens: MAX_TOKENS });
   } catch (error) {
     if (error instanceof GraphQLError) return error;
-    // Nested so deep that the parser's own stack did not hold it.
+    // A deeply nested document overflows the stack of the recursive parser.
     return new GraphQLError('The document cannot be parsed', { source: new Source(source), positions: [0] });
   }
 }
 
-const OPEN_TO_STRANGERS = new Set(['viewer', '__typename', '__schema', '__type']);
+const ANONYMOUS_ROOT_FIELDS = new Set(['viewer', '__typename', '__schema', '__type']);
 
 interface Operation {
   readonly args: ExecutionArgs;
   readonly setResultAndStopExecution: (result: ExecutionResult) => void;
 }
 
-/** Answers an operation before its cost is counted, and keeps it from being run; undefined lets it pass. */
-export function beforehand(answer: (args: ExecutionArgs) => ExecutionResult | undefined): Plugin<Context> {
+/**
+ * Builds a plugin that can reject an operation before its cost is computed. If `findRejection` returns a result, that
+ * is the response and the operation is not executed.
+ */
+export function rejectBeforeExecution(
+  findRejection: (args: ExecutionArgs) => ExecutionResult | undefined,
+): Plugin<Context> {
   const check = ({ args, setResultAndStopExecution }: Operation) => {
-    const result = answer(args);
+    const result = findRejection(args);
     if (result) setResultAndStopExecution(result);
   };
   return { onExecute: check, onSubscribe: check };
 }
 
-/** The root fields of a document that an anonymous caller may not read. */
+/** Returns the root fields of an operation that an anonymous caller may not read. */
 export function closedFieldsOf(document: DocumentNode, operationName: string | null | undefined): FieldNode[] {
-  return rootFieldsOf(document, operationName).filter(({ name }) => !OPEN_TO_STRANGERS.has(name.value));
+  return rootFieldsOf(document, operationName).filter(({ name }) => !ANONYMOUS_ROOT_FIELDS.has(name.value));
 }
 
-/** An anonymous caller is refused before their variables are looked at, which costs more than to refuse them. */
+/** Rejects anonymous callers before their variables are checked, because checking costs more than rejecting. */
 export function anonymousLimit(): Plugin<Context> {
-  return beforehand(({ contextValue, document, operationName }) => {
+  return rejectBeforeExecution(({ contextValue, document, operationName }) => {
     if ((contextValue as Context).caller.viewer) return undefined;
     const closed = closedFieldsOf(document, operationName);
     if (closed.length === 0) return undefined;
@@ -103,28 +114,31 @@ export function anonymousLimit(): Plugin<Context> {
   });
 }
 
-/** Whether an `Accept` names the event stream, which alone subscriptions are answered as. */
+/** Whether an `Accept` header names `text/event-stream`, the only media type in which subscriptions are sent. */
 export function acceptsEventStream(accept: string | null | undefined): boolean {
   return accept?.toLowerCase().includes('text/event-stream') ?? false;
 }
 
-/** Yoga streams to whoever takes anything, but a caller who did not ask for a stream is one who waits for its end. */
+/**
+ * Rejects subscriptions with HTTP 406 unless the `Accept` header names the event stream. Yoga would also stream to a
+ * client that accepts any type, but such a client waits for the end of the response, which never comes.
+ */
 export function streamLimit(): Plugin<Context> {
-  return beforehand(({ contextValue, document, operationName }) => {
+  return rejectBeforeExecution(({ contextValue, document, operationName }) => {
     if (getOperationAST(document, operationName)?.operation !== 'subscription') return undefined;
     if (acceptsEventStream((contextValue as YogaInitialContext).request.headers.get('accept'))) return undefined;
     const extensions = { code: 'BAD_REQUEST', http: { status: 406 } };
-    const message = 'A subscription is an event stream: send Accept: text/event-stream';
+    const message = 'Subscriptions are sent as an event stream: send the header Accept: text/event-stream';
     return { errors: [new GraphQLError(message, { extensions })] };
   });
 }
 
-/** Variables that do not fit are refused at their first few faults: whoever comes after would look for all of them. */
+/** Rejects invalid variables after MAX_VARIABLE_ERRORS errors; the execution itself would search for all of them. */
 export function variableLimit(): Plugin<Context> {
-  return beforehand(({ schema, document, operationName, variableValues }) => {
+  return rejectBeforeExecution(({ schema, document, operationName, variableValues }) => {
     const definitions = getOperationAST(document, operationName)?.variableDefinitions ?? [];
-    const given = quotableVariables(schema, definitions, variableValues ?? {});
-    const { errors } = getVariableValues(schema, definitions, given, { maxErrors: MAX_FAULTS });
+    const shortened = quotableVariables(schema, definitions, variableValues ?? {});
+    const { errors } = getVariableValues(schema, definitions, shortened, { maxErrors: MAX_VARIABLE_ERRORS });
     return errors && { errors: errors.map(variableError) };
   });
 }

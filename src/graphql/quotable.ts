@@ -9,14 +9,16 @@ import {
   type VariableDefinitionNode,
 } from 'graphql';
 
-/** Characters of a string or a key that GraphQL.js may quote; every name and enum value of the schema is shorter. */
+/**
+ * Maximum characters of a string or key that GraphQL.js may quote. All names and enum values of the schema are shorter.
+ */
 const MAX_QUOTED = 200;
-/** Unknown keys of an object that are reported: GraphQL.js quotes the whole object for each of them. */
+/** Maximum number of unknown keys reported per object: GraphQL.js quotes the whole object for each of them. */
 const MAX_UNKNOWN = 5;
 
 /**
- * A copy of the variables for error messages alone: strings and keys are shortened, and of what the types do not have
- * little is kept. It is valid exactly if the variables are.
+ * Copies the variables for use in error messages only. Strings and keys are shortened, and most values that the types
+ * do not declare are removed. The copy is valid if and only if the original is.
  */
 export function quotableVariables(
   schema: GraphQLSchema,
@@ -40,7 +42,8 @@ function shortenForErrors(value: unknown, type: GraphQLInputType): unknown {
     return Array.isArray(value)
       ? value.map((item) => shortenForErrors(item, type.ofType))
       : shortenForErrors(value, type.ofType);
-  // No scalar takes an object or a list, and no input object a list.
+  // No input scalar accepts an object or a list, and no input object accepts a list, so an empty one is equally
+  // invalid.
   if (Array.isArray(value)) return [];
   if (!isInputObjectType(type)) return {};
   const fields = type.getFields();

@@ -3,29 +3,29 @@ import { ConcurrencyCounter } from '../domain/access/concurrency-counter.ts';
 import { limitKeyOf } from '../domain/access/viewer.ts';
 import type { Context } from './context.ts';
 
-/** Documents of one caller that are computed at a time; their reads take turns, so that more would wait for seconds. */
+/** Maximum number of documents with database work that one caller may run at once. More would wait for seconds. */
 const MAX_RUNNING = 100;
 
-/** A refusal with HTTP 429 and the seconds to wait. */
+/** Builds the error RATE_LIMITED: HTTP 429 with the seconds to wait in `Retry-After`. */
 export function rateLimited(message: string, seconds: number): GraphQLError {
   return new GraphQLError(message, {
     extensions: { code: 'RATE_LIMITED', http: { status: 429, headers: { 'Retry-After': String(seconds) } } },
   });
 }
 
-/** Limits how many documents with work in the database each caller has under way. */
+/** Limits how many documents with database work each caller runs at once. */
 export class RunningWork {
   readonly #running = new ConcurrencyCounter();
 
-  /** Runs a document, or refuses it. */
+  /** Runs a document, or returns RATE_LIMITED if the caller already runs MAX_RUNNING documents. */
   async run<T>({ contextValue }: ExecutionArgs, execute: () => T | Promise<T>): Promise<T | ExecutionResult> {
     const { viewer } = (contextValue as Context).caller;
-    const who = viewer ? limitKeyOf(viewer) : '';
-    if (this.#running.of(who) >= MAX_RUNNING) {
-      const message = `${MAX_RUNNING} of your documents that count or filter are being answered: wait for some of them`;
+    const callerKey = viewer ? limitKeyOf(viewer) : '';
+    if (this.#running.of(callerKey) >= MAX_RUNNING) {
+      const message = `${MAX_RUNNING} of your documents that count or filter are running: wait for some of them to finish`;
       return { errors: [rateLimited(message, 1)] };
     }
-    const end = this.#running.begin(who);
+    const end = this.#running.begin(callerKey);
     try {
       return await execute();
     } finally {

@@ -8,17 +8,20 @@ import {
 } from 'graphql';
 import { tooCostly } from './too-costly.ts';
 
-/** Fragments of one document: GraphQL.js compares each with each, 5,000 pairs at most. */
+/** Maximum fragments of a document: GraphQL.js compares each with every other, which makes 5,000 pairs. */
 const MAX_FRAGMENTS = 100;
-/** Fields and spreads of a document once its fragments are spread; a full introspection has about 500. */
+/** Maximum fields and spreads of a document with its fragments expanded. A full introspection query has about 500. */
 const MAX_SELECTIONS = 5_000;
-/** Pairs of fields with one response name in one place, which GraphQL.js compares: 100 fragments may each select `id`. */
+/**
+ * Maximum pairs of fields that share a response name in the same place; GraphQL.js compares each pair. Permits 100
+ * fragments that each select `id`.
+ */
 const MAX_PAIRS = 5_000;
 
 /**
- * The error of a document that costs too much to validate, found in time that grows linearly with MAX_SELECTIONS.
- * GraphQL.js finds conflicts between fields by comparing pairs, so a short document can cost it a second. The
- * document's fragments must not form a cycle.
+ * Returns an error if a document is too costly to validate: GraphQL.js finds conflicting fields by comparing pairs, so
+ * a short document can take it a second. Runs in time linear in MAX_SELECTIONS. The document's fragments must not form
+ * a cycle.
  */
 export function validationCostError(document: DocumentNode): GraphQLError | undefined {
   const fragments = new Map<string, FragmentDefinitionNode>();
@@ -48,7 +51,10 @@ class SelectionCounter {
     this.#fragments = fragments;
   }
 
-  /** Counts what is selected in one place of the answer, by selection sets whose fields merge there, and below it. */
+  /**
+   * Counts the selections and pairs of selection sets with fields that merge into one response object, and of all
+   * below.
+   */
   count(merged: readonly SelectionSetNode[]): GraphQLError | undefined {
     const byResponseName = new Map<string, FieldNode[]>();
     for (const selectionSet of merged) this.#collect(selectionSet, byResponseName);

@@ -9,32 +9,33 @@ import { rateLimited } from './running-work.ts';
 import { schema } from './schema.ts';
 import { validationCostError } from './selections.ts';
 
-/** Errors of one document that are reported. */
+/** Maximum number of reported errors per document. */
 const MAX_ERRORS = 5;
 const RULES = [...specifiedRules, limitIntrospection];
 
 /**
- * Validates each parsed document once, and only what is cheap to validate. A document of an anonymous caller that reads
- * more than they may is not validated at all: `anonymousLimit` refuses it.
+ * Validates each parsed document once, and rejects documents that are too costly to validate. Skips validation for an
+ * anonymous caller's document with root fields that require signing in, because `anonymousLimit` rejects it.
  */
 export function boundedValidation(): Plugin<Context> {
-  const known = new WeakMap<DocumentNode, readonly GraphQLError[]>();
+  const errorsByDocument = new WeakMap<DocumentNode, readonly GraphQLError[]>();
   return {
     onValidate({ params: { documentAST }, context, setResult }) {
       const { caller, charge, params } = context as unknown as Context & YogaInitialContext;
       if (!caller.viewer && closedFieldsOf(documentAST, params.operationName).length > 0) return setResult([]);
-      const before = known.get(documentAST);
-      const errors = before ?? errorsOf(documentAST);
-      known.set(documentAST, errors);
-      // A document that is new was charged when it was parsed; an invalid one reaches no other charge.
-      const isCharged = !before || errors.length === 0;
+      const cached = errorsByDocument.get(documentAST);
+      const errors = cached ?? findErrors(documentAST);
+      errorsByDocument.set(documentAST, errors);
+      // A new document was charged by the parser, and a valid one is charged before execution. Nothing else charges for
+      // an invalid document that is sent again.
+      const isCharged = !cached || errors.length === 0;
       const seconds = isCharged ? undefined : charge(TOKEN_COST * (documentAST.tokenCount ?? 0));
       setResult(seconds === undefined ? errors : [rateLimited(OVER_BUDGET, seconds)]);
     },
   };
 }
 
-function errorsOf(document: DocumentNode): readonly GraphQLError[] {
+function findErrors(document: DocumentNode): readonly GraphQLError[] {
   const options = { maxErrors: MAX_ERRORS };
   const cycles = validate(schema, document, [NoFragmentCyclesRule], options);
   if (cycles.length > 0) return cycles.map(withoutQuotedValue);

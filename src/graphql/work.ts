@@ -18,13 +18,15 @@ import type { Context } from './context.ts';
 import { tooCostly } from './too-costly.ts';
 
 /**
- * Steps that one document may let the database go through (a step: one row against one requirement, 0.35 µs in SQLite):
- * 10,000 clusters against five label requirements with both counts. SQLite answers in the main thread, which 90 ms of work
- * keep from everybody else.
+ * Maximum database steps of one document. A step tests one row against one requirement and takes 0.35 µs in SQLite. The
+ * limit permits testing 10,000 clusters against five label requirements with both counts. SQLite runs in the main
+ * thread, so 90 ms of work block all other callers for that time.
  */
 export const MAX_STEPS = 250_000;
 
-/** The work of a field: how often the database goes through how many steps, and what they are, for an error's sentence. */
+/**
+ * The database work of a field: `times` × `steps`. `what` describes it in error messages, such as `listing 5 roles`.
+ */
 export interface WorkEstimate {
   readonly steps: number;
   readonly times: number;
@@ -32,18 +34,19 @@ export interface WorkEstimate {
 }
 
 /**
- * TableSizes the work of a root field, as `extensions.work` of the field; undefined where it reads a bounded number of rows.
- * `times` tells how often a field below it is computed.
+ * Estimates the work of a root field; stored in the field's `extensions.work`. Returns undefined if the field reads a
+ * bounded number of rows, otherwise a function of the table sizes. `times` returns how often a field with that name is
+ * selected directly below the root field, under any alias.
  */
 export type CountWork = (
   args: Readonly<Record<string, unknown>>,
-  asked: { readonly context: Context; readonly times: (name: string) => number },
+  request: { readonly context: Context; readonly times: (name: string) => number },
 ) => ((counts: TableSizes) => WorkEstimate) | undefined;
 
-/** Steps for a row that is read whole, with what belongs to it: a user, an API key or a role. */
+/** Database steps to read a complete user, API key or role, with its related rows. */
 export const STEPS_OF_ROW = 20;
 
-/** The work of each root field, under every alias; nothing of fields that read a bounded number of rows. */
+/** Estimates the work of each root field, once per alias. Omits fields that read a bounded number of rows. */
 export async function estimateWork(args: ExecutionArgs): Promise<WorkEstimate[]> {
   const { schema, document, operationName, variableValues, contextValue } = args;
   const operation = getOperationAST(document, operationName);
@@ -64,12 +67,12 @@ export async function estimateWork(args: ExecutionArgs): Promise<WorkEstimate[]>
   const isSelected = (node: { directives?: FieldNode['directives'] }) =>
     getDirectiveValues(GraphQLSkipDirective, node, variables)?.if !== true &&
     getDirectiveValues(GraphQLIncludeDirective, node, variables)?.if !== false;
-  /** The fields that are computed, by the name of each in the response. */
+  /** Groups the selected fields by response name, without fields that directives skip. */
   const collect = (selectionSets: readonly SelectionSetNode[]) => {
     const fields = new Map<string, FieldNode[]>();
-    const left = [...selectionSets];
+    const pending = [...selectionSets];
     const seen = new Set<SelectionSetNode>();
-    for (let set = left.pop(); set; set = left.pop()) {
+    for (let set = pending.pop(); set; set = pending.pop()) {
       if (seen.has(set)) continue;
       seen.add(set);
       for (const selection of set.selections) {
@@ -80,7 +83,7 @@ export async function estimateWork(args: ExecutionArgs): Promise<WorkEstimate[]>
             : selection.kind === Kind.FRAGMENT_SPREAD
               ? fragments.get(selection.name.value)?.selectionSet
               : undefined;
-        if (more) left.push(more);
+        if (more) pending.push(more);
         if (selection.kind !== Kind.FIELD) continue;
         const key = (selection.alias ?? selection.name).value;
         fields.set(key, [...(fields.get(key) ?? []), selection]);
@@ -95,28 +98,28 @@ export async function estimateWork(args: ExecutionArgs): Promise<WorkEstimate[]>
     if (!node || !field || !count) continue;
     const below = collect([node, ...same].flatMap(({ selectionSet }) => selectionSet ?? []));
     const times = (name: string) => [...below.values()].filter(([first]) => first?.name.value === name).length;
-    const given = argumentsOf(field, node, variables);
-    const work = given && count(given, { context, times });
+    const fieldArgs = argumentsOf(field, node, variables);
+    const work = fieldArgs && count(fieldArgs, { context, times });
     if (work) works.push(work(await context.sizes.of(context.counters)));
   }
   return works;
 }
 
-/** The steps of all works together. */
+/** Sums the steps of all estimates. */
 export function totalSteps(works: readonly WorkEstimate[]): number {
   return works.reduce((sum, { steps, times }) => sum + steps * times, 0);
 }
 
-/** The refusal of a document whose work is beyond MAX_STEPS: it names the field that takes the most. */
+/** Builds the error for a document with more than MAX_STEPS of work. Names the most expensive field. */
 export function tooMuchWork(works: readonly WorkEstimate[]): GraphQLError {
   const most = works.reduce((left, right) => (right.steps * right.times > left.steps * left.times ? right : left));
   const all = Math.ceil(totalSteps(works)).toLocaleString('en');
   return tooCostly(
-    `it takes ${all} steps in the database, of at most ${MAX_STEPS.toLocaleString('en')}; the most for ${most.what}, ${most.times} times. Ask for less in one document`,
+    `it takes ${all} database steps, and the maximum is ${MAX_STEPS.toLocaleString('en')}; most of them for ${most.what}, ${most.times} times. Request less in one document`,
   );
 }
 
-/** Undefined for arguments that the field itself refuses. */
+/** Returns the field's argument values; undefined if they are invalid, which the execution then reports. */
 function argumentsOf(...[field, node, variables]: Parameters<typeof getArgumentValues>) {
   try {
     return getArgumentValues(field, node, variables);

@@ -12,12 +12,12 @@ import { anonymousLimit, documentLimit, parsingLimit, streamLimit, variableLimit
 import { schema } from './schema.ts';
 import { boundedValidation } from './validation.ts';
 
-/** The GraphQL surface: takes a fetch Request with its context, answers with a Response. */
+/** Creates the GraphQL server, which handles a fetch `Request` with its context and returns a `Response`. */
 export function createGraphQL({ log }: { log: Logger }) {
   return createYoga<Context>({
     schema,
     graphqlEndpoint: '/graphql',
-    // The server decides about origins, sizes and health before a request comes here.
+    // The HTTP server handles origins, body sizes and health checks before it passes a request to Yoga.
     cors: false,
     maxRequestBodySize: false,
     healthCheckEndpoint: '/graphql/health-is-elsewhere',
@@ -29,7 +29,7 @@ export function createGraphQL({ log }: { log: Logger }) {
     parserAndValidationCache: {
       documentCache: new DocumentCache(),
       errorCache: { get: () => undefined, set: () => {} },
-      // `boundedValidation` remembers what it has validated.
+      // `boundedValidation` has its own cache.
       validationCache: false,
     },
     maskedErrors: { maskError: (error) => maskError(error, { log }) },
@@ -42,16 +42,16 @@ export function createGraphQL({ log }: { log: Logger }) {
       streamLimit(),
       argumentLimit(),
       variableLimit(),
-      nameRequest(log),
+      maskWithRequestId(log),
       costBudget(),
-      keepStored(),
+      describeResponse(),
     ],
   });
 }
 
 /**
- * GraphQL.js itself, as the REST routes do: with Yoga's executor a page takes more time, and leaves more garbage. An
- * answer that is too large is dropped as soon as it is, whole; of a stream, the event.
+ * Executes with GraphQL.js, like the REST routes: Yoga's executor takes more time and creates more garbage for a page.
+ * As soon as a response is too large, the complete response is dropped; of a stream, only the current event.
  */
 function referenceExecutor(): Plugin<Context> {
   return {
@@ -83,23 +83,24 @@ async function executeWithinSize(args: ExecutionArgs): Promise<ExecutionResult> 
   }
 }
 
-function keepStored(): Plugin<Context> {
+/** Records the operation's name and whether the response can be cached, for the metrics and the response cache. */
+function describeResponse(): Plugin<Context> {
   return {
     onExecute({ args: { document, operationName, contextValue } }) {
       const { answer } = contextValue as Context;
       answer.operation = rootFieldOf(document, operationName);
       return {
         onExecuteDone({ result }) {
-          const whole = typeof result === 'object' && !(Symbol.asyncIterator in result) && !result.errors;
-          answer.isCacheable = whole && !answer.readsClock && readsStoredFields(document, operationName);
+          const isComplete = typeof result === 'object' && !(Symbol.asyncIterator in result) && !result.errors;
+          answer.isCacheable = isComplete && !answer.readsClock && readsStoredFields(document, operationName);
         },
       };
     },
   };
 }
 
-/** Masks what an execution found: Yoga's own masking, which follows, does not know the request. */
-function nameRequest(log: Logger): Plugin<Context> {
+/** Masks execution errors with the request id. Yoga's own masking, which runs later, does not know the request. */
+function maskWithRequestId(log: Logger): Plugin<Context> {
   const maskFor = ({ contextValue }: ExecutionArgs) => {
     const { requestId } = (contextValue as Context).caller;
     return (error: unknown) => maskError(error, { log, requestId });

@@ -3,7 +3,7 @@ import { ClusterError } from './cluster-error.ts';
 import type { Call, Connection } from './connection.ts';
 import { isRecord } from './redact.ts';
 
-/** What a credential may do with resources, as the API server tells it. */
+/** A permission of a credential, as reported by the API server. */
 export interface AccessRule {
   readonly verbs: readonly string[];
   readonly apiGroups: readonly string[];
@@ -12,10 +12,13 @@ export interface AccessRule {
 
 const REVIEWS = '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews';
 const MAX_RULES = 500;
-const MAX_TEXTS = 200;
+const MAX_STRINGS = 200;
 const MAX_BYTES = 2 * 1024 * 1024;
 
-/** What the credential may do in a namespace, by SelfSubjectRulesReview; undefined where the API server does not tell. */
+/**
+ * Reads the credential's permissions in a namespace with a
+ * SelfSubjectRulesReview; undefined if the API server does not provide it.
+ */
 export async function readAccessRules(
   connection: Connection,
   namespace: string,
@@ -26,17 +29,17 @@ export async function readAccessRules(
     const { status } = await connection.read(REVIEWS, { ...call, method: 'POST', body, maxBytes: MAX_BYTES });
     if (!isRecord(status) || !Array.isArray(status.resourceRules)) return undefined;
     return (status.resourceRules as V1ResourceRule[]).slice(0, MAX_RULES).map(({ verbs, apiGroups, resources }) => ({
-      verbs: texts(verbs),
-      apiGroups: texts(apiGroups),
-      resources: texts(resources),
+      verbs: stringsIn(verbs),
+      apiGroups: stringsIn(apiGroups),
+      resources: stringsIn(resources),
     }));
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
-    // Nothing depends on it: a server without the review is no worse a cluster.
+    // The permissions are optional information, so a failed review does not fail the connection test.
     return undefined;
   }
 }
 
-function texts(values: unknown): string[] {
-  return Array.isArray(values) ? values.slice(0, MAX_TEXTS).filter((value) => typeof value === 'string') : [];
+function stringsIn(values: unknown): string[] {
+  return Array.isArray(values) ? values.slice(0, MAX_STRINGS).filter((value) => typeof value === 'string') : [];
 }

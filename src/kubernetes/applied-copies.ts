@@ -1,29 +1,33 @@
 /**
- * Annotations in which tools keep the object they applied, data of a Secret included: kubectl, metacontroller, KubeVela,
- * qbec and Banzai's operators (`last-applied…`), Kopf (`last-handled-configuration`), Rancher (`objectset…/applied`),
- * kapp (`original`, `original-diff…`), ksonnet; `kubectl --record` keeps its command line, which may hold
- * `--from-literal`; OpenShift keeps a service account's token.
+ * Names of annotations that may contain secrets. Tools store a copy of the applied object in them, including the data
+ * of a Secret: kubectl, metacontroller, KubeVela, qbec and Banzai's operators (`last-applied…`), Kopf
+ * (`last-handled-configuration`), Rancher (`objectset…/applied`), kapp (`original`, `original-diff…`), ksonnet.
+ * `kubectl --record` stores its command line, which may contain `--from-literal`. OpenShift stores a service account's
+ * token.
  */
 const NAMES =
   /last-applied|last-handled|\/applied|\/original(?:-diff|$)|ksonnet\.io\/managed|\/change-cause$|token-secret\.value$/;
 
-// A key of a mapping in JSON or YAML: at the beginning of a line or after a brace or comma, behind the marks of lists,
-// anchors and tags; the backslashes are those of JSON within JSON. No two attempts read the same characters: it is linear.
+// Matches a mapping key in JSON or YAML: at the start of a line or after a brace or comma, optionally preceded by YAML
+// list, anchor and tag marks. The backslashes match JSON that is nested as a string in JSON. No two match attempts scan
+// the same characters, so it runs in linear time.
 const KEY =
   /(?:^[ \t\uFEFF]*|[{,][ \t\r\n]*)(?:(?:[-?]|[&!][^\s,{}]*)[ \t]+)*\\*["']?(?:kind|data|stringData)\\*["']?[ \t\r\n]*:/im;
-// How gzip, zlib, zstd and zip begin, in base64: what they hold cannot be judged without unpacking it.
+// The base64-encoded magic numbers of gzip, zlib, zstd and zip. Compressed content counts as an object, since it is
+// not unpacked.
 const PACKED = /(?:^|["'\s])(?:H4sI|eAE|eF4|eJ[w-z]|eN[o-r]|KLUv|UEsDB)[\w+/-]{12}/;
-/** Times that a value may be encoded as base64: Helm does it twice. */
+/** Maximum nested base64 encodings that are decoded: Helm uses two. */
 const MAX_LAYERS = 3;
 
-/** Tells whether an annotation of this name holds a copy of an object, or a command line that may hold its data. */
+/** Whether an annotation with this name may contain a copy of an object, a command line with its data, or a token. */
 export function isAppliedCopy(name: string): boolean {
   return NAMES.test(name);
 }
 
 /**
- * Tells whether a text is an object with `kind`, `data` or `stringData` at any level: as JSON or YAML, as base64 of
- * either, or compressed, where it cannot be told. It reads the text instead of parsing it, so that the work is linear.
+ * Whether a text contains an object with `kind`, `data` or `stringData` at any depth, as JSON, YAML or base64 of
+ * either. Also true for compressed content, which is not unpacked. Uses regular expressions instead of a parser to run
+ * in linear time.
  */
 export function carriesObject(text: string): boolean {
   let layer = text;
@@ -36,7 +40,7 @@ export function carriesObject(text: string): boolean {
   return false;
 }
 
-/** Resolves `\u006b` and `\x6b`, spellings of ASCII letters in JSON and YAML. */
+/** Decodes escaped ASCII characters of JSON and YAML, such as `\u006b` and `\x6b`. */
 function resolveEscapes(text: string): string {
   if (!text.includes('\\')) return text;
   return text.replace(/\\(?:u00|x)([0-7][0-9a-f])/gi, (_, code: string) =>

@@ -1,25 +1,27 @@
 import type { Clock } from './clock.ts';
 
-/** Milliseconds by which a batch may be late (docs/architecture.md). */
+/** Minimum milliseconds between deliveries (docs/architecture.md). */
 const BATCH_MS = 100;
-/** Milliseconds until a batch that could not be delivered is tried again. */
+/** Milliseconds until a failed delivery is retried. */
 const RETRY_MS = 1_000;
 
-/** How items are told apart, and where they go. */
 export interface BatchOptions<Item> {
   clock: Clock;
-  /** What an item stands for: of two that wait, the later one counts. */
+  /** Returns the key of an item. A new item replaces a waiting item with the same key. */
   keyOf: (item: Item) => string;
   deliver: (items: readonly Item[]) => Promise<void>;
   onError: (error: unknown) => void;
 }
 
-/** Collects items and delivers them together: the first at once, the others at most 100 ms later, one delivery at a time. */
+/**
+ * Collects items and delivers them in batches: the first item immediately,
+ * later items within 100 ms. Deliveries never overlap.
+ */
 export class Batch<Item> {
   readonly #options: BatchOptions<Item>;
   readonly #waiting = new Map<string, Item>();
-  /** What is being delivered, as far as it is to be tried again. */
-  readonly #underWay = new Map<string, Item>();
+  /** Items that are being delivered and will be retried if the delivery fails. */
+  readonly #inDelivery = new Map<string, Item>();
   #delivering: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
   #notBefore = Number.NEGATIVE_INFINITY;
@@ -30,16 +32,16 @@ export class Batch<Item> {
 
   add(item: Item): void {
     this.#waiting.set(this.#options.keyOf(item), item);
-    this.#arm();
+    this.#scheduleDelivery();
   }
 
-  /** Drops what waits under a key; what is being delivered is not tried again. */
+  /** Discards the waiting item with this key. If the item is being delivered, it is not retried. */
   drop(key: string): void {
     this.#waiting.delete(key);
-    this.#underWay.delete(key);
+    this.#inDelivery.delete(key);
   }
 
-  /** Delivers what waits, once; what cannot be delivered now is lost. */
+  /** Delivers the waiting items once, without a retry: items that cannot be delivered are lost. */
   async close(): Promise<void> {
     await this.#delivering;
     this.#notBefore = Number.POSITIVE_INFINITY;
@@ -48,7 +50,7 @@ export class Batch<Item> {
     this.#cancelTimer?.();
   }
 
-  #arm(): void {
+  #scheduleDelivery(): void {
     if (this.#cancelTimer || this.#delivering) return;
     const { clock } = this.#options;
     const waitMs = Math.max(0, this.#notBefore - clock.elapsed());
@@ -56,7 +58,7 @@ export class Batch<Item> {
     this.#cancelTimer = clock.after(waitMs, () => {
       this.#delivering = this.#deliver().finally(() => {
         this.#delivering = undefined;
-        if (this.#waiting.size > 0) this.#arm();
+        if (this.#waiting.size > 0) this.#scheduleDelivery();
       });
     });
   }
@@ -65,16 +67,16 @@ export class Batch<Item> {
     this.#cancelTimer = undefined;
     if (this.#waiting.size === 0) return;
     const { clock, deliver, onError } = this.#options;
-    for (const [key, item] of this.#waiting) this.#underWay.set(key, item);
+    for (const [key, item] of this.#waiting) this.#inDelivery.set(key, item);
     this.#waiting.clear();
     this.#notBefore = Math.max(this.#notBefore, clock.elapsed() + BATCH_MS);
     try {
-      await deliver([...this.#underWay.values()]);
+      await deliver([...this.#inDelivery.values()]);
     } catch (error) {
       onError(error);
       this.#notBefore = Math.max(this.#notBefore, clock.elapsed() + RETRY_MS);
-      for (const [key, item] of this.#underWay) if (!this.#waiting.has(key)) this.#waiting.set(key, item);
+      for (const [key, item] of this.#inDelivery) if (!this.#waiting.has(key)) this.#waiting.set(key, item);
     }
-    this.#underWay.clear();
+    this.#inDelivery.clear();
   }
 }

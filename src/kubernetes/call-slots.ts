@@ -3,12 +3,12 @@ import type { Call, Connection } from './connection.ts';
 import type { MemoryHold } from './live-memory.ts';
 import type { ApiResponse } from './response-collector.ts';
 
-/** Calls that may run at once for one cluster (docs/architecture.md); those of the prober go beside them. */
+/** Maximum concurrent calls to one cluster (docs/architecture.md). Probes are not counted. */
 const MAX_CALLS_AT_ONCE = 4;
 
-/** What asks a cluster: a connection, or a share of one. */
+/** Calls a cluster: a `Connection`, or a client that `limitCalls` returns. */
 export type ClusterClient = Pick<Connection, 'server' | 'call'> & {
-  /** Takes what is read, where that is limited. */
+  /** Charged with the bytes that are read, if reads are limited. */
   readonly memory?: MemoryHold | undefined;
 };
 
@@ -17,62 +17,62 @@ interface Slots {
   readonly waiting: Set<() => void>;
 }
 
-const givenUp = new ClusterError('CANCELLED', 'asking the cluster was given up');
+const cancelled = new ClusterError('CANCELLED', 'the call to the cluster was cancelled');
 
 const slots = new WeakMap<Connection, Slots>();
 
 /**
- * A share of a connection: its calls wait for one of the cluster's slots, so that whoever reads much keeps no probe
- * waiting. `callOf` is asked for each call and may refuse it.
+ * Returns a client that limits concurrent calls to the cluster, so that many live reads do not delay probes. A call
+ * without a free slot waits. `callOf` returns the options of each call; it may throw to reject the call.
  */
 export function limitCalls(
   connection: Connection,
   callOf: () => Call & { signal: AbortSignal },
   memory?: MemoryHold,
 ): ClusterClient {
-  const own = slots.get(connection) ?? { free: MAX_CALLS_AT_ONCE, waiting: new Set() };
-  slots.set(connection, own);
+  const clusterSlots = slots.get(connection) ?? { free: MAX_CALLS_AT_ONCE, waiting: new Set() };
+  slots.set(connection, clusterSlots);
   return {
     server: connection.server,
     memory,
-    call: async (path: string, more?: Call): Promise<ApiResponse> => {
+    call: async (path: string, options?: Call): Promise<ApiResponse> => {
       const call = callOf();
-      await take(own, call.signal);
+      await acquire(clusterSlots, call.signal);
       try {
-        return await connection.call(path, { memory, ...call, ...more });
+        return await connection.call(path, { memory, ...call, ...options });
       } finally {
-        release(own);
+        release(clusterSlots);
       }
     },
   };
 }
 
-function take(own: Slots, signal: AbortSignal): Promise<void> | undefined {
-  if (own.free > 0) {
-    own.free--;
+function acquire(clusterSlots: Slots, signal: AbortSignal): Promise<void> | undefined {
+  if (clusterSlots.free > 0) {
+    clusterSlots.free--;
     return undefined;
   }
   return new Promise((resolve, reject) => {
-    const leave = () => {
-      own.waiting.delete(go);
-      reject(signal.reason instanceof ClusterError ? signal.reason : givenUp);
+    const cancelWait = () => {
+      clusterSlots.waiting.delete(proceed);
+      reject(signal.reason instanceof ClusterError ? signal.reason : cancelled);
     };
-    const go = () => {
-      signal.removeEventListener('abort', leave);
+    const proceed = () => {
+      signal.removeEventListener('abort', cancelWait);
       resolve();
     };
-    own.waiting.add(go);
-    if (signal.aborted) leave();
-    else signal.addEventListener('abort', leave, { once: true });
+    clusterSlots.waiting.add(proceed);
+    if (signal.aborted) cancelWait();
+    else signal.addEventListener('abort', cancelWait, { once: true });
   });
 }
 
-function release(own: Slots): void {
-  const [next] = own.waiting;
+function release(clusterSlots: Slots): void {
+  const [next] = clusterSlots.waiting;
   if (!next) {
-    own.free++;
+    clusterSlots.free++;
     return;
   }
-  own.waiting.delete(next);
+  clusterSlots.waiting.delete(next);
   next();
 }

@@ -1,14 +1,14 @@
-/** Time as a schedule needs it: a test brings one that it moves itself. */
+/** The time source and timers of a scheduler; tests substitute a clock that they advance by hand. */
 export interface Clock {
-  /** Milliseconds since the epoch, as they are stored and shown: the machine's time may be set back. */
+  /** Wall-clock time in milliseconds since the epoch, for storage and display. It can jump backwards. */
   now(): number;
-  /** Milliseconds since some moment, which only grow: what a duration is measured in. */
+  /** Monotonic time in milliseconds since an arbitrary moment, for measuring durations. */
   elapsed(): number;
-  /** Calls once after so many milliseconds, and gives what calls that off. */
+  /** Calls `call` once after `ms` milliseconds; the returned function cancels the call. */
   after(ms: number, call: () => void): () => void;
 }
 
-/** The clock of the machine; what waits on it keeps no process alive. */
+/** The machine's clock; its timers do not keep the process alive. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   elapsed: () => performance.now(),

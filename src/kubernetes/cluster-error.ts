@@ -2,7 +2,7 @@ import { closeSync, openSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { devNull, type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 
-/** Every reason why a cluster did not answer as asked; callers tell them apart by these. */
+/** All reasons why a call to a cluster can fail. API clients distinguish failures by these codes. */
 const FAULT_CODES = [
   'ADDRESS_REFUSED',
   'DNS',
@@ -36,13 +36,15 @@ const FAULT_CODES = [
 ] as const;
 export type FaultCode = (typeof FAULT_CODES)[number];
 
-/** What is wrong with a cluster: a stable code, and one sentence for a person that holds no secret. */
+/** The reason why a call to a cluster failed: a stable code and one sentence for users, which contains no secret. */
 export interface Fault {
   readonly code: FaultCode;
   readonly message: string;
 }
 
-/** A failed call to a cluster. It has no cause: the errors below it quote what a hostile server sent. */
+/**
+ * A failed call to a cluster. It has no `cause`, because low-level errors may quote text that a hostile server sent.
+ */
 export class ClusterError extends Error implements Fault {
   override readonly name = 'ClusterError';
   readonly code: FaultCode;
@@ -53,49 +55,52 @@ export class ClusterError extends Error implements Fault {
   }
 }
 
-/** A call that failed because Kitestring itself lacks something: it says nothing of the cluster, whose status stays. */
+/**
+ * A call that failed because this machine lacks a resource, such as
+ * memory. It does not change the cluster's status.
+ */
 export class ResourceError extends ClusterError {
   constructor(what: string) {
     super('OUT_OF_RESOURCES', `Kitestring could not call the cluster: ${what}; try again later`);
   }
 }
 
-/** What an error of the transport needs to become a sentence. */
+/** Details for the message of a transport error. */
 export interface ErrorContext {
-  /** The URL as the target has it: without user info. */
+  /** The target's URL, without user info. */
   readonly server: string;
-  /** Whether the target names an authority; else the well-known ones count. */
-  readonly ownAuthority?: boolean;
-  /** The name that the certificate has to be for, where it is not the URL's. */
+  /** Whether the target has its own CA; otherwise Node's default CAs apply. */
+  readonly hasOwnCA?: boolean;
+  /** The name that the certificate must contain, if it differs from the URL's host. */
   readonly tlsServerName?: string | undefined;
 }
 
-const lost = (server: string) => `${server} ended the connection before it had answered`;
-const timedOut = (server: string) => `${server} did not answer in time`;
+const connectionLost = (server: string) => `${server} closed the connection before it responded`;
+const timedOut = (server: string) => `${server} did not respond in time`;
 const noRoute = (server: string) => `there is no route to ${server}`;
-const unknownName = (server: string) => `the name of ${server} cannot be resolved`;
-const garbled = (server: string) => `${server} does not speak HTTP as a Kubernetes API server does`;
-const wrongCA = (server: string, { ownAuthority }: ErrorContext) =>
-  ownAuthority
-    ? `the certificate of ${server} is not signed by the given CA`
-    : `the certificate of ${server} is not signed by a CA that everybody trusts: give its CA in certificate-authority-data`;
+const unknownName = (server: string) => `the host name of ${server} cannot be resolved`;
+const invalidHttp = (server: string) => `${server} did not send a valid HTTP response`;
+const wrongCA = (server: string, { hasOwnCA }: ErrorContext) =>
+  hasOwnCA
+    ? `the certificate of ${server} is not signed by the configured CA`
+    : `the certificate of ${server} is not signed by a public CA: set certificate-authority-data to its CA`;
 const wrongName = (server: string, { tlsServerName }: ErrorContext) =>
-  `the certificate of ${server} is for another name${tlsServerName === undefined ? '' : ` than ${tlsServerName}`}`;
+  `the certificate of ${server} is not valid for ${tlsServerName ?? 'its host name'}`;
 
-type Sentence = (server: string, circumstances: ErrorContext) => string;
+type Sentence = (server: string, context: ErrorContext) => string;
 
 // Node's codes (system errors, OpenSSL's verification results in lib/internal/tls, its HTTP parser) and undici's.
-const known: Record<string, [FaultCode, Sentence]> = {
+const transportErrors: Record<string, [FaultCode, Sentence]> = {
   ECONNREFUSED: ['REFUSED', (server) => `${server} refuses the connection: nothing listens there`],
   EHOSTUNREACH: ['NO_ROUTE', noRoute],
   ENETUNREACH: ['NO_ROUTE', noRoute],
   EHOSTDOWN: ['NO_ROUTE', noRoute],
   ENETDOWN: ['NO_ROUTE', noRoute],
-  // Of IPv4 it is a lack of ports on our side; see resourceErrorOf.
+  // Only for IPv6: for IPv4 it means that this machine has no free port, see resourceErrorOf.
   EADDRNOTAVAIL: ['NO_ROUTE', noRoute],
   EACCES: ['NO_ROUTE', noRoute],
   EPERM: ['NO_ROUTE', noRoute],
-  ENOTFOUND: ['DNS', (server) => `the name of ${server} does not exist`],
+  ENOTFOUND: ['DNS', (server) => `the host name of ${server} does not exist`],
   EAI_AGAIN: ['DNS', unknownName],
   EAI_FAIL: ['DNS', unknownName],
   EAI_NODATA: ['DNS', unknownName],
@@ -105,11 +110,11 @@ const known: Record<string, [FaultCode, Sentence]> = {
   UND_ERR_CONNECT_TIMEOUT: ['TIMED_OUT', timedOut],
   UND_ERR_HEADERS_TIMEOUT: ['TIMED_OUT', timedOut],
   UND_ERR_BODY_TIMEOUT: ['TIMED_OUT', timedOut],
-  ECONNRESET: ['CONNECTION_LOST', lost],
-  ECONNABORTED: ['CONNECTION_LOST', lost],
-  EPIPE: ['CONNECTION_LOST', lost],
-  UND_ERR_SOCKET: ['CONNECTION_LOST', lost],
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['CONNECTION_LOST', lost],
+  ECONNRESET: ['CONNECTION_LOST', connectionLost],
+  ECONNABORTED: ['CONNECTION_LOST', connectionLost],
+  EPIPE: ['CONNECTION_LOST', connectionLost],
+  UND_ERR_SOCKET: ['CONNECTION_LOST', connectionLost],
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: ['CONNECTION_LOST', connectionLost],
   UND_ERR_HEADERS_OVERFLOW: ['RESPONSE_TOO_LARGE', (server) => `${server} sent headers that are too large`],
   UND_ERR_CLOSED: ['CLOSED', (server) => connectionClosed(server).message],
   UND_ERR_DESTROYED: ['CLOSED', (server) => connectionClosed(server).message],
@@ -133,51 +138,55 @@ const known: Record<string, [FaultCode, Sentence]> = {
   ERR_SSL_PACKET_LENGTH_TOO_LONG: ['TLS', (server) => `${server} does not speak TLS: is it plain http?`],
 };
 
-/** Whatever was thrown while a cluster was asked, as the error of one of the codes; never quotes what the server sent. */
-export function clusterErrorOf(error: unknown, circumstances: ErrorContext): ClusterError {
+/** Converts any error of a call to a cluster to a ClusterError. The message never quotes data that the server sent. */
+export function clusterErrorOf(error: unknown, context: ErrorContext): ClusterError {
   if (error instanceof ClusterError) return error;
-  const { server } = circumstances;
-  const lack = resourceErrorOf(error);
-  if (lack) return lack;
-  // One error per address that was dialled (happy eyeballs): the first is of the address that the resolver prefers.
-  if (error instanceof AggregateError && error.errors.length > 0) return clusterErrorOf(error.errors[0], circumstances);
+  const { server } = context;
+  const resourceError = resourceErrorOf(error);
+  if (resourceError) return resourceError;
+  // Happy Eyeballs reports one error per dialled address; the first belongs to the address that the resolver prefers.
+  if (error instanceof AggregateError && error.errors.length > 0) return clusterErrorOf(error.errors[0], context);
   const code = codeOf(error);
-  const [faultCode, sentence] = (Object.hasOwn(known, code) && known[code]) || [undefined];
-  if (faultCode) return new ClusterError(faultCode, sentence(server, circumstances));
+  const [faultCode, sentence] = (Object.hasOwn(transportErrors, code) && transportErrors[code]) || [undefined];
+  if (faultCode) return new ClusterError(faultCode, sentence(server, context));
   if (error instanceof Error && error.name === 'HTTPParserError')
-    return new ClusterError('NOT_KUBERNETES', garbled(server));
+    return new ClusterError('NOT_KUBERNETES', invalidHttp(server));
   if (/^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|EPROTO$|INVALID_PURPOSE$|PATH_LENGTH_EXCEEDED$)|CERT|CRL/.test(code))
     return new ClusterError('TLS', `the TLS handshake with ${server} failed (${code})`);
-  return new ClusterError('UNKNOWN', `asking ${server} failed${code === '' ? '' : ` (${code})`}`);
+  return new ClusterError('UNKNOWN', `the call to ${server} failed${code === '' ? '' : ` (${code})`}`);
 }
 
-const lacks: Record<string, string> = {
+const resourceMessages: Record<string, string> = {
   EMFILE: 'the limit of open files is reached, raise it with `ulimit -n`',
-  ENFILE: 'this machine has no file descriptor left',
+  ENFILE: 'this machine has no file descriptors left',
   ENOMEM: 'this machine has no memory left',
-  ENOBUFS: 'this machine has no memory for sockets left',
+  ENOBUFS: 'this machine has no socket buffers left',
   EAI_MEMORY: 'this machine has no memory left',
-  EADDRNOTAVAIL: 'this machine has no local port left',
+  EADDRNOTAVAIL: 'this machine has no local ports left',
 };
 
-/** The ResourceError that an error of the transport stands for; undefined when it may tell something of the cluster. */
+/**
+ * Returns the ResourceError for an error that this machine caused; undefined
+ * if the cluster or the network may be the cause.
+ */
 export function resourceErrorOf(error: unknown): ResourceError | undefined {
   if (error instanceof ResourceError) return error;
-  if (error instanceof AggregateError) return error.errors.map(resourceErrorOf).find((lack) => lack !== undefined);
+  if (error instanceof AggregateError)
+    return error.errors.map(resourceErrorOf).find((resourceError) => resourceError !== undefined);
   const code = codeOf(error);
-  // What getaddrinfo says when it could not open a socket to its name server.
-  if (code === 'EAI_AGAIN' && !hasDescriptor()) return new ResourceError(`${lacks.EMFILE} (${code})`);
-  if (!Object.hasOwn(lacks, code) || isWithoutIPv6(error, code)) return undefined;
-  return new ResourceError(`${lacks[code]} (${code})`);
+  // getaddrinfo also fails with EAI_AGAIN if it cannot open a socket to the name server.
+  if (code === 'EAI_AGAIN' && !hasDescriptor()) return new ResourceError(`${resourceMessages.EMFILE} (${code})`);
+  if (!Object.hasOwn(resourceMessages, code) || isWithoutIPv6(error, code)) return undefined;
+  return new ResourceError(`${resourceMessages[code]} (${code})`);
 }
 
-/** On a machine without IPv6 every IPv6 address is one that cannot be had. */
+/** Whether EADDRNOTAVAIL only means that this machine has no IPv6: every IPv6 address then fails with that code. */
 function isWithoutIPv6(error: unknown, code: string): boolean {
   if (code !== 'EADDRNOTAVAIL' || !(error instanceof Error) || !('address' in error)) return false;
-  return isIPv6(String(error.address)) && !Object.values(networkInterfaces()).flat().some(isOutward);
+  return isIPv6(String(error.address)) && !Object.values(networkInterfaces()).flat().some(isExternalIPv6);
 }
 
-function isOutward(network: NetworkInterfaceInfo | undefined): boolean {
+function isExternalIPv6(network: NetworkInterfaceInfo | undefined): boolean {
   return network?.family === 'IPv6' && !network.internal;
 }
 
@@ -190,42 +199,43 @@ function hasDescriptor(): boolean {
   }
 }
 
-/** The code and sentence of any error, for where there is no server to name. */
+/** Converts any error to a fault, with a message that does not name the server. */
 export function faultOf(error: unknown): Fault {
   const { code, message } = clusterErrorOf(error, { server: 'the cluster' });
   return { code, message };
 }
 
-/** The error of an answer that no Kubernetes API server gives. */
+/** Creates the error for a response that no Kubernetes API server sends. */
 export function notKubernetes(what: string): ClusterError {
-  return new ClusterError('NOT_KUBERNETES', `the cluster does not answer as a Kubernetes API server does: ${what}`);
+  return new ClusterError('NOT_KUBERNETES', `the cluster did not respond like a Kubernetes API server: ${what}`);
 }
 
-/** The error of a call to a connection that has ended. */
+/** Creates the error for a call on a closed connection. */
 export function connectionClosed(server: string): ClusterError {
   return new ClusterError('CLOSED', `the connection to ${server} was closed`);
 }
 
-/** An answer that is no 2xx as an error, by its status alone. */
+/** Creates the error for a response that is not 2xx. The message depends on the status only, not on the body. */
 export function refusalOf(status: number, server: string): ClusterError {
-  const [code, what] = refusals[status] ?? refusals[Math.floor(status / 100)] ?? ['NOT_KUBERNETES', 'is strange'];
+  const [code, what] = errorsByStatus[status] ??
+    errorsByStatus[Math.floor(status / 100)] ?? ['NOT_KUBERNETES', 'sent an unexpected response (HTTP STATUS)'];
   return new ClusterError(code, `${server} ${what}`.replace('STATUS', String(status)));
 }
 
-const refusals: Record<number, [FaultCode, string]> = {
-  400: ['INVALID_QUERY', 'takes the question for a wrong one (STATUS)'],
+const errorsByStatus: Record<number, [FaultCode, string]> = {
+  400: ['INVALID_QUERY', 'rejected the request as invalid (HTTP STATUS)'],
   401: ['UNAUTHORIZED', 'does not accept the credential'],
-  403: ['FORBIDDEN', 'does not let this credential do that'],
-  404: ['NOT_FOUND', 'has no such thing'],
-  410: ['GONE', 'has forgotten where the list was to go on: begin anew'],
-  422: ['INVALID_QUERY', 'takes the question for a wrong one (STATUS)'],
-  429: ['SERVER_ERROR', 'has too much to do (STATUS)'],
-  3: ['NOT_KUBERNETES', 'redirects elsewhere, which is never followed'],
-  4: ['NOT_KUBERNETES', 'answered STATUS, which no Kubernetes API server does here'],
-  5: ['SERVER_ERROR', 'answered STATUS'],
+  403: ['FORBIDDEN', 'does not permit this credential to do that'],
+  404: ['NOT_FOUND', 'does not have the requested resource'],
+  410: ['GONE', 'no longer accepts the continue token, which has expired: restart the list'],
+  422: ['INVALID_QUERY', 'rejected the request as invalid (HTTP STATUS)'],
+  429: ['SERVER_ERROR', 'is overloaded (HTTP STATUS)'],
+  3: ['NOT_KUBERNETES', 'sent a redirect, and redirects are never followed'],
+  4: ['NOT_KUBERNETES', 'responded with HTTP STATUS, which a Kubernetes API server never sends here'],
+  5: ['SERVER_ERROR', 'responded with HTTP STATUS'],
 };
 
-/** The `code` of an error when it is one of the words that Node and undici use. */
+/** The `code` of an error if it looks like a code of Node or undici; otherwise the empty string. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return '';
   const code: unknown = 'code' in error ? error.code : '';

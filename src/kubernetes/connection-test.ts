@@ -3,10 +3,12 @@ import { ClusterError } from './cluster-error.ts';
 import { Connection, type ConnectionOptions } from './connection.ts';
 import { PROBE_BUDGET_MS, type ProbeResult, probe } from './probe.ts';
 
-/** What one try of a credential found: the state, and where it works what it may do. */
+/** The result of one connection test: the cluster's state and, if the credential works, its permissions. */
 export type ConnectionTestResult = ProbeResult & { readonly rules?: readonly AccessRule[] };
 
-/** Tests a target once over a connection of its own. A ClusterError becomes the fault; any other error is a bug and is thrown. */
+/**
+ * Tests a target once over a new connection. A ClusterError becomes the result's `fault`; any other error is thrown.
+ */
 export async function testTarget(options: ConnectionOptions, signal?: AbortSignal): Promise<ConnectionTestResult> {
   let connection: Connection | undefined;
   try {

@@ -8,20 +8,29 @@ import type { MemoryHold } from './live-memory.ts';
 import { type ApiResponse, ResponseCollector } from './response-collector.ts';
 import type { IdleConnection, SocketBudget } from './socket-budget.ts';
 
-/** Sockets a cluster may have: as many calls as docs/architecture.md lets run at once for one cluster, and one for its probe. */
+/** Maximum sockets per cluster: one for each concurrent call that docs/architecture.md allows, and one for probes. */
 export const MAX_SOCKETS = 5;
-/** Milliseconds to resolve, connect and shake hands: the whole budget of a probe (docs/architecture.md). */
+/**
+ * Milliseconds for DNS lookup, connection and TLS handshake together: the
+ * whole time budget of a probe (docs/architecture.md).
+ */
 export const CONNECT_TIMEOUT_MS = 5_000;
-/** Milliseconds of a call that names no deadline of its own: the budget of a probe (docs/architecture.md). */
+/** Default timeout of a call in milliseconds: the time budget of a probe (docs/architecture.md). */
 const CALL_TIMEOUT_MS = 5_000;
-/** Bytes of an answer: a page of 250 objects of 64 KiB each, above what etcd's 1.5 MiB objects make likely. */
+/**
+ * Default maximum bytes of a response body: enough for a page of 250 objects
+ * of 64 KiB each, which real pages rarely reach.
+ */
 const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
-/** Bytes of the headers of an answer: Node's own default, said aloud. */
+/** Maximum bytes of response headers; same as Node's default. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Milliseconds an unused socket is kept: the API server ends it after 90 s (IdleTimeout in k8s.io/apiserver), LBs mostly later. */
+/**
+ * Milliseconds until an idle socket is closed. API servers close it after 90 s (IdleTimeout in k8s.io/apiserver),
+ * load balancers usually later.
+ */
 export const KEEP_ALIVE_MS = 75_000;
 
-/** Where a token comes from that changes by itself; called for each request. */
+/** Returns the current bearer token; called for each request, because in-cluster tokens rotate. */
 export type TokenSource = () => string | Promise<string>;
 
 export interface Call {
@@ -30,34 +39,34 @@ export interface Call {
   body?: object;
   accept?: string;
   signal?: AbortSignal | undefined;
-  /** Milliseconds until the whole answer is there. */
+  /** Milliseconds until the complete response must have arrived. */
   timeoutMs?: number;
-  /** Bytes of the largest body that is read. */
+  /** Maximum bytes of the response body. */
   maxBytes?: number;
-  /** Takes what is received, until the answer is discarded. */
+  /** Charged with the received bytes until the response is discarded. */
   memory?: MemoryHold | undefined;
 }
 
 export interface ConnectionOptions {
   target: Target;
   policy: AddressPolicy;
-  /** Takes the place of the target's token. */
+  /** Replaces the target's token. */
   token?: TokenSource | undefined;
   lookup?: Lookup | undefined;
-  /** The sockets that it shares with other connections. */
+  /** Limit on open sockets that is shared with other connections. */
   sockets?: SocketBudget | undefined;
 }
 
-/** One live cluster: its sockets, its deadlines, its end. Calls fail with a ClusterError and nothing else. */
+/** A connection to one cluster. Owns its sockets and enforces deadlines. Calls only ever fail with a ClusterError. */
 export class Connection implements IdleConnection {
   readonly server: string;
-  /** Whether it shows the API server who it is. */
+  /** Whether requests authenticate with a token or a client certificate. */
   readonly hasCredential: boolean;
   readonly #pool: Pool;
   readonly #connector: Connector;
   readonly #prefix: string;
   readonly #token: TokenSource | undefined;
-  readonly #circumstances: ErrorContext;
+  readonly #errorContext: ErrorContext;
   readonly #sockets: SocketBudget | undefined;
   readonly #running = new Set<ResponseCollector>();
   #isClosed = false;
@@ -69,9 +78,9 @@ export class Connection implements IdleConnection {
     this.hasCredential = token !== undefined || target.clientCertificate !== undefined;
     this.#prefix = pathname.replace(/\/$/, '');
     this.#token = token;
-    this.#circumstances = {
+    this.#errorContext = {
       server: target.server,
-      ownAuthority: target.caData !== undefined,
+      hasOwnCA: target.caData !== undefined,
       tlsServerName: target.tlsServerName,
     };
     this.#sockets = sockets;
@@ -83,30 +92,31 @@ export class Connection implements IdleConnection {
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
-      // Each call has a deadline of its own, which counts in all; undici's would begin anew with every byte.
+      // Each call has a total deadline of its own. undici's body timeout restarts with every chunk, so it is turned
+      // off.
       headersTimeout: 0,
       bodyTimeout: 0,
     });
   }
 
-  /** Sends a call to a path under the server's own and gives the answer whole. */
+  /** Sends a request to a path below the server URL and returns the complete response for any HTTP status. */
   async call(path: string, call: Call = {}): Promise<ApiResponse> {
     const { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes = MAX_RESPONSE_BYTES, memory } = call;
-    const exchange = new ResponseCollector({ server: this.server, maxBytes, memory });
-    this.#running.add(exchange);
+    const collector = new ResponseCollector({ server: this.server, maxBytes, memory });
+    this.#running.add(collector);
     this.#sockets?.setIdle(this, false);
-    const timer = setTimeout(() => exchange.stop(this.#lateness(timeoutMs)), timeoutMs);
-    const cancel = () => exchange.stop(cancellationOf(signal, this.server));
+    const timer = setTimeout(() => collector.stop(this.#timeoutError(timeoutMs)), timeoutMs);
+    const cancel = () => collector.stop(cancellationOf(signal, this.server));
     signal?.addEventListener('abort', cancel);
     try {
       if (this.#isClosed) throw connectionClosed(this.server);
       if (signal?.aborted) throw cancellationOf(signal, this.server);
-      this.#send(path, call, exchange).catch((error: Error) => exchange.stop(error));
-      return await exchange.answer;
+      this.#send(path, call, collector).catch((error: Error) => collector.stop(error));
+      return await collector.response;
     } catch (error) {
-      throw clusterErrorOf(error, this.#circumstances);
+      throw clusterErrorOf(error, this.#errorContext);
     } finally {
-      this.#running.delete(exchange);
+      this.#running.delete(collector);
       this.#lastUsed = performance.now();
       this.#sockets?.setIdle(this, this.#running.size === 0 && !this.#isClosed);
       clearTimeout(timer);
@@ -114,16 +124,19 @@ export class Connection implements IdleConnection {
     }
   }
 
-  /** The object that the API server answers with; any status but 2xx and anything but a JSON object is an error. */
+  /**
+   * Like `call`, and returns the parsed JSON object. Throws a ClusterError if
+   * the status is not 2xx or the body is not an object.
+   */
   async read(path: string, call: Call = {}): Promise<Record<string, unknown>> {
-    const answer = await this.call(path, call);
-    if (answer.status < 200 || answer.status > 299) throw refusalOf(answer.status, this.server);
-    const object = objectOf(answer);
+    const response = await this.call(path, call);
+    if (response.status < 200 || response.status > 299) throw refusalOf(response.status, this.server);
+    const object = objectOf(response);
     if (object) return object;
-    throw new ClusterError('NOT_KUBERNETES', `${this.server} answered with something else than a JSON object`);
+    throw new ClusterError('NOT_KUBERNETES', `${this.server} sent a response that is not a JSON object`);
   }
 
-  /** When its last call ended, by `performance.now()`; Infinity while one runs. */
+  /** When the last call ended, as a `performance.now()` time; Infinity while a call runs. */
   idleSince(): number {
     return this.#running.size > 0 ? Number.POSITIVE_INFINITY : this.#lastUsed;
   }
@@ -132,49 +145,54 @@ export class Connection implements IdleConnection {
     return this.#connector.close();
   }
 
-  /** Ends it and the calls that run on it; again does nothing. */
+  /** Closes the connection and aborts its running calls. Idempotent. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#sockets?.setIdle(this, false);
-    for (const exchange of this.#running) exchange.stop(connectionClosed(this.server));
+    for (const collector of this.#running) collector.stop(connectionClosed(this.server));
     this.#connector.close();
     await this.#pool.destroy();
   }
 
-  #lateness(timeoutMs: number): ClusterError {
+  #timeoutError(timeoutMs: number): ClusterError {
     const within = `within ${Math.ceil(timeoutMs / 1000)} s`;
     const isConnected = this.#pool.stats.connected > 0;
     return new ClusterError(
       'TIMED_OUT',
-      isConnected ? `${this.server} did not answer ${within}` : `no connection to ${this.server} came about ${within}`,
+      isConnected
+        ? `${this.server} did not respond ${within}`
+        : `no connection to ${this.server} could be established ${within}`,
     );
   }
 
-  async #send(path: string, { method = 'GET', body, accept }: Call, exchange: ResponseCollector): Promise<void> {
+  async #send(path: string, { method = 'GET', body, accept }: Call, collector: ResponseCollector): Promise<void> {
     const token = await this.#token?.();
-    if (exchange.isStopped) return;
+    if (collector.isStopped) return;
     const headers = {
       accept: accept ?? 'application/json',
-      // Nothing is ever unpacked, so that nothing can unfold.
+      // Responses are never decompressed, to rule out decompression bombs.
       'accept-encoding': 'identity',
       'user-agent': 'kitestring',
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
       ...(body && { 'content-type': 'application/json' }),
     };
     const request = { method, path: this.#prefix + checkPath(path), headers };
-    this.#pool.dispatch(body ? { ...request, body: JSON.stringify(body) } : request, exchange);
+    this.#pool.dispatch(body ? { ...request, body: JSON.stringify(body) } : request, collector);
   }
 }
 
-/** Values and levels of an answer that is parsed in one piece, in some 20 ms. */
+/** Limits for a body that is parsed without yielding: parsing one of this size blocks for about 20 ms. */
 const JSON_LIMITS = { maxValues: 100_000, maxDepth: 200 };
 
-/** The JSON object that an answer holds, if it holds one; RESPONSE_TOO_LARGE beyond 100,000 values. */
+/**
+ * Parses the body; undefined if it is not a JSON object. Throws
+ * RESPONSE_TOO_LARGE if it has more than 100,000 values.
+ */
 export function objectOf({ body }: Pick<ApiResponse, 'body'>): Record<string, unknown> | undefined {
   const excess = findJsonExcess(body, JSON_LIMITS);
   if (excess?.what === 'depth') return undefined;
   if (excess) {
-    const why = `the cluster answers with more than ${excess.limit.toLocaleString('en')} values`;
+    const why = `the response of the cluster has more than ${excess.limit.toLocaleString('en')} values`;
     throw new ClusterError('RESPONSE_TOO_LARGE', why);
   }
   try {
@@ -191,15 +209,16 @@ function tokenOf({ token }: Target): TokenSource | undefined {
   return token === undefined ? undefined : () => token;
 }
 
-// The last gate for paths made of names: proxies read these spellings as a step out of the place they stand in.
+// Defence in depth for paths built from resource names: rejects everything that a proxy may interpret as path
+// traversal.
 function checkPath(path: string): string {
-  const [place = ''] = path.split('?');
+  const [pathname = ''] = path.split('?');
   const isPlain = /^\/[\x21-\x7e]*$/.test(path) && !/\/\/|\\|#/.test(path) && !/%(?![0-9a-f]{2})/i.test(path);
-  if (isPlain && !/%(2f|5c|00)/i.test(place) && !/\/(\.|%2e){1,2}(\/|$)/i.test(place)) return path;
-  throw new ClusterError('UNKNOWN', 'the path of a call to a cluster is not a plain one');
+  if (isPlain && !/%(2f|5c|00)/i.test(pathname) && !/\/(\.|%2e){1,2}(\/|$)/i.test(pathname)) return path;
+  throw new ClusterError('UNKNOWN', 'the path of a call to a cluster contains characters that are not allowed');
 }
 
 function cancellationOf(signal: AbortSignal | undefined, server: string): ClusterError {
   const reason: unknown = signal?.reason;
-  return reason instanceof ClusterError ? reason : new ClusterError('CANCELLED', `asking ${server} was given up`);
+  return reason instanceof ClusterError ? reason : new ClusterError('CANCELLED', `the call to ${server} was cancelled`);
 }

@@ -5,18 +5,21 @@ import type { Lookup } from './connector.ts';
 import type { Target } from './kubeconfig.ts';
 import type { SocketBudget } from './socket-budget.ts';
 
-/** Milliseconds without a call after which a connection is closed; one that is probed is never that long without. */
+/**
+ * Milliseconds without a call after which a connection is closed. Probes
+ * keep the connections of probed clusters open.
+ */
 const IDLE_MS = 5 * 60_000;
-/** Milliseconds between two looks for idle connections. */
+/** Milliseconds between checks for idle connections. */
 const SWEEP_MS = 30_000;
 
-/** A cluster as its row names it: connections are kept by both. */
+/** Identifies a cluster and a version of its credentials, as read from its row. */
 export interface ClusterKey {
   readonly uid: string;
   readonly credentialsVersion: number;
 }
 
-/** What a connection is opened with, and the version it was read at: one read of one row. */
+/** The target and token of a cluster with the credentials version they belong to, all read from one row at once. */
 export interface OpenedCredential {
   readonly credentialsVersion: number;
   readonly target: Target;
@@ -31,7 +34,7 @@ export interface ConnectionEntry {
 
 export interface ConnectionsOptions {
   policy: AddressPolicy;
-  /** Reads the credential of a cluster as it is stored now; rejects when there is none. */
+  /** Reads the currently stored credential of a cluster; rejects if there is none. */
   openCredential: (uid: string) => Promise<OpenedCredential>;
   lookup?: Lookup | undefined;
   sockets?: SocketBudget | undefined;
@@ -39,80 +42,84 @@ export interface ConnectionsOptions {
 }
 
 interface Entry {
-  readonly asked: number;
-  readonly live: Promise<ConnectionEntry>;
+  readonly requestedVersion: number;
+  readonly opening: Promise<ConnectionEntry>;
 }
 
-/** The live clusters: at most one connection each, opened at first use, replaced when the credentials have changed. */
+/** At most one connection per cluster, opened on first use and replaced when the cluster's credentials change. */
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #idleMs: number;
   readonly #entries = new Map<string, Entry>();
-  readonly #sweeping: NodeJS.Timeout;
+  readonly #sweepTimer: NodeJS.Timeout;
   #closed = false;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
     this.#idleMs = options.idleMs ?? IDLE_MS;
-    this.#sweeping = setInterval(() => void this.#sweep(), Math.min(SWEEP_MS, this.#idleMs)).unref();
+    this.#sweepTimer = setInterval(() => void this.#closeIdle(), Math.min(SWEEP_MS, this.#idleMs)).unref();
   }
 
-  /** The connection of a cluster, shared by all who ask; a failed opening is forgotten, so that the next one tries again. */
+  /**
+   * Returns the cluster's connection, shared by all callers. If it cannot be
+   * opened, this rejects and the next call opens it again.
+   */
   of({ uid, credentialsVersion }: ClusterKey): Promise<ConnectionEntry> {
     if (this.#closed) return Promise.reject(connectionClosed('the cluster'));
     const present = this.#entries.get(uid);
-    if (present?.asked === credentialsVersion) return present.live;
-    const entry = { asked: credentialsVersion, live: this.#open(uid, present?.live) };
+    if (present?.requestedVersion === credentialsVersion) return present.opening;
+    const entry = { requestedVersion: credentialsVersion, opening: this.#open(uid, present?.opening) };
     this.#entries.set(uid, entry);
-    entry.live.catch(() => this.#forget(uid, entry));
-    return entry.live;
+    entry.opening.catch(() => this.#forget(uid, entry));
+    return entry.opening;
   }
 
-  /** Clusters that have a connection now. */
+  /** Number of clusters that have a connection. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** Ends the connection of a cluster that was disabled or deleted. */
+  /** Closes the connection of a cluster, for example because the cluster was disabled or deleted. */
   async end(uid: string): Promise<void> {
     const entry = this.#entries.get(uid);
     if (!entry) return;
     this.#entries.delete(uid);
-    await closeWhenOpen(entry.live);
+    await closeWhenOpen(entry.opening);
   }
 
-  /** Ends the connections of all clusters but these. */
+  /** Closes the connections of all clusters except the given ones. */
   async keepOnly(uids: ReadonlySet<string>): Promise<void> {
     await Promise.all(Array.from(this.#entries.keys(), (uid) => (uids.has(uid) ? undefined : this.end(uid))));
   }
 
-  /** Ends all of them; nothing can be opened afterwards. */
+  /** Closes all connections; afterwards `of` rejects. */
   async close(): Promise<void> {
     this.#closed = true;
-    clearInterval(this.#sweeping);
+    clearInterval(this.#sweepTimer);
     await this.keepOnly(new Set());
   }
 
   async #open(uid: string, previous: Promise<ConnectionEntry> | undefined): Promise<ConnectionEntry> {
     const { policy, lookup, sockets, openCredential } = this.#options;
-    let keep = false;
-    const before = await previous?.catch(() => undefined);
+    let isReusable = false;
+    const existing = await previous?.catch(() => undefined);
     try {
       const { credentialsVersion, target, token } = await openCredential(uid);
-      // Whoever asked had read an older row, or a newer one than the connection was asked for with.
-      keep = before?.credentialsVersion === credentialsVersion;
-      if (before && keep) return before;
+      // The caller's row, or that of the previous caller, was out of date: the open connection already has the stored
+      // credentials.
+      isReusable = existing?.credentialsVersion === credentialsVersion;
+      if (existing && isReusable) return existing;
       return { connection: new Connection({ target, token, policy, lookup, sockets }), credentialsVersion };
     } finally {
-      if (!keep) await before?.connection.close();
+      if (!isReusable) await existing?.connection.close();
     }
   }
 
-  async #sweep(): Promise<void> {
+  async #closeIdle(): Promise<void> {
     const since = performance.now() - this.#idleMs;
     for (const [uid, entry] of this.#entries) {
-      const live = await entry.live.catch(() => undefined);
-      if (live && live.connection.idleSince() <= since && this.#entries.get(uid) === entry) await this.end(uid);
+      const opened = await entry.opening.catch(() => undefined);
+      if (opened && opened.connection.idleSince() <= since && this.#entries.get(uid) === entry) await this.end(uid);
     }
   }
 
@@ -121,8 +128,8 @@ export class Connections {
   }
 }
 
-async function closeWhenOpen(live: Promise<ConnectionEntry>): Promise<void> {
-  await live.then(
+async function closeWhenOpen(opening: Promise<ConnectionEntry>): Promise<void> {
+  await opening.then(
     ({ connection }) => connection.close(),
     () => {},
   );

@@ -16,34 +16,43 @@ export type Lookup = (
   callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
 ) => void;
 
-/** Dials a target for undici, TLS handshake included; `close` cuts what it has open and tells whether that was anything. */
+/**
+ * Opens sockets to one target for undici, including the TLS handshake. `close`
+ * destroys its open sockets and returns whether there were any.
+ */
 export interface Connector {
   readonly connect: buildConnector.connector;
   readonly close: () => boolean;
 }
 
-interface Ways {
+interface ConnectorOptions {
   target: Target;
   policy: AddressPolicy;
-  /** Milliseconds from the look-up of the name to the end of the TLS handshake. */
+  /** Milliseconds from the DNS lookup to the end of the TLS handshake. */
   timeoutMs: number;
   lookup?: Lookup | undefined;
-  /** Each dial takes one socket of it, until it is closed. */
+  /** Limit on open sockets: each dial takes one, which is returned when the socket closes. */
   sockets?: SocketBudget | undefined;
 }
 
 /**
- * Makes the connector of a target. Every address is judged when it is dialled, out of the same answer that is dialled: a
- * name that resolves to something else the second time gains nothing. What a proxy resolves, nobody here can judge.
+ * Creates the connector of a target. The address policy is applied to the very DNS response that is then dialled, so
+ * DNS rebinding cannot bypass it. Names that a proxy resolves cannot be checked here.
  */
-export function createConnector({ target, policy, timeoutMs, lookup = lookupName, sockets }: Ways): Connector {
+export function createConnector({
+  target,
+  policy,
+  timeoutMs,
+  lookup = lookupName,
+  sockets,
+}: ConnectorOptions): Connector {
   const open = new Set<Socket>();
   const context = secureContextOf(target);
-  const guarded = guard(lookup, policy);
+  const guardedLookup = guardLookup(lookup, policy);
   const proxy = target.proxyURL === undefined ? undefined : new URL(target.proxyURL);
   const track = (socket: Socket): Socket => {
     open.add(socket);
-    // Heard for as long as it lives: an error between two owners would end the process.
+    // Without this listener, an error that is emitted while no other owner listens would crash the process.
     return socket.on('error', () => {}).once('close', () => open.delete(socket));
   };
   const secure = (host: string, route: { socket: Socket } | { port: number }): Socket => {
@@ -51,46 +60,47 @@ export function createConnector({ target, policy, timeoutMs, lookup = lookupName
     return connectTls({
       ...route,
       host,
-      lookup: guarded,
+      lookup: guardedLookup,
       secureContext: context,
       rejectUnauthorized: !target.insecureSkipTlsVerify,
-      // SNI takes no addresses (RFC 6066), and without it the name to check would be the URL's.
+      // SNI must not be an IP address (RFC 6066). Without SNI, Node would check the certificate against the URL's
+      // host: hence our own `checkServerIdentity`.
       ...(isIP(name) === 0 && { servername: name }),
       checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
       ALPNProtocols: ['http/1.1'],
     });
   };
   const dial = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
-    const giveBack = sockets?.take();
+    const releaseSocket = sockets?.take();
     try {
-      const socket = await reach(host, port, isTls, signal);
-      if (giveBack) socket.once('close', giveBack);
+      const socket = await openSocket(host, port, isTls, signal);
+      if (releaseSocket) socket.once('close', releaseSocket);
       return socket;
     } catch (error) {
-      giveBack?.();
+      releaseSocket?.();
       throw error;
     }
   };
-  const reach = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
-    refuse(judgeHost(host, policy), target.server);
-    if (proxy) refuse(judgeHost(proxy.hostname, policy), target.proxyURL ?? '');
-    const tunnel = proxy && (await openTunnel(proxy, { host, port, lookup: guarded, signal, track }));
-    const plain = () => tunnel ?? connectTcp({ host, port, lookup: guarded });
+  const openSocket = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
+    throwIfRefused(judgeHost(host, policy), target.server);
+    if (proxy) throwIfRefused(judgeHost(proxy.hostname, policy), target.proxyURL ?? '');
+    const tunnel = proxy && (await openTunnel(proxy, { host, port, lookup: guardedLookup, signal, track }));
+    const plain = () => tunnel ?? connectTcp({ host, port, lookup: guardedLookup });
     const socket = track(isTls ? secure(host, tunnel ? { socket: tunnel } : { port }) : plain());
-    if (socket !== tunnel) await ready(socket, isTls ? 'secureConnect' : 'connect', signal);
-    // undici would dial again and again if it were handed one.
-    if (socket.destroyed) throw lostError();
-    // As kubectl has it: dead peers behind a silent network are noticed.
+    if (socket !== tunnel) await waitUntilConnected(socket, isTls ? 'secureConnect' : 'connect', signal);
+    // undici would redial in a loop if it received a destroyed socket.
+    if (socket.destroyed) throw connectionResetError();
+    // Same as kubectl: keep-alive probes detect a dead peer that never closes the connection.
     return socket.setNoDelay(true).setKeepAlive(true, 30_000);
   };
   return {
     connect: ({ hostname, port, protocol }, callback) => {
-      const late = new ClusterError(
+      const timeoutError = new ClusterError(
         'TIMED_OUT',
-        `no connection to ${target.server} came about within ${timeoutMs / 1000} s`,
+        `no connection to ${target.server} could be established within ${timeoutMs / 1000} s`,
       );
       const deadline = new AbortController();
-      const timer = setTimeout(() => deadline.abort(late), timeoutMs);
+      const timer = setTimeout(() => deadline.abort(timeoutError), timeoutMs);
       const isTls = protocol === 'https:';
       dial(hostname, Number(port) || (isTls ? 443 : 80), isTls, deadline.signal)
         .finally(() => clearTimeout(timer))
@@ -112,7 +122,8 @@ function secureContextOf({ caData, clientCertificate }: Target): SecureContext {
     return createSecureContext({
       ...(caData !== undefined && { ca: caData }),
       ...(clientCertificate && { cert: clientCertificate.certificate, key: clientCertificate.key }),
-      // As Go has it: what is given is trusted, be it an intermediate or the server's own certificate.
+      // Same as Go: any certificate in the CA bundle is a trust anchor, even an intermediate or the server's own
+      // certificate.
       allowPartialTrustChain: true,
     });
   } catch {
@@ -121,14 +132,14 @@ function secureContextOf({ caData, clientCertificate }: Target): SecureContext {
   }
 }
 
-function guard(lookup: Lookup, policy: AddressPolicy): LookupFunction {
+function guardLookup(lookup: Lookup, policy: AddressPolicy): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, []);
       const reasons = addresses.map(({ address }) => judgeAddress(address, policy));
       const allowed = addresses.filter((_, index) => reasons[index] === undefined);
       const [first] = allowed;
-      const refused = `the name ${hostname} resolves to what may not be dialled: ${reasons[0]}`;
+      const refused = `the name ${hostname} resolves only to addresses that may not be dialled: ${reasons[0]}`;
       if (!first) return callback(new ClusterError('ADDRESS_REFUSED', refused), []);
       if (options.all) callback(null, allowed);
       else callback(null, first.address, first.family);
@@ -136,17 +147,17 @@ function guard(lookup: Lookup, policy: AddressPolicy): LookupFunction {
   };
 }
 
-function refuse(reason: string | undefined, url: string): void {
+function throwIfRefused(reason: string | undefined, url: string): void {
   if (reason !== undefined) throw new ClusterError('ADDRESS_REFUSED', `${url} may not be dialled: ${reason}`);
 }
 
-function ready(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<void> {
+function waitUntilConnected(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const cut = () => socket.destroy(asError(signal.reason));
-    signal.addEventListener('abort', cut, { once: true });
-    socket.once('error', reject).once('close', () => reject(lostError()));
+    const abort = () => socket.destroy(asError(signal.reason));
+    signal.addEventListener('abort', abort, { once: true });
+    socket.once('error', reject).once('close', () => reject(connectionResetError()));
     socket.once(event, () => {
-      signal.removeEventListener('abort', cut);
+      signal.removeEventListener('abort', abort);
       socket.off('error', reject);
       resolve();
     });
@@ -161,11 +172,11 @@ interface Tunnel {
   track: (socket: Socket) => Socket;
 }
 
-/** A tunnel through an HTTP proxy; the proxy's own certificate is judged by the well-known authorities. */
+/** Opens a CONNECT tunnel through an HTTP proxy. An https proxy's certificate is verified with Node's default CAs. */
 function openTunnel(proxy: URL, { host, port, lookup, signal, track }: Tunnel): Promise<Socket> {
   const { protocol, hostname } = proxy;
   const path = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
-  const failed = (why: string) => new ClusterError('PROXY', `the proxy ${proxy.origin} ${why}`);
+  const proxyError = (why: string) => new ClusterError('PROXY', `the proxy ${proxy.origin} ${why}`);
   return new Promise<Socket>((resolve, reject) => {
     const request = (protocol === 'https:' ? requestHttps : requestHttp)({
       method: 'CONNECT',
@@ -176,33 +187,35 @@ function openTunnel(proxy: URL, { host, port, lookup, signal, track }: Tunnel): 
       lookup,
       agent: false,
     });
-    const cut = () => request.destroy(asError(signal.reason));
-    signal.addEventListener('abort', cut, { once: true });
+    const abort = () => request.destroy(asError(signal.reason));
+    signal.addEventListener('abort', abort, { once: true });
     request.once('socket', track);
     request.once('connect', ({ statusCode }, socket) => {
-      signal.removeEventListener('abort', cut);
+      signal.removeEventListener('abort', abort);
       if (statusCode === 200) return resolve(socket);
       socket.destroy();
-      reject(failed(`answered ${statusCode} instead of opening a tunnel`));
+      reject(proxyError(`responded with HTTP ${statusCode} instead of opening a tunnel`));
     });
     request.once('response', (response) => {
       response.destroy();
-      reject(failed('does not open tunnels'));
+      reject(proxyError('does not support CONNECT'));
     });
     request.on('error', (error) =>
       reject(
-        error instanceof ClusterError || resourceErrorOf(error) ? error : failed(`cannot be used${codeIn(error)}`),
+        error instanceof ClusterError || resourceErrorOf(error)
+          ? error
+          : proxyError(`cannot be used${errorCodeSuffix(error)}`),
       ),
     );
     request.end();
   });
 }
 
-function codeIn(error: Error): string {
+function errorCodeSuffix(error: Error): string {
   return 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : '';
 }
 
-function lostError(): Error {
+function connectionResetError(): Error {
   return Object.assign(new Error('closed'), { code: 'ECONNRESET' });
 }
 

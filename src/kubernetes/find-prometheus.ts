@@ -2,9 +2,10 @@ import type { V1Service } from '@kubernetes/client-node';
 import type { ClusterClient } from './call-slots.ts';
 import { readObject } from './objects.ts';
 
-// What the charts set: kube-prometheus-stack and the Prometheus chart (app.kubernetes.io/name=prometheus, and before
-// app=kube-prometheus-stack-prometheus), VictoriaMetrics' single (app.kubernetes.io/name) and its cluster's select
-// (by the operator app.kubernetes.io/name, by the chart app), which answers for its tenant 0 under a path.
+// Labels that Helm charts and operators set on the Service. Prometheus, from kube-prometheus-stack and the Prometheus
+// chart: app.kubernetes.io/name=prometheus, in older versions app=kube-prometheus-stack-prometheus. VictoriaMetrics
+// single node: app.kubernetes.io/name. VictoriaMetrics cluster: its vmselect, labelled app.kubernetes.io/name by the
+// operator and app by the chart, serves the Prometheus API of tenant 0 under a path.
 const SELECTORS: readonly (readonly [selector: string, path: string])[] = [
   ['app.kubernetes.io/name=prometheus', ''],
   ['app in (kube-prometheus-stack-prometheus,prometheus-operator-prometheus,prometheus)', ''],
@@ -17,11 +18,14 @@ const MAX_SERVICES = 20;
 const MAX_BYTES = 2 * 1024 * 1024;
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
-/** The URL of the Service that looks like the cluster's Prometheus; undefined when none does or may be read. */
-export async function findPrometheus(asker: ClusterClient): Promise<string | undefined> {
+/**
+ * Returns the URL of the Service that looks like the cluster's Prometheus; undefined if there is none. Throws a
+ * ClusterError if Services cannot be read.
+ */
+export async function findPrometheus(client: ClusterClient): Promise<string | undefined> {
   for (const [selector, path] of SELECTORS) {
     const parameters = new URLSearchParams({ labelSelector: selector, limit: String(MAX_SERVICES) });
-    const { items } = await readObject(asker, `/api/v1/services?${parameters}`, MAX_BYTES);
+    const { items } = await readObject(client, `/api/v1/services?${parameters}`, MAX_BYTES);
     const services = Array.isArray(items) ? (items.slice(0, MAX_SERVICES) as V1Service[]) : [];
     const urls = services.flatMap(urlOf).sort();
     if (urls[0] !== undefined) return urls[0] + path;

@@ -5,11 +5,14 @@ import { ClusterError } from './cluster-error.ts';
 import type { TokenSource } from './connection.ts';
 import type { Target } from './kubeconfig.ts';
 
-/** Where Kubernetes mounts a pod's service account (client-go's rest.InClusterConfig, client-node's loadFromCluster). */
+/** Mount path of a pod's service account (see client-go's rest.InClusterConfig and client-node's loadFromCluster). */
 const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** Milliseconds a token read from its file is used: client-go's and client-node's minute. The kubelet rotates it in place. */
+/**
+ * Milliseconds until the token file is read again, since the kubelet rotates it in
+ * place. client-go and client-node use one minute too.
+ */
 export const TOKEN_REUSE_MS = 60_000;
-/** The ports that client-node takes for plain http: a proxy in the same pod. */
+/** Ports for which client-node uses plain http, assuming a proxy in the same pod. */
 const HTTP_PORTS = ['80', '8080', '8001'];
 
 /** KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT, as the kubelet sets them in every pod. */
@@ -19,17 +22,23 @@ export interface InClusterEnvironment {
   readonly directory?: string | undefined;
 }
 
-/** The API server of the cluster that Kitestring runs in, and its service account's token as it rotates. */
+/**
+ * Returns the API server of the cluster that Kitestring runs in, and a
+ * source of its service account's rotating token.
+ */
 export async function readInCluster(
   { host, port, directory = SERVICE_ACCOUNT_DIRECTORY }: InClusterEnvironment,
   now: () => number = () => performance.now(),
 ): Promise<{ target: Target; token: TokenSource }> {
   if (!host || !port)
-    throw new ClusterError('NOT_IN_CLUSTER', 'Kitestring does not run in a Kubernetes cluster: give a kubeconfig');
+    throw new ClusterError('NOT_IN_CLUSTER', 'Kitestring does not run in a Kubernetes cluster: provide a kubeconfig');
   const scheme = HTTP_PORTS.includes(port) ? 'http' : 'https';
   const server = `${scheme}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
   if (!URL.canParse(server) || new URL(server).pathname !== '/')
-    throw new ClusterError('NOT_IN_CLUSTER', 'KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT name no server');
+    throw new ClusterError(
+      'NOT_IN_CLUSTER',
+      'KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT do not form a valid URL',
+    );
   const [token, caData, namespace] = await Promise.all([
     readToken(directory),
     readOptional(join(directory, 'ca.crt')),

@@ -3,44 +3,54 @@ import type { MemoryHold } from './live-memory.ts';
 import { isRecord } from './redact.ts';
 import { nextSlice } from './slices.ts';
 
-/** Levels of an answer: redaction allows an object 200. */
+/** Maximum nesting depth of a response; redaction allows 200 levels in one object. */
 const MAX_DEPTH = 210;
-/** Values of one item: the 1.5 MiB that etcd stores hold about 75,000. It is parsed in one piece, in some 30 ms. */
+/**
+ * Maximum JSON values in one item. An object of 1.5 MiB (etcd's limit) has about 75,000; parsing one item of this
+ * size blocks for about 30 ms.
+ */
 const MAX_ITEM_VALUES = 150_000;
-/** Values of all items: as many as 16 MiB of Pods hold. */
+/** Maximum JSON values in all items: 16 MiB of Pods have this many. */
 const MAX_VALUES = 1_500_000;
-/** Bytes of one item: etcd stores objects of at most 1.5 MiB. The largest is parsed and redacted in one piece. */
+/**
+ * Maximum bytes of one item: etcd stores objects of at most 1.5 MiB. One
+ * item is parsed and redacted without yielding.
+ */
 export const MAX_ITEM_BYTES = 2 * 1024 * 1024;
-/** Bytes beside the items: the head of a list has a version and a continue token. */
+/** Maximum bytes outside the items, such as a list's resource version and continue token. */
 const MAX_HEAD_BYTES = 256 * 1024;
-/** Bytes that are scanned and bytes that are parsed between two turns of the event loop: some 5 ms. */
+/** Bytes to scan or parse before yielding to the event loop: about 5 ms of work. */
 const SLICE_BYTES = 256 * 1024;
-/** Bytes of heap that a value takes beside its text, by V8's heap: 51 of an empty array to 87 of a property. */
+/**
+ * Bytes of heap per JSON value in addition to its text. Measured in V8:
+ * from 51 for an empty array to 87 for a property.
+ */
 export const VALUE_BYTES = 80;
 
 const [QUOTE, COMMA, BACKSLASH] = [0x22, 0x2c, 0x5c];
 const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
 
 export interface JsonListOptions<Item> {
-  /** The field that holds the items. */
+  /** Name of the top-level array field with the items. */
   readonly field: string;
   readonly maxItems: number;
-  /** Makes of a parsed item what is kept; items that are no objects are omitted. */
+  /** Converts a parsed item to the result item. Items that are not objects are skipped. */
   readonly pick: (item: Record<string, unknown>) => Item;
-  /** Takes the text of each item and `valueBytes` for each of its values. */
+  /** Charged with the length of each item's text, plus `valueBytes` for each of its values. */
   readonly memory?: MemoryHold | undefined;
   readonly valueBytes?: number;
 }
 
 export interface JsonList<Item> {
-  /** The object, its items replaced by an empty array. */
+  /** The top-level object, with its items replaced by an empty array. */
   readonly head: Record<string, unknown>;
   readonly items: Item[];
 }
 
 /**
- * Reads the JSON text of an object with a long array item by item, in slices between which others run: no item is parsed
- * before its values are counted. RESPONSE_TOO_LARGE and NOT_KUBERNETES name the limit that the text exceeds.
+ * Parses a JSON object with a long array item by item, yielding to the event loop between slices. The values of an
+ * item are counted before it is parsed. Throws RESPONSE_TOO_LARGE or NOT_KUBERNETES with the limit that the text
+ * exceeds.
  */
 export async function readJsonList<Item>(bytes: Buffer, options: JsonListOptions<Item>): Promise<JsonList<Item>> {
   const { field, maxItems, pick, memory, valueBytes = VALUE_BYTES } = options;
@@ -52,7 +62,7 @@ export async function readJsonList<Item>(bytes: Buffer, options: JsonListOptions
     if (end - start > MAX_ITEM_BYTES) throw tooLarge(field);
     const text = bytes.toString('utf8', start, end);
     if (isLast && seen === 0 && text.trim() === '') return;
-    if (seen++ === maxItems) throw notKubernetes(`it was asked for ${maxItems} ${field} and sends more`);
+    if (seen++ === maxItems) throw notKubernetes(`it sent more than the requested ${maxItems} ${field}`);
     memory?.take(end - start + itemValues * valueBytes);
     const item = parse(text);
     if (isRecord(item)) items.push(pick(item));
@@ -94,7 +104,7 @@ export async function readJsonList<Item>(bytes: Buffer, options: JsonListOptions
       case OPEN_ARRAY:
       case OPEN_OBJECT:
         count();
-        if (++depth > MAX_DEPTH) throw notKubernetes(`its answer has more than ${MAX_DEPTH} levels`);
+        if (++depth > MAX_DEPTH) throw notKubernetes(`its response has more than ${MAX_DEPTH} levels`);
         if (depth === 2 && key === field && list.begin < 0 && bytes[at] === OPEN_ARRAY) {
           list.begin = at;
           start = at + 1;
@@ -120,12 +130,12 @@ function readHead(bytes: Buffer, list: { begin: number; end: number }, field: st
   const before = isFound ? bytes.subarray(0, list.begin) : bytes;
   const after = isFound ? bytes.subarray(list.end) : Buffer.alloc(0);
   if (before.length + after.length > MAX_HEAD_BYTES) {
-    const why = `the cluster answers with more than ${MAX_HEAD_BYTES} bytes beside its ${field}`;
+    const why = `the response of the cluster has more than ${MAX_HEAD_BYTES} bytes besides its ${field}`;
     throw new ClusterError('RESPONSE_TOO_LARGE', why);
   }
   const head = parse(`${before}${isFound ? '[]' : ''}${after}`);
   if (!isRecord(head)) throw notJson();
-  if (!isFound) throw notKubernetes(`its answer has no ${field}`);
+  if (!isFound) throw notKubernetes(`its response has no ${field}`);
   return head;
 }
 
@@ -138,18 +148,18 @@ function parse(text: string): unknown {
 }
 
 function notJson(): ClusterError {
-  return notKubernetes('it is no JSON object');
+  return notKubernetes('the response is not a JSON object');
 }
 
 function tooMany(limit: number, what: string): ClusterError {
   const values = limit.toLocaleString('en');
   return new ClusterError(
     'RESPONSE_TOO_LARGE',
-    `the cluster answers with more than ${values} values in ${what}: ask for fewer`,
+    `the response of the cluster has more than ${values} values in ${what}: request fewer`,
   );
 }
 
 function tooLarge(field: string): ClusterError {
-  const why = `the cluster answers with more than ${MAX_ITEM_BYTES / 1024 / 1024} MiB in one of its ${field}`;
+  const why = `the response of the cluster has more than ${MAX_ITEM_BYTES / 1024 / 1024} MiB in one of its ${field}`;
   return new ClusterError('RESPONSE_TOO_LARGE', why);
 }

@@ -5,27 +5,33 @@ import type { KubeconfigJob } from './kubeconfig-worker.ts';
 import { measureYaml } from './kubeconfig-yaml.ts';
 import { nextSlice } from './slices.ts';
 
-/** Characters and parts of a kubeconfig that is read in the caller's thread: YAML at its worst takes some 50 ms for as many. */
+/**
+ * Largest kubeconfig, in characters and in lexical parts, that is parsed in the main
+ * thread: the worst YAML of this size takes about 50 ms.
+ */
 const MAX_INLINE = 64 * 1024;
 const MAX_INLINE_PARTS = 10_000;
-/** Kubeconfigs that wait for the thread, which reads one at a time: at 4 MiB each they hold 64 MiB. */
+/**
+ * Maximum kubeconfigs that are queued or being parsed in the worker thread,
+ * which parses one at a time: 64 MiB at 4 MiB each.
+ */
 const MAX_WAITING = 16;
-/** Kubeconfigs of one caller among them: the one that is being read, and the next. */
+/** Of these, the maximum per caller: one that is being parsed and one in the queue. */
 const MAX_WAITING_PER_CALLER = 2;
-/** Milliseconds in which one has to be read: twenty times what 5,000 contexts take. */
+/** Milliseconds allowed for parsing one kubeconfig: twenty times the time that 5,000 contexts take. */
 const DEADLINE_MS = 20_000;
-/** Milliseconds without work after which the thread ends: it holds some 30 MiB. */
+/** Milliseconds without work after which the worker thread, which uses about 30 MiB, is terminated. */
 const IDLE_MS = 10_000;
-/** Mebibytes of heap that the thread may use: what 4 MiB of YAML with 600,000 parts need, twice. */
+/** Heap limit of the worker thread in MiB: twice the need of 4 MiB of YAML with 600,000 parts. */
 const MAX_HEAP_MB = 1_024;
 
 let worker: Worker | undefined;
-let idle: NodeJS.Timeout | undefined;
-let last: Promise<unknown> = Promise.resolve();
+let idleTimer: NodeJS.Timeout | undefined;
+let previousRead: Promise<unknown> = Promise.resolve();
 let waiting = 0;
 const waitingByCaller = new Map<string, number>();
 
-/** Too many kubeconfigs wait to be read: of one caller, or of all callers. */
+/** The queue of kubeconfigs to parse is full: for this caller if `isOfCaller`, else for all callers. */
 export class TooManyKubeconfigs extends Error {
   readonly isOfCaller: boolean;
 
@@ -35,15 +41,15 @@ export class TooManyKubeconfigs extends Error {
   }
 }
 
-/** Whether a kubeconfig is read in a thread of its own. */
+/** Whether a kubeconfig is large enough to be parsed in the worker thread. */
 export function isReadAside(text: string): boolean {
   return text.length > MAX_INLINE || measureYaml(text).parts > MAX_INLINE_PARTS;
 }
 
 /**
- * Reads a kubeconfig as `readKubeconfig` does; one of more than 64 KiB or 10,000 parts in a thread of its own, so that it
- * stalls nobody. Throws TooManyKubeconfigs when 16 wait for that thread, or 2 with the key of this `caller`; without one
- * Kitestring reads for itself.
+ * Parses a kubeconfig as `readKubeconfig` does. A kubeconfig of more than 64 KiB or 10,000 parts is parsed in a worker
+ * thread, so that it does not block the event loop. Throws TooManyKubeconfigs if 16 kubeconfigs wait for that thread,
+ * or 2 of this `caller` (any key that identifies the caller; omit it for Kitestring's own reads).
  */
 export async function readKubeconfigAside(
   text: string,
@@ -51,18 +57,19 @@ export async function readKubeconfigAside(
   caller?: string,
 ): Promise<KubeconfigReading> {
   if (!isReadAside(text)) return readKubeconfig(text, policy);
-  const leave = enter(caller);
-  const reading = last.then(() => read({ text, policy })).finally(leave);
-  last = reading.catch(() => {});
+  const dequeue = enqueue(caller);
+  const reading = previousRead.then(() => readInWorker({ text, policy })).finally(dequeue);
+  previousRead = reading.catch(() => {});
   return reading;
 }
 
-/** Counts a kubeconfig that waits; returns what ends that. */
-function enter(caller: string | undefined): () => void {
+/** Reserves a place in the queue; the returned function frees it. Throws TooManyKubeconfigs. */
+function enqueue(caller: string | undefined): () => void {
   const ofCaller = caller === undefined ? 0 : (waitingByCaller.get(caller) ?? 0);
   if (ofCaller >= MAX_WAITING_PER_CALLER)
     throw new TooManyKubeconfigs(`${MAX_WAITING_PER_CALLER} of your large kubeconfigs are being read`, true);
-  if (waiting >= MAX_WAITING) throw new TooManyKubeconfigs(`${MAX_WAITING} kubeconfigs wait to be read already`, false);
+  if (waiting >= MAX_WAITING)
+    throw new TooManyKubeconfigs(`${MAX_WAITING} kubeconfigs are already waiting to be read`, false);
   waiting += 1;
   if (caller !== undefined) waitingByCaller.set(caller, ofCaller + 1);
   return () => {
@@ -74,32 +81,33 @@ function enter(caller: string | undefined): () => void {
   };
 }
 
-async function read(job: KubeconfigJob): Promise<KubeconfigReading> {
-  clearTimeout(idle);
-  worker ??= start();
+async function readInWorker(job: KubeconfigJob): Promise<KubeconfigReading> {
+  clearTimeout(idleTimer);
+  worker ??= startWorker();
   const current = worker;
-  const late = AbortSignal.timeout(DEADLINE_MS);
+  const timeout = AbortSignal.timeout(DEADLINE_MS);
   try {
-    // Only a thread that reads keeps the process from ending.
+    // The worker keeps the process alive only while it parses.
     current.ref();
     current.postMessage(job);
-    const [reading] = await once(current, 'message', { signal: late });
+    const [reading] = await once(current, 'message', { signal: timeout });
     current.unref();
-    idle = setTimeout(() => void end(current), IDLE_MS).unref();
-    // Taking over the reading of 5,000 contexts fills a turn of its own.
+    idleTimer = setTimeout(() => void terminate(current), IDLE_MS).unref();
+    // Deserializing the result of 5,000 contexts takes a whole event-loop iteration.
     await nextSlice();
     return reading as KubeconfigReading;
   } catch (error) {
-    await end(current);
+    await terminate(current);
     const isOutOfMemory = error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-    if (late.aborted) return { problem: `the kubeconfig takes longer than ${DEADLINE_MS / 1000} s to read: split it` };
+    if (timeout.aborted)
+      return { problem: `the kubeconfig takes longer than ${DEADLINE_MS / 1000} s to read: split it` };
     if (isOutOfMemory) return { problem: 'the kubeconfig takes too much memory to read: split it' };
     throw error;
   }
 }
 
-/** Starts the thread without the environment, which holds secrets. */
-function start(): Worker {
+/** Starts the worker with an empty environment, because the process's environment contains secrets. */
+function startWorker(): Worker {
   const started = new Worker(new URL('./kubeconfig-worker.ts', import.meta.url), {
     env: {},
     resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MB },
@@ -108,7 +116,7 @@ function start(): Worker {
   return started;
 }
 
-async function end(ended: Worker): Promise<void> {
+async function terminate(ended: Worker): Promise<void> {
   if (worker === ended) worker = undefined;
   await ended.terminate();
 }

@@ -3,40 +3,40 @@ import type { KubeconfigPolicy, Target } from './kubeconfig.ts';
 import { type Data, isMapping, type Mapping, quote, UnusableKubeconfig } from './kubeconfig-yaml.ts';
 import { readCertificates, readPrivateKey } from './pem.ts';
 
-/** The three mappings a context stands for, each with the path by which a sentence names it. */
+/** The three mappings that define the target of a context. */
 export interface Parts {
   context: Part;
   cluster: Part;
   user: Part | undefined;
 }
 
-/** A mapping of a kubeconfig and its path in it. */
+/** A mapping of a kubeconfig, and its path for error messages. */
 export interface Part {
   path: string;
   fields: Mapping;
 }
 
-/** Remembers what certificates and keys were read: thousands of contexts may share one authority. */
+/** Caches validated certificates and keys by their base64 text, because thousands of contexts may share one CA. */
 export interface TargetCache {
   authorities: Map<string, string>;
   keyPairs: Map<string, { certificate: string; key: string }>;
 }
 
-const flatten = 'make a kubeconfig that holds it with `kubectl config view --raw --flatten`';
+const flatten = 'create a kubeconfig that contains it with `kubectl config view --raw --flatten`';
 const instead =
-  'use a service account token instead (deploy/reader.yaml makes one that may read); ' +
-  '`npm run kitestring -- kubeconfig --context NAME` makes a self-contained kubeconfig';
-const file = (field: string) => `names a file, and no file is ever read: use ${field}, or ${flatten}`;
-const tokenFile = 'names a file, and no file is ever read: put the token itself into token';
-const impersonation = `would act as somebody else, which is not supported: ${instead}`;
-const basic = `belongs to basic authentication, which Kubernetes no longer has: ${instead}`;
+  'use a service account token instead (deploy/reader.yaml creates one with read access); ' +
+  '`npm run kitestring -- kubeconfig --context NAME` creates a self-contained kubeconfig';
+const file = (field: string) => `names a file, and files are never read: use ${field}, or ${flatten}`;
+const tokenFile = 'names a file, and files are never read: put the token itself into token';
+const impersonation = `requests impersonation, which is not supported: ${instead}`;
+const basic = `belongs to basic authentication, which Kubernetes no longer supports: ${instead}`;
 
 const refusedOfCluster: Record<string, string> = {
   'certificate-authority': file('certificate-authority-data'),
 };
 const refusedOfUser: Record<string, string> = {
-  exec: `is a command, and no command is ever run: ${instead}`,
-  'auth-provider': `is a plugin, and no plugin is ever run: ${instead}`,
+  exec: `is a command, and commands are never run: ${instead}`,
+  'auth-provider': `is a plugin, and plugins are never run: ${instead}`,
   username: basic,
   password: basic,
   tokenFile,
@@ -63,7 +63,7 @@ const knownOfCluster = [
 ];
 const knownOfUser = ['token', 'client-certificate-data', 'client-key-data', 'extensions'];
 
-/** Builds the target of a context; throws UnusableKubeconfig with the first thing that stands against it. */
+/** Validates a context and builds its target. Throws UnusableKubeconfig with the first problem. */
 export function readTarget({ context, cluster, user }: Parts, policy: KubeconfigPolicy, cache: TargetCache): Target {
   allowOnly(context, knownOfContext);
   allowOnly(cluster, knownOfCluster, refusedOfCluster);
@@ -88,7 +88,10 @@ export function readTarget({ context, cluster, user }: Parts, policy: Kubeconfig
   };
 }
 
-/** The URL of a cluster's API server when it is one that may be shown, whether or not it may be dialled. */
+/**
+ * The URL of a cluster's API server for display; undefined if it is not a
+ * valid URL. Does not apply the address policy.
+ */
 export function showServer(cluster: Data | undefined): string | undefined {
   try {
     return isMapping(cluster) ? readURL({ path: 'cluster', fields: cluster }, 'server') : undefined;
@@ -98,13 +101,16 @@ export function showServer(cluster: Data | undefined): string | undefined {
   }
 }
 
-/** The text under a key; an empty one counts as absent, and the words that kubectl puts in place of a secret are refused. */
+/**
+ * The string under a key; undefined if absent or empty. Throws if it is one
+ * of kubectl's placeholders for a redacted secret.
+ */
 export function textOf({ path, fields }: Part, key: string): string | undefined {
   const value = fields[key];
   if (isAbsent(value)) return undefined;
   if (typeof value !== 'string') throw new UnusableKubeconfig(`${path}.${key} is not text`);
   if (value === 'DATA+OMITTED' || value === 'REDACTED') {
-    throw new UnusableKubeconfig(`${path}.${key} was left out when this kubeconfig was printed: ${flatten}`);
+    throw new UnusableKubeconfig(`${path}.${key} was omitted when this kubeconfig was printed: ${flatten}`);
   }
   return value;
 }
@@ -113,7 +119,10 @@ function isAbsent(value: Data | undefined): boolean {
   return value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0);
 }
 
-/** Throws UnusableKubeconfig for the first key that is not known and has a value, with the words for it when there are some. */
+/**
+ * Throws UnusableKubeconfig for the first unknown key that has a value;
+ * `refused` contains specific messages for some keys.
+ */
 export function allowOnly({ path, fields }: Part, known: string[], refused: Record<string, string> = {}): void {
   for (const [key, value] of Object.entries(fields)) {
     if (known.includes(key) || isAbsent(value)) continue;
@@ -123,7 +132,7 @@ export function allowOnly({ path, fields }: Part, known: string[], refused: Reco
   }
 }
 
-// Checked as written, since URL quietly takes out `..`, line breaks and backslashes.
+// Matches the original text, because `URL` silently normalizes `..`, line breaks and backslashes.
 const plainURL = /^https?:\/\/[^/?#@%\\]+(?:\/(?!\.{1,2}(?:\/|$))[\w.~!$&'()*+,;=:-]+)*\/?$/i;
 
 function readURL(part: Part, key: string): string | undefined {
@@ -132,9 +141,11 @@ function readURL(part: Part, key: string): string | undefined {
   const path = `${part.path}.${key}`;
   if (raw.length > 2048) throw new UnusableKubeconfig(`${path} is longer than 2,048 characters`);
   if (!/^[\x21-\x7e]*$/.test(raw))
-    throw new UnusableKubeconfig(`${path} has a space, a line break or another character that no URL has`);
+    throw new UnusableKubeconfig(
+      `${path} contains a space, a line break or another character that is not allowed in a URL`,
+    );
   if (!/^https?:\/\//i.test(raw)) throw new UnusableKubeconfig(`${path} is not a URL that begins with https://`);
-  if (/^[^:]+:\/\/[^/?#\\]*@/.test(raw)) throw new UnusableKubeconfig(`${path} has user info in it: ${instead}`);
+  if (/^[^:]+:\/\/[^/?#\\]*@/.test(raw)) throw new UnusableKubeconfig(`${path} contains user info: ${instead}`);
   if (!plainURL.test(raw) || !URL.canParse(raw)) {
     throw new UnusableKubeconfig(
       `${path} is not a plain URL: a scheme, a host, a port and a path without .., //, %, \\, ? or #`,
@@ -163,7 +174,7 @@ function readProxy(cluster: Part, policy: KubeconfigPolicy): string | undefined 
   if (!policy.allowProxy)
     throw new UnusableKubeconfig(`${path} names a proxy, which is allowed only with ALLOW_TARGET_PROXY=true`);
   const { pathname, hostname } = new URL(proxy);
-  if (pathname !== '/') throw new UnusableKubeconfig(`${path} has a path, and a proxy has none`);
+  if (pathname !== '/') throw new UnusableKubeconfig(`${path} must not have a path`);
   const reason = judgeHost(hostname, policy);
   if (reason) throw new UnusableKubeconfig(`${path}: ${reason}`);
   return proxy;
@@ -173,21 +184,21 @@ function readInsecure(cluster: Part, hasAuthority: boolean, policy: KubeconfigPo
   const path = `${cluster.path}.insecure-skip-tls-verify`;
   const value = textOf(cluster, 'insecure-skip-tls-verify') ?? 'false';
   if (value === 'false') return false;
-  if (value !== 'true') throw new UnusableKubeconfig(`${path} is neither true nor false`);
+  if (value !== 'true') throw new UnusableKubeconfig(`${path} must be true or false`);
   if (!policy.allowInsecureTls) {
     throw new UnusableKubeconfig(
-      `${path} is allowed only with ALLOW_INSECURE_TLS=true: give the authority in certificate-authority-data instead`,
+      `${path} is allowed only with ALLOW_INSECURE_TLS=true: set certificate-authority-data to the CA instead`,
     );
   }
   if (hasAuthority)
-    throw new UnusableKubeconfig(`${path} stands beside certificate-authority-data: leave one of them out`);
+    throw new UnusableKubeconfig(`${path} cannot be combined with certificate-authority-data: omit one of them`);
   return true;
 }
 
 function readTlsServerName(cluster: Part): string | undefined {
   const name = textOf(cluster, 'tls-server-name');
   if (name !== undefined && !/^[\w.:-]{1,253}$/.test(name)) {
-    throw new UnusableKubeconfig(`${cluster.path}.tls-server-name is not the name of a server`);
+    throw new UnusableKubeconfig(`${cluster.path}.tls-server-name is not a valid server name`);
   }
   return name;
 }
@@ -195,7 +206,7 @@ function readTlsServerName(cluster: Part): string | undefined {
 function readNamespace(context: Part): string | undefined {
   const namespace = textOf(context, 'namespace');
   if (namespace !== undefined && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
-    throw new UnusableKubeconfig(`${context.path}.namespace is not the name of a namespace`);
+    throw new UnusableKubeconfig(`${context.path}.namespace is not a valid namespace name`);
   }
   return namespace;
 }
@@ -216,9 +227,9 @@ function readClientCertificate(user: Part, cache: TargetCache): Target['clientCe
   const keyData = textOf(user, 'client-key-data');
   if (certificateData === undefined && keyData === undefined) return undefined;
   if (certificateData === undefined)
-    throw new UnusableKubeconfig(`${user.path}.client-key-data stands without client-certificate-data`);
+    throw new UnusableKubeconfig(`${user.path}.client-key-data is set without client-certificate-data`);
   if (keyData === undefined)
-    throw new UnusableKubeconfig(`${user.path}.client-certificate-data stands without client-key-data`);
+    throw new UnusableKubeconfig(`${user.path}.client-certificate-data is set without client-key-data`);
   const both = `${certificateData}\n${keyData}`;
   let pair = cache.keyPairs.get(both);
   if (pair === undefined) {
@@ -245,10 +256,12 @@ function readToken(user: Part): string | undefined {
   const token = textOf(user, 'token');
   if (token === undefined) return undefined;
   if (token.trim() !== token) {
-    throw new UnusableKubeconfig(`${user.path}.token begins or ends with a space or a line break: take it away`);
+    throw new UnusableKubeconfig(`${user.path}.token begins or ends with a space or a line break: remove it`);
   }
   if (!/^[\x21-\x7e]+$/.test(token)) {
-    throw new UnusableKubeconfig(`${user.path}.token has a space, a line break or another character that no token has`);
+    throw new UnusableKubeconfig(
+      `${user.path}.token contains a space, a line break or another character that is not allowed in a token`,
+    );
   }
   return token;
 }
@@ -256,14 +269,14 @@ function readToken(user: Part): string | undefined {
 function certificatesOf(part: Part, key: string, data: string) {
   const certificates = readCertificates(decode(part, key, data));
   const [leaf] = certificates ?? [];
-  if (!certificates || !leaf) throw new UnusableKubeconfig(`${part.path}.${key} is not the base64 of PEM certificates`);
+  if (!certificates || !leaf) throw new UnusableKubeconfig(`${part.path}.${key} is not base64 of PEM certificates`);
   return { leaf, pem: certificates.join('') };
 }
 
 function decode(part: Part, key: string, data: string): string {
-  const packed = data.replace(/\s+/g, '');
-  if (packed.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(packed)) {
+  const compact = data.replace(/\s+/g, '');
+  if (compact.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(compact)) {
     throw new UnusableKubeconfig(`${part.path}.${key} is not base64`);
   }
-  return Buffer.from(packed, 'base64').toString();
+  return Buffer.from(compact, 'base64').toString();
 }

@@ -12,14 +12,17 @@ import {
 } from './kubeconfig-yaml.ts';
 import { readCertificates } from './pem.ts';
 
-/** What an operator may allow beyond https to addresses that are not loopback. */
+/**
+ * Operator settings that relax the default policy: by default, a target must use verified https to a non-loopback
+ * address, without a proxy.
+ */
 export interface KubeconfigPolicy extends AddressPolicy {
   allowHttp: boolean;
   allowInsecureTls: boolean;
   allowProxy: boolean;
 }
 
-/** All that is needed to reach one cluster, built field by field out of a kubeconfig and checked. */
+/** Validated connection settings for one cluster, extracted field by field from a kubeconfig. */
 export interface Target {
   /** URL without user info, query or trailing slash. */
   server: string;
@@ -30,32 +33,37 @@ export interface Target {
   namespace?: string;
   proxyURL?: string;
   token?: string;
-  /** PEM; the key belongs to the first certificate. */
+  /** PEM; `key` is the private key of the first certificate. */
   clientCertificate?: { certificate: string; key: string };
 }
 
 /**
- * One context of a kubeconfig: the target it stands for, or the problem with it.
- * `kubeconfig` is the text to keep: this context alone, which reads as the same again. `apiServer` never holds a credential.
+ * One parsed context of a kubeconfig: its target, or the reason why it is unusable.
+ * `kubeconfig` is the text to store: a kubeconfig with this context only, which parses to the same reading.
+ * `apiServer` never contains a credential.
  */
 export type ContextReading = {
   name: string;
   kubeconfig: string;
   apiServer?: string;
-  /** What `describeCredential` tells of the target, where that was found out beforehand. */
+  /** The result of `describeCredential` for the target, if the worker thread has computed it. */
   described?: DescribedCredential;
 } & ({ target: Target; problem?: never } | { target?: never; problem: string });
 
-/** What a kubeconfig holds, or the problem that spoils all of it. `current` is set when it names one of the contexts. */
+/**
+ * The contexts of a kubeconfig, or the problem that makes the whole file unusable. `current` is set only if
+ * `current-context` names an existing context.
+ */
 export type KubeconfigReading =
   | { problem: string; contexts?: never }
   | { problem?: never; contexts: ContextReading[]; current?: string };
 
-// A context keeps a copy of its cluster and user: a thousand that share one of a megabyte would be a gigabyte.
-const maxKept = 64 * 1024 * 1024;
+// Characters of all stored kubeconfigs together. Each context stores a copy of its cluster and user: a thousand
+// contexts that share one cluster of 1 MB would take 1 GB.
+const maxStoredLength = 64 * 1024 * 1024;
 const maxName = 253;
 
-/** Reads a kubeconfig; runs nothing, opens nothing, looks nothing up, and does not throw whatever the text. */
+/** Parses a kubeconfig. Runs no command, opens no file, resolves no name, and never throws on invalid input. */
 export function readKubeconfig(text: string, policy: KubeconfigPolicy): KubeconfigReading {
   try {
     const root = readRoot(readYaml(text));
@@ -68,12 +76,14 @@ export function readKubeconfig(text: string, policy: KubeconfigPolicy): Kubeconf
     if (sections.contexts.size > maxContexts) throw tooManyContexts();
     const cache: TargetCache = { authorities: new Map(), keyPairs: new Map() };
     const contexts: ContextReading[] = [];
-    let kept = 0;
+    let storedLength = 0;
     for (const entry of sections.contexts.values()) {
       const context = readContext(entry, sections, policy, cache);
-      kept += context.kubeconfig.length;
-      if (kept > maxKept)
-        throw new UnusableKubeconfig('the contexts of the kubeconfig share too much to keep a copy for each');
+      storedLength += context.kubeconfig.length;
+      if (storedLength > maxStoredLength)
+        throw new UnusableKubeconfig(
+          'the contexts of the kubeconfig share too much data to store a copy for each: split it',
+        );
       contexts.push(context);
     }
     const current = root['current-context'];
@@ -84,7 +94,10 @@ export function readKubeconfig(text: string, policy: KubeconfigPolicy): Kubeconf
   }
 }
 
-/** The context of that name; without a name the current one, else the only one, else the problem that a choice is needed. */
+/**
+ * Returns the named context. Without a name: the current context, else the
+ * only one, else a problem that asks for a choice.
+ */
 export function chooseContext(reading: KubeconfigReading, name?: string): ContextReading | { problem: string } {
   if (reading.contexts === undefined) return { problem: reading.problem };
   const { contexts, current } = reading;
@@ -102,32 +115,34 @@ export function chooseContext(reading: KubeconfigReading, name?: string): Contex
   };
 }
 
-/** What a target shows the API server to say who it is. */
+/** How a target authenticates to the API server. */
 export type CredentialKind = 'TOKEN' | 'CLIENT_CERTIFICATE' | 'TOKEN_AND_CERTIFICATE' | 'NONE';
 
-/** The kind of a credential and when the first part of it, and the last of its CAs, expires. */
+/**
+ * `expiresAt`: when the first of token and client certificates expires.
+ * `caExpiresAt`: when the last CA expires. Absent if unknown.
+ */
 export interface DescribedCredential {
   kind: CredentialKind;
   expiresAt?: Date;
   caExpiresAt?: Date;
 }
 
-/** Tells the kind of a target's credential and when the first part of it ends, where that can be read from it. */
 export function describeCredential(target: Target): DescribedCredential {
   const { token, clientCertificate, caData } = target;
-  const ends = clientCertificate ? endsOf(clientCertificate.certificate) : [];
-  const tokenEnd = token === undefined ? undefined : tokenExpiry(token);
-  if (tokenEnd !== undefined) ends.push(tokenEnd);
-  const caEnds = caData === undefined ? [] : endsOf(caData);
+  const expiryTimes = clientCertificate ? expiryTimesOf(clientCertificate.certificate) : [];
+  const tokenExpiresAt = token === undefined ? undefined : tokenExpiry(token);
+  if (tokenExpiresAt !== undefined) expiryTimes.push(tokenExpiresAt);
+  const caExpiryTimes = caData === undefined ? [] : expiryTimesOf(caData);
   return {
     kind: kindOf(target),
-    ...(ends.length === 0 ? {} : { expiresAt: new Date(Math.min(...ends)) }),
-    // A bundle holds the old and the new authority side by side while one takes over from the other.
-    ...(caEnds.length === 0 ? {} : { caExpiresAt: new Date(Math.max(...caEnds)) }),
+    ...(expiryTimes.length === 0 ? {} : { expiresAt: new Date(Math.min(...expiryTimes)) }),
+    // During a CA rotation the bundle contains both the old and the new CA, so the last expiry counts.
+    ...(caExpiryTimes.length === 0 ? {} : { caExpiresAt: new Date(Math.max(...caExpiryTimes)) }),
   };
 }
 
-function endsOf(pem: string): number[] {
+function expiryTimesOf(pem: string): number[] {
   return (readCertificates(pem) ?? []).map((certificate) => certificate.validToDate.getTime());
 }
 
@@ -151,7 +166,7 @@ function tokenExpiry(token: string): number | undefined {
 type Section = 'contexts' | 'clusters' | 'users';
 type Entry = Mapping & { name: string };
 type Sections = Record<Section, Map<string, Entry>>;
-const bodies = { contexts: 'context', clusters: 'cluster', users: 'user' } as const;
+const bodyKeys = { contexts: 'context', clusters: 'cluster', users: 'user' } as const;
 
 function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy, cache: TargetCache): ContextReading {
   const { name, context: body } = entry;
@@ -159,7 +174,7 @@ function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy,
   const clusterEntry = typeof clusterName === 'string' ? sections.clusters.get(clusterName) : undefined;
   const userEntry = typeof userName === 'string' ? sections.users.get(userName) : undefined;
   try {
-    const context = partOf('contexts', entry);
+    const context = parsePart('contexts', entry);
     const cluster = textOf(context, 'cluster');
     if (cluster === undefined) throw new UnusableKubeconfig(`${context.path}.cluster is missing`);
     const user = textOf(context, 'user');
@@ -170,8 +185,8 @@ function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy,
     }
     const parts = {
       context,
-      cluster: partOf('clusters', clusterEntry),
-      user: userEntry && partOf('users', userEntry),
+      cluster: parsePart('clusters', clusterEntry),
+      user: userEntry && parsePart('users', userEntry),
     };
     const target = readTarget(parts, policy, cache);
     return { name, kubeconfig: writeTarget(target, name, cluster, user), apiServer: target.server, target };
@@ -202,7 +217,7 @@ function readEntries(root: Mapping, section: Section): Map<string, Entry> {
     if (name.length > maxName)
       throw new UnusableKubeconfig(`the name of ${section}[${index}] is longer than 253 characters`);
     if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)) {
-      throw new UnusableKubeconfig(`the name of ${section}[${index}] has a control character in it`);
+      throw new UnusableKubeconfig(`the name of ${section}[${index}] contains a control character`);
     }
     if (entries.has(name)) throw new UnusableKubeconfig(`${section} has two entries named ${quote(name)}`);
     entries.set(name, entry);
@@ -214,9 +229,9 @@ function isEntry(data: Data): data is Entry {
   return isMapping(data) && typeof data.name === 'string' && data.name !== '';
 }
 
-function partOf(section: Section, entry: Entry): Part {
+function parsePart(section: Section, entry: Entry): Part {
   const path = `${section}[${quote(entry.name)}]`;
-  const key = bodies[section];
+  const key = bodyKeys[section];
   allowOnly({ path, fields: entry }, ['name', key]);
   const body = entry[key] ?? Object.create(null);
   if (!isMapping(body)) throw new UnusableKubeconfig(`${path}.${key} is not a mapping`);

@@ -1,9 +1,11 @@
 import { ClusterError, ResourceError } from './cluster-error.ts';
 
-/** Bytes that all live reads together may hold: a quarter of the memory of a small machine. */
+/** Bytes that all live reads together may use: a quarter of the memory of a small machine. */
 const MAX_BYTES = 256 * 1024 * 1024;
 
-/** The account of what all live reads hold: bytes received, and the objects made of them until their answer is computed. */
+/**
+ * Limits the memory of all live reads: received bytes, and the parsed objects until the GraphQL response is computed.
+ */
 export class LiveMemory {
   readonly #limit: number;
   #held = 0;
@@ -12,24 +14,22 @@ export class LiveMemory {
     this.#limit = limit;
   }
 
-  /** Bytes held now. */
+  /** Bytes in use. */
   get held(): number {
     return this.#held;
   }
 
-  /** Opens the part of the account that one document uses. */
+  /** Starts the accounting for one GraphQL document. */
   hold(): MemoryHold {
     return new MemoryHold((bytes) => {
       if (bytes > 0 && this.#held + bytes > this.#limit)
-        throw new ResourceError(
-          `live reads together may hold ${this.#limit / 1024 / 1024} MiB, and hold as much already`,
-        );
+        throw new ResourceError(`live reads have reached their memory limit of ${this.#limit / 1024 / 1024} MiB`);
       this.#held += bytes;
     });
   }
 }
 
-/** What one document holds of the account. */
+/** The live-read memory that one GraphQL document uses. */
 export class MemoryHold {
   readonly #change: (bytes: number) => void;
   #held = 0;
@@ -39,21 +39,24 @@ export class MemoryHold {
     this.#change = change;
   }
 
-  /** Takes bytes before they are held; throws a ResourceError beyond the account, and CANCELLED after `release`. */
+  /**
+   * Reserves bytes before they are allocated. Throws a ResourceError if the
+   * limit is exceeded, and CANCELLED after `release`.
+   */
   take(bytes: number): void {
-    if (this.#isReleased) throw new ClusterError('CANCELLED', 'the answer that the cluster was called for has ended');
+    if (this.#isReleased) throw new ClusterError('CANCELLED', 'the request that the cluster was called for has ended');
     this.#change(bytes);
     this.#held += bytes;
   }
 
-  /** Gives back bytes that are held no longer. */
+  /** Returns bytes that are no longer used. */
   giveBack(bytes: number): void {
     if (this.#isReleased) return;
     this.#change(-bytes);
     this.#held -= bytes;
   }
 
-  /** Gives back everything, for good. */
+  /** Returns all bytes; later calls of `take` throw. */
   release(): void {
     this.giveBack(this.#held);
     this.#isReleased = true;

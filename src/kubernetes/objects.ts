@@ -6,14 +6,14 @@ import { type JsonList, type JsonListOptions, readJsonList } from './json-list.t
 import { isRecord, redact } from './redact.ts';
 import type { ApiResponse } from './response-collector.ts';
 
-/** Objects of one page, by the API server's own `limit`. */
+/** Maximum objects per page, sent to the API server as `limit`. */
 export const MAX_OBJECTS = 250;
-/** Kinds of one group and version; the core group has some sixty, subresources among them. */
+/** Maximum resources of one group and version in discovery; the core group has about sixty, including subresources. */
 const MAX_KINDS = 1_000;
-/** Bytes of the answer to /version, which is below a kilobyte. */
+/** Maximum bytes of the /version response, which is normally below 1 KB. */
 const MAX_VERSION_BYTES = 64 * 1024;
 const MAX_DISCOVERY_BYTES = 2 * 1024 * 1024;
-/** Readiness checks, conditions of a node: a dozen or two in real life. */
+/** Maximum readiness checks in a result; real clusters have one or two dozen. */
 const MAX_CHECKS = 200;
 const MAX_CHECKS_BYTES = 256 * 1024;
 const MAX_LIST = 100;
@@ -25,22 +25,22 @@ export interface ResourceQuery {
   readonly labelSelector?: string | null | undefined;
   readonly fieldSelector?: string | null | undefined;
   readonly first: number;
-  /** The API server's `continue` token. */
+  /** The API server's `continue` token of the previous page. */
   readonly after?: string | null | undefined;
 }
 
 export interface ResourcePage {
-  /** The objects as the API server has them, redacted. */
+  /** The objects as returned by the API server, redacted. */
   readonly objects: readonly Record<string, unknown>[];
   readonly next: string | null;
-  /** How many follow this page, where the API server tells. */
+  /** Number of objects after this page; null if the API server does not report it. */
   readonly remaining: number | null;
 }
 
 export interface NodeSummary {
   readonly name: string;
   readonly ready: boolean;
-  /** Capacities are quantities, as Kubernetes writes them. */
+  /** `cpu`, `memory` and `pods` are the node's capacity as Kubernetes quantities, such as `16Gi`. */
   readonly cpu: string | null;
   readonly memory: string | null;
   readonly pods: string | null;
@@ -65,102 +65,108 @@ export interface ReadinessCheck {
   readonly ok: boolean;
 }
 
-/** The object that an API server answers with. What it says of a refusal is not passed on: it may quote anything. */
+/** Reads one JSON object. The error of a failed call omits the API server's own message, which may contain secrets. */
 export async function readObject(
-  asker: ClusterClient,
+  client: ClusterClient,
   path: string,
   maxBytes: number,
 ): Promise<Record<string, unknown>> {
-  const object = objectOf(await readAnswer(asker, path, { maxBytes }));
-  if (!object) throw notKubernetes('it is no JSON object');
+  const object = objectOf(await callSuccessfully(client, path, { maxBytes }));
+  if (!object) throw notKubernetes('the response is not a JSON object');
   return object;
 }
 
 type ListOptions<Item> = Omit<JsonListOptions<Item>, 'memory'> & Pick<Call, 'maxBytes'>;
 
-/** The items of the list that an API server answers with, read one by one; those that are no objects are omitted. */
+/** Reads a list, parsing its items one by one. Items that are not objects are skipped. */
 async function readList<Item>(
-  asker: ClusterClient,
+  client: ClusterClient,
   path: string,
   { maxBytes, ...options }: ListOptions<Item>,
 ): Promise<JsonList<Item>> {
-  const answer = await readAnswer(asker, path, maxBytes === undefined ? {} : { maxBytes });
+  const response = await callSuccessfully(client, path, maxBytes === undefined ? {} : { maxBytes });
   try {
-    return await readJsonList(answer.body, { ...options, memory: asker.memory });
+    return await readJsonList(response.body, { ...options, memory: client.memory });
   } finally {
-    answer.discard();
+    response.discard();
   }
 }
 
-async function readAnswer(asker: ClusterClient, path: string, call: Call): Promise<ApiResponse> {
-  const answer = await asker.call(path, call);
-  if (answer.status >= 200 && answer.status <= 299) return answer;
-  answer.discard();
-  throw refusalOf(answer.status, asker.server);
+async function callSuccessfully(client: ClusterClient, path: string, call: Call): Promise<ApiResponse> {
+  const response = await client.call(path, call);
+  if (response.status >= 200 && response.status <= 299) return response;
+  response.discard();
+  throw refusalOf(response.status, client.server);
 }
 
 /** The version of the API server, such as `v1.31.0`. */
-export async function readVersion(asker: ClusterClient): Promise<string> {
-  const { gitVersion } = await readObject(asker, '/version', MAX_VERSION_BYTES);
+export async function readVersion(client: ClusterClient): Promise<string> {
+  const { gitVersion } = await readObject(client, '/version', MAX_VERSION_BYTES);
   if (typeof gitVersion !== 'string' || !/^[\x21-\x7e]{1,64}$/.test(gitVersion))
-    throw notKubernetes('it tells no version');
+    throw notKubernetes('/version has no valid gitVersion');
   return gitVersion;
 }
 
-/** The API server's readiness checks by name, in its order; one that is not ready answers 500 with the same list. */
-export async function readReadiness(asker: ClusterClient): Promise<ReadinessCheck[]> {
-  const { status, body } = await asker.call('/readyz?verbose', {
+/** The API server's readiness checks, in its order. A server that is not ready sends the same list with HTTP 500. */
+export async function readReadiness(client: ClusterClient): Promise<ReadinessCheck[]> {
+  const { status, body } = await client.call('/readyz?verbose', {
     accept: 'text/plain, */*',
     maxBytes: MAX_CHECKS_BYTES,
   });
-  if (status !== 200 && status !== 500) throw refusalOf(status, asker.server);
+  if (status !== 200 && status !== 500) throw refusalOf(status, client.server);
   const checks = body.toString().matchAll(/^\[([+-])\]([\w./-]{1,100}) /gm);
   return Array.from(checks, ([, sign, name = '']) => ({ name, ok: sign === '+' })).slice(0, MAX_CHECKS);
 }
 
-/** The nodes, at most a page of them. */
-export async function readNodes(asker: ClusterClient): Promise<NodeSummary[]> {
-  const { items } = await readList(asker, `/api/v1/nodes?limit=${MAX_OBJECTS}`, { ...SUMMARIES, pick: nodeOf });
+/** The first page of nodes. */
+export async function readNodes(client: ClusterClient): Promise<NodeSummary[]> {
+  const { items } = await readList(client, `/api/v1/nodes?limit=${MAX_OBJECTS}`, { ...SUMMARIES, pick: nodeOf });
   return items;
 }
 
-/** Only a part of each item is kept: its text is as much as that can take. */
+/**
+ * Summaries keep only a few fields of each item, so the memory limit is
+ * charged for the item's text but not per value.
+ */
 const SUMMARIES = { field: 'items', maxItems: MAX_OBJECTS, valueBytes: 0 };
 
 function nodeOf(node: Record<string, unknown>): NodeSummary {
   const { metadata, status } = node as Partial<V1Node>;
-  const conditions = listOf<V1NodeCondition>(status?.conditions).map(({ type, status, reason, message }) => ({
-    ...{ type: text(type) ?? '', status: text(status) ?? '' },
-    ...{ reason: text(reason), message: text(message) },
+  const conditions = objectsIn<V1NodeCondition>(status?.conditions).map(({ type, status, reason, message }) => ({
+    ...{ type: stringOrNull(type) ?? '', status: stringOrNull(status) ?? '' },
+    ...{ reason: stringOrNull(reason), message: stringOrNull(message) },
   }));
   return {
-    name: text(metadata?.name) ?? '',
+    name: stringOrNull(metadata?.name) ?? '',
     ready: conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
-    cpu: text(status?.capacity?.cpu),
-    memory: text(status?.capacity?.memory),
-    pods: text(status?.capacity?.pods),
-    kubeletVersion: text(status?.nodeInfo?.kubeletVersion),
+    cpu: stringOrNull(status?.capacity?.cpu),
+    memory: stringOrNull(status?.capacity?.memory),
+    pods: stringOrNull(status?.capacity?.pods),
+    kubeletVersion: stringOrNull(status?.nodeInfo?.kubeletVersion),
     conditions,
   };
 }
 
-/** The namespaces, at most a page of them. */
-export async function readNamespaces(asker: ClusterClient): Promise<NamespaceSummary[]> {
-  const { items } = await readList(asker, `/api/v1/namespaces?limit=${MAX_OBJECTS}`, {
+/** The first page of namespaces. */
+export async function readNamespaces(client: ClusterClient): Promise<NamespaceSummary[]> {
+  const { items } = await readList(client, `/api/v1/namespaces?limit=${MAX_OBJECTS}`, {
     ...SUMMARIES,
     pick: (namespace): NamespaceSummary => {
       const { metadata, status } = namespace as Partial<V1Namespace>;
-      return { name: text(metadata?.name) ?? '', phase: text(status?.phase) };
+      return { name: stringOrNull(metadata?.name) ?? '', phase: stringOrNull(status?.phase) };
     },
   });
   return items;
 }
 
-/** One page of the objects of a kind. Its plural and its scope come from the API server's own discovery. */
-export async function readResources(asker: ClusterClient, query: ResourceQuery): Promise<ResourcePage> {
-  const place = placeOf(query);
+/**
+ * Reads one page of the objects of a kind. The plural name and scope of
+ * the kind come from the API server's discovery.
+ */
+export async function readResources(client: ClusterClient, query: ResourceQuery): Promise<ResourcePage> {
+  const groupVersionPath = groupVersionPathOf(query);
   const missing = new ClusterError('NOT_FOUND', `the cluster has no ${query.apiVersion} ${query.kind}`);
-  const discovery = await readList(asker, place, {
+  const discovery = await readList(client, groupVersionPath, {
     ...{ field: 'resources', maxItems: MAX_KINDS, maxBytes: MAX_DISCOVERY_BYTES, valueBytes: 0 },
     pick: (item) => item as unknown as V1APIResource,
   }).catch((error: unknown) => {
@@ -171,10 +177,10 @@ export async function readResources(asker: ClusterClient, query: ResourceQuery):
   );
   if (!resource || !/^[a-z0-9.-]+$/.test(resource.name)) throw missing;
   if (!resource.verbs?.includes('list'))
-    throw new ClusterError('INVALID_QUERY', `${query.apiVersion} ${query.kind} is nothing that can be listed`);
+    throw new ClusterError('INVALID_QUERY', `${query.apiVersion} ${query.kind} cannot be listed`);
   if (query.namespace && !resource.namespaced)
-    throw new ClusterError('INVALID_QUERY', `${query.kind} is not namespaced: leave namespace out`);
-  const within = query.namespace ? `/namespaces/${query.namespace}` : '';
+    throw new ClusterError('INVALID_QUERY', `${query.kind} is not namespaced: omit namespace`);
+  const namespacePath = query.namespace ? `/namespaces/${query.namespace}` : '';
   const parameters = new URLSearchParams({ limit: String(query.first) });
   for (const [name, value] of Object.entries({
     labelSelector: query.labelSelector,
@@ -182,7 +188,7 @@ export async function readResources(asker: ClusterClient, query: ResourceQuery):
     continue: query.after,
   }))
     if (value) parameters.set(name, value);
-  const { head, items } = await readList(asker, `${place}${within}/${resource.name}?${parameters}`, {
+  const { head, items } = await readList(client, `${groupVersionPath}${namespacePath}/${resource.name}?${parameters}`, {
     ...{ field: 'items', maxItems: query.first },
     pick: (object) => ({
       ...redact(object, query.kind),
@@ -190,7 +196,10 @@ export async function readResources(asker: ClusterClient, query: ResourceQuery):
     }),
   }).catch((error: unknown) => {
     if (!(error instanceof ClusterError) || error.code !== 'INVALID_QUERY') throw error;
-    throw new ClusterError('INVALID_QUERY', `${asker.server} does not take this labelSelector, fieldSelector or after`);
+    throw new ClusterError(
+      'INVALID_QUERY',
+      `${client.server} rejected the labelSelector, fieldSelector or after as invalid`,
+    );
   });
   const metadata = isRecord(head.metadata) ? head.metadata : {};
   return {
@@ -200,20 +209,19 @@ export async function readResources(asker: ClusterClient, query: ResourceQuery):
   };
 }
 
-/** The path of a group and version; every part is held to its grammar, so that it cannot leave its place. */
-function placeOf({ apiVersion, kind, namespace }: ResourceQuery): string {
-  const refused = (field: string) =>
-    new ClusterError('INVALID_QUERY', `${field} is not one that Kubernetes could have`);
+/** The API path of a group and version. Validates every part that goes into the path, to prevent path traversal. */
+function groupVersionPathOf({ apiVersion, kind, namespace }: ResourceQuery): string {
+  const invalid = (field: string) => new ClusterError('INVALID_QUERY', `${field} is not a valid Kubernetes ${field}`);
   if (!/^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?\/)?v[0-9][a-z0-9]{0,30}$/.test(apiVersion))
-    throw refused('apiVersion');
-  if (apiVersion.includes('..')) throw refused('apiVersion');
-  if (!/^[A-Z][A-Za-z0-9]{0,62}$/.test(kind)) throw refused('kind');
-  if (namespace && !/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) throw refused('namespace');
+    throw invalid('apiVersion');
+  if (apiVersion.includes('..')) throw invalid('apiVersion');
+  if (!/^[A-Z][A-Za-z0-9]{0,62}$/.test(kind)) throw invalid('kind');
+  if (namespace && !/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) throw invalid('namespace');
   return apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
 }
 
-/** What a server calls a list may be anything, and of any length. */
-function listOf<Item>(value: unknown): Item[] {
+/** The objects in an untrusted value that should be a list; at most 100. */
+function objectsIn<Item>(value: unknown): Item[] {
   return Array.isArray(value) ? (value.slice(0, MAX_LIST).filter(isRecord) as Item[]) : [];
 }
 
@@ -221,7 +229,7 @@ function isCount(value: unknown): value is number {
   return Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31;
 }
 
-/** What a server calls a text may be anything. */
-function text(value: unknown): string | null {
+/** An untrusted value that should be a string; null if it is not. */
+function stringOrNull(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }

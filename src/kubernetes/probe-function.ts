@@ -2,27 +2,30 @@ import type { Connections } from './connections.ts';
 import { type ProbeResult, probe } from './probe.ts';
 import type { ProbeLease, ProbeTarget } from './probe-target.ts';
 
-/** What one attempt found, with the version of the credentials it was made with. */
+/** The result of one probe and the version of the credentials it used. */
 export type ProbeReport = ProbeResult & { readonly credentialsVersion: number };
 
-/** A result that counts: a failure that a second attempt has yet to confirm is none. */
+/** A confirmed result: the first failure of a READY cluster becomes an outcome only if a second probe fails too. */
 export interface ProbeOutcome extends ProbeReport {
   readonly uid: string;
   readonly observedAt: Date;
   readonly lease?: ProbeLease | undefined;
 }
 
-/** How one attempt is made: with version and identity or without, and within so many milliseconds. */
+/** `details`: whether to read version and identity too. `budgetMs`: the time limit of the whole probe. */
 export interface ProbeRunOptions {
   details: boolean;
   signal: AbortSignal;
   budgetMs: number;
 }
 
-/** Makes one attempt; a ClusterError is a result too; a ResourceError and any other error say nothing of the cluster. */
+/**
+ * Probes once. A ClusterError means that the cluster failed; a
+ * ResourceError or any other error is a failure on our side.
+ */
 export type ProbeFunction = (target: ProbeTarget, options: ProbeRunOptions) => Promise<ProbeReport>;
 
-/** Attempts over live connections. */
+/** Creates a probe function that uses the shared connections. */
 export function probeOver(connections: Connections): ProbeFunction {
   return async (target, options) => {
     const { connection, credentialsVersion } = await connections.of(target);

@@ -2,20 +2,29 @@ import type { Clock } from './clock.ts';
 import { ClusterError } from './cluster-error.ts';
 import { PROBE_BUDGET_MS } from './probe.ts';
 
-/** Attempts that may run at once while they are young, and twice as many that are old (docs/architecture.md). */
+/** Size of the fast pool: probes that may run concurrently during their first second (docs/architecture.md). */
 export const FAST_SLOTS = 32;
-/** Those that wait cost next to nothing: of a fleet of 1,000, the 5 % that are silent are found out together. */
+/**
+ * Size of the slow pool. A waiting probe costs almost nothing; in a fleet of
+ * 1,000, the 5 % that do not respond all fit in at once.
+ */
 const SLOW_SLOTS = 64;
-/** Milliseconds after which an attempt that has not ended is old, and holds no fast slot any more (docs/architecture.md). */
+/** Milliseconds after which a running probe moves from the fast pool to the slow pool (docs/architecture.md). */
 export const FAST_MS = 1_000;
-/** Milliseconds an attempt may take to notice the end of its budget before it is given up. */
+/** Milliseconds after the end of its budget at which a probe that has not returned is aborted. */
 const GRACE_MS = 500;
 
-/** What goes first; PARKED waits for a slot that nobody else wants, for it is known not to answer soon. */
-const URGENCIES = ['NOW', 'FIRST', 'ROUND', 'PARKED'] as const;
-export type Priority = (typeof URGENCIES)[number];
+/**
+ * Highest priority first. BACKLOG holds probes that are expected to be slow;
+ * they start only in free slots of the slow pool.
+ */
+const PRIORITIES = ['NOW', 'FIRST', 'ROUND', 'BACKLOG'] as const;
+export type Priority = (typeof PRIORITIES)[number];
 
-/** Something to attempt. `run` never rejects; what it gives counts only when it reaches `done`. */
+/**
+ * One probe. `run` must not reject. `done` receives its result, unless
+ * the job was withdrawn or resubmitted meanwhile.
+ */
 export interface Job<Result> {
   run(signal: AbortSignal, budgetMs: number): Promise<Result>;
   done(result: Result): void;
@@ -24,109 +33,110 @@ export interface Job<Result> {
 interface Run {
   readonly abort: AbortController;
   readonly timers: (() => void)[];
-  readonly endsAt: number;
-  isOld: boolean;
+  readonly deadline: number;
+  isSlow: boolean;
 }
 
 /**
- * The slots that attempts run in. The old may hold those that no young one waits for, and make room when one does: they
- * then wait for another with what is left of their budget.
+ * Runs probes in a fast pool and a slow pool. If both pools together are full and a job waits for the fast pool, the
+ * slow probe that started last is aborted and moves to the backlog. It starts over later, with the rest of its time
+ * budget.
  */
 export class ProbeScheduler<Result> {
   readonly #clock: Clock;
-  readonly #waiting = Object.fromEntries(URGENCIES.map((urgency) => [urgency, new Map()])) as Record<
+  readonly #queues = Object.fromEntries(PRIORITIES.map((priority) => [priority, new Map()])) as Record<
     Priority,
     Map<Job<Result>, number>
   >;
   readonly #runs = new Map<Job<Result>, Run>();
-  #young = 0;
+  #fastCount = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Lets a job run as soon as its turn has come; one that waits or runs already begins anew. */
-  submit(job: Job<Result>, urgency: Priority): void {
-    this.#takeOut(job, 'the attempt begins anew');
-    this.#waiting[urgency].set(job, PROBE_BUDGET_MS);
-    this.#fill();
+  /** Queues a job. A job that is already queued or running starts over. */
+  submit(job: Job<Result>, priority: Priority): void {
+    this.#remove(job, 'the probe was restarted');
+    this.#queues[priority].set(job, PROBE_BUDGET_MS);
+    this.#startQueued();
   }
 
-  /** Takes a job out, wherever it is; it is not told. */
+  /** Removes a job, queued or running, without calling `done`. */
   withdraw(job: Job<Result>): void {
-    this.#takeOut(job, 'the attempt was given up');
-    this.#fill();
+    this.#remove(job, 'the probe was cancelled');
+    this.#startQueued();
   }
 
-  /** Whether any job of that urgency waits for its turn. */
-  isWaiting(urgency: Priority): boolean {
-    return this.#waiting[urgency].size > 0;
+  /** Whether any job of this priority is queued. */
+  isWaiting(priority: Priority): boolean {
+    return this.#queues[priority].size > 0;
   }
 
-  #fill(): void {
+  #startQueued(): void {
     const hasRoom = () => this.#runs.size < FAST_SLOTS + SLOW_SLOTS;
-    while (this.#young < FAST_SLOTS) {
-      const next = this.#next('NOW') ?? this.#next('FIRST') ?? this.#next('ROUND');
+    while (this.#fastCount < FAST_SLOTS) {
+      const next = this.#dequeue('NOW') ?? this.#dequeue('FIRST') ?? this.#dequeue('ROUND');
       if (!next) break;
-      if (!hasRoom()) this.#makeRoom();
+      if (!hasRoom()) this.#evictSlowProbe();
       this.#start(...next, false);
     }
     while (hasRoom()) {
-      const next = this.#next('PARKED');
+      const next = this.#dequeue('BACKLOG');
       if (!next) break;
       this.#start(...next, true);
     }
   }
 
-  #next(urgency: Priority): [job: Job<Result>, budgetMs: number] | undefined {
-    const [next] = this.#waiting[urgency];
-    if (next) this.#waiting[urgency].delete(next[0]);
+  #dequeue(priority: Priority): [job: Job<Result>, budgetMs: number] | undefined {
+    const [next] = this.#queues[priority];
+    if (next) this.#queues[priority].delete(next[0]);
     return next;
   }
 
-  #start(job: Job<Result>, budgetMs: number, isOld: boolean): void {
-    const run: Run = { abort: new AbortController(), timers: [], endsAt: this.#clock.elapsed() + budgetMs, isOld };
+  #start(job: Job<Result>, budgetMs: number, isSlow: boolean): void {
+    const run: Run = { abort: new AbortController(), timers: [], deadline: this.#clock.elapsed() + budgetMs, isSlow };
     this.#runs.set(job, run);
-    if (!isOld) {
-      this.#young += 1;
-      run.timers.push(this.#clock.after(FAST_MS, () => this.#age(run)));
+    if (!isSlow) {
+      this.#fastCount += 1;
+      run.timers.push(this.#clock.after(FAST_MS, () => this.#moveToSlowPool(run)));
     }
-    const late = () => run.abort.abort(new ClusterError('TIMED_OUT', 'the attempt did not end in time'));
-    run.timers.push(this.#clock.after(budgetMs + GRACE_MS, late));
+    const abortLate = () => run.abort.abort(new ClusterError('TIMED_OUT', 'the probe did not finish in time'));
+    run.timers.push(this.#clock.after(budgetMs + GRACE_MS, abortLate));
     job.run(run.abort.signal, budgetMs).then((result) => {
       if (this.#runs.get(job) !== run) return;
-      this.#leave(job, run);
+      this.#release(job, run);
       job.done(result);
-      this.#fill();
+      this.#startQueued();
     });
   }
 
-  #age(run: Run): void {
-    run.isOld = true;
-    this.#young -= 1;
-    this.#fill();
+  #moveToSlowPool(run: Run): void {
+    run.isSlow = true;
+    this.#fastCount -= 1;
+    this.#startQueued();
   }
 
-  /** Parks the old attempt that began last: it loses least. */
-  #makeRoom(): void {
-    const last = [...this.#runs].findLast(([, run]) => run.isOld);
+  /** Moves the slow probe that started last to the backlog, because it loses the least work. */
+  #evictSlowProbe(): void {
+    const last = [...this.#runs].findLast(([, run]) => run.isSlow);
     if (!last) return;
-    const [job, { endsAt }] = last;
-    this.#takeOut(job, 'the attempt made room for others');
-    this.#waiting.PARKED.set(job, endsAt - this.#clock.elapsed());
+    const [job, { deadline }] = last;
+    this.#remove(job, 'the probe was postponed to run others first');
+    this.#queues.BACKLOG.set(job, deadline - this.#clock.elapsed());
   }
 
-  #takeOut(job: Job<Result>, why: string): void {
-    for (const urgency of URGENCIES) this.#waiting[urgency].delete(job);
+  #remove(job: Job<Result>, why: string): void {
+    for (const priority of PRIORITIES) this.#queues[priority].delete(job);
     const run = this.#runs.get(job);
     if (!run) return;
-    this.#leave(job, run);
+    this.#release(job, run);
     run.abort.abort(new ClusterError('CANCELLED', why));
   }
 
-  #leave(job: Job<Result>, run: Run): void {
+  #release(job: Job<Result>, run: Run): void {
     this.#runs.delete(job);
-    if (!run.isOld) this.#young -= 1;
+    if (!run.isSlow) this.#fastCount -= 1;
     for (const cancel of run.timers) cancel();
   }
 }

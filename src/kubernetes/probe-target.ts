@@ -1,23 +1,31 @@
 import type { ClusterKey } from './connections.ts';
 
-/** The right to ask the clusters of a slot, and its fencing number: it grows with each take-over. */
+/**
+ * The right to probe the clusters of a slot. `fence` is a fencing token,
+ * which increases with each take-over of the slot.
+ */
 export interface ProbeLease {
   readonly slot: number;
   readonly fence: number;
 }
 
-/** A cluster to probe. `state` is the stored one, which counts until the first attempt. */
+/** A cluster to probe. `state` is the stored state, which applies until the first probe. */
 export interface ProbeTarget extends ClusterKey {
   readonly state?: string;
-  /** What it is probed under: each result carries it, and another begins anew. */
+  /**
+   * The lease under which this replica probes the cluster. Each result carries it; a new lease restarts the probing.
+   */
   readonly lease?: ProbeLease | undefined;
-  /** Milliseconds for which it is left alone at first, unless somebody asks for it: another makes the first attempt, or has made its last just now. */
+  /**
+   * Milliseconds until the first probe, because another replica probes the cluster first or has just done so.
+   * Requested probes do not wait.
+   */
   readonly firstInMs?: number;
-  /** It is tried until there is a result that counts, and then no more unless somebody asks for it. */
+  /** Probe the cluster only until there is a confirmed outcome; afterwards only on request. */
   readonly once?: boolean;
 }
 
-/** Whether what was found of one stands for the other. */
+/** Whether a result for one target is also valid for the other. */
 export function isSameTarget(left: ProbeTarget, right: ProbeTarget): boolean {
   return left.credentialsVersion === right.credentialsVersion && left.lease?.fence === right.lease?.fence;
 }

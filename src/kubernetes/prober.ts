@@ -6,31 +6,50 @@ import { type Job, type Priority, ProbeScheduler } from './probe-scheduler.ts';
 import { isSameTarget, type ProbeLease, type ProbeTarget } from './probe-target.ts';
 import { shuffled } from './shuffled.ts';
 
-/** Milliseconds of a round, and the part of them by which each cluster's differs (docs/architecture.md). */
+/**
+ * Milliseconds between probes of a healthy cluster, varied at random by up to
+ * 20 % in both directions (docs/architecture.md).
+ */
 const ROUND_MS = 30_000;
 const ROUND_SPREAD = 0.2;
-/** Milliseconds between two questions for version and identity (docs/architecture.md). */
+/** Milliseconds between reads of a cluster's version and identity (docs/architecture.md). */
 const DETAILS_MS = 10 * 60_000;
-/** Milliseconds after which the one failure of a READY cluster is tried again before it counts (docs/architecture.md). */
+/**
+ * Milliseconds between the first failed probe of a READY cluster and the second, which must fail too to change the
+ * status (docs/architecture.md).
+ */
 const CONFIRM_MS = 1_000;
-/** Milliseconds that a cluster which fails is left alone, at least and at most, with full jitter between (docs/architecture.md). */
+/**
+ * Minimum and maximum milliseconds between probes of a failing cluster:
+ * exponential backoff with full jitter (docs/architecture.md).
+ */
 const BACKOFF_MIN_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
-/** Doublings of the wait for what this machine lacks: up to 16 s, so that thousands of clusters do not use it up again. */
-const MAX_LACK_DOUBLINGS = 4;
-/** Milliseconds between two looks at what is to be probed: how soon another replica's change is met. */
+/**
+ * Doublings of the 1 s wait after a ResourceError: up to 16 s, so that
+ * thousands of clusters do not exhaust the resource again.
+ */
+const MAX_RESOURCE_WAIT_DOUBLINGS = 4;
+/** Milliseconds between reads of the targets: the maximum delay until a change by another replica takes effect. */
 const REFRESH_MS = 1_000;
 
-/** What the prober needs of the world. */
 export interface ProberOptions {
-  /** All clusters that are enabled and usable. Asked once a second: give the same array for as long as nothing has changed. */
+  /** All clusters to probe. Called once a second; must return the same array instance while nothing has changed. */
   targets: () => Promise<readonly ProbeTarget[]>;
   attempt: ProbeFunction;
-  /** Whether a lease is held still: without it nothing begins or goes on, also while `targets` cannot be read. */
+  /**
+   * Whether a lease is still held. Probes of a lost lease are neither
+   * started nor continued, even while `targets` rejects.
+   */
   holds?: (lease: ProbeLease) => boolean;
-  /** Takes results at most 100 ms after they were had; one at a time, again when it rejects. */
+  /**
+   * Stores results, at most 100 ms after each probe finished. Never called concurrently; called again if it rejects.
+   */
   store: (outcomes: readonly ProbeOutcome[]) => Promise<void>;
-  /** Told when `targets` or `store` rejects, and when an attempt does with what is no fault of a cluster; all are tried again. */
+  /**
+   * Called when `targets` or `store` rejects, and when a probe fails for a
+   * reason on our side. All of them are retried.
+   */
   onError: (error: unknown) => void;
   clock?: Clock;
   random?: () => number;
@@ -40,28 +59,29 @@ interface Entry extends Job<ProbeReport | undefined> {
   target: ProbeTarget;
   state: string | undefined;
   last: ProbeOutcome | undefined;
-  /** Of attempts that failed one after another. */
+  /** Consecutive failed probes. */
   failures: number;
-  /** ResourceErrors one after another. */
-  lacks: number;
-  isDoubted: boolean;
-  isWanted: boolean;
+  /** Consecutive ResourceErrors. */
+  resourceErrors: number;
+  isConfirmingFailure: boolean;
+  isRequested: boolean;
+  /** When version or identity was last read, as a `Clock.elapsed()` time. */
   detailsAt: number;
   cancelTimer: () => void;
   waiters: ((outcome: ProbeOutcome | undefined) => void)[];
 }
 
-/** Keeps every status fresh in the background: what is new first, what is dead without holding up what lives. */
+/** Probes all clusters in the background: new clusters first, and unresponsive clusters without delaying the others. */
 export class Prober {
   readonly #options: ProberOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #lanes: ProbeScheduler<ProbeReport | undefined>;
+  readonly #scheduler: ProbeScheduler<ProbeReport | undefined>;
   readonly #batch: Batch<ProbeOutcome>;
   readonly #entries = new Map<string, Entry>();
   #targets: readonly ProbeTarget[] | undefined;
   #refreshing: Promise<void> = Promise.resolve();
-  #refreshWaiting: Promise<void> | undefined;
+  #nextRefresh: Promise<void> | undefined;
   #cancelRefresh: () => void = () => {};
   #isStopped = false;
 
@@ -70,18 +90,18 @@ export class Prober {
     this.#options = options;
     this.#clock = clock;
     this.#random = random;
-    this.#lanes = new ProbeScheduler(clock);
+    this.#scheduler = new ProbeScheduler(clock);
     this.#batch = new Batch({ clock, keyOf: ({ uid }) => uid, deliver: store, onError });
   }
 
-  /** Begins: every cluster is tried as soon as there is a slot, and again in rounds until `stop`. */
+  /** Starts probing: every cluster as soon as a slot is free, and periodically until `stop`. */
   start(): void {
     this.refresh().finally(() => {
       if (!this.#isStopped) this.#cancelRefresh = this.#clock.after(REFRESH_MS, () => this.start());
     });
   }
 
-  /** Ends every attempt and delivers what was found; again does nothing. */
+  /** Aborts running probes and stores pending results. Idempotent. */
   async stop(): Promise<void> {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -90,32 +110,36 @@ export class Prober {
     await this.#batch.close();
   }
 
-  /** Looks now at what is to be probed: call it after a change, which is then tried before anything else. */
+  /** Reads the targets now. Call it after a change of the registry: changed clusters are probed before all others. */
   refresh(): Promise<void> {
-    for (const entry of this.#entries.values()) if (this.#isLost(entry)) this.#drop(entry);
-    // Who asks while a look is under way may know of a change that it has missed; all of them share the next.
-    this.#refreshWaiting ??= this.#refreshing.then(() => {
-      this.#refreshWaiting = undefined;
-      this.#refreshing = this.#look();
+    for (const entry of this.#entries.values()) if (this.#hasLostLease(entry)) this.#drop(entry);
+    // A read that is already running may miss the caller's change. Callers during that read share the one after it.
+    this.#nextRefresh ??= this.#refreshing.then(() => {
+      this.#nextRefresh = undefined;
+      this.#refreshing = this.#readTargets();
       return this.#refreshing;
     });
-    return this.#refreshWaiting;
+    return this.#nextRefresh;
   }
 
-  /** Tries a cluster at once and gives what counts afterwards; undefined when it is not, or no longer, to be probed. */
+  /**
+   * Probes a cluster immediately and returns the confirmed outcome; undefined
+   * if the cluster is not, or no longer, a target.
+   */
   async probeNow(uid: string): Promise<ProbeOutcome | undefined> {
     await this.refresh();
     const entry = this.#entries.get(uid);
     if (!entry) return undefined;
     return new Promise((resolve) => {
       entry.waiters.push(resolve);
-      // An attempt that somebody waits for is shared; any other may have begun before what they want to see.
-      if (!entry.isWanted) this.#submit(entry, 'NOW');
-      entry.isWanted = true;
+      // Join a running one-off probe, but not a background probe: that may have started before the change that the
+      // caller wants to observe.
+      if (!entry.isRequested) this.#submit(entry, 'NOW');
+      entry.isRequested = true;
     });
   }
 
-  /** The first result of each cluster under its present credentials; undefined as in `probeNow`. */
+  /** Waits for the first outcome of each cluster under its current credentials; undefined as in `probeNow`. */
   async tried(uids: readonly string[]): Promise<(ProbeOutcome | undefined)[]> {
     await this.refresh();
     return Promise.all(
@@ -127,17 +151,17 @@ export class Prober {
     );
   }
 
-  /** Whether any cluster waits for its first attempt: what can wait should. */
+  /** Whether any cluster waits for its first probe. If so, callers should postpone work that is not urgent. */
   get hasUnprobedClusters(): boolean {
-    return this.#lanes.isWaiting('FIRST');
+    return this.#scheduler.isWaiting('FIRST');
   }
 
-  /** What the last attempt that counts has found, under the present credentials. */
+  /** The last confirmed outcome under the current credentials. */
   last(uid: string): ProbeOutcome | undefined {
     return this.#entries.get(uid)?.last;
   }
 
-  /** The time since when every cluster was tried at least once; undefined before the first round is through. */
+  /** The time since which every cluster has been probed at least once; undefined until the first round is complete. */
   roundFinishedAt(): Date | undefined {
     let oldest = this.#clock.now();
     for (const { last } of this.#entries.values()) {
@@ -147,41 +171,44 @@ export class Prober {
     return new Date(oldest);
   }
 
-  async #look(): Promise<void> {
+  async #readTargets(): Promise<void> {
     if (this.#isStopped) return;
     try {
       const targets = await this.#options.targets();
-      if (targets !== this.#targets && !this.#isStopped) this.#take(targets);
+      if (targets !== this.#targets && !this.#isStopped) this.#applyTargets(targets);
     } catch (error) {
       this.#options.onError(error);
     }
   }
 
-  #take(targets: readonly ProbeTarget[]): void {
+  #applyTargets(targets: readonly ProbeTarget[]): void {
     this.#targets = targets;
     const present = new Set<string>();
-    const begun: [Entry, Priority][] = [];
+    const submitted: [Entry, Priority][] = [];
     for (const target of targets) {
       present.add(target.uid);
       const entry = this.#entries.get(target.uid);
       if (entry && isSameTarget(entry.target, target)) continue;
-      const next = this.#entryOf(target);
+      const next = this.#createEntry(target);
       if (entry) {
         next.waiters = entry.waiters.splice(0);
-        next.isWanted = entry.isWanted;
+        next.isRequested = entry.isRequested;
         this.#drop(entry);
       }
       this.#entries.set(target.uid, next);
-      if (target.firstInMs && !next.isWanted) this.#later(next, target.firstInMs, 'FIRST');
-      else begun.push([next, next.isWanted ? 'NOW' : 'FIRST']);
+      if (target.firstInMs && !next.isRequested) this.#scheduleProbe(next, target.firstInMs, 'FIRST');
+      else submitted.push([next, next.isRequested ? 'NOW' : 'FIRST']);
     }
-    // In no order: those that are silent, and hold a slot for long, often stand together in a kubeconfig.
-    for (const [entry, urgency] of shuffled(begun, this.#random)) this.#submit(entry, urgency);
+    // Shuffle: unresponsive clusters, which occupy slots for long, are often adjacent in a kubeconfig.
+    for (const [entry, priority] of shuffled(submitted, this.#random)) this.#submit(entry, priority);
     for (const [uid, entry] of this.#entries) if (!present.has(uid)) this.#drop(entry);
   }
 
-  /** What somebody waits for is asked whoever holds it. */
-  #isLost({ target: { lease }, waiters }: Entry): boolean {
+  /**
+   * Whether the target's lease is lost and no caller waits for the
+   * outcome: a requested probe does not need the lease.
+   */
+  #hasLostLease({ target: { lease }, waiters }: Entry): boolean {
     return lease !== undefined && waiters.length === 0 && this.#options.holds?.(lease) === false;
   }
 
@@ -190,20 +217,20 @@ export class Prober {
     this.#batch.drop(entry.target.uid);
   }
 
-  #entryOf(target: ProbeTarget): Entry {
+  #createEntry(target: ProbeTarget): Entry {
     const entry: Entry = {
       target,
       state: target.state,
       last: undefined,
       failures: 0,
-      lacks: 0,
-      isDoubted: false,
-      isWanted: false,
+      resourceErrors: 0,
+      isConfirmingFailure: false,
+      isRequested: false,
       detailsAt: Number.NEGATIVE_INFINITY,
       cancelTimer: () => {},
       waiters: [],
-      run: (signal, budgetMs) => this.#attempt(entry, signal, budgetMs),
-      done: (result) => this.#settle(entry, result),
+      run: (signal, budgetMs) => this.#probe(entry, signal, budgetMs),
+      done: (result) => this.#handleResult(entry, result),
     };
     return entry;
   }
@@ -211,28 +238,28 @@ export class Prober {
   #remove(entry: Entry): void {
     this.#entries.delete(entry.target.uid);
     entry.cancelTimer();
-    this.#lanes.withdraw(entry);
+    this.#scheduler.withdraw(entry);
     for (const resolve of entry.waiters.splice(0)) resolve(undefined);
   }
 
-  #submit(entry: Entry, urgency: Priority): void {
+  #submit(entry: Entry, priority: Priority): void {
     entry.cancelTimer();
-    this.#lanes.submit(entry, urgency);
+    this.#scheduler.submit(entry, priority);
   }
 
-  async #attempt(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<ProbeReport | undefined> {
+  async #probe(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<ProbeReport | undefined> {
     const { target, detailsAt, state } = entry;
-    if (this.#isLost(entry)) return void this.#drop(entry);
+    if (this.#hasLostLease(entry)) return void this.#drop(entry);
     const begin = this.#clock.elapsed();
-    const details = !answers(state) || begin - detailsAt >= DETAILS_MS;
-    const ended = new Promise<never>((_resolve, reject) => {
+    const details = !isHealthy(state) || begin - detailsAt >= DETAILS_MS;
+    const aborted = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
     try {
-      return await Promise.race([this.#options.attempt(target, { details, signal, budgetMs }), ended]);
+      return await Promise.race([this.#options.attempt(target, { details, signal, budgetMs }), aborted]);
     } catch (error) {
       // Errors on our side, such as an unavailable database, do not change a cluster's status.
-      entry.lacks = error instanceof ResourceError ? entry.lacks + 1 : 0;
+      entry.resourceErrors = error instanceof ResourceError ? entry.resourceErrors + 1 : 0;
       if (!(error instanceof ClusterError) || error instanceof ResourceError) return void this.#options.onError(error);
       const { credentialsVersion } = target;
       return {
@@ -244,45 +271,53 @@ export class Prober {
     }
   }
 
-  #settle(entry: Entry, result: ProbeReport | undefined): void {
+  #handleResult(entry: Entry, result: ProbeReport | undefined): void {
     const { uid } = entry.target;
     if (!result) {
-      entry.isWanted = false;
+      entry.isRequested = false;
       for (const resolve of entry.waiters.splice(0)) resolve(undefined);
-      this.#later(entry, CONFIRM_MS * 2 ** Math.min(entry.lacks, MAX_LACK_DOUBLINGS), 'ROUND');
+      this.#scheduleProbe(
+        entry,
+        CONFIRM_MS * 2 ** Math.min(entry.resourceErrors, MAX_RESOURCE_WAIT_DOUBLINGS),
+        'ROUND',
+      );
       return;
     }
-    if (entry.state === 'READY' && result.state !== 'READY' && !entry.isDoubted) {
-      entry.isDoubted = true;
-      this.#later(entry, CONFIRM_MS, 'NOW');
+    if (entry.state === 'READY' && result.state !== 'READY' && !entry.isConfirmingFailure) {
+      entry.isConfirmingFailure = true;
+      this.#scheduleProbe(entry, CONFIRM_MS, 'NOW');
       return;
     }
-    entry.lacks = 0;
+    entry.resourceErrors = 0;
     const { lease } = entry.target;
     const outcome: ProbeOutcome = { ...result, uid, lease, observedAt: new Date(this.#clock.now()) };
-    entry.isDoubted = false;
-    entry.isWanted = false;
+    entry.isConfirmingFailure = false;
+    entry.isRequested = false;
     entry.state = result.state;
     entry.last = outcome;
     if (result.version !== undefined || result.identity !== undefined) entry.detailsAt = this.#clock.elapsed();
-    entry.failures = answers(result.state) ? 0 : entry.failures + 1;
+    entry.failures = isHealthy(result.state) ? 0 : entry.failures + 1;
     this.#batch.add(outcome);
     for (const resolve of entry.waiters.splice(0)) resolve(outcome);
     if (entry.target.once) return;
-    this.#later(entry, this.#waitOf(entry), result.fault?.code === 'TIMED_OUT' ? 'PARKED' : 'ROUND');
+    this.#scheduleProbe(
+      entry,
+      this.#delayUntilNextProbe(entry),
+      result.fault?.code === 'TIMED_OUT' ? 'BACKLOG' : 'ROUND',
+    );
   }
 
-  #later(entry: Entry, ms: number, urgency: Priority): void {
-    entry.cancelTimer = this.#clock.after(ms, () => this.#submit(entry, urgency));
+  #scheduleProbe(entry: Entry, ms: number, priority: Priority): void {
+    entry.cancelTimer = this.#clock.after(ms, () => this.#submit(entry, priority));
   }
 
-  #waitOf({ failures }: Entry): number {
+  #delayUntilNextProbe({ failures }: Entry): number {
     if (failures === 0) return ROUND_MS * (1 + ROUND_SPREAD * (2 * this.#random() - 1));
-    const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** failures);
-    return BACKOFF_MIN_MS + this.#random() * (most - BACKOFF_MIN_MS);
+    const maxWaitMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** failures);
+    return BACKOFF_MIN_MS + this.#random() * (maxWaitMs - BACKOFF_MIN_MS);
   }
 }
 
-function answers(state: string | undefined): boolean {
+function isHealthy(state: string | undefined): boolean {
   return state === 'READY' || state === 'DEGRADED';
 }

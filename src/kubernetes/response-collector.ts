@@ -2,29 +2,35 @@ import type { Dispatcher } from 'undici';
 import { ClusterError } from './cluster-error.ts';
 import type { MemoryHold } from './live-memory.ts';
 
-/** Bytes by which the buffer of an answer grows at least. */
+/** Minimum bytes by which the buffer grows. */
 const MIN_GROWTH = 4 * 1024;
 
-/** An answer of the API server, whatever its status. */
+/** A complete response of the API server, with any HTTP status. */
 export interface ApiResponse {
   readonly status: number;
   readonly contentType: string;
   readonly body: Buffer;
-  /** Gives back the memory that the body took; the body must not be used afterwards. */
+  /** Returns the memory of the body to the MemoryHold; the body must not be used afterwards. */
   readonly discard: () => void;
 }
 
-/** One request on its way to a whole answer; `stop` ends it at any time, before it has a socket too. */
+/**
+ * Collects the response of one request for undici. `stop` aborts the
+ * request at any time, even before it has a socket.
+ */
 export class ResponseCollector implements Dispatcher.DispatchHandler {
   readonly #server: string;
   readonly #maxBytes: number;
-  readonly #whole = Promise.withResolvers<ApiResponse>();
+  readonly #result = Promise.withResolvers<ApiResponse>();
   readonly #memory: MemoryHold | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #stopped: Error | undefined;
   #status = 0;
   #contentType = '';
-  /** Chunks are copied: each is a view of undici's read buffer, so that a chunk of one byte would keep 64 KiB. */
+  /**
+   * Chunks are copied into this buffer: a chunk is a view of undici's read
+   * buffer, so keeping 1 byte would retain 64 KiB.
+   */
   #buffer = Buffer.alloc(0);
   #size = 0;
 
@@ -34,9 +40,11 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
     this.#memory = memory;
   }
 
-  /** Rejects with what it was stopped with, or with what undici or Node say. */
-  get answer(): Promise<ApiResponse> {
-    return this.#whole.promise;
+  /**
+   * Resolves with the complete response. Rejects with the error passed to `stop`, or with an error of undici or Node.
+   */
+  get response(): Promise<ApiResponse> {
+    return this.#result.promise;
   }
 
   get isStopped(): boolean {
@@ -46,7 +54,7 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
   stop(error: Error): void {
     this.#stopped ??= error;
     this.#discard();
-    this.#whole.reject(error);
+    this.#result.reject(error);
     this.#controller?.abort(error);
   }
 
@@ -61,22 +69,25 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
     this.#contentType = String(headers['content-type'] ?? '');
     const encoding = headers['content-encoding'];
     if (encoding !== undefined && encoding !== 'identity') {
-      const why = `${this.#server} packed its answer, which it was asked not to do`;
+      const why = `${this.#server} compressed its response although the request forbids it`;
       this.stop(new ClusterError('NOT_KUBERNETES', why));
-    } else if (Number(headers['content-length']) > this.#maxBytes) this.#stopLarge();
+    } else if (Number(headers['content-length']) > this.#maxBytes) this.#stopTooLarge();
   }
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#stopped) return;
     const size = this.#size + chunk.length;
-    if (size > this.#maxBytes) this.#stopLarge();
+    if (size > this.#maxBytes) this.#stopTooLarge();
     else if (size <= this.#buffer.length || this.#grow(size)) {
       chunk.copy(this.#buffer, this.#size);
       this.#size = size;
     }
   }
 
-  /** Doubles the buffer, so that all copies together are twice the answer; one that comes in one chunk is copied once. */
+  /**
+   * Doubles the buffer, so that at most twice the response is copied in total. A
+   * response that arrives in one chunk is copied once.
+   */
   #grow(size: number): boolean {
     const { length } = this.#buffer;
     const capacity = length === 0 ? size : Math.min(this.#maxBytes, Math.max(size, 2 * length, MIN_GROWTH));
@@ -100,18 +111,19 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     const body = this.#buffer.subarray(0, this.#size);
-    const answer = { status: this.#status, contentType: this.#contentType, body, discard: () => this.#discard() };
-    // Until undici's own turn, which it takes next, the socket counts as busy: a call right away would open another.
-    queueMicrotask(() => setImmediate(this.#whole.resolve, answer));
+    const response = { status: this.#status, contentType: this.#contentType, body, discard: () => this.#discard() };
+    // undici frees the socket in its next task. Resolve after that: a call that follows immediately would otherwise
+    // open a new socket.
+    queueMicrotask(() => setImmediate(this.#result.resolve, response));
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     this.#discard();
-    this.#whole.reject(error);
+    this.#result.reject(error);
   }
 
-  #stopLarge(): void {
-    const why = `${this.#server} answered with more than ${this.#maxBytes} bytes`;
+  #stopTooLarge(): void {
+    const why = `the response of ${this.#server} has more than ${this.#maxBytes} bytes`;
     this.stop(new ClusterError('RESPONSE_TOO_LARGE', why));
   }
 }

@@ -1,15 +1,18 @@
 import { ResourceError } from './cluster-error.ts';
 
-/** A connection whose open sockets may be closed while no call runs on it. */
+/** A connection that can close its open sockets while no call runs on it. */
 export interface IdleConnection {
-  /** Tells whether it had any. */
+  /** Closes all open sockets; returns whether there were any. */
   closeSockets(): boolean;
 }
 
-/** The sockets that all clusters together may have open. At the limit the connection that is idle longest gives up its own. */
+/**
+ * Limits the open sockets to all clusters. At the limit, it closes the
+ * sockets of the connection that has been idle longest.
+ */
 export class SocketBudget {
   readonly #limit: number;
-  /** In the order in which they became idle. */
+  /** The connection that has been idle longest comes first. */
   readonly #idle = new Set<IdleConnection>();
   #open = 0;
 
@@ -17,12 +20,12 @@ export class SocketBudget {
     this.#limit = limit;
   }
 
-  /** Sockets that are open or being opened. */
+  /** Number of sockets that are open or being opened. */
   get open(): number {
     return this.#open;
   }
 
-  /** Takes a socket; the function gives it back. Throws a ResourceError when all of them are in use. */
+  /** Reserves a socket; the returned function releases it. Throws a ResourceError if all sockets are in use. */
   take(): () => void {
     if (this.#open >= this.#limit && !this.#closeIdle())
       throw new ResourceError(`all ${this.#limit} connections to clusters are in use`);
@@ -34,13 +37,13 @@ export class SocketBudget {
     };
   }
 
-  /** Tells that no call runs on a connection, or that one does. */
+  /** Records whether a connection is idle, that is, no call runs on it. */
   setIdle(connection: IdleConnection, isIdle: boolean): void {
     this.#idle.delete(connection);
     if (isIdle) this.#idle.add(connection);
   }
 
-  /** The sockets close in their own time: until then the count may be above the limit by as many. */
+  /** The sockets close asynchronously: until then, the count of open sockets may exceed the limit. */
   #closeIdle(): boolean {
     for (const connection of this.#idle) {
       this.#idle.delete(connection);

@@ -5,7 +5,7 @@ import { row } from './row.ts';
 
 const API_KEYS = '/api/v1/admin/apikeys/';
 
-/** The API key routes that Kite's web UI asks. */
+/** The API key routes that Kite's web UI calls. */
 export const API_KEY_ROWS = [
   row({
     method: 'get',
@@ -18,20 +18,20 @@ export const API_KEY_ROWS = [
     variables: () => ({}),
     status: 200,
     result: listApiKeysResult,
-    answer: (keys) => ({
+    toBody: (keys) => ({
       apiKeys: keys.map(({ databaseId, name, scopes, ...key }) => ({
         ...{ id: databaseId, username: name, ...key },
         scopes: scopes && [...scopes],
       })),
     }),
-    refusals: [],
+    errors: [],
   }),
   row({
     method: 'post',
     path: API_KEYS,
     operationId: 'createApiKey',
-    summary: 'Make an API key',
-    description: 'The key is in this answer, and shown nowhere else. Without roles it may do nothing.',
+    summary: 'Create an API key',
+    description: 'This response is the only one that contains the key. A key without roles has no permissions.',
     who: 'admin',
     of: 'API key',
     body: createApiKeyBody,
@@ -46,28 +46,32 @@ export const API_KEY_ROWS = [
     }),
     status: 201,
     result: createApiKeyResult,
-    answer: ({ text, apiKey: { databaseId, name, roles, expiresAt } }) => ({
+    toBody: ({ text, apiKey: { databaseId, name, roles, expiresAt } }) => ({
       apiKey: { id: databaseId, username: name, roles: [...roles], expiresAt, key: text },
     }),
-    refusals: [
-      [400, 'name is required', 'A field is missing, of the wrong type or outside its limits; the sentence names it.'],
+    errors: [
+      [
+        400,
+        'name is required',
+        'A field is missing, has the wrong type or exceeds a limit. The error names the field.',
+      ],
     ],
   }),
   row({
     method: 'delete',
     path: `${API_KEYS}:id`,
     operationId: 'deleteApiKey',
-    summary: 'Revoke an API key: it is refused from the next request on',
+    summary: 'Revoke an API key: requests with it fail from now on',
     who: 'admin',
     of: 'API key',
     document: RevokeApiKeyDocument,
     variables: ({ id }) => ({ input: { databaseId: id } }),
     status: 200,
     result: revokeApiKeyResult,
-    answer: () => ({ message: 'API key deleted successfully' }),
-    refusals: [
-      [400, 'invalid API key id', 'The id is no positive integer below 2^31.'],
-      [404, 'API key not found', 'No API key has the id.'],
+    toBody: () => ({ message: 'API key deleted successfully' }),
+    errors: [
+      [400, 'invalid API key id', 'The id is not a positive integer below 2^31.'],
+      [404, 'API key not found', 'No API key has this id.'],
     ],
   }),
 ];

@@ -3,23 +3,23 @@ import { ACTIONS, actionName } from '../domain/access/permissions.ts';
 import { isStorable, isStorableTime, UNSTORABLE } from '../domain/storable.ts';
 import type { Action } from './operations.generated.ts';
 
-/** Items of a list in a body: the longest, of roles, has at most 100. */
+/** Maximum number of items of a list in a body. The longest list, of roles, may have 100. */
 const MAX_ITEMS = 100;
-/** Problems that one sentence tells. */
-const MAX_TOLD = 5;
+/** Maximum number of problems that one error sentence lists. */
+const MAX_REPORTED = 5;
 
-/** Bytes that anyone may send without being known: an introspection has some 2 KiB, a sign-in less. */
+/** Maximum body of an anonymous caller, in bytes. An introspection query has about 2 KiB, a sign-in less. */
 export const MAX_ANONYMOUS_BODY = 16 * 1024;
 
 const string = z.string({ error: 'must be a string' });
 const kubeconfig = string.refine(isStorable, UNSTORABLE);
 const flag = z.boolean({ error: 'must be true or false' });
 
-// What the domain refuses, as the OpenAPI document tells it.
+// Patterns for the OpenAPI document only: the domain validates these fields.
 const NO_NUL = '^[^\\u0000]*$';
 const NO_CONTROL = '^[^\\u0000-\\u001f\\u007f-\\u009f]*$';
 
-/** What a cluster's body may hold; unknown fields are passed over, as Kite does. */
+/** The fields of a cluster in a body. Unknown fields are ignored, as in Kite. */
 const clusterFields = {
   name: string.meta({
     description: 'Unique, compared byte for byte.',
@@ -29,18 +29,23 @@ const clusterFields = {
   description: string.meta({ description: 'Free text.', maxLength: 10_000, pattern: NO_NUL }),
   config: kubeconfig.meta({
     pattern: NO_NUL,
-    description: 'The kubeconfig, YAML or JSON. One that cannot be used is stored, and the list says why.',
+    description:
+      'The kubeconfig, as YAML or JSON. An unusable kubeconfig is stored too; the list then shows the reason as `error`.',
   }),
   prometheusURL: string.meta({
-    description: 'Where its Prometheus answers: http or https, no user info; empty for none.',
+    description:
+      'The URL of the Prometheus for this cluster: http or https, without user info. Empty if there is none.',
     maxLength: 2048,
     pattern: '^(https?://.+)?$',
   }),
   inCluster: flag.meta({
-    description: 'By the service account of the pod that Kitestring runs in; `config` is then passed over.',
+    description:
+      'Whether to connect with the service account of the pod that Kitestring runs in. If true, `config` is ignored.',
   }),
-  isDefault: flag.meta({ description: 'true takes the default from the cluster that has it.' }),
-  enabled: flag.meta({ description: 'Whether anything is asked of the cluster; true when absent.' }),
+  isDefault: flag.meta({ description: 'true makes this cluster the default instead of the current one.' }),
+  enabled: flag.meta({
+    description: 'Whether Kitestring connects to the cluster. New clusters are enabled if this is absent.',
+  }),
 };
 
 const example = {
@@ -66,7 +71,7 @@ export const updateBody = z
     name: clusterFields.name.meta({ ...clusterFields.name.meta(), allOf: [{ pattern: '^$|\\S' }] }),
   })
   .partial()
-  .meta({ examples: [{ description: 'the staging cluster of the shop' }] });
+  .meta({ examples: [{ description: 'staging cluster of the shop' }] });
 
 export const importBody = z
   .object({
@@ -74,7 +79,7 @@ export const importBody = z
       description: 'The kubeconfig: each of its contexts becomes a cluster.',
       pattern: NO_NUL,
     }),
-    inCluster: flag.meta({ description: 'Makes the one cluster `in-cluster` instead.' }),
+    inCluster: flag.meta({ description: 'true creates the single cluster `in-cluster` instead.' }),
   })
   .partial()
   .refine(({ config, inCluster }) => inCluster || config, 'config is required when inCluster is false')
@@ -97,22 +102,32 @@ export const createApiKeyBody = z
       minLength: 1,
       allOf: [{ pattern: '\\S' }],
     }),
-    roles: z.array(string, { error: 'must be a list of roles' }).optional().meta({ description: 'None when absent.' }),
+    roles: z
+      .array(string, { error: 'must be a list of roles' })
+      .optional()
+      .meta({ description: 'No roles if absent.' }),
     scopes: z
-      .array(z.enum(SCOPES, { error: `must be some of ${SCOPES.join(', ')}` }), { error: 'must be a list of actions' })
+      .array(z.enum(SCOPES, { error: `must only contain: ${SCOPES.join(', ')}` }), {
+        error: 'must be a list of actions',
+      })
       .optional()
-      .meta({ description: 'The actions it is narrowed to; all that its roles hold when absent.' }),
+      .meta({
+        description: 'Restricts the key to these actions. If absent, the key may do everything that its roles allow.',
+      }),
     expiresAt: z.iso
-      .datetime({ offset: true, error: 'must be a time with its zone, such as 2027-06-30T00:00:00Z' })
-      .refine((text) => isStorableTime(new Date(text)), 'must be a time of the years 1 to 9999')
+      .datetime({ offset: true, error: 'must be a time with a time zone, such as 2027-06-30T00:00:00Z' })
+      .refine((text) => isStorableTime(new Date(text)), 'must be a time in the years 1 to 9999')
       .optional()
-      .meta({ description: 'From when on it is refused; never when absent.' }),
+      .meta({ description: 'When the key expires. It never expires if this is absent.' }),
   })
   .meta({ examples: [{ name: 'ci', roles: ['viewer'] }] });
 
 type Fields = z.ZodObject;
 
-/** Reads a body: known fields in any letter case (the exact spelling wins), null like absent, unknown ones dropped. */
+/**
+ * Parses a body. Field names match in any letter case, and the exact spelling wins. Null counts as absent, and unknown
+ * fields are dropped. Returns the value, or an error sentence that names the invalid fields.
+ */
 export function parseFields<Schema extends Fields>(
   schema: Schema,
   body: unknown,
@@ -122,7 +137,7 @@ export function parseFields<Schema extends Fields>(
   const fields = new Map(Object.keys(schema.shape).map((field) => [field.toLowerCase(), field]));
   const found = new Map<string, unknown>();
   const exact = new Set<string>();
-  // One pass over the keys, which may be many and unknown.
+  // A body may have many unknown keys, so iterate over them only once.
   for (const [key, value] of Object.entries(body)) {
     const field = fields.get(key.toLowerCase());
     if (field === undefined || exact.has(field)) continue;
@@ -130,17 +145,17 @@ export function parseFields<Schema extends Fields>(
     found.set(field, value);
   }
   const known = [...found].filter(([, value]) => value != null);
-  const long = known.find(([, value]) => Array.isArray(value) && value.length > MAX_ITEMS);
-  if (long) return { problem: `${long[0]} must be a list of at most ${MAX_ITEMS} items` };
+  const tooLong = known.find(([, value]) => Array.isArray(value) && value.length > MAX_ITEMS);
+  if (tooLong) return { problem: `${tooLong[0]} must be a list of at most ${MAX_ITEMS} items` };
   const result = schema.safeParse(Object.fromEntries(known));
   if (result.success) return { value: result.data };
   const { issues } = result.error;
-  const problems = issues.slice(0, MAX_TOLD).map(({ code, path, message }) => {
+  const problems = issues.slice(0, MAX_REPORTED).map(({ code, path, message }) => {
     const field = path.join('.');
     const isAbsent = path.length === 1 && !known.some(([name]) => name === field);
     if (code === 'invalid_type' && isAbsent) return `${field} is required`;
     return path.length > 0 ? `${field} ${message}` : message;
   });
-  if (issues.length > MAX_TOLD) problems.push(`and ${issues.length - MAX_TOLD} more problems`);
+  if (issues.length > MAX_REPORTED) problems.push(`and ${issues.length - MAX_REPORTED} more problems`);
   return { problem: problems.join('; ') };
 }

@@ -1,39 +1,46 @@
 import type { Context } from '../graphql/context.ts';
 import { overMemoryError } from '../http-error.ts';
 
-/** A page of a list: its items as JSON values, the cursor of the next page, and the data of the list's first page. */
+/**
+ * A page of a list: its items as JSON values, the cursor of the next page (null on the last one), and the first page's
+ * data.
+ */
 export interface ListPage {
   readonly items: readonly unknown[];
   readonly next: string | null;
   readonly first: object;
 }
 
-/** Reads the page after a cursor; the first page when there is none. */
+/** Reads the page after a position; undefined reads the first page. */
 export type ReadPage = (
   context: Context,
-  place: { readonly after: string; readonly first: object } | undefined,
+  position: { readonly after: string; readonly first: object } | undefined,
 ) => Promise<ListPage>;
 
-/** A list as JSON: the pieces that were read, and the pages that follow them when it is too large to be held whole. */
+/**
+ * A list as JSON: the pages read so far, and `rest` to read the others if the list is too large to be held in memory.
+ */
 export interface ReadList {
   readonly pieces: Buffer[];
   readonly rest?: AsyncGenerator<Buffer>;
 }
 
-/** Times that a list is read while the registry changes between its pages; then its pages may be of two moments. */
-const MAX_READINGS = 3;
+/**
+ * How often a list is read because the registry changed between its pages. The last read may mix two registry states.
+ */
+const MAX_ATTEMPTS = 3;
 
 /**
- * Reads a list whole when it has at most `maxBytes`, and else as far as that. Each page is one query and one turn of the
- * event loop. When the registry changed between two pages the list is read again. `grow` counts the bytes that are held;
- * a Refusal with 429 when it returns false.
+ * Reads a whole list, or stops after `maxBytes` if it is larger. Each page is one query and one turn of the event loop.
+ * If the registry changed between two pages, the list is read again. `grow` charges the bytes held in memory; if it
+ * returns false, this throws an HttpError with status 429.
  */
 export async function readList(
   context: Context,
   pages: () => AsyncGenerator<Buffer>,
   { maxBytes, grow, shrink }: { maxBytes: number; grow: (bytes: number) => boolean; shrink: (bytes: number) => void },
 ): Promise<ReadList> {
-  for (let reading = 1; ; reading++) {
+  for (let attempt = 1; ; attempt++) {
     const { registry } = await context.database.counters();
     const rest = pages();
     const pieces: Buffer[] = [];
@@ -44,26 +51,28 @@ export async function readList(
       bytes += page.value.length;
       if (bytes > maxBytes) return { pieces, rest };
     }
-    const isOfOneMoment = pieces.length === 1 || (await context.database.counters()).registry === registry;
-    if (isOfOneMoment || reading === MAX_READINGS) return { pieces };
+    const isConsistent = pieces.length === 1 || (await context.database.counters()).registry === registry;
+    if (isConsistent || attempt === MAX_ATTEMPTS) return { pieces };
     shrink(bytes);
   }
 }
 
-/** The JSON text of a list, a page at a time; nothing is read ahead of its reader. */
-export async function* pagesOf(context: Context, read: ReadPage, turns: Turns): AsyncGenerator<Buffer> {
-  let place: Parameters<ReadPage>[1];
+/** The JSON text of a list, one page at a time. A page is only read when the consumer asks for it. */
+export async function* jsonPages(context: Context, read: ReadPage, turns: Turns): AsyncGenerator<Buffer> {
+  let position: Parameters<ReadPage>[1];
   for (;;) {
     await turns.next();
-    const { items, next, first } = await read(context, place);
+    const { items, next, first } = await read(context, position);
     const text = JSON.stringify(items).slice(1, -1);
-    yield Buffer.from(`${place === undefined ? '[' : text && ','}${text}${next === null ? ']' : ''}`);
+    yield Buffer.from(`${position === undefined ? '[' : text && ','}${text}${next === null ? ']' : ''}`);
     if (next === null) return;
-    place = { after: next, first };
+    position = { after: next, first };
   }
 }
 
-/** Lets one page be read in each turn of the event loop, whoever reads: other requests are answered between two of them. */
+/**
+ * Limits all callers together to one page per turn of the event loop, so that other requests are handled in between.
+ */
 export class Turns {
   #isTaken = false;
   readonly #waiting: (() => void)[] = [];

@@ -13,8 +13,8 @@ import { errorResult } from './results.ts';
 import { ROWS } from './routes.ts';
 import { SIGN_IN_ROUTES } from './sign-in.ts';
 
-/** A refusal or a fault: the status, the sentence as an example, and when it comes. */
-type Told = readonly [status: number, error: string, when: string];
+/** An error response: its status, an example of its sentence, and when it is returned. */
+type ErrorCase = readonly [status: number, error: string, when: string];
 
 interface DescribedRow {
   readonly method: string;
@@ -23,16 +23,16 @@ interface DescribedRow {
   readonly summary: string;
   readonly description?: string;
   readonly who: 'admin' | 'signed in' | 'anyone';
-  /** What its ids are of; none for signing in. */
+  /** The kind of object that the route is about; absent for sign-in routes. */
   readonly of?: 'cluster' | 'API key';
   readonly body?: z.ZodType;
   readonly status: number;
   readonly result?: z.ZodType;
-  readonly refusals?: readonly Told[];
+  readonly errors?: readonly ErrorCase[];
 }
 
-/** What any row may answer. */
-const ALWAYS: readonly Told[] = [
+/** Errors that every route can return. */
+const COMMON_ERRORS: readonly ErrorCase[] = [
   [401, 'Invalid API key', 'The API key is unknown, revoked, expired, disabled or malformed.'],
   [
     421,
@@ -42,55 +42,63 @@ const ALWAYS: readonly Told[] = [
   [
     429,
     OVER_MEMORY,
-    'The caller holds too much at once: request bodies, and answers that are not sent yet. `Retry-After` tells how many seconds to wait.',
+    'The request bodies and unsent responses of the caller take too much memory. `Retry-After` is the number of seconds to wait.',
   ],
   [
     429,
     OVER_SHARE,
-    'Too many requests of the client address, as a trusted proxy names it, are open at once. `Retry-After` tells how many seconds to wait.',
+    'A trusted proxy forwards too many concurrent requests from the same client address. `Retry-After` is the number of seconds to wait.',
   ],
-  [500, 'Something went wrong on our side; the log has it under this request id', 'A fault of the server.'],
+  [500, 'Something went wrong on our side; the log has it under this request id', 'An internal error of the server.'],
   [503, 'The database cannot be used right now: try again later', 'The database is not available.'],
 ];
 
-const NO_STRANGERS: Told = [401, 'Invalid or expired token', 'There are no credentials, or the session is over.'];
-const NOT_ADMIN: Told = [403, 'Admin role required', 'The caller is known and does not hold the role admin.'];
-/** A change that no API key vouches for must come from a page of ours. */
-const CROSS_SITE: Told = [
+const UNAUTHENTICATED: ErrorCase = [
+  401,
+  'Invalid or expired token',
+  'The request has no credentials, or the session has expired.',
+];
+const NOT_ADMIN: ErrorCase = [
+  403,
+  'Admin role required',
+  'The caller is authenticated, but does not have the role admin.',
+];
+/** A write without an API key must come from the same origin, because browsers send cookies along. */
+const CROSS_SITE: ErrorCase = [
   403,
   'cross-site request refused',
-  'A page of another site asks, and no API key vouches for it.',
+  'The request comes from another site and has no API key.',
 ];
 
-/** What a row with a body may answer. */
-const WITH_BODY: readonly Told[] = [
-  [400, 'the body is not valid JSON', 'The body is no JSON, or no JSON object.'],
+/** Errors that every route with a body can return. */
+const BODY_ERRORS: readonly ErrorCase[] = [
+  [400, 'the body is not valid JSON', 'The body is not JSON, or not a JSON object.'],
   [
     400,
     'the body nests arrays and objects deeper than 64 levels',
-    'The body nests deeper than 64 levels, or has more than 20,000 keys and list items.',
+    'The body is nested deeper than 64 levels, or has more than 20,000 keys and list items.',
   ],
+  [400, TOO_MANY_CHUNKS, 'The body is sent in too many chunks of less than 256 bytes. The connection is closed.'],
+  [400, UNREADABLE_BODY, 'The body cannot be decoded with its `Content-Encoding`.'],
+  [400, CUT_BODY, 'The connection closed before the whole body arrived.'],
   [
-    400,
-    TOO_MANY_CHUNKS,
-    'The body comes in too many small chunks, which are less than 256 bytes each. The connection is closed.',
+    413,
+    TOO_LARGE_BODY,
+    'The body is larger than MAX_BODY (default: 4 MiB), or than 16 KiB on routes that need no credentials.',
   ],
-  [400, UNREADABLE_BODY, 'The body is not what its `Content-Encoding` says.'],
-  [400, CUT_BODY, 'The connection ended before the body was whole.'],
-  [413, TOO_LARGE_BODY, 'The body is larger than 4 MiB, or MAX_BODY; on the routes that anyone may ask, than 16 KiB.'],
   [
     415,
     'the body must be application/json',
-    'Without an API key the body must be application/json; with one any type will do, but the encoding must be one that is known, and none on the routes that anyone may ask.',
+    'The request has no API key and its body is not application/json (with an API key any content type is accepted), or its `Content-Encoding` is not supported. Routes that need no credentials support none.',
   ],
   [
     429,
     OVER_BODY_BUDGET,
-    'The bodies and GraphQL documents of the caller have used up the budget of the minute. `Retry-After` tells how many seconds to wait.',
+    'The request bodies and GraphQL documents of the caller exceed the budget for this minute. `Retry-After` is the number of seconds to wait.',
   ],
 ];
 
-const idOf = (of: string) => ({
+const idParameter = (of: string) => ({
   name: 'id',
   in: 'path',
   required: true,
@@ -99,9 +107,9 @@ const idOf = (of: string) => ({
   example: 1,
 });
 
-const TAGS = { cluster: 'clusters', 'API key': 'API keys', none: 'signing in' } as const;
+const TAGS = { cluster: 'clusters', 'API key': 'API keys', none: 'sign-in' } as const;
 
-/** The OpenAPI 3.1 document of the REST surface, generated from its table of rows. */
+/** The OpenAPI 3.1 document of the REST API, generated from its tables of routes. */
 export function openApiDocument() {
   const paths: Record<string, Record<string, Operation>> = {};
   for (const row of [...ROWS, ...SIGN_IN_ROUTES] as unknown as DescribedRow[]) {
@@ -115,15 +123,15 @@ export function openApiDocument() {
       version: about.version,
       summary: about.description,
       description:
-        'The routes that Kite documents for cluster management, and those that its web UI signs in by. The routes under /api/v1/admin/ need an admin. The collection answers with and without its trailing slash; unknown fields of a body are ignored, and known ones are read in any letter case. What GraphQL knows besides is at /graphql.',
+        'The routes that Kite documents for cluster management, and the sign-in routes that its web UI uses. Routes under /api/v1/admin/ require the role admin. The trailing slash of collections is optional. Unknown fields of a body are ignored, and known fields match in any letter case. The GraphQL API at /graphql offers more.',
       license: { name: about.license, identifier: about.license },
     },
     servers: [{ url: '/' }],
     security: [{ apiKey: [] }, { session: [] }],
     tags: [
       { name: 'clusters', description: 'The registry of Kubernetes clusters.' },
-      { name: 'API keys', description: 'The keys that programs send.' },
-      { name: 'signing in', description: 'How people sign in, and how the first one is made.' },
+      { name: 'API keys', description: 'The keys with which programs authenticate.' },
+      { name: 'sign-in', description: 'Signing in and out, and creating the first user.' },
     ],
     paths,
     components: {
@@ -133,13 +141,13 @@ export function openApiDocument() {
           type: 'apiKey',
           in: 'header',
           name: 'Authorization',
-          description: 'An API key, `kite<id>-<secret>`, with or without `Bearer` before it.',
+          description: 'An API key, `kite<id>-<secret>`, optionally preceded by `Bearer`.',
         },
         session: {
           type: 'apiKey',
           in: 'cookie',
           name: 'auth_token',
-          description: 'The session of a person, which signing in begins.',
+          description: 'The session of a user, created by signing in.',
         },
       },
     },
@@ -160,23 +168,25 @@ interface Response {
 }
 
 function operation(row: DescribedRow) {
-  const refusals = [
-    ...(row.refusals ?? []),
-    ...(row.body ? WITH_BODY : []),
-    ...(row.who === 'anyone' ? [] : [NO_STRANGERS]),
+  const cases = [
+    ...(row.errors ?? []),
+    ...(row.body ? BODY_ERRORS : []),
+    ...(row.who === 'anyone' ? [] : [UNAUTHENTICATED]),
     ...(row.who === 'admin' ? [NOT_ADMIN] : []),
     ...(row.method === 'get' ? [] : [CROSS_SITE]),
-    ...ALWAYS,
+    ...COMMON_ERRORS,
   ];
-  const byStatus = Map.groupBy(refusals, ([status]) => status);
+  const byStatus = Map.groupBy(cases, ([status]) => status);
   const errors = [...byStatus].sort(([left], [right]) => left - right);
   const responses: Record<string, Response> = {
     [row.status]: {
-      description: 'Done.',
+      description: 'Success.',
       ...(row.result ? { content: json(jsonSchema(row.result, 'output')) } : {}),
     },
-    ...(row.method === 'get' && row.of ? { 304: { description: 'What `If-None-Match` names is what stands.' } } : {}),
-    ...Object.fromEntries(errors.map(([status, told]) => [status, errorResponse(told)])),
+    ...(row.method === 'get' && row.of
+      ? { 304: { description: 'The current response has an ETag that `If-None-Match` names.' } }
+      : {}),
+    ...Object.fromEntries(errors.map(([status, cases]) => [status, errorResponse(cases)])),
   };
   return {
     operationId: row.operationId,
@@ -184,19 +194,19 @@ function operation(row: DescribedRow) {
     ...(row.who === 'anyone' ? { security: [] } : {}),
     summary: row.summary,
     ...(row.description ? { description: row.description } : {}),
-    ...(row.path.includes(':id') ? { parameters: [idOf(row.of ?? '')] } : {}),
+    ...(row.path.includes(':id') ? { parameters: [idParameter(row.of ?? '')] } : {}),
     ...(row.body ? { requestBody: { required: true, content: json(jsonSchema(row.body, 'input')) } } : {}),
     responses,
   };
 }
 
-function errorResponse(told: readonly Told[]): Response {
+function errorResponse(cases: readonly ErrorCase[]): Response {
   return {
-    description: told.map(([, , when]) => when).join(' '),
+    description: cases.map(([, , when]) => when).join(' '),
     content: {
       'application/json': {
         schema: { $ref: '#/components/schemas/Error' },
-        examples: Object.fromEntries(told.map(([, error], index) => [`example${index + 1}`, { value: { error } }])),
+        examples: Object.fromEntries(cases.map(([, error], index) => [`example${index + 1}`, { value: { error } }])),
       },
     },
   };
@@ -212,14 +222,14 @@ function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Schema {
   const { $schema, ...described } = z.toJSONSchema(schema, {
     io,
     override: ({ jsonSchema: found }) => {
-      if (io === 'input') admitNull(found);
+      if (io === 'input') allowNull(found);
     },
   });
   return described;
 }
 
-/** A field that may be absent may be null, which means the same. */
-function admitNull({ properties = {}, required = [] }: Schema): void {
+/** Makes every optional field nullable: null means the same as an absent field. */
+function allowNull({ properties = {}, required = [] }: Schema): void {
   for (const [name, field] of Object.entries(properties))
     if (typeof field === 'object' && typeof field.type === 'string' && !required.includes(name))
       Object.assign(field, { type: [field.type, 'null'] });

@@ -3,9 +3,9 @@ type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
 /** Internal type. DO NOT USE DIRECTLY. */
 export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
 import type { TypedDocumentNode as DocumentNode } from '@graphql-typed-document-node/core';
-/** What a role allows. More may be added. */
+/** An action that a role can allow. More actions may be added. */
 export type Action =
-  /** Manage users, roles and keys that allow no more than the viewer holds. */
+  /** Manage users, roles and API keys that allow no more than the viewer’s own permissions. */
   | 'ACCESS_MANAGE'
   /** Read the audit log. */
   | 'AUDIT_READ'
@@ -13,196 +13,196 @@ export type Action =
   | 'CLUSTERS_CREATE'
   /** Delete clusters. */
   | 'CLUSTERS_DELETE'
-  /** Import a kubeconfig. */
+  /** Import clusters from a kubeconfig. */
   | 'CLUSTERS_IMPORT'
-  /** Lend a cluster the service account of Kitestring’s own pod. */
+  /** Let a cluster connection use the service account of Kitestring’s own pod. */
   | 'CLUSTERS_IN_CLUSTER'
-  /** Have a cluster asked now, with the credential that Kitestring holds. */
+  /** Read live data from a cluster, with the credential that Kitestring stores for it. */
   | 'CLUSTERS_LIVE'
-  /** See clusters, in lists and streams and one by one. */
+  /** Read clusters: in lists, in change streams and one by one. */
   | 'CLUSTERS_READ'
-  /** Change clusters. */
+  /** Update clusters. */
   | 'CLUSTERS_UPDATE'
   /** Read the metrics. */
   | 'METRICS_READ'
   /** Use the REST routes of the registry. */
   | 'REST_USE';
 
-/** One of the three ways to name a cluster. */
+/** Identifies one cluster. Exactly one field must be set. */
 export type ClusterBy =
-  {   /** By the id that the REST routes use. */
+  {   /** The id of the cluster in the REST API. */
   databaseId: number; id?: never; name?: never; }
-  |  { databaseId?: never;   /** By its global id. */
+  |  { databaseId?: never;   /** The global id of the cluster. */
   id: string; name?: never; }
-  |  { databaseId?: never; id?: never;   /** By its name, byte for byte. */
+  |  { databaseId?: never; id?: never;   /** The name of the cluster, compared byte for byte. */
   name: string; };
 
-/** How Kitestring reaches the cluster. */
+/** How Kitestring connects to the cluster. Exactly one field must be set. */
 export type ClusterCredentialInput =
-  {   /** true: by the service account of the pod that Kitestring runs in. false: by the kubeconfig that is stored. */
+  {   /** true: connects with the service account of the pod that Kitestring runs in. false: connects with the stored kubeconfig. */
   inCluster: boolean; kubeconfig?: never; }
-  |  { inCluster?: never;   /** By a kubeconfig. */
+  |  { inCluster?: never;   /** Connects with this kubeconfig. */
   kubeconfig: KubeconfigInput; };
 
-/** A key to make. */
+/** The API key to create. */
 export type CreateApiKeyInput = {
-  /** From when on it is refused; absent: never. */
+  /** When the key expires. If absent, it never expires. */
   expiresAt?: string | null | undefined;
-  /** What it is for, 1 to 253 characters. */
+  /** The name of the key, which describes its purpose. 1 to 253 characters. */
   name: string;
-  /** true: a key of one’s own, which ends with its person. false: a service’s, which needs an admin. */
+  /** true: a personal key of the caller, which is deleted with their user. false: a service key, which requires ACCESS_MANAGE. */
   personal?: boolean;
-  /** Its roles: of one’s own key, roles one holds. */
+  /** The names of its roles. On a personal key, only roles that the caller holds are allowed. */
   roles?: Array<string>;
-  /** Narrows it to these actions; absent: all that its roles allow. */
+  /** Limits the key to these actions. If absent, it may do everything that its roles allow. */
   scopes?: Array<Action> | null | undefined;
 };
 
-/** A cluster to register. */
+/** The cluster to register. */
 export type CreateClusterInput = {
-  /** How Kitestring reaches it; needed unless `verify` is NONE. */
+  /** How Kitestring connects to the cluster. Required unless `verify` is NONE. */
   credential?: ClusterCredentialInput | null | undefined;
-  /** Up to 10,000 characters. */
+  /** A free-text description, up to 10,000 characters. */
   description?: string | null | undefined;
-  /** Whether anything is asked of it. true when absent. */
+  /** Whether Kitestring connects to the cluster. Defaults to true. */
   enabled?: boolean | null | undefined;
-  /** true takes the default from the cluster that has it, which needs the right to update that cluster. false when absent. */
+  /** true makes this the default cluster in place of the current one, which requires CLUSTERS_UPDATE on the current one. Defaults to false. */
   isDefault?: boolean | null | undefined;
-  /** Up to 64 labels. */
+  /** The labels, at most 64. */
   labels?: Array<LabelInput> | null | undefined;
-  /** Unique, 1 to 253 characters, no control characters. */
+  /** The name: unique, 1 to 253 characters, no control characters. */
   name: string;
-  /** Where its Prometheus answers: http or https, up to 2,048 characters. */
+  /** The URL of the cluster’s Prometheus: http or https, up to 2,048 characters. */
   prometheusURL?: string | null | undefined;
-  /** How much is looked at before it is stored. */
+  /** How thoroughly the credential is checked before the cluster is stored. */
   verify?: Verification | null | undefined;
 };
 
-/** A cluster to forget. */
+/** The cluster to delete. */
 export type DeleteClusterInput = {
-  /** Which cluster. */
+  /** The cluster to delete. */
   by: ClusterBy;
-  /** The revision you have seen: another one is a RevisionConflictError. */
+  /** The revision that you last read. If the cluster has another revision, the result is a RevisionConflictError. */
   expectedRevision?: number | null | undefined;
 };
 
-/** The reason of a refusal, for programs. More may be added. */
+/** The reason for an error, for programs. More codes may be added. */
 export type ErrorCode =
-  /** The first set-up is over: a user exists. */
+  /** First-time setup is complete: a user already exists. */
   | 'ALREADY_SET_UP'
-  /** The cluster was asked and cannot be reached as wanted. */
+  /** Kitestring called the cluster and could not connect with this credential. */
   | 'CONNECTION_FAILED'
-  /** The name or the password is wrong. */
+  /** The user name or the password is wrong. */
   | 'CREDENTIALS_WRONG'
-  /** The default cluster cannot be deleted; move the default first. */
+  /** The default cluster cannot be deleted; make another cluster the default first. */
   | 'DEFAULT_CLUSTER'
-  /** The credential leads to another cluster than before. */
+  /** The credential leads to a different cluster than before. */
   | 'DIFFERENT_CLUSTER'
-  /** The viewer may not do this. */
+  /** The viewer is not allowed to do this. */
   | 'FORBIDDEN'
-  /** A field of the input is wrong; each is listed. */
+  /** At least one field of the input is invalid; all invalid fields are listed. */
   | 'INVALID_INPUT'
-  /** Nobody would be left who may mend it. */
+  /** At least one enabled admin must remain. */
   | 'LAST_ADMIN'
-  /** Another one has this name. */
+  /** Another object already has this name. */
   | 'NAME_TAKEN'
-  /** It is not there, or not the viewer’s to see. */
+  /** The object does not exist, or the viewer may not see it. */
   | 'NOT_FOUND'
-  /** The first set-up works only while no cluster exists. */
+  /** First-time setup is possible only while no cluster exists. */
   | 'REGISTRY_NOT_EMPTY'
-  /** The cluster was changed since the expected revision. */
+  /** The cluster has been changed since the expected revision. */
   | 'REVISION_CONFLICT'
   /** Too many attempts; retry after `retryAfterSeconds`. */
   | 'TOO_MANY_ATTEMPTS'
-  /** The caller has 50 event streams open already. */
+  /** The caller already has 50 event streams open. */
   | 'TOO_MANY_STREAMS'
-  /** No valid credentials were sent. */
+  /** The request has no valid credentials. */
   | 'UNAUTHENTICATED'
-  /** The database cannot be used right now. */
+  /** The database is temporarily unavailable. */
   | 'UNAVAILABLE';
 
-/** A kubeconfig, each context of which becomes a cluster named after it. */
+/** The kubeconfig to import. Each of its contexts becomes a cluster named after the context. */
 export type ImportClustersInput = {
-  /** These contexts alone; every one when absent. */
+  /** The names of the contexts to import. If absent, all contexts are imported. */
   contexts?: Array<string> | null | undefined;
-  /** Answers what would happen and stores nothing. */
+  /** true returns the expected results without storing anything. */
   dryRun?: boolean;
-  /** Makes the one cluster `in-cluster`, of the pod that Kitestring runs in, and reads no kubeconfig. */
+  /** true creates one cluster, named `in-cluster`, for the cluster that Kitestring runs in, and reads no kubeconfig. */
   inCluster?: boolean;
-  /** The kubeconfig, YAML or JSON; needed unless `inCluster`. */
+  /** The kubeconfig as YAML or JSON. Required unless `inCluster` is true. */
   kubeconfig?: string | null | undefined;
-  /** What to do where the name is taken. */
+  /** How to handle a context if its name is already taken by a cluster. */
   onNameTaken?: NameTaken;
-  /** The first set-up: a RegistryNotEmptyError as soon as one cluster exists. */
+  /** true for first-time setup: if a cluster exists, the result is a RegistryNotEmptyError. */
   onlyIfEmpty?: boolean;
-  /** SYNTAX refuses contexts that cannot be used, one by one; NONE stores them too. */
+  /** How thoroughly each context is checked. SYNTAX rejects each context that cannot be used; NONE stores those too. */
   verify?: Verification;
 };
 
-/** A kubeconfig, and which of its contexts to take. */
+/** A kubeconfig and the context to use from it. */
 export type KubeconfigInput = {
-  /** The context; else the current one, else the only one. */
+  /** The name of the context to use. If absent, the current context, or the only one. */
   context?: string | null | undefined;
-  /** The kubeconfig, YAML or JSON, self-contained (`kubectl config view --raw --flatten`). */
+  /** The kubeconfig as YAML or JSON. It must be self-contained (`kubectl config view --raw --flatten`). */
   text: string;
 };
 
-/** A label, as Kubernetes has them. */
+/** A Kubernetes-style label. */
 export type LabelInput = {
-  /** An optional DNS prefix and `/`, then up to 63 characters. */
+  /** The key: an optional DNS prefix and `/`, then up to 63 characters. */
   key: string;
-  /** Empty, or up to 63 characters. */
+  /** The value: up to 63 characters, may be empty. */
   value: string;
 };
 
-/** What an import does where a cluster has the context’s name already. */
+/** How an import handles a context if its name is already taken by a cluster. */
 export type NameTaken =
-  /** Imports nothing at all. */
+  /** Imports no context: the result is a NameTakenError. */
   | 'FAIL'
-  /** Leaves that cluster as it is. */
+  /** Keeps the existing cluster unchanged. */
   | 'SKIP'
-  /** Gives that cluster the context’s credential; the context is REFUSED where the viewer may not update that cluster. */
+  /** Stores the context’s credential in the existing cluster. If the viewer may not update that cluster, the context is REFUSED. */
   | 'UPDATE';
 
-/** A key to forget. */
+/** The API key to revoke. */
 export type RevokeApiKeyInput = {
-  /** The id of the key. */
+  /** The id of the API key. */
   databaseId: number;
 };
 
-/** What to change of a cluster: absent keeps, null clears. */
+/** Changes to a cluster. An absent field keeps its value; null clears it. */
 export type UpdateClusterInput = {
-  /** With CONNECT: takes a credential that leads to another cluster, else a DifferentClusterError. */
+  /** Only with `verify: CONNECT`: true accepts a credential that leads to a different cluster. Otherwise the result is a DifferentClusterError. */
   allowDifferentCluster?: boolean | null | undefined;
-  /** Which cluster. */
+  /** The cluster to update. */
   by: ClusterBy;
-  /** A new credential. */
+  /** The new credential. */
   credential?: ClusterCredentialInput | null | undefined;
-  /** A new description; null or empty clears it. */
+  /** The new description, up to 10,000 characters. Null or the empty string clears it. */
   description?: string | null | undefined;
-  /** Whether anything is asked of it. */
+  /** Whether Kitestring connects to the cluster. */
   enabled?: boolean | null | undefined;
-  /** The revision you have seen: another one is a RevisionConflictError. */
+  /** The revision that you last read. If the cluster has another revision, the result is a RevisionConflictError. */
   expectedRevision?: number | null | undefined;
-  /** true takes the default from the cluster that has it; false gives it up. */
+  /** true makes this the default cluster in place of the current one. false on the default cluster leaves the registry without a default. */
   isDefault?: boolean | null | undefined;
-  /** All labels anew; null clears them. */
+  /** The complete new set of labels, at most 64. It replaces all existing labels; null removes them. */
   labels?: Array<LabelInput> | null | undefined;
-  /** A new name. */
+  /** The new name: unique, 1 to 253 characters, no control characters. */
   name?: string | null | undefined;
-  /** A new URL; null or empty clears it. */
+  /** The new URL of the cluster’s Prometheus, http or https, up to 2,048 characters. Null or the empty string clears it. */
   prometheusURL?: string | null | undefined;
-  /** How much is looked at before it is stored. */
+  /** How thoroughly the credential is checked before it is stored. */
   verify?: Verification | null | undefined;
 };
 
-/** How much is looked at before a credential is stored. */
+/** How thoroughly a credential is checked before it is stored. */
 export type Verification =
-  /** The cluster is asked, and must know the credential. */
+  /** As SYNTAX, and also calls the API server, which must accept the credential. */
   | 'CONNECT'
-  /** Nothing: a kubeconfig that cannot be used is stored, and its cluster says why. */
+  /** Performs no check. A kubeconfig that cannot be used is stored, and the cluster becomes UNUSABLE with the reason. */
   | 'NONE'
-  /** The kubeconfig must be one that can be used. */
+  /** Requires a kubeconfig that Kitestring can parse and use. Does not call the cluster. */
   | 'SYNTAX';
 
 export type ListClustersQueryVariables = Exact<{

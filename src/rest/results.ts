@@ -4,24 +4,25 @@ const text = z.string();
 
 const message = (example: string) => z.object({ message: text.meta({ examples: [example] }) });
 
-/** What the rows answer: the OpenAPI document shows it, and the compiler holds the rows to it. */
+// Response bodies of the REST routes. The OpenAPI document is generated from them, and the compiler checks the routes
+// against them.
 export const listResult = z
   .array(
     z.object({
-      id: z.int32().min(1).meta({ description: 'Never used again after a delete.' }),
+      id: z.int32().min(1).meta({ description: 'Not reused after the cluster is deleted.' }),
       name: text,
       description: text,
       enabled: z.boolean(),
       inCluster: z.boolean(),
       isDefault: z.boolean().meta({ description: 'At most one cluster is the default.' }),
-      prometheusURL: text.meta({ description: 'Empty when there is none.' }),
-      config: z.literal('').meta({ description: 'Always empty: a kubeconfig is never given out.' }),
+      prometheusURL: text.meta({ description: 'Empty if there is none.' }),
+      config: z.literal('').meta({ description: 'Always empty: kubeconfigs are never returned.' }),
       version: text
         .optional()
-        .meta({ description: 'The last version known under the present credentials, and only when one is known.' }),
+        .meta({ description: 'The last version known under the current credentials. Absent if no version is known.' }),
       error: text
         .optional()
-        .meta({ description: 'What is wrong, and only when the last attempt to reach the cluster failed.' }),
+        .meta({ description: 'Why the last attempt to reach the cluster failed. Absent if it succeeded.' }),
     }),
   )
   .meta({
@@ -57,29 +58,34 @@ export const importResult = message('imported 2 clusters successfully');
 
 const time = z.iso.datetime();
 
-/** The clusters that one may see. */
+/** The clusters that the caller may see. */
 export const visibleResult = z.array(
   z.object({
     name: text,
-    version: text.meta({ description: 'The last version known; empty when none is.' }),
+    version: text.meta({ description: 'The last known version. Empty if no version is known.' }),
     isDefault: z.boolean(),
-    error: text.optional().meta({ description: 'Only when the last attempt to reach the cluster failed.' }),
+    error: text
+      .optional()
+      .meta({ description: 'Why the last attempt to reach the cluster failed. Absent if it succeeded.' }),
   }),
 );
 
 const keyFields = {
   id: z.int32().min(1),
-  username: text.meta({ description: 'What the key is for.' }),
+  username: text.meta({ description: 'The name of the key.' }),
   roles: z.array(text),
-  expiresAt: time.nullable().meta({ description: 'null: never.' }),
+  expiresAt: time.nullable().meta({ description: 'null if the key never expires.' }),
 };
 
 export const listApiKeysResult = z.object({
   apiKeys: z.array(
     z.object({
       ...keyFields,
-      owner: text.nullable().meta({ description: 'The person whose key it is; null: a service’s.' }),
-      scopes: z.array(text).nullable().meta({ description: 'The actions it is narrowed to; null: none.' }),
+      owner: text.nullable().meta({ description: 'The user who owns the key; null if it belongs to a service.' }),
+      scopes: z
+        .array(text)
+        .nullable()
+        .meta({ description: 'The actions that the key is restricted to; null if it is not restricted.' }),
       disabled: z.boolean(),
       createdAt: time,
       lastUsedAt: time.nullable(),
@@ -88,12 +94,15 @@ export const listApiKeysResult = z.object({
 });
 
 export const createApiKeyResult = z.object({
-  apiKey: z.object({ ...keyFields, key: text.meta({ examples: ['kite7-<secret>'], description: 'Shown this once.' }) }),
+  apiKey: z.object({
+    ...keyFields,
+    key: text.meta({ examples: ['kite7-<secret>'], description: 'Only returned here.' }),
+  }),
 });
 
 export const revokeApiKeyResult = message('API key deleted successfully');
 
-/** What the sign-in routes answer. */
+// Response bodies of the sign-in routes.
 export const progressResult = z.object({ initialized: z.boolean(), step: z.int().min(0).max(2) });
 
 export const firstUserResult = message('super user created successfully').extend({ username: text });
@@ -113,5 +122,5 @@ export const refreshedResult = message('token refreshed successfully');
 
 export const loggedOutResult = message('logged out successfully');
 
-/** How every refusal and every fault is told. */
-export const errorResult = z.object({ error: text.meta({ description: 'One sentence for a person.' }) });
+/** The body of every error. */
+export const errorResult = z.object({ error: text.meta({ description: 'One sentence for a human reader.' }) });

@@ -12,59 +12,63 @@ import { executeDocument } from '../graphql/execute.ts';
 import { describeJsonExcess } from '../graphql/json-limits.ts';
 import { HttpError } from '../http-error.ts';
 import { MAX_ANONYMOUS_BODY, parseFields } from './body.ts';
-import { type ListPage, pagesOf, type ReadList, type ReadPage, readList, Turns } from './lists.ts';
+import { jsonPages, type ListPage, type ReadList, type ReadPage, readList, Turns } from './lists.ts';
 import { ROWS } from './routes.ts';
 import type { Row } from './row.ts';
 import { isPublic, SIGN_IN_ROUTES, type SignInRoute } from './sign-in.ts';
 
-/** The row as the router sees it: the types of its document stay between its own functions. */
+/** A row without the types of its document: the router only passes values between the row's functions. */
 type AnyRow = Row<Record<string, object>, Record<string, unknown>>;
 
 export interface RestOptions {
   readonly maxBody: number;
-  /** The one exit of errors, shared with GraphQL. */
+  /** Converts any error to the one that the caller sees. Shared with GraphQL. */
   readonly mask: (error: unknown, context: Context) => GraphQLError;
 }
 
-/** What a row answers: its status, and a body for JSON. */
-export interface RestAnswer {
+/** The response of a row: its status, and the body to serialize as JSON. */
+export interface RestResponse {
   readonly status: number;
   readonly body: unknown;
-  /** Seconds, of an answer that is refused for now. */
+  /** The `Retry-After` header of an error, in seconds. */
   readonly retryAfter?: number | undefined;
 }
 
 /** A list that is read in pages. */
 export interface RestList {
-  /** The list as far as `maxBytes`, or how the request is refused. */
-  readonly read: (context: Context, options: Parameters<typeof readList>[2]) => Promise<ReadList | RestAnswer>;
-  /** The list from its start, a page at a time, for a caller to whom `read` has given it before. */
+  /** Reads the list up to `maxBytes`, or returns an error response. */
+  readonly read: (context: Context, options: Parameters<typeof readList>[2]) => Promise<ReadList | RestResponse>;
+  /** Reads the list from its start, one page at a time. Throws instead of returning an error response. */
   readonly pages: (context: Context) => AsyncGenerator<Buffer>;
 }
 
 export interface Rest {
   /**
-   * Answers any request under /api, and resolves when its work has ended, which may be after its client has left.
-   * The server has authenticated the caller; `locals` hold the context, how to read the body and to answer, and whom to tell the route.
+   * Handles any request under /api. Resolves when the handler has finished, which may be after the client disconnected.
+   * The server has authenticated the caller. `locals` contain the context and functions to read the body, to send the
+   * response, to set the session cookie and to report the route to the metrics.
    */
   readonly handle: (request: IncomingMessage, response: ServerResponse, locals: object) => Promise<void>;
-  /** How a GET or HEAD of this list is answered without a request at hand, and may be kept; undefined for any other path. */
+  /**
+   * Finds the list at a path, so that the server can read it through its response cache; undefined if the path has
+   * none.
+   */
   readonly list: (path: string) => RestList | undefined;
-  /** Whether a request may come from a stranger. */
+  /** Whether an anonymous caller may call the route. */
   readonly isPublic: (method: string, path: string) => boolean;
 }
 
-/** The REST surface: each row of the table executes its document in process. */
+/** The REST API: each row of the table executes its GraphQL document in process. */
 export function createRest({ maxBody, mask }: RestOptions): Rest {
   const lists = new Map<string, RestList>();
   const turns = new Turns();
   for (const row of ROWS as unknown as AnyRow[]) {
     if (!row.next) continue;
-    const pages = (context: Context) => pagesOf(context, (...place) => readPage(row, ...place), turns);
+    const pages = (context: Context) => jsonPages(context, (...args) => readPage(row, ...args), turns);
     const read: RestList['read'] = (context, options) =>
       readList(context, () => pages(context), options).catch((error: unknown) => {
-        const { message, ...described } = describe(error, mask, context);
-        return { ...described, body: { error: message } };
+        const { message, ...response } = toErrorResponse(error, mask, context);
+        return { ...response, body: { error: message } };
       });
     const list = { read, pages };
     lists.set(row.path, list).set(row.path.replace(/\/$/, ''), list);
@@ -77,27 +81,27 @@ export function createRest({ maxBody, mask }: RestOptions): Rest {
   return { handle, list: (path) => lists.get(path), isPublic };
 }
 
-/** A page of a list, for the caller as they are now: a list may take its time. */
-async function readPage(row: AnyRow, context: Context, place: Parameters<ReadPage>[1]): Promise<ListPage> {
-  const now = place ? await refresh(context) : context;
-  admit(row, now);
-  const data = await executeRow(row, { id: 0, body: {}, after: place?.after }, now);
-  const first = place?.first ?? data;
+/** Reads a page of a list. Checks the caller's roles again for each page, because a client may read a list slowly. */
+async function readPage(row: AnyRow, context: Context, position: Parameters<ReadPage>[1]): Promise<ListPage> {
+  const current = position ? await refresh(context) : context;
+  requireAccess(row, current);
+  const data = await executeRow(row, { id: 0, body: {}, after: position?.after }, current);
+  const first = position?.first ?? data;
   const [result] = Object.values(data);
-  const items = row.answer(result as never, first as never) as readonly unknown[];
+  const items = row.toBody(result as never, first as never) as readonly unknown[];
   return { items, next: row.next?.(result as never) ?? null, first };
 }
 
-/** Only admins use the routes of the registry: no role of one's own opens them. */
-function admit({ who }: AnyRow, { caller }: Context): void {
+/** Requires the role admin for admin routes: custom roles do not grant them. Other routes require a viewer. */
+function requireAccess({ who }: AnyRow, { caller }: Context): void {
   if (who === 'admin') requireActionOnSome(caller, 'rest.use');
   else requireViewer(caller);
 }
 
-/** As `admit`, for a change: being refused leaves a record. */
-async function admitChange(row: AnyRow, request: Request, context: Context): Promise<void> {
+/** Like `requireAccess`, but records a rejected mutation in the audit log. */
+async function requireAuditedAccess(row: AnyRow, request: Request, context: Context): Promise<void> {
   try {
-    admit(row, context);
+    requireAccess(row, context);
   } catch (error) {
     const action = AUDITED[rootFieldOf(row.document, undefined).split(' ')[1] ?? ''];
     const databaseId = Number(request.params.id);
@@ -111,12 +115,12 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').enable('case sensitive routing');
   app.use((request, _response, next) => {
-    // A segment that cannot be decoded names nothing; it is no fault of the path.
+    // Express rejects a path that it cannot decode. Escape it, so that it is handled as an unknown path or invalid id.
     if (!isDecodable(request.url)) request.url = request.url.replaceAll('%', '%25');
     next();
   });
   const byPath = Map.groupBy(ROWS as unknown as AnyRow[], ({ path }) => path);
-  // The fixed path stands before the parameter that would take it.
+  // Register `…/import` before `…/:id`, which matches it too.
   const paths = [...byPath].sort(([left], [right]) => Number(left.includes(':')) - Number(right.includes(':')));
   for (const [path, rows] of paths) {
     for (const row of rows)
@@ -124,13 +128,13 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
         path,
         async (request, response, next) => {
           response.locals.route(`${row.method.toUpperCase()} ${row.path}`);
-          await admitChange(row, request, contextOf(response));
+          await requireAuditedAccess(row, request, contextOf(response));
           next();
         },
-        finishing((request, response) => answer(row, request, response, maxBody)),
+        withFinish((request, response) => handleRow(row, request, response, maxBody)),
       );
     app.all(path, (request, _response, next) => {
-      // PUT and DELETE of `…/import` are those of an id that is none.
+      // For PUT and DELETE, `import` is an invalid cluster id (400): leave them to `…/:id`.
       if (path.endsWith('import') && ['PUT', 'DELETE'].includes(request.method)) return next();
       const allowed = rows.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]));
       request.res?.setHeader('Allow', allowed.join(', '));
@@ -140,7 +144,7 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   for (const route of SIGN_IN_ROUTES) {
     app[route.method](
       route.path,
-      finishing((request, response) => answerSignIn(route, request, response, maxBody)),
+      withFinish((request, response) => handleSignIn(route, request, response, maxBody)),
     );
     app.all(route.path, (request, response) => {
       response.setHeader('Allow', route.method === 'get' ? 'GET, HEAD' : 'POST');
@@ -150,63 +154,69 @@ function createRouter({ maxBody, mask }: RestOptions): Express {
   app.use(() => {
     throw new HttpError(404, 'API endpoint not found');
   });
-  app.use(errorAnswer(mask));
+  app.use(errorHandler(mask));
   return app;
 }
 
-/** Express does not tell when a handler has ended; `errorAnswer` finishes one that fails. */
-function finishing(handler: (request: Request, response: Response) => Promise<void>) {
+/**
+ * Calls `finish` after the handler, because Express does not report its end. `errorHandler` calls it if the handler
+ * throws.
+ */
+function withFinish(handler: (request: Request, response: Response) => Promise<void>) {
   return async (request: Request, response: Response) => {
     await handler(request, response);
     response.locals.finish();
   };
 }
 
-async function answerSignIn(route: SignInRoute, request: Request, response: Response, maxBody: number): Promise<void> {
-  const { tell, session } = response.locals;
+async function handleSignIn(route: SignInRoute, request: Request, response: Response, maxBody: number): Promise<void> {
+  const { setSession, session } = response.locals;
   response.locals.route(`${route.method.toUpperCase()} ${route.path}`);
-  // Nothing is unpacked for an anonymous caller: the work it is may be a thousand times what was sent.
+  // Do not decompress a body for an anonymous caller: it may expand to a thousand times its size.
   const isOpen = route.who === 'anyone';
   const limits = { maxBytes: isOpen ? Math.min(maxBody, MAX_ANONYMOUS_BODY) : maxBody, decode: !isOpen };
-  const given = route.body ? parseFields(route.body, await readJson(response, limits)) : { value: {} };
-  if (given.problem !== undefined) throw new HttpError(400, given.problem);
+  const parsed = route.body ? parseFields(route.body, await readJson(response, limits)) : { value: {} };
+  if (parsed.problem !== undefined) throw new HttpError(400, parsed.problem);
   const query = new URLSearchParams(request.url.split('?')[1]);
-  const answered = await route.answer({
+  const result = await route.handle({
     context: route.body ? await refresh(contextOf(response)) : contextOf(response),
-    body: given.value,
+    body: parsed.value,
     query,
     ...session,
   });
-  if (answered.session !== undefined) tell(answered.session);
-  if (answered.location !== undefined) response.setHeader('Location', answered.location);
+  if (result.session !== undefined) setSession(result.session);
+  if (result.location !== undefined) response.setHeader('Location', result.location);
   response.setHeader('Cache-Control', 'no-store');
-  response.status(answered.status);
-  if (answered.body === undefined) response.end();
-  else response.json(answered.body);
+  response.status(result.status);
+  if (result.body === undefined) response.end();
+  else response.json(result.body);
 }
 
-async function answer(row: AnyRow, request: Request, response: Response, maxBody: number): Promise<void> {
+async function handleRow(row: AnyRow, request: Request, response: Response, maxBody: number): Promise<void> {
   const id = readId(row, request);
   const limits = { maxBytes: maxBody, decode: true };
-  const given = row.body ? parseFields(row.body as z.ZodObject, await readJson(response, limits)) : { value: {} };
-  if (given.problem !== undefined) throw new HttpError(400, given.problem);
-  if (row.body) await admitAgain(row, request, response);
-  const { status, body } = await execute(row, { id, body: given.value }, contextOf(response));
+  const parsed = row.body ? parseFields(row.body as z.ZodObject, await readJson(response, limits)) : { value: {} };
+  if (parsed.problem !== undefined) throw new HttpError(400, parsed.problem);
+  if (row.body) await reauthorize(row, request, response);
+  const { status, body } = await execute(row, { id, body: parsed.value }, contextOf(response));
   response.locals.reply(status, body);
 }
 
-/** A body may take its time: the key may have been revoked since its headers came, or a role taken away. */
-async function admitAgain(row: AnyRow, request: Request, response: Response): Promise<void> {
+/**
+ * Checks the caller again after a slow body: the key may have been revoked since the headers arrived, or a role
+ * removed.
+ */
+async function reauthorize(row: AnyRow, request: Request, response: Response): Promise<void> {
   const before = contextOf(response);
   const context = await refresh(before);
   if (context === before) return;
   response.locals.context = context;
   if (!context.caller.viewer)
     throw new HttpError(401, before.caller.viewer?.kind === 'API_KEY' ? 'Invalid API key' : 'Invalid or expired token');
-  await admitChange(row, request, context);
+  await requireAuditedAccess(row, request, context);
 }
 
-/** The context with the caller as they are now; the same one where no counter has moved. */
+/** Returns the context with the caller's current roles; the same object if nothing has changed since it was created. */
 async function refresh(context: Context): Promise<Context> {
   const counters = await context.database.counters();
   const { access, registry } = context.counters;
@@ -214,18 +224,22 @@ async function refresh(context: Context): Promise<Context> {
   return { ...context, counters, caller: await context.refresh(counters) };
 }
 
-async function execute(row: AnyRow, given: Parameters<AnyRow['variables']>[0], context: Context): Promise<RestAnswer> {
-  const data = await executeRow(row, given, context);
+async function execute(
+  row: AnyRow,
+  request: Parameters<AnyRow['variables']>[0],
+  context: Context,
+): Promise<RestResponse> {
+  const data = await executeRow(row, request, context);
   const [result] = Object.values(data);
   if (result && 'code' in result) {
     const { code, message } = result as { code: ErrorCode; message: string };
     throw new HttpError(ERRORS[code].status, message);
   }
-  return { status: row.status, body: row.answer(result as never, data as never) };
+  return { status: row.status, body: row.toBody(result as never, data as never) };
 }
 
-async function executeRow(row: AnyRow, given: Parameters<AnyRow['variables']>[0], context: Context) {
-  const { data, errors } = await executeDocument(row.document, row.variables(given), context);
+async function executeRow(row: AnyRow, request: Parameters<AnyRow['variables']>[0], context: Context) {
+  const { data, errors } = await executeDocument(row.document, row.variables(request), context);
   if (errors?.[0]) throw errors[0];
   return data ?? {};
 }
@@ -234,7 +248,7 @@ function contextOf(response: Response): Context {
   return response.locals.context as Context;
 }
 
-/** The `:id` of the path, a positive integer below 2^31; 0 where the path has none. */
+/** Reads `:id`, a positive integer below 2^31. Returns 0 if the path has no id. */
 function readId({ of }: AnyRow, request: Request): number {
   const text = request.params.id;
   if (text === undefined) return 0;
@@ -265,9 +279,9 @@ async function readJson(response: Response, limits: { maxBytes: number; decode: 
   }
 }
 
-function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
+function errorHandler(mask: RestOptions['mask']): ErrorRequestHandler {
   return (error, _request, response, _next) => {
-    const { status, message, retryAfter, close } = describe(error, mask, contextOf(response));
+    const { status, message, retryAfter, close } = toErrorResponse(error, mask, contextOf(response));
     if (close && !response.headersSent) response.setHeader('Connection', 'close');
     if (retryAfter !== undefined && !response.headersSent) response.setHeader('Retry-After', String(retryAfter));
     if (response.headersSent) response.destroy();
@@ -276,7 +290,7 @@ function errorAnswer(mask: RestOptions['mask']): ErrorRequestHandler {
   };
 }
 
-interface Described {
+interface ErrorResponse {
   readonly status: number;
   readonly message: string;
   /** Seconds. */
@@ -284,7 +298,7 @@ interface Described {
   readonly close?: boolean;
 }
 
-function describe(error: unknown, mask: RestOptions['mask'], context: Context): Described {
+function toErrorResponse(error: unknown, mask: RestOptions['mask'], context: Context): ErrorResponse {
   if (error instanceof HttpError) {
     const { status, message, retryAfter, close } = error;
     return { status, message, retryAfter, close };

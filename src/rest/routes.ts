@@ -17,11 +17,11 @@ const CLUSTERS = '/api/v1/admin/clusters/';
 const NAME_REQUIRED = [
   400,
   'name is required',
-  'A field is missing, of the wrong type or outside its limits; the sentence names it.',
+  'A field is missing, has the wrong type or exceeds a limit. The error names the field.',
 ] as const;
-const NAME_TAKEN = [409, 'cluster already exists', 'Another cluster has the name.'] as const;
-const INVALID_ID = [400, 'invalid cluster id', 'The id is no positive integer below 2^31.'] as const;
-const NOT_FOUND = [404, 'cluster not found', 'No cluster has the id.'] as const;
+const NAME_TAKEN = [409, 'cluster already exists', 'Another cluster has this name.'] as const;
+const INVALID_ID = [400, 'invalid cluster id', 'The id is not a positive integer below 2^31.'] as const;
+const NOT_FOUND = [404, 'cluster not found', 'No cluster has this id.'] as const;
 
 /** The cluster routes that Kite documents. */
 const CLUSTER_ROWS = [
@@ -31,7 +31,7 @@ const CLUSTER_ROWS = [
     operationId: 'listClusters',
     summary: 'List every cluster, ordered by id',
     description:
-      'The whole registry. It may be kept: send its `ETag` as `If-None-Match`, and what has not changed is 304. A list above 16 MiB has no `ETag`: it is sent while it is read.',
+      'Returns the whole registry. Clients can cache the response: send its `ETag` as `If-None-Match`, and the response is 304 if nothing has changed. A list above 16 MiB is streamed and has no `ETag`.',
     who: 'admin',
     of: 'cluster',
     document: ListClustersDocument,
@@ -39,7 +39,7 @@ const CLUSTER_ROWS = [
     status: 200,
     result: listResult,
     next: nextPage,
-    answer: ({ nodes }, { defaultCluster }) =>
+    toBody: ({ nodes }, { defaultCluster }) =>
       nodes.map(({ databaseId, prometheusURL, status: { version, error }, ...cluster }) => ({
         id: databaseId,
         ...cluster,
@@ -49,15 +49,14 @@ const CLUSTER_ROWS = [
         ...(version ? { version } : {}),
         ...(error ? { error: error.message } : {}),
       })),
-    refusals: [],
+    errors: [],
   }),
   row({
     method: 'post',
     path: CLUSTERS,
     operationId: 'createCluster',
     summary: 'Register a cluster',
-    description:
-      'A kubeconfig that cannot be used is stored all the same: the list says why as `error` within a second.',
+    description: 'An unusable kubeconfig is stored too. Within a second the list shows the reason as `error`.',
     who: 'admin',
     of: 'cluster',
     body: createBody,
@@ -67,16 +66,16 @@ const CLUSTER_ROWS = [
     }),
     status: 201,
     result: createResult,
-    answer: ({ cluster }) => ({ id: cluster.databaseId, message: 'cluster created successfully' }),
-    refusals: [NAME_REQUIRED, NAME_TAKEN],
+    toBody: ({ cluster }) => ({ id: cluster.databaseId, message: 'cluster created successfully' }),
+    errors: [NAME_REQUIRED, NAME_TAKEN],
   }),
   row({
     method: 'put',
     path: `${CLUSTERS}:id`,
     operationId: 'updateCluster',
-    summary: 'Change a cluster: what is left out keeps its value',
+    summary: 'Update a cluster: omitted fields keep their values',
     description:
-      'An empty `name` or `config` keeps its value too. `description` and `prometheusURL` may be set to the empty string.',
+      'An empty `name` or `config` keeps its current value too. `description` and `prometheusURL` may be set to the empty string.',
     who: 'admin',
     of: 'cluster',
     body: updateBody,
@@ -92,13 +91,13 @@ const CLUSTER_ROWS = [
     }),
     status: 200,
     result: updateResult,
-    answer: () => ({ message: 'cluster updated successfully' }),
-    refusals: [
+    toBody: () => ({ message: 'cluster updated successfully' }),
+    errors: [
       INVALID_ID,
       [
         400,
         'isDefault must be true or false',
-        'A field is of the wrong type or outside its limits; the sentence names it.',
+        'A field has the wrong type or exceeds a limit. The error names the field.',
       ],
       NOT_FOUND,
       NAME_TAKEN,
@@ -109,20 +108,20 @@ const CLUSTER_ROWS = [
     path: `${CLUSTERS}:id`,
     operationId: 'deleteCluster',
     summary: 'Delete a cluster, unless it is the default',
-    description: 'Its id is never used again.',
+    description: 'The id of a deleted cluster is never reused.',
     who: 'admin',
     of: 'cluster',
     document: DeleteClusterDocument,
     variables: ({ id }) => ({ input: { by: { databaseId: id } } }),
     status: 200,
     result: deleteResult,
-    answer: () => ({ message: 'cluster deleted successfully' }),
-    refusals: [
+    toBody: () => ({ message: 'cluster deleted successfully' }),
+    errors: [
       INVALID_ID,
       [
         400,
         'cannot delete default cluster',
-        'It is the default: give the default to another cluster, or to none, first.',
+        'The cluster is the default. First make another cluster the default, or set `isDefault` of this one to false.',
       ],
       NOT_FOUND,
     ],
@@ -132,7 +131,8 @@ const CLUSTER_ROWS = [
     path: `${CLUSTERS}import`,
     operationId: 'importClusters',
     summary: 'Import every context of a kubeconfig into an empty registry',
-    description: 'Each context becomes a cluster of its name; the current one becomes the default. All or nothing.',
+    description:
+      'Creates one cluster per context, named after the context. The current context, or the first one if none is current, becomes the default. If one cluster cannot be created, none is.',
     who: 'admin',
     of: 'cluster',
     body: importBody,
@@ -142,12 +142,12 @@ const CLUSTER_ROWS = [
     }),
     status: 201,
     result: importResult,
-    answer: ({ createdCount }) => ({ message: `imported ${createdCount} clusters successfully` }),
-    refusals: [
+    toBody: ({ createdCount }) => ({ message: `imported ${createdCount} clusters successfully` }),
+    errors: [
       [
         400,
         'config is required when inCluster is false',
-        'There is no kubeconfig, or it cannot be read, or has no contexts.',
+        'The kubeconfig is missing, cannot be read or has no contexts.',
       ],
       [403, 'import not allowed when clusters exist', 'The registry is not empty.'],
     ],
@@ -164,23 +164,26 @@ const CLUSTER_ROWS = [
     status: 200,
     result: visibleResult,
     next: nextPage,
-    answer: ({ nodes }, { defaultCluster }) =>
+    toBody: ({ nodes }, { defaultCluster }) =>
       nodes.map(({ databaseId, name, status: { version, error } }) => ({
         ...{ name, version: version ?? '', isDefault: databaseId === defaultCluster?.databaseId },
         ...(error ? { error: error.message } : {}),
       })),
-    refusals: [],
+    errors: [],
   }),
 ];
 
-/** Every route that a document answers. */
+/** Every route that executes a GraphQL document. */
 export const ROWS = [...CLUSTER_ROWS, ...API_KEY_ROWS];
 
 function nextPage({ pageInfo }: { pageInfo: { hasNextPage: boolean; endCursor?: string | null } }): string | null {
   return pageInfo.hasNextPage ? (pageInfo.endCursor ?? null) : null;
 }
 
-/** Kite's two fields as GraphQL's one; an empty `config` counts as absent, and `inCluster: true` outranks it. */
+/**
+ * Maps Kite's `config` and `inCluster` to GraphQL's `credential`. An empty `config` counts as absent; `inCluster: true`
+ * takes precedence.
+ */
 function credential(
   config: string | undefined,
   inCluster: boolean | undefined,

@@ -3,10 +3,12 @@ import type { z } from 'zod';
 
 type Success<Result> = Exclude<Result, { code: unknown }>;
 
-/** The root field that a row answers; beside it lists read the default cluster. */
+/** The root field that provides a row's result. List documents select the default cluster as a second root field. */
 type FirstField<Data> = Exclude<keyof Data, 'defaultCluster'>;
 
-/** A REST row: which document answers it, how the request becomes variables, and what the result becomes. */
+/**
+ * A REST route: its GraphQL document, how the request maps to variables, and how the result maps to the response body.
+ */
 export interface Row<
   Data = never,
   Variables = never,
@@ -15,32 +17,34 @@ export interface Row<
 > {
   readonly method: 'get' | 'post' | 'put' | 'delete';
   readonly path: string;
-  /** Its name in the OpenAPI document, and what it does. */
+  /** The name of the route in the OpenAPI document. */
   readonly operationId: string;
   readonly summary: string;
   readonly description?: string;
-  /** Who may ask, before anything else is looked at: whoever holds the role admin, or whoever is signed in. */
+  /** The required caller: a holder of the role admin, or any authenticated caller. Checked before everything else. */
   readonly who: 'admin' | 'signed in';
-  /** What its ids are of. */
+  /** The kind of object that the route is about, and that `:id` in its path identifies. */
   readonly of: 'cluster' | 'API key';
   readonly body?: Body;
   readonly document: TypedDocumentNode<Data, Variables>;
-  /** `after`: where a page of a list begins; undefined for the first one. */
+  /**
+   * `after`: the cursor that precedes the page of a list; undefined for the first page. `id` is 0 if the path has none.
+   */
   readonly variables: (request: { id: number; body: z.output<Body>; after?: string | undefined }) => Variables;
   readonly status: 200 | 201;
   readonly result: Result;
   /**
-   * The success of the document's first root field; a refusal of its union never comes here. A page of a list also gets
-   * the data of the first page: what there is one of, such as the default cluster, is the same on all pages.
+   * Maps the success type of the document's first root field to the response body; error types are handled before. For
+   * a list, `first` is the data of the first page: values that exist once, such as the default cluster, come from it.
    */
-  readonly answer: (result: Success<Data[FirstField<Data>]>, first: Data) => z.output<Result>;
-  /** Only of a list that is read in pages: the cursor of the next page, null on the last one. */
+  readonly toBody: (result: Success<Data[FirstField<Data>]>, first: Data) => z.output<Result>;
+  /** Only for a list that is read in pages: returns the cursor of the next page, null on the last one. */
   readonly next?: (result: Success<Data[FirstField<Data>]>) => string | null;
-  /** How it can be refused besides what any row can answer: the status, the sentence, and when it comes. */
-  readonly refusals: readonly (readonly [status: 400 | 403 | 404 | 409, error: string, when: string])[];
+  /** Errors that are specific to this route: the status, the sentence, and when it is returned. */
+  readonly errors: readonly (readonly [status: 400 | 403 | 404 | 409, error: string, when: string])[];
 }
 
-/** A row, with the types of its document held together. */
+/** Infers the type parameters of a row from its document and its schemas. */
 export const row = <Data, Variables, Body extends z.ZodObject, Result extends z.ZodType>(
   value: Row<Data, Variables, Body, Result>,
 ) => value;

@@ -16,43 +16,43 @@ import {
 
 const string = z.string({ error: 'must be a string' });
 
-/** What a sign-in route is asked with. */
+/** A request to a sign-in route. */
 export interface SignInRequest<Body = unknown> {
   readonly context: Context;
   readonly body: Body;
   readonly query: URLSearchParams;
-  /** The session's token, where a cookie holds one. */
+  /** The session token of the cookie; undefined if there is no such cookie. */
   readonly token: string | undefined;
-  /** Whether the request can have come from this machine alone. */
+  /** Whether the request certainly comes from this machine. */
   readonly local: boolean;
-  /** What the browser kept of a sign-in that it took to a provider. */
+  /** The cookie of a pending OpenID Connect sign-in; undefined if there is none. */
   readonly pending: string | undefined;
-  /** Has the browser keep a sign-in that has begun; null: keep none. */
-  readonly keep: (pending: PendingSignIn | null) => void;
+  /** Sets the cookie of a pending OpenID Connect sign-in; null clears it. */
+  readonly setPending: (pending: PendingSignIn | null) => void;
 }
 
-export interface SignInAnswer {
+export interface SignInResponse {
   readonly status: 200 | 201 | 204 | 302;
   readonly body?: unknown;
-  /** Begins a session in the browser; null ends it. */
+  /** Sets the session cookie; null clears it. */
   readonly session?: NewSession | null;
   readonly location?: string;
 }
 
-/** A route of signing in. They are HTTP alone, over the domain: no GraphQL operation sets a cookie. */
+/** A sign-in route. These routes call the domain directly: no GraphQL operation sets a cookie. */
 export interface SignInRoute<Body extends z.ZodObject = z.ZodObject> {
   readonly method: 'get' | 'post';
   readonly path: string;
-  /** Its name in the OpenAPI document, and what it does. */
+  /** The name of the route in the OpenAPI document. */
   readonly operationId: string;
   readonly summary: string;
   readonly who: 'anyone' | 'signed in';
   readonly body?: Body;
-  readonly status: SignInAnswer['status'];
+  readonly status: SignInResponse['status'];
   readonly result?: z.ZodType;
-  /** How it can be refused besides what any route can answer. */
-  readonly refusals?: readonly (readonly [status: 400 | 401 | 403 | 404 | 429, error: string, when: string])[];
-  readonly answer: (request: SignInRequest<z.output<Body>>) => Promise<SignInAnswer>;
+  /** Errors that are specific to this route: the status, the sentence, and when it is returned. */
+  readonly errors?: readonly (readonly [status: 400 | 401 | 403 | 404 | 429, error: string, when: string])[];
+  readonly handle: (request: SignInRequest<z.output<Body>>) => Promise<SignInResponse>;
 }
 
 const route = <Body extends z.ZodObject>(value: SignInRoute<Body>) => value as unknown as SignInRoute;
@@ -60,45 +60,49 @@ const route = <Body extends z.ZodObject>(value: SignInRoute<Body>) => value as u
 const FIELDS = [
   400,
   'password is required',
-  'A field is missing or of the wrong type; the sentence names it.',
+  'A field is missing or has the wrong type. The error names the field.',
 ] as const;
 
 const THROTTLED = [
   429,
   'too many sign-ins at once: try again later',
-  'Too many come from this address, or from all addresses at once; `Retry-After` tells how many seconds to wait.',
+  'Too many sign-ins come from this address, or from all addresses together. `Retry-After` is the number of seconds to wait.',
 ] as const;
 
 const credentials = z.object({ username: string, password: string });
 const firstUser = credentials.extend({ name: string.optional(), code: string.optional() });
 
-/** The routes that Kite's web UI and its scripts sign in by. */
+/** The sign-in routes that Kite's web UI and scripts use. */
 export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
   route({
     method: 'get',
     path: '/api/v1/init_check',
     operationId: 'getSetUpProgress',
-    summary: 'How far the first set-up is',
+    summary: 'Get the progress of the initial set-up',
     who: 'anyone',
     status: 200,
     result: progressResult,
-    answer: async ({ context }) => ({ status: 200, body: await context.setUp.progress() }),
+    handle: async ({ context }) => ({ status: 200, body: await context.setUp.progress() }),
   }),
   route({
     method: 'post',
     path: '/api/v1/admin/users/create_super_user',
     operationId: 'createFirstUser',
-    summary: 'Make the first person, an admin',
+    summary: 'Create the first user, an admin',
     who: 'anyone',
     body: firstUser,
     status: 201,
     result: firstUserResult,
-    refusals: [
+    errors: [
       FIELDS,
-      [403, 'a user exists already: sign in', 'Somebody exists, or who asks may not make the first person.'],
+      [
+        403,
+        'a user exists already: sign in',
+        'A user exists already, or the caller is not allowed to create the first user.',
+      ],
       THROTTLED,
     ],
-    answer: async ({ context: { caller, setUp, sessions }, body, local }) => {
+    handle: async ({ context: { caller, setUp, sessions }, body, local }) => {
       const { id, username } = await setUp.createFirst(caller, body, { local });
       return {
         status: 201,
@@ -111,30 +115,30 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     method: 'get',
     path: '/api/auth/providers',
     operationId: 'listSignInProviders',
-    summary: 'The ways to sign in',
+    summary: 'List the sign-in providers',
     who: 'anyone',
     status: 200,
     result: providersResult,
-    answer: async ({ context }) => ({ status: 200, body: { providers: ['password', ...context.openId.names] } }),
+    handle: async ({ context }) => ({ status: 200, body: { providers: ['password', ...context.openId.names] } }),
   }),
   route({
     method: 'post',
     path: '/api/auth/login/password',
     operationId: 'signInByPassword',
-    summary: 'Sign in by password',
+    summary: 'Sign in with a password',
     who: 'anyone',
     body: credentials,
     status: 204,
-    refusals: [
+    errors: [
       FIELDS,
-      [401, 'invalid credentials', 'The name or the password is wrong.'],
+      [401, 'invalid credentials', 'The user name or the password is wrong.'],
       [
         429,
         'too many failed sign-ins: try again later',
-        'Too many sign-ins failed, of this name or from this address; `Retry-After` tells how many seconds to wait.',
+        'Too many sign-ins failed for this user name or from this address. `Retry-After` is the number of seconds to wait.',
       ],
     ],
-    answer: async ({ context: { caller, sessions }, body }) => ({
+    handle: async ({ context: { caller, sessions }, body }) => ({
       status: 204,
       session: await sessions.signIn(caller, body),
     }),
@@ -143,14 +147,14 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     method: 'get',
     path: '/api/auth/login',
     operationId: 'beginSignIn',
-    summary: 'Begin to sign in by OpenID Connect',
+    summary: 'Begin an OpenID Connect sign-in',
     who: 'anyone',
     status: 200,
     result: authUrlResult,
-    refusals: [[404, 'no such sign-in provider', 'No provider has the name in `provider`.'], THROTTLED],
-    answer: async ({ context, query, keep }) => {
+    errors: [[404, 'no such sign-in provider', 'No provider has the name given in `provider`.'], THROTTLED],
+    handle: async ({ context, query, setPending }) => {
       const { provider, url, pending } = await context.openId.begin(context.caller, query.get('provider'));
-      keep(pending);
+      setPending(pending);
       return { status: 200, body: { auth_url: url, provider } };
     },
   }),
@@ -158,26 +162,26 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     method: 'get',
     path: '/api/auth/callback',
     operationId: 'finishSignIn',
-    summary: 'Come back from the provider, signed in',
+    summary: 'Complete an OpenID Connect sign-in',
     who: 'anyone',
     status: 302,
-    refusals: [
+    errors: [
       [
         400,
         'this sign-in has expired, was used already, or was begun in another browser: begin again',
-        'The sign-in is none that this browser began, or it came back too late, or twice.',
+        'The sign-in was not begun by this browser, has expired, or has already been completed.',
       ],
-      [401, 'invalid credentials', 'The provider does not vouch for the person.'],
+      [401, 'invalid credentials', 'The provider rejected the sign-in, or its code has expired.'],
       THROTTLED,
     ],
-    answer: async ({ context, query, pending, keep }) => {
+    handle: async ({ context, query, pending, setPending }) => {
       try {
         const session = await context.openId.finish(context.caller, query, pending);
-        keep(null);
+        setPending(null);
         return { status: 302, session, location: '/' };
       } catch (error) {
-        // A callback that is throttled may come back; after any other failure the cookie is of no use.
-        if (!isThrottled(error)) keep(null);
+        // Keep the cookie of a throttled callback, so that it can be retried. After any other error it is useless.
+        if (!isThrottled(error)) setPending(null);
         throw error;
       }
     },
@@ -186,21 +190,21 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     method: 'get',
     path: '/api/auth/user',
     operationId: 'getSignedInUser',
-    summary: 'Who is signed in',
+    summary: 'Get the user who is signed in',
     who: 'signed in',
     status: 200,
     result: userResult,
-    answer: async ({ context }) => ({ status: 200, body: { user: await context.users.profile(context.caller) } }),
+    handle: async ({ context }) => ({ status: 200, body: { user: await context.users.profile(context.caller) } }),
   }),
   route({
     method: 'post',
     path: '/api/auth/refresh',
     operationId: 'refreshSession',
-    summary: 'Lengthen the session',
+    summary: 'Extend the session',
     who: 'signed in',
     status: 200,
     result: refreshedResult,
-    answer: async ({ context, token }) => {
+    handle: async ({ context, token }) => {
       const session = token === undefined ? undefined : await context.sessions.refresh(token);
       if (!session) throw new HttpError(401, 'Invalid or expired token');
       return { status: 200, body: { message: 'token refreshed successfully' }, session };
@@ -210,18 +214,18 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     method: 'post',
     path: '/api/auth/logout',
     operationId: 'signOut',
-    summary: 'End the session',
+    summary: 'Sign out and end the session',
     who: 'signed in',
     status: 200,
     result: loggedOutResult,
-    answer: async ({ context, token }) => {
+    handle: async ({ context, token }) => {
       if (token !== undefined) await context.sessions.signOut(context.caller, token);
       return { status: 200, body: { message: 'logged out successfully' }, session: null };
     },
   }),
 ];
 
-/** Whether a request may come from a stranger. */
+/** Whether an anonymous caller may call the route. */
 export function isPublic(method: string, path: string): boolean {
   return SIGN_IN_ROUTES.some(
     (route) =>

@@ -5,7 +5,10 @@ import type { Viewer } from '../domain/access/viewer.ts';
 import type { Counters } from '../storage/database.ts';
 import { readCookie } from './cookie.ts';
 
-/** Whose request it is: nobody's (a stranger), somebody's, or refused for credentials that are wrong. */
+/**
+ * The result: a viewer, null for an anonymous caller, or the problem with invalid credentials. `byKey`: an API key was
+ * sent.
+ */
 export type Authentication =
   | { readonly viewer: Viewer | null; readonly byKey: boolean; readonly problem?: never }
   | { readonly viewer?: never; readonly byKey: boolean; readonly problem: string };
@@ -17,14 +20,15 @@ export interface Authenticators {
   readonly loopback: boolean;
 }
 
-// Node has taken the spaces and tabs around it away; whatever else stands there is part of the key.
+// Node has trimmed spaces and tabs around the header's value; every other character is part of the key.
 const API_KEY = /^(?:bearer +)?(kite.*)$/i;
 
-const STRANGER: Authentication = { viewer: null, byKey: false };
+const ANONYMOUS: Authentication = { viewer: null, byKey: false };
 
 /**
- * Reads the credentials of a request. An `Authorization` that holds an API key decides alone; any other is passed over
- * and the cookie counts. A key that was checked before is answered at once, without a promise.
+ * Authenticates a request. An API key in `Authorization` takes precedence over the session cookie; any other value of
+ * `Authorization` is ignored. Returns synchronously for a key that was verified before, which keeps cached responses
+ * fast.
  */
 export function authenticate(
   request: IncomingMessage,
@@ -34,7 +38,7 @@ export function authenticate(
   const [, key] = API_KEY.exec(request.headers.authorization ?? '') ?? [];
   if (key === undefined) {
     const token = request.headers.cookie === undefined ? undefined : readCookie(request.headers.cookie);
-    return token === undefined ? STRANGER : sessions.authenticate(token, { access, registry }).then(bySession);
+    return token === undefined ? ANONYMOUS : sessions.authenticate(token, { access, registry }).then(bySession);
   }
   const viewer = apiKeys.authenticate(key, { access, registry, local: loopback && isLocal(request) });
   return viewer instanceof Promise ? viewer.then(byKey) : byKey(viewer);
@@ -48,12 +52,12 @@ function bySession(viewer: Viewer | undefined): Authentication {
   return viewer ? { viewer, byKey: false } : { byKey: false, problem: 'Invalid or expired token' };
 }
 
-/** Headers by which proxies, load balancers and CDNs tell where a request came from, or that they passed it on. */
+/** Headers with which proxies, load balancers and CDNs mark a forwarded request or name its origin. */
 const FORWARDING = new Set([
   ...['forwarded', 'via', 'proxy-connection', 'forwarded-for', 'x-forwarded', 'x-original-for', 'x-original-host'],
   ...['client-ip', 'x-client-ip', 'x-real-ip', 'x-remote-ip', 'x-remote-addr', 'x-originating-ip', 'x-host'],
   ...['x-cluster-client-ip', 'x-proxyuser-ip', 'wl-proxy-client-ip', 'proxy-client-ip', 'true-client-ip'],
-  // Akamai, Alibaba, AWS, Azure, Cloudflare, Fastly, Fly, Google, Vercel and others name these.
+  // Set by Akamai, Alibaba, AWS, Azure, Cloudflare, Fastly, Fly, Google, Vercel and others.
   ...['akamai-origin-hop', 'x-akamai-edgescape', 'ali-cdn-real-ip', 'x-amzn-trace-id', 'x-amz-cf-id'],
   ...['cloudfront-viewer-address', 'cloudfront-forwarded-proto', 'x-arr-log-id', 'x-arr-ssl', 'x-appgw-trace-id'],
   ...['cdn-loop', 'fastly-client-ip', 'fastly-ff', 'fastly-ssl', 'x-varnish', 'fly-client-ip', 'fly-request-id'],
@@ -66,8 +70,9 @@ const FORWARDING = new Set([
 const FORWARDING_PREFIXES = ['x-forwarded-', 'x-azure-', 'cf-', 'x-envoy-', 'x-appengine-', 'x-vercel-', 'cloudfront-'];
 
 /**
- * Whether a request can only come from this machine: its peer is loopback, and it has no header that a proxy adds.
- * nginx adds nothing by default, but speaks HTTP/1.0. A proxy that passes bytes on, or adds no header, is not noticed.
+ * Whether a request certainly comes from this machine: its peer is a loopback address, and it has no header that a
+ * proxy adds. nginx adds no header by default but uses HTTP/1.0, so HTTP/1.0 does not count as local either. A TCP
+ * proxy, or a proxy that adds no header, cannot be detected.
  */
 export function isLocal({ headers, httpVersion, socket }: IncomingMessage): boolean {
   if (httpVersion === '1.0' || !isLoopback(socket.remoteAddress)) return false;

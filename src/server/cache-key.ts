@@ -1,8 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import type { Viewer } from '../domain/access/viewer.ts';
 
-/** Everything besides the counters that an answer depends on: who asks, and every byte of what is asked. */
+/**
+ * The cache key of a request: everything that its response depends on except the counters, that is the caller and the
+ * whole request.
+ */
 export function cacheKeyOf({ method, url, headers }: IncomingMessage, viewer: Viewer | null, body: string): string {
-  const who = viewer ? `${viewer.id} ${viewer.roles.join(' ')}` : '';
-  return `${who}\n${method}\n${url}\n${headers.accept ?? ''}\n${headers['content-type'] ?? ''}\n${body}`;
+  const caller = viewer ? `${viewer.id} ${viewer.roles.join(' ')}` : '';
+  return `${caller}\n${method}\n${url}\n${headers.accept ?? ''}\n${headers['content-type'] ?? ''}\n${body}`;
 }

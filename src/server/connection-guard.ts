@@ -2,47 +2,54 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { networkOf } from '../domain/access/network.ts';
 
-/** How many connections there may be, and how long they may stand still. */
+/** Limits on the number of connections, and on how long a connection may be idle or make no progress. */
 export interface ConnectionLimits {
   readonly connections: number;
-  /** ConnectionGuard, and requests that a trusted proxy forwards, of one client address at a time (IPv6: of one /64). */
+  /**
+   * Maximum concurrent connections, and concurrent requests forwarded by trusted proxies, per client address (IPv6: per
+   * /64).
+   */
   readonly perAddress: number;
-  /** Requests that one connection may send ahead of their turn (HTTP pipelining). */
+  /** Maximum requests that a connection may queue with HTTP pipelining. */
   readonly pipelined: number;
-  /** How often a connection with unsent bytes must make progress: it is cut after one to two times this. */
+  /** A connection with unsent bytes is closed if it makes no progress for one to two times this long. */
   readonly stallMs: number;
   /** How long a connection is kept open between two requests. */
   readonly keepAliveMs: number;
 }
 
-/** ConnectionGuard in all, where the limit of open files allows them, and the most of one address. */
+/** Maximum connections in total, if the limit of open files allows that many, and per address. */
 const MAX_CONNECTIONS = 4_096;
 const MAX_PER_ADDRESS = 1_024;
 
-/** The connections that there may be, and the share of one address: a quarter, 1,024 at most, so that none locks out the others. */
+/**
+ * Derives the limit per address from the total: a quarter, at most 1,024, so that one address cannot lock out the
+ * others.
+ */
 export function connectionShares(connections: number): Pick<ConnectionLimits, 'connections' | 'perAddress'> {
   return { connections, perAddress: Math.min(MAX_PER_ADDRESS, Math.floor(connections / 4)) };
 }
 
 export const CONNECTION_LIMITS: Omit<ConnectionLimits, 'keepAliveMs'> = {
   ...connectionShares(MAX_CONNECTIONS),
-  // Browsers and proxies send none; each may hold a head of 16 KiB.
+  // Browsers and proxies do not pipeline. Each queued request may occupy 16 KiB for its head.
   pipelined: 8,
-  // Cut after 15 to 30 seconds without progress.
+  // Connections are closed after 15 to 30 s without progress.
   stallMs: 15_000,
 };
 
-type Exchange = readonly [request: IncomingMessage, response: ServerResponse];
+type RequestAndResponse = readonly [request: IncomingMessage, response: ServerResponse];
 
 interface Connection {
-  /** Whether a request is being answered. */
+  /** Whether a request is being handled. */
   isBusy: boolean;
-  readonly waiting: Exchange[];
+  readonly waiting: RequestAndResponse[];
 }
 
 /**
- * Guards the connections of a server: a share for each client address, one request of a connection at a time, and none
- * whose client does not read. `isTrusted` says whether an address is a trusted proxy: many clients come from it.
+ * Limits the connections of a server: a maximum per client address, one request at a time per connection, and a
+ * timeout for clients that do not read. `isTrusted` returns whether an address is a trusted proxy; proxies are exempt
+ * from the limit per address, because they forward the requests of many clients.
  */
 export class ConnectionGuard {
   readonly #limits: ConnectionLimits;
@@ -59,16 +66,16 @@ export class ConnectionGuard {
     server.maxConnections = this.#limits.connections;
     server.keepAliveTimeout = this.#limits.keepAliveMs;
     server.on('connection', (socket) => this.#accept(socket));
-    // Node emits this after `stallMs` in which nothing was read and no byte of a write was taken.
+    // Node calls this after `stallMs` without a byte read from or written to the socket.
     server.setTimeout(this.#limits.stallMs, (socket) => {
       const isIdle = this.#connections.get(socket)?.isBusy !== true;
-      // A request that is still being computed or received has deadlines of its own.
+      // A request that is still being received or handled has its own deadlines.
       if (isIdle || socket.writableLength > 0) socket.destroy();
     });
   }
 
-  /** Handles a request once the requests before it on its connection are answered. */
-  take(request: IncomingMessage, response: ServerResponse, handle: (...exchange: Exchange) => void): void {
+  /** Handles a request after all earlier requests of its connection. */
+  take(request: IncomingMessage, response: ServerResponse, handle: (...exchange: RequestAndResponse) => void): void {
     const { socket } = request;
     const connection = this.#connections.get(socket);
     if (!connection || socket.destroyed) return;
@@ -87,8 +94,8 @@ export class ConnectionGuard {
   }
 
   /**
-   * Counts a request until its response is closed, on the share of the address that a trusted proxy names; false when the
-   * share is used up. A client that connects by itself has been counted by its connections.
+   * Counts a forwarded request against the client address that a trusted proxy reports, until its response is closed.
+   * Returns false if the limit is reached. Direct clients are limited by their connections instead, so always true.
    */
   admit({ socket }: IncomingMessage, response: ServerResponse, address: string | undefined): boolean {
     if (address === undefined || !this.#isTrusted(socket.remoteAddress) || this.#isTrusted(address)) return true;
@@ -108,9 +115,9 @@ export class ConnectionGuard {
     if (count >= this.#limits.perAddress) return false;
     this.#byAddress.set(network, count + 1);
     onClose(() => {
-      const left = (this.#byAddress.get(network) ?? 1) - 1;
-      if (left === 0) this.#byAddress.delete(network);
-      else this.#byAddress.set(network, left);
+      const remaining = (this.#byAddress.get(network) ?? 1) - 1;
+      if (remaining === 0) this.#byAddress.delete(network);
+      else this.#byAddress.set(network, remaining);
     });
     return true;
   }

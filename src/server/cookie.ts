@@ -1,8 +1,8 @@
 const SESSION = 'auth_token';
-/** What a browser keeps while its person is at an OpenID Connect provider. */
+/** The cookie that stores a pending OpenID Connect sign-in while the user is at the provider. */
 export const PENDING = 'oidc_pending';
 
-/** The session's token of a `Cookie` header, or another cookie; undefined when there is none. */
+/** Reads a cookie, by default the session token, from a `Cookie` header; undefined if it is absent or empty. */
 export function readCookie(header: string, name = SESSION): string | undefined {
   for (const pair of header.split(';')) {
     const equals = pair.indexOf('=');
@@ -11,7 +11,10 @@ export function readCookie(header: string, name = SESSION): string | undefined {
   return undefined;
 }
 
-/** The `Set-Cookie` of a session: for this origin alone, out of reach of scripts, over TLS where that is used. */
+/**
+ * A `Set-Cookie` value for this host that scripts cannot read and other sites cannot use. `secure`: only send it over
+ * TLS.
+ */
 export function writeCookie(
   value: string,
   { expiresAt, secure, name = SESSION }: { expiresAt: Date; secure: boolean; name?: string | undefined },
@@ -20,7 +23,7 @@ export function writeCookie(
   return [...attributes, ...(secure ? ['Secure'] : [])].join('; ');
 }
 
-/** The `Set-Cookie` that ends a session in the browser. */
+/** A `Set-Cookie` value that deletes the cookie. */
 export function clearCookie(name = SESSION): string {
   return `${name}=; Path=/; HttpOnly; SameSite=Lax; Expires=Thu, 01 Jan 1970 00:00:00 GMT`;
 }

@@ -2,7 +2,10 @@ import type { Caller } from '../domain/access/viewer.ts';
 import { callerKey } from './caller-key.ts';
 
 const MINUTE_MS = 60_000;
-/** Callers that are told apart in one minute; a stranger who has more addresses than that gains no memory of ours. */
+/**
+ * Maximum callers counted per minute, so that an attacker with many addresses cannot exhaust our memory. Further
+ * callers are not counted.
+ */
 const MAX_CALLERS = 100_000;
 
 interface CostBudgetOptions {
@@ -11,7 +14,7 @@ interface CostBudgetOptions {
   readonly onTake?: (cost: number) => void;
 }
 
-/** What the documents of each caller may cost in a minute. */
+/** Limits the cost of each caller's GraphQL documents and request bodies per minute. */
 export class CostBudget {
   readonly #perMinute: number;
   readonly #now: () => number;
@@ -19,14 +22,17 @@ export class CostBudget {
   #minute = 0;
   #spent = new Map<string, number>();
 
-  /** A `perMinute` of 0 is no limit. `onTake` is called with each cost that is charged, also without a limit. */
+  /** A `perMinute` of 0 means no limit. `onTake` is called for each charged cost, with or without a limit. */
   constructor({ perMinute, now = Date.now, onTake = () => {} }: CostBudgetOptions) {
     this.#perMinute = perMinute;
     this.#now = now;
     this.#onTake = onTake;
   }
 
-  /** Takes the cost from the caller's budget; where it does not last, takes nothing and tells the seconds until it is full again. */
+  /**
+   * Charges the cost to the caller. If the budget is too small, charges nothing and returns the seconds until the next
+   * minute.
+   */
   take(caller: Caller, cost: number): number | undefined {
     if (this.#perMinute === 0) {
       this.#onTake(cost);
@@ -38,10 +44,10 @@ export class CostBudget {
       this.#minute = minute;
       this.#spent = new Map();
     }
-    const who = callerKey(caller);
-    const spent = (this.#spent.get(who) ?? 0) + cost;
+    const key = callerKey(caller);
+    const spent = (this.#spent.get(key) ?? 0) + cost;
     if (spent > this.#perMinute) return Math.ceil(((minute + 1) * MINUTE_MS - now) / 1000);
-    if (this.#spent.size < MAX_CALLERS || this.#spent.has(who)) this.#spent.set(who, spent);
+    if (this.#spent.size < MAX_CALLERS || this.#spent.has(key)) this.#spent.set(key, spent);
     this.#onTake(cost);
     return undefined;
   }

@@ -3,9 +3,9 @@ import type { ServerResponse } from 'node:http';
 let ready: { readonly response: ServerResponse; readonly bytes: Buffer | undefined }[] = [];
 
 /**
- * Ends a response when the turn of the event loop ends, together with all the others that are ready by then: whoever
- * reads on this machine, a proxy beside us, is woken once for all of them and not once for each, which is a third of
- * what a kept answer costs.
+ * Ends a response at the end of the current turn of the event loop, together with all others that are ready by then. A
+ * reader on this machine, such as a reverse proxy, then wakes up once per batch instead of once per response. Waking it
+ * up takes a third of the time of a cached response.
  */
 export function endInBatch(response: ServerResponse, bytes?: Buffer): void {
   if (ready.push({ response, bytes }) === 1) setImmediate(endAll);

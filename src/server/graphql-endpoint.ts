@@ -11,17 +11,20 @@ import type { CachedResponse } from './response-cache.ts';
 
 type GraphQL = ReturnType<typeof createGraphQL>;
 
-/** Whether the one who asks would take an event stream. */
+/** Whether the client accepts an event stream. */
 export function wantsStream({ headers }: IncomingMessage): boolean {
   return acceptsEventStream(headers.accept);
 }
 
-/** Hands a request to Yoga, which speaks fetch. Only an event stream ends with its reader: a read may be shared. */
+/**
+ * Executes a request with Yoga. Only an event stream is aborted when its client disconnects: other requests may share
+ * the result of a query.
+ */
 export async function executeGraphQL(
   graphql: GraphQL,
   { request, body, context }: { request: IncomingMessage; body: Buffer<ArrayBuffer>; context: Context },
 ): Promise<Response> {
-  // Yoga would put U+FFFD for each byte that is none, and store what nobody wrote.
+  // Yoga would replace each invalid byte with U+FFFD, and so store other text than the client sent.
   if (!isUtf8(body)) return badRequest('the body is not valid UTF-8');
   const excess = describeJsonExcess(body, 'the body') ?? describeUrlProblem(request.url ?? '');
   if (excess !== undefined) return badRequest(excess);
@@ -36,7 +39,10 @@ export async function executeGraphQL(
   );
 }
 
-/** Says what is wrong with the two parameters that Yoga parses as JSON; a parse error there would count as ours. */
+/**
+ * Describes a problem with the two URL parameters that Yoga parses as JSON. Yoga would report invalid JSON as a server
+ * error.
+ */
 function describeUrlProblem(url: string): string | undefined {
   const query = url.indexOf('?');
   if (query < 0) return undefined;
@@ -64,14 +70,17 @@ function badRequest(message: string): Response {
   return Response.json({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] }, { status: 400, headers });
 }
 
-/** Whether an answer goes on for as long as somebody listens: an event stream. */
-export function isStream(answer: Response): boolean {
-  return answer.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
+/** Whether a response is an event stream. */
+export function isStream(result: Response): boolean {
+  return result.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
 }
 
-/** Passes an event stream on until either side ends it. Events that the client has not read yet count as memory that it holds. */
-export async function pipeStream(answer: Response, response: ServerResponse, holding: MemoryHolding): Promise<void> {
-  response.writeHead(answer.status, Object.fromEntries(answer.headers));
+/**
+ * Pipes an event stream to the client until either side ends it. Events that the client has not read yet count against
+ * its memory limit.
+ */
+export async function pipeStream(result: Response, response: ServerResponse, holding: MemoryHolding): Promise<void> {
+  response.writeHead(result.status, Object.fromEntries(result.headers));
   response.flushHeaders();
   const counted = async function* (events: AsyncIterable<Uint8Array>) {
     for await (const event of events) {
@@ -81,19 +90,19 @@ export async function pipeStream(answer: Response, response: ServerResponse, hol
     }
   };
   try {
-    await pipeline((answer.body ?? []) as AsyncIterable<Uint8Array>, counted, response);
+    await pipeline((result.body ?? []) as AsyncIterable<Uint8Array>, counted, response);
   } catch (error) {
-    // The reader left; that ends the stream and is no fault.
+    // If the client disconnected, the stream has ended normally.
     if (!response.destroyed) throw error;
   }
 }
 
-/** Takes the whole of an answer that is no stream. */
-export async function wholeResponse(answer: Response): Promise<CachedResponse> {
-  // A 405's body is null.
-  const bytes = answer.body ? Buffer.from(await answer.arrayBuffer()) : Buffer.alloc(0);
-  const headers = [...answer.headers].filter(([name]) => name !== 'content-length').flat();
-  return { status: answer.status, headers: [...headers, 'Content-Length', String(bytes.length)], bytes };
+/** Reads a response that is not a stream into memory. */
+export async function wholeResponse(result: Response): Promise<CachedResponse> {
+  // The body of a 405 response is null.
+  const bytes = result.body ? Buffer.from(await result.arrayBuffer()) : Buffer.alloc(0);
+  const headers = [...result.headers].filter(([name]) => name !== 'content-length').flat();
+  return { status: result.status, headers: [...headers, 'Content-Length', String(bytes.length)], bytes };
 }
 
 const FORM = /^application\/x-www-form-urlencoded\s*(?:[;,]|$)/i;
@@ -102,9 +111,10 @@ function fetchHeaders({ headers }: IncomingMessage, { caller }: Context): [strin
   const fields = Object.entries(headers).flatMap(([name, value]) =>
     value === undefined
       ? []
-      : [value].flat().map((one): [string, string] => [name, name === 'accept' ? shortAccept(one) : one]),
+      : [value].flat().map((text): [string, string] => [name, name === 'accept' ? shortAccept(text) : text]),
   );
-  // What curl's -d says of a body, or nothing: with a key it is JSON, as on the REST routes.
+  // `curl -d` sends a form's content type. With an API key such a body, or one without a type, is read as JSON, as in
+  // REST.
   const { 'content-type': type } = headers;
   if (caller.viewer?.kind !== 'API_KEY' || (type !== undefined && !FORM.test(type))) return fields;
   return [...fields.filter(([name]) => name !== 'content-type'), ['content-type', 'application/json']];

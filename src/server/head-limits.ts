@@ -1,22 +1,24 @@
 import type { IncomingMessage } from 'node:http';
 
-/** Bytes of a request's head, and characters of its URL below; proxies stop at about as many. */
+/** Maximum head of a request, in bytes. Common proxies have similar limits for the head and the URL. */
 export const MAX_HEAD = 16_384;
-/** Refused, where Node drops what is beyond 2,000, and with that perhaps what a proxy has added. */
+/** Maximum header fields. Node silently drops fields beyond 2,000, possibly including fields that a proxy added. */
 const MAX_FIELDS = 100;
+/** Maximum URL, in characters. */
 const MAX_URL = 8_192;
 
-/** Why a request is refused for its head, or undefined. */
-export function excessOf({
+/** Returns an error if the head of a request exceeds a limit or is ambiguous; undefined if it is acceptable. */
+export function findHeadProblem({
   url = '',
   rawHeaders,
 }: IncomingMessage): { status: 400 | 414 | 431; message: string } | undefined {
   if (url.length > MAX_URL) return { status: 414, message: `the URL is longer than ${MAX_URL} characters` };
-  if (rawHeaders.length > 2 * MAX_FIELDS) return { status: 431, message: `more than ${MAX_FIELDS} header fields` };
-  // Node takes the first; what stands in front may have taken the other.
+  if (rawHeaders.length > 2 * MAX_FIELDS)
+    return { status: 431, message: `the request has more than ${MAX_FIELDS} header fields` };
+  // Node uses the first Host header; a proxy in front of us may have used the other.
   let hosts = 0;
-  for (let at = 0; at < rawHeaders.length; at += 2)
-    if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host') hosts++;
-  if (hosts > 1) return { status: 400, message: 'more than one Host' };
+  for (let index = 0; index < rawHeaders.length; index += 2)
+    if (rawHeaders[index]?.length === 4 && rawHeaders[index]?.toLowerCase() === 'host') hosts++;
+  if (hosts > 1) return { status: 400, message: 'the request has more than one Host header' };
   return undefined;
 }

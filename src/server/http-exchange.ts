@@ -19,21 +19,21 @@ export interface HttpExchangeOptions {
   readonly memory: MemoryBudget;
 }
 
-/** One request and its response: its id, the headers that every answer has, and its line in the log. */
+/** One request and its response: sets the common headers, writes the log line and holds the memory of the request. */
 export class HttpExchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly requestId = randomUUID();
   readonly path: string;
-  /** The address that the request came from, and whether it came over TLS, as the proxies that are trusted tell it. */
+  /** The client address, and whether the request came over TLS, as reported by trusted proxies. */
   readonly client: Client;
-  /** What the metrics count it as: a REST route or a GraphQL root field. */
+  /** The `operation` label in the metrics: a REST route or a GraphQL root field. */
   operation = 'other';
   readonly #memory: MemoryBudget;
   #holding: MemoryHolding | undefined;
-  /** What keeps the holding open: the handler that computes the answer, and the response until it is sent or cut off. */
-  #users = 2;
-  /** Names and values in turn, as `writeHead` takes them without a look at each. */
+  /** References to the holding: one by the handler until it has finished, one by the response until it is closed. */
+  #references = 2;
+  /** Alternating names and values: the format that `writeHead` accepts without checking each header. */
   readonly #headers: string[];
 
   constructor(
@@ -50,24 +50,26 @@ export class HttpExchange {
     if (this.client.secure) this.#headers.push(...OVER_TLS);
     if (allowedOrigins.length === 0) this.#headers.push('Vary', 'Authorization, Cookie, Accept');
     else this.#headers.push('Vary', 'Authorization, Cookie, Accept, Origin', ...corsHeaders(request, allowedOrigins));
-    this.#tellWhenClosed(log, metrics);
+    this.#reportWhenClosed(log, metrics);
   }
 
-  /** Sets the headers of every answer on the response, for whoever writes it by other means than `send`. */
+  /** Sets the common headers. Callers that write the response without `send` must call this first. */
   prepare(): ServerResponse {
-    for (let at = 0; at < this.#headers.length; at += 2)
-      this.response.setHeader(this.#headers[at] as string, this.#headers[at + 1] as string);
+    for (let index = 0; index < this.#headers.length; index += 2)
+      this.response.setHeader(this.#headers[index] as string, this.#headers[index + 1] as string);
     return this.response;
   }
 
-  /** Sends an answer; a GET that may be kept carries its hash, and one who has those bytes already gets none. */
+  /**
+   * Sends a response. A cacheable response to a GET has an ETag, and becomes a 304 if the client has the same bytes.
+   */
   send({ status, headers, bytes, etag, operation }: CachedResponse): void {
     const { request, response } = this;
     if (operation !== undefined) this.operation = operation;
     const common = this.#headers;
     if (etag !== undefined && request.method === 'GET') {
       common.push('ETag', etag, 'Cache-Control', 'private, no-cache');
-      if (hasSeen(request.headers['if-none-match'], etag)) {
+      if (matchesETag(request.headers['if-none-match'], etag)) {
         response.writeHead(304, common);
         endInBatch(response);
         return;
@@ -77,30 +79,36 @@ export class HttpExchange {
     endInBatch(response, bytes);
   }
 
-  /** The memory that this request holds, on the account of its caller; released, so that it takes no more, once the request is over. */
+  /**
+   * The memory that this request holds, charged to its caller. After the request has ended it is released and cannot
+   * grow.
+   */
   holding(viewer: Caller['viewer']): MemoryHolding {
     this.#holding ??= this.#memory.open({ viewer, address: this.client.address });
-    if (this.#users === 0) this.#holding.release();
+    if (this.#references === 0) this.#holding.release();
     return this.#holding;
   }
 
-  /** Called once when the answer is computed and once when the response is closed: then the request holds no memory. */
+  /**
+   * Drops a reference: call it when the handler has finished. The second call, after the response has closed, releases
+   * the memory.
+   */
   leave(): void {
-    if (--this.#users === 0) this.#holding?.release();
+    if (--this.#references === 0) this.#holding?.release();
   }
 
-  /** Aborted when the one who asks leaves. */
+  /** A signal that aborts when the client disconnects. */
   closed(): AbortSignal {
     const closed = new AbortController();
     this.response.once('close', () => closed.abort());
     return closed.signal;
   }
 
-  #tellWhenClosed(log: Logger, metrics: Metrics): void {
+  #reportWhenClosed(log: Logger, metrics: Metrics): void {
     const { request, response, requestId, path } = this;
-    const began = performance.now();
+    const startedAt = performance.now();
     response.on('close', () => {
-      const ms = Math.round((performance.now() - began) * 100) / 100;
+      const ms = Math.round((performance.now() - startedAt) * 100) / 100;
       metrics.request(this.operation, response.statusCode, ms);
       const [status, aborted] = [response.statusCode, !response.writableFinished];
       logRequest(log, { requestId, method: request.method, path, status, ms, aborted });
@@ -114,7 +122,7 @@ function pathOf(url: string): string {
   return query < 0 ? url : url.slice(0, query);
 }
 
-function hasSeen(ifNoneMatch: string | undefined, etag: string): boolean {
+function matchesETag(ifNoneMatch: string | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
-  return ifNoneMatch.split(',').some((seen) => ['*', etag].includes(seen.trim().replace(/^W\//, '')));
+  return ifNoneMatch.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')));
 }

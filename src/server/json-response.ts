@@ -4,7 +4,7 @@ import type { CachedResponse } from './response-cache.ts';
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
 
-/** Ends a request with JSON. */
+/** Sends a JSON response. */
 export function sendJson(
   response: ServerResponse,
   status: number,
@@ -15,7 +15,7 @@ export function sendJson(
   response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': bytes.length, ...headers }).end(bytes);
 }
 
-/** JSON as an answer that may be kept; `retryAfter` in seconds, of one that is refused for now. */
+/** A JSON response in the form that the response cache stores. `retryAfter` is in seconds. */
 export function jsonResponse(status: number, body: unknown, retryAfter?: number): CachedResponse {
   const bytes = Buffer.from(JSON.stringify(body));
   const headers = ['Content-Type', JSON_TYPE, 'Content-Length', String(bytes.length)];
@@ -26,7 +26,7 @@ export function jsonResponse(status: number, body: unknown, retryAfter?: number)
   };
 }
 
-/** Ends a request with the metrics. */
+/** Sends the metrics. */
 export async function sendMetrics(metrics: Metrics, response: ServerResponse): Promise<void> {
   const text = await metrics.text();
   response.writeHead(200, { 'Content-Type': metrics.contentType }).end(text);

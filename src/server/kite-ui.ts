@@ -8,7 +8,10 @@ import { type StaticContent, staticContent } from './static-content.ts';
 
 type Send = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** Kite's web UI, served from this origin; how a path of it is sent, undefined for what is not there. */
+/**
+ * Kite's web UI, served from this origin. Returns a function that sends the file at a path, or undefined if there is
+ * none.
+ */
 export type KiteUi = (request: IncomingMessage, path: string) => Send | undefined;
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -33,28 +36,30 @@ const TYPES: Readonly<Record<string, string>> = {
   '.woff2': 'font/woff2',
 };
 
-/** What the gateway answers for itself, whatever the directory holds. */
+/** Paths that Kitestring serves itself, even if the directory contains such files. */
 const RESERVED = /^\/(?:api|graphql|openapi|healthz|readyz|metrics)(?:[/.]|$)/i;
-/** As Vite names what it builds: a name that changes with the content. */
+/** Files that Vite names by a hash of their content, so that browsers may cache them forever. */
 const HASHED = /^\/assets\/.*-[\w-]{8,}\.\w+$/;
 
 /**
- * Reads which files there are, once: a request can only name one of them, so no path leads out. Left out are dotfiles,
- * and links that lead elsewhere.
+ * Opens a directory with the built UI. Lists its files once at start; requests can only name a listed file, which rules
+ * out path traversal. Skips dotfiles and links that lead out of the directory.
  */
 export async function openKiteUi(directory: string): Promise<KiteUi> {
-  // Before all files are listed: a directory that is meant for something else may hold any number.
-  const isOther = existsSync(directory) && !existsSync(join(directory, 'index.html'));
-  const files = isOther ? new Map<string, string>() : await filesOf(directory);
+  // Check this before listing: an unrelated directory may contain any number of files.
+  const isUnrelated = existsSync(directory) && !existsSync(join(directory, 'index.html'));
+  const files = isUnrelated ? new Map<string, string>() : await listFiles(directory);
   const entry = files.get('/index.html');
   if (entry === undefined)
-    throw new StartupError(`KITE_UI_DIR names ${directory}, which holds no index.html: name the built UI's directory.`);
-  const html = withoutBase(await readFile(entry, 'utf8'));
+    throw new StartupError(
+      `KITE_UI_DIR names ${directory}, which contains no index.html: set it to the directory of the built UI.`,
+    );
+  const html = setBasePath(await readFile(entry, 'utf8'));
   const policy = policyOf(html);
   const headersOf = (path: string) => ({
     'Content-Type': TYPES[extname(path).toLowerCase()] ?? 'application/octet-stream',
     'Cache-Control': HASHED.test(path) ? 'public, max-age=31536000, immutable' : 'no-cache',
-    // Scripts have it too: a worker lives by the policy of its own script.
+    // Scripts need the policy too: a worker is subject to the policy of its own script.
     'Content-Security-Policy': policy,
   });
   const index = staticContent(html, headersOf('/index.html'));
@@ -77,7 +82,7 @@ export async function openKiteUi(directory: string): Promise<KiteUi> {
   };
 }
 
-async function filesOf(directory: string): Promise<Map<string, string>> {
+async function listFiles(directory: string): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   try {
     const root = await realpath(directory);
@@ -85,7 +90,9 @@ async function filesOf(directory: string): Promise<Map<string, string>> {
       const path = join(entry.parentPath, entry.name);
       const name = relative(root, path);
       const file = await realpath(path).catch(() => root);
-      const isHidden = [name, relative(root, file)].some((one) => one.split(sep).some((part) => part.startsWith('.')));
+      const isHidden = [name, relative(root, file)].some((name) =>
+        name.split(sep).some((part) => part.startsWith('.')),
+      );
       if (!isHidden && (await stat(file)).isFile()) files.set(`/${name.split(sep).join('/')}`, file);
     }
   } catch (error) {
@@ -97,7 +104,7 @@ async function filesOf(directory: string): Promise<Map<string, string>> {
   return files;
 }
 
-/** The path as the names of files spell it; undefined for one that no file and no route of the UI has. */
+/** Decodes a path; undefined if it is malformed or contains a backslash, NUL, dotfile or empty segment. */
 function decode(raw: string): string | undefined {
   try {
     const path = decodeURIComponent(raw);
@@ -107,8 +114,8 @@ function decode(raw: string): string | undefined {
   }
 }
 
-/** Kite's own server fills in where the UI is mounted: here at the root. */
-function withoutBase(html: string): string {
+/** Sets the base path of the UI to the root, as Kite's own server does when it serves the page. */
+function setBasePath(html: string): string {
   return html.replaceAll('__KITE_BASE__', '').replace('<head>', `<head>\n<script>window.__dynamic_base__='';</script>`);
 }
 
@@ -121,7 +128,7 @@ function policyOf(html: string): string {
   return [
     "default-src 'none'",
     `script-src 'self' ${hashes.join(' ')}`,
-    // Its components and its editor write styles as they go.
+    // The UI's components and its editor insert style elements at run time.
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:",
     "font-src 'self' data:",

@@ -6,7 +6,10 @@ import { JSON_TYPE, jsonResponse } from './json-response.ts';
 import type { MemoryHolding } from './memory-budget.ts';
 import { type ComputedResponse, type LargeList, MAX_BYTES } from './response-cache.ts';
 
-/** Computes the answer of a list: whole, and it may be kept, or as far as it was read when it is too large for that. */
+/**
+ * Computes the response of a list. A list above `MAX_BYTES` is not cacheable: the result contains the pages read so far
+ * and the rest to stream.
+ */
 export async function computeList(
   list: RestList,
   context: Context,
@@ -22,19 +25,20 @@ export async function computeList(
   }
   const headers = ['Content-Type', JSON_TYPE];
   if (read.rest)
-    return { answer: { status: 200, headers, operation, bytes: NOTHING, list: { ...read, requestId } }, keep: false };
-  const bytes = read.pieces.length === 1 ? (read.pieces[0] ?? NOTHING) : Buffer.concat(read.pieces);
+    return { answer: { status: 200, headers, operation, bytes: EMPTY, list: { ...read, requestId } }, keep: false };
+  const bytes = read.pieces.length === 1 ? (read.pieces[0] ?? EMPTY) : Buffer.concat(read.pieces);
   return {
     answer: { status: 200, headers: [...headers, 'Content-Length', String(bytes.length)], bytes, operation },
     keep: true,
   };
 }
 
-const NOTHING = Buffer.alloc(0);
+const EMPTY = Buffer.alloc(0);
 
 /**
- * Sends a large list: the pieces that `holding` counts already, then page after page, each read once the client has taken
- * the one before it. An error after the first byte cuts the connection: the client must not take a part for the whole.
+ * Streams a large list: first the pieces, which `holding` counts already, then each remaining page once the client has
+ * received the previous one. An error after the first byte destroys the connection, so that the client does not mistake
+ * a truncated list for a complete one.
  */
 export async function sendList(
   response: ServerResponse,
@@ -61,7 +65,7 @@ export async function sendList(
     await pipeline(counted, response);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    // The client left.
+    // The client disconnected.
     if (code !== 'ERR_STREAM_PREMATURE_CLOSE' && code !== 'ERR_STREAM_DESTROYED') throw error;
   }
 }

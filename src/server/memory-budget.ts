@@ -1,18 +1,19 @@
 import type { Caller } from '../domain/access/viewer.ts';
 import { callerKey } from './caller-key.ts';
 
-/** Bytes that one caller may hold at a time: request bodies, computed answers, and answers that are not sent yet. */
+/** Maximum bytes per caller at a time: request bodies, computed responses, and responses that are not sent yet. */
 export const MAX_HELD = 64 * 1024 * 1024;
-/** Bodies and answers up to this many bytes are not counted: the number of connections bounds them. */
+/** Bodies and responses up to this many bytes are not counted: the number of connections limits them. */
 export const MAX_UNCOUNTED = 16 * 1024;
+
 interface Account {
   held: number;
   holdings: number;
-  /** How many holdings share each buffer. The caller holds its bytes once. */
+  /** How many holdings share each buffer. Its bytes count once. */
   readonly shared: Map<Uint8Array, number>;
 }
 
-/** Counts the bytes that each caller holds, and refuses growth beyond the limit. An account without a holding is dropped. */
+/** Counts the bytes that each caller holds in memory, and rejects growth beyond the limit. */
 export class MemoryBudget {
   readonly #perCaller: number;
   readonly #accounts = new Map<string, Account>();
@@ -21,7 +22,7 @@ export class MemoryBudget {
     this.#perCaller = perCaller;
   }
 
-  /** Opens a holding for one request; it must be released exactly when nothing of the request is in memory any more. */
+  /** Opens a holding for one request. Release it when the request no longer occupies memory. */
   open(caller: Pick<Caller, 'viewer' | 'address'>): MemoryHolding {
     const key = callerKey(caller);
     const account = this.#accounts.get(key) ?? { held: 0, holdings: 0, shared: new Map() };
@@ -32,7 +33,7 @@ export class MemoryBudget {
     });
   }
 
-  /** The bytes that all callers hold. */
+  /** The bytes that all callers hold together. */
   get held(): number {
     let sum = 0;
     for (const { held } of this.#accounts.values()) sum += held;
@@ -40,12 +41,12 @@ export class MemoryBudget {
   }
 }
 
-/** What one request holds of its caller's account. */
+/** The memory that one request holds, counted in its caller's account. */
 export class MemoryHolding {
   readonly #account: Account;
   readonly #limit: number;
   readonly #close: () => void;
-  #own = 0;
+  #bytes = 0;
   #buffer: Uint8Array | undefined;
   #isReleased = false;
 
@@ -55,24 +56,26 @@ export class MemoryHolding {
     this.#close = close;
   }
 
-  /** Counts more bytes; false, and nothing counted, when the account does not allow them or the request is over. */
+  /**
+   * Counts more bytes. Returns false, and counts nothing, if they exceed the caller's limit or the holding is released.
+   */
   grow(bytes: number): boolean {
     if (this.#isReleased || this.#account.held + bytes > this.#limit) return false;
     this.#account.held += bytes;
-    this.#own += bytes;
+    this.#bytes += bytes;
     return true;
   }
 
-  /** Gives back bytes that `grow` counted. */
+  /** Uncounts bytes that `grow` counted. */
   shrink(bytes: number): void {
-    const freed = Math.min(bytes, this.#own);
+    const freed = Math.min(bytes, this.#bytes);
     this.#account.held -= freed;
-    this.#own -= freed;
+    this.#bytes -= freed;
   }
 
   /**
-   * Replaces everything that this request holds by its answer. Requests of one caller that send the same buffer, such
-   * as a cached response, hold its bytes once. False when the account does not allow it: nothing is held then.
+   * Releases everything that this request holds and counts its response instead. A buffer that several requests of a
+   * caller send, such as a cached response, counts once. Returns false, and counts nothing, if it exceeds the limit.
    */
   holdAnswer(answer: Uint8Array): boolean {
     this.#drop();
@@ -86,7 +89,7 @@ export class MemoryHolding {
     return true;
   }
 
-  /** Gives back everything; later calls change nothing. */
+  /** Releases everything. Later calls have no effect. */
   release(): void {
     if (this.#isReleased) return;
     this.#drop();
@@ -95,7 +98,7 @@ export class MemoryHolding {
   }
 
   #drop(): void {
-    this.shrink(this.#own);
+    this.shrink(this.#bytes);
     const answer = this.#buffer;
     if (!answer) return;
     this.#buffer = undefined;

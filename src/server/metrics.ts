@@ -1,24 +1,27 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
-/** A cluster as its metrics show it. */
+/** The values of a cluster that its metrics show. */
 export interface ClusterSample {
   readonly name: string;
   readonly state: string;
   readonly latencyMs: number | null;
 }
 
-/** What is asked of the product when somebody scrapes. */
+/** Functions that are called at each scrape. */
 export interface MetricsSources {
   readonly clusters: () => Promise<readonly ClusterSample[]>;
   readonly connections: () => number;
-  /** Of the 256 slots that clusters fall into, those that this replica probes. */
+  /** How many of the 256 slots, into which all clusters are divided, this replica probes. */
   readonly slots: () => number;
 }
 
-/** Clusters that have series of their own; the counts by state are of all. */
+/** Maximum clusters with their own series. The counts by state include all clusters. */
 const MAX_SERIES = 1_000;
 
-/** The metrics for Prometheus. Labels hold routes, root fields, states and cluster names: nothing that a caller makes up. */
+/**
+ * The metrics for Prometheus. Labels only contain routes, root fields, states and cluster names, so callers cannot
+ * create series at will.
+ */
 export class Metrics {
   readonly contentType: string;
   readonly #registry = new Registry();
@@ -32,14 +35,14 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry, prefix: 'kitestring_' });
     this.#requests = new Histogram({
       name: 'kitestring_request_duration_seconds',
-      help: 'Time until a request was answered, by REST route or GraphQL root field.',
+      help: 'Duration of requests in seconds, by REST route or GraphQL root field, and by HTTP status.',
       labelNames: ['operation', 'status'],
       buckets: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5],
       registers,
     });
     this.#probes = new Histogram({
       name: 'kitestring_probe_duration_seconds',
-      help: 'Time until a cluster answered a probe, by the state that was found.',
+      help: 'Duration of cluster probes in seconds, by the resulting state.',
       labelNames: ['state'],
       buckets: [0.01, 0.05, 0.1, 0.5, 1, 2, 5],
       registers,
@@ -51,42 +54,39 @@ export class Metrics {
     });
   }
 
-  /** Counts a request that was answered. */
+  /** Records a finished request. */
   request(operation: string, status: number, ms: number): void {
     this.#requests.observe({ operation, status }, ms / 1000);
   }
 
-  /** Counts a probe that ended. */
+  /** Records a finished probe. */
   probe(state: string, ms: number): void {
     this.#probes.observe({ state }, ms / 1000);
   }
 
-  /** Counts a cost that a caller was charged, for a GraphQL document or a request body. */
+  /** Records a cost charged to a caller for a GraphQL document or a request body. */
   charge(cost: number): void {
     this.#cost.inc(cost);
   }
 
-  /** Adds what is read when somebody scrapes. */
+  /** Adds the gauges that are updated at each scrape. */
   follow({ clusters, connections, slots }: MetricsSources): void {
     const registers = [this.#registry];
     const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
       new Gauge({ name, help, labelNames, registers });
-    const up = gauge('kitestring_cluster_up', 'Whether the cluster is READY.', ['cluster']);
-    const state = gauge('kitestring_cluster_state', 'The state of the cluster: 1 for the one it is in.', [
-      'cluster',
-      'state',
-    ]);
+    const up = gauge('kitestring_cluster_up', '1 if the cluster is READY, else 0.', ['cluster']);
+    const state = gauge('kitestring_cluster_state', '1 for the current state of the cluster.', ['cluster', 'state']);
     const latency = gauge(
       'kitestring_cluster_latency_seconds',
-      'How long the last probe took until the cluster answered.',
+      'Response time of the cluster in the last probe, in seconds.',
       ['cluster'],
     );
-    const counts = gauge('kitestring_clusters', 'Clusters in the registry, by state.', ['state']);
-    const open = gauge('kitestring_cluster_connections', 'Clusters to which a connection is open.', []);
-    const held = gauge('kitestring_probe_slots', 'Of the 256 slots of clusters, those that this replica probes.', []);
+    const counts = gauge('kitestring_clusters', 'Number of clusters in the registry, by state.', ['state']);
+    const open = gauge('kitestring_cluster_connections', 'Number of clusters with an open connection.', []);
+    const held = gauge('kitestring_probe_slots', 'Number of the 256 cluster slots that this replica probes.', []);
     this.#collect = async () => {
       const samples = await clusters();
-      for (const one of [up, state, latency, counts]) one.reset();
+      for (const gauge of [up, state, latency, counts]) gauge.reset();
       for (const { state } of samples) counts.inc({ state });
       for (const sample of samples.slice(0, MAX_SERIES)) {
         const labels = { cluster: sample.name };
@@ -99,7 +99,7 @@ export class Metrics {
     };
   }
 
-  /** The metrics as Prometheus reads them. */
+  /** The metrics in Prometheus's text format. */
   async text(): Promise<string> {
     await this.#collect();
     return this.#registry.metrics();

@@ -3,24 +3,27 @@ import { readFile } from 'node:fs/promises';
 import { type Media, type OpenApiDocument, type Operation, openApiDocument, type Schema } from '../rest/openapi.ts';
 import { type StaticContent, staticContent } from './static-content.ts';
 
-/** The OpenAPI document, and a page to read it. */
+/** The OpenAPI document, and an HTML page that renders it. */
 export interface OpenApiPages {
   readonly document: StaticContent;
   readonly page: StaticContent;
 }
 
-const URL_OF_LIST = 'http://localhost:8080';
+const EXAMPLE_ORIGIN = 'http://localhost:8080';
 
-/** The document as JSON and as a page, which needs no script. */
+/** Generates the document as JSON and as an HTML page, which works without scripts. */
 export async function loadOpenApi(): Promise<OpenApiPages> {
   const document = openApiDocument();
   const style = await readFile(new URL('openapi-page.css', import.meta.url), 'utf8');
   const styleHash = createHash('sha256').update(style).digest('base64');
-  const fresh = { 'Cache-Control': 'no-cache' };
+  const revalidate = { 'Cache-Control': 'no-cache' };
   return {
-    document: staticContent(JSON.stringify(document), { ...fresh, 'Content-Type': 'application/json; charset=utf-8' }),
+    document: staticContent(JSON.stringify(document), {
+      ...revalidate,
+      'Content-Type': 'application/json; charset=utf-8',
+    }),
     page: staticContent(pageOf(document, style), {
-      ...fresh,
+      ...revalidate,
       'Content-Type': 'text/html; charset=utf-8',
       'Content-Security-Policy': `default-src 'none'; style-src 'sha256-${styleHash}'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'`,
     }),
@@ -84,22 +87,22 @@ function curl(method: string, path: string, body: Schema | undefined): string {
   const example = body?.examples?.[0];
   const data = example === undefined ? '' : ` \\\n  -d '${JSON.stringify(example)}'`;
   const verb = method === 'GET' ? '' : `-X ${method} `;
-  return `curl ${verb}${URL_OF_LIST}${path.replace('{id}', '1')} \\\n  -H 'Authorization: kite<id>-<secret>'${data}`;
+  return `curl ${verb}${EXAMPLE_ORIGIN}${path.replace('{id}', '1')} \\\n  -H 'Authorization: kite<id>-<secret>'${data}`;
 }
 
 function row(name: string, schema: Schema, required: boolean): string {
-  const type = [schema.type ?? []].flat().filter((one) => one !== 'null');
-  const most = schema.maxLength === undefined ? '' : ` Up to ${schema.maxLength.toLocaleString('en')} characters.`;
-  return `<tr><td><code>${html(name)}</code>${required ? ' (required)' : ''}<td>${type.join(', ')}<td>${html(`${schema.description ?? ''}${most}`)}</tr>`;
+  const type = [schema.type ?? []].flat().filter((type) => type !== 'null');
+  const limit = schema.maxLength === undefined ? '' : ` Up to ${schema.maxLength.toLocaleString('en')} characters.`;
+  return `<tr><td><code>${html(name)}</code>${required ? ' (required)' : ''}<td>${type.join(', ')}<td>${html(`${schema.description ?? ''}${limit}`)}</tr>`;
 }
 
 function examplesOf({ schema, examples }: Media): string {
-  const own = 'examples' in schema ? schema.examples : undefined;
-  const values = examples ? Object.values(examples).map(({ value }) => value) : (own ?? []);
+  const schemaExamples = 'examples' in schema ? schema.examples : undefined;
+  const values = examples ? Object.values(examples).map(({ value }) => value) : (schemaExamples ?? []);
   return values.map((value) => `<pre>${html(JSON.stringify(value, null, examples ? 0 : 2), false)}</pre>`).join('');
 }
 
-/** Text as HTML; what stands in backticks is code, unless it all is. */
+/** Escapes text as HTML. In prose, text in backticks becomes a code element. */
 function html(text: string, prose = true): string {
   const escaped = text
     .replaceAll('&', '&amp;')

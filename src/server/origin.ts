@@ -1,30 +1,33 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 
+/** Maximum number of `Host` values to remember. */
 const MAX_HOSTS = 100;
-/** What one who asks for another host is told. */
+
+/** The error for a request to a host that is not served. */
 export const HOST_NOT_SERVED = 'this host is not served here: use localhost or an IP address, or set ALLOWED_HOSTS';
 
 /**
- * Tells whether a request is for a host of ours. While Kitestring listens on loopback, a page elsewhere could point its
- * own name here (DNS rebinding): such a name is none of ours. What a `Host` came to is remembered.
+ * Returns a predicate for whether the `Host` of a request is served here. This prevents DNS rebinding: if Kitestring
+ * only listens on loopback, a malicious site could make its own host name resolve to it. The results are remembered per
+ * `Host`.
  */
 export function hostCheck(config: {
   loopback: boolean;
   allowedHosts: readonly string[];
 }): (request: IncomingMessage) => boolean {
-  const judged = new Map<string, boolean>();
+  const resultByHost = new Map<string, boolean>();
   return ({ headers: { host = '' } }) => {
-    let ours = judged.get(host);
-    if (ours === undefined) {
-      ours = isOurHost(host, config);
-      if (judged.size < MAX_HOSTS) judged.set(host, ours);
+    let isServed = resultByHost.get(host);
+    if (isServed === undefined) {
+      isServed = isServedHost(host, config);
+      if (resultByHost.size < MAX_HOSTS) resultByHost.set(host, isServed);
     }
-    return ours;
+    return isServed;
   };
 }
 
-function isOurHost(
+function isServedHost(
   host: string,
   { loopback, allowedHosts }: { loopback: boolean; allowedHosts: readonly string[] },
 ): boolean {
@@ -35,7 +38,7 @@ function isOurHost(
   return allowedHosts.some((allowed) => hostname(allowed) === name);
 }
 
-// Nothing but a host and a port: URL would find one behind user info too, and before a path.
+// Only a host and a port. URL would also accept user info before the host and a path after it.
 const HOST = /^(?:[\w.-]+|\[[\w:.]+\])(?::[0-9]{1,5})?$/;
 
 function hostname(host: string): string | undefined {
@@ -43,8 +46,8 @@ function hostname(host: string): string | undefined {
 }
 
 /**
- * The CORS headers for an allowed origin, names and values in turn; none for any other. Never with credentials: cookies
- * stay same-origin.
+ * The CORS headers for an allowed origin, as alternating names and values; empty for any other origin. They never allow
+ * credentials, so cookies stay same-origin.
  */
 export function corsHeaders(
   { headers: { origin } }: IncomingMessage,
@@ -63,8 +66,9 @@ const ALLOWED = [
 ];
 
 /**
- * Why a request that no API key vouches for is refused, or undefined. A browser sends cookies along for any page, so a
- * body must be of a type that no form can send, and the page must be ours.
+ * Returns the error for a cross-site request without an API key; undefined if the request is acceptable. A browser
+ * sends cookies with requests from any site, so the origin must be ours and a body must have a type that no form can
+ * send.
  */
 export function crossSiteRefusal(
   request: IncomingMessage,
@@ -72,20 +76,20 @@ export function crossSiteRefusal(
 ): { status: 403 | 415; message: string } | undefined {
   const { origin, host, cookie, 'content-type': type, 'sec-fetch-site': site } = request.headers;
   if (request.method === 'GET' || request.method === 'HEAD') return undefined;
-  const ours = origin === undefined || isOwnOrigin(origin, host);
-  // Another origin is let in for what it asks by itself: it never acts with the cookies of a person.
-  const allowed = origin !== undefined && cookie === undefined && allowedOrigins.includes(origin);
-  const sameSite = site === undefined || site === 'same-origin' || site === 'none';
-  if (!allowed && (!ours || !sameSite)) return { status: 403, message: 'cross-site request refused' };
+  const isOwn = origin === undefined || isOwnOrigin(origin, host);
+  // Allowed origins must authenticate without cookies, so that they never act with a user's session.
+  const isAllowed = origin !== undefined && cookie === undefined && allowedOrigins.includes(origin);
+  const isSameSite = site === undefined || site === 'same-origin' || site === 'none';
+  if (!isAllowed && (!isOwn || !isSameSite)) return { status: 403, message: 'cross-site request refused' };
   if (hasBody(request) && !/^application\/json\s*(?:;|$)/i.test(type ?? ''))
     return { status: 415, message: 'the body must be application/json' };
   return undefined;
 }
 
-// A proxy that ends TLS makes an https origin of our http host.
+// Ignores the scheme: behind a proxy that terminates TLS the origin is https, but the request arrives over http.
 function isOwnOrigin(origin: string, host: string | undefined): boolean {
-  const own = host === undefined ? undefined : URL.parse(`http://${host}/`)?.host;
-  return own !== undefined && URL.parse(origin)?.host === own;
+  const ownHost = host === undefined ? undefined : URL.parse(`http://${host}/`)?.host;
+  return ownHost !== undefined && URL.parse(origin)?.host === ownHost;
 }
 
 function hasBody({ headers }: IncomingMessage): boolean {

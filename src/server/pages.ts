@@ -6,7 +6,10 @@ import { REST } from './surface.ts';
 
 type Send = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 
-/** How a page, or what a page needs, is sent; undefined for every other request. Pages are the same for everybody; `isHome`: `/` leads here. */
+/**
+ * Returns a function that sends a page or one of its assets; undefined for every other request. Pages need no
+ * authentication, because they are the same for every caller. `isHome`: `/` redirects to GraphiQL.
+ */
 export function pageFor(
   { method, headers }: IncomingMessage,
   path: string,
@@ -32,11 +35,11 @@ function sendAsset(name: string): Send {
   };
 }
 
-// At the first visit, never at start: GraphiQL takes a third of a second.
+// Loaded on first use, not at start: loading GraphiQL takes a third of a second.
 const graphiql = once<GraphiQL>(async () => (await import('./graphiql/page.ts')).loadGraphiQL());
 const openApi = once<OpenApiPages>(async () => (await import('./openapi-page.ts')).loadOpenApi());
 
-/** Loads once; a failed load is forgotten, so that the next visitor tries again. */
+/** Loads a value once. After a failure the next call loads it again. */
 function once<T>(load: () => Promise<T>): () => Promise<T> {
   let loading: Promise<T> | undefined;
   return () => {

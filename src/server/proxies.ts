@@ -1,27 +1,28 @@
 import type { IncomingMessage } from 'node:http';
 import { BlockList, isIP, isIPv4 } from 'node:net';
 
-/** Where a request came from, and whether it came over TLS, as far as that is known beyond doubt. */
+/** The client address of a request, and whether the request certainly came over TLS. */
 export interface Client {
   readonly address: string | undefined;
   readonly secure: boolean;
 }
 
 /**
- * Tells where requests come from. What headers say counts only when it was said by a proxy that is trusted: from the
- * right, each address as long as the one that named it is such a proxy. Where `Forwarded` and `X-Forwarded-*` are both
- * there and differ, a proxy has written one and passed the other on as a stranger sent it, so neither counts.
+ * Returns a function that determines the client of a request. Only values that trusted proxies added to the headers
+ * count: it walks the addresses from right to left while the previous hop is a trusted proxy. If `Forwarded` and
+ * `X-Forwarded-*` are both present and disagree, the proxy may have set one and passed on a forged other one, so
+ * neither counts.
  */
 export function clientResolver(trustedProxies: readonly string[]): (request: IncomingMessage) => Client {
-  if (trustedProxies.length === 0) return ({ socket }) => ({ address: plain(socket.remoteAddress), secure: false });
-  const isTrusted = proxiesOf(trustedProxies);
+  if (trustedProxies.length === 0) return ({ socket }) => ({ address: unmapIPv4(socket.remoteAddress), secure: false });
+  const isTrusted = trustedProxyMatcher(trustedProxies);
 
-  /** The address that the last trusted hop was asked by; `hops` as the header lists them. */
-  const follow = (nearest: string, hops: readonly string[]): string => {
+  /** The address from which the outermost trusted hop received the request. `hops` are in the order of the header. */
+  const findClient = (nearest: string, hops: readonly string[]): string => {
     let address = nearest;
     for (const hop of hops.toReversed()) {
       if (!isTrusted(address)) break;
-      const next = addressOf(hop);
+      const next = parseAddress(hop);
       if (next === undefined) break;
       address = next;
     }
@@ -29,24 +30,24 @@ export function clientResolver(trustedProxies: readonly string[]): (request: Inc
   };
 
   return ({ socket, headers }) => {
-    const nearest = addressOf(socket.remoteAddress ?? '');
+    const nearest = parseAddress(socket.remoteAddress ?? '');
     if (nearest === undefined || !isTrusted(nearest)) return { address: nearest, secure: false };
-    const elements = headers.forwarded?.split(',').map(pairsOf);
-    const told = listOf(headers['x-forwarded-for']);
+    const elements = headers.forwarded?.split(',').map(parseElement);
+    const forwardedFor = splitList(headers['x-forwarded-for']);
     const addresses = [
       ...(elements
         ? [
-            follow(
+            findClient(
               nearest,
               elements.map((pairs) => pairs.get('for') ?? ''),
             ),
           ]
         : []),
-      ...(told ? [follow(nearest, told)] : []),
+      ...(forwardedFor ? [findClient(nearest, forwardedFor)] : []),
     ];
     const protocols = [
       ...(elements ? [elements.at(-1)?.get('proto') ?? ''] : []),
-      ...(listOf(headers['x-forwarded-proto'])?.slice(-1) ?? []),
+      ...(splitList(headers['x-forwarded-proto'])?.slice(-1) ?? []),
     ];
     const [address = nearest] = addresses;
     return {
@@ -56,8 +57,8 @@ export function clientResolver(trustedProxies: readonly string[]): (request: Inc
   };
 }
 
-/** Tells whether an address is one of a trusted proxy. */
-export function proxiesOf(trustedProxies: readonly string[]): (address: string | undefined) => boolean {
+/** Returns a predicate for whether an address belongs to a trusted proxy. */
+export function trustedProxyMatcher(trustedProxies: readonly string[]): (address: string | undefined) => boolean {
   const trusted = new BlockList();
   for (const entry of trustedProxies) {
     const [ip = '', bits] = entry.split('/');
@@ -65,24 +66,27 @@ export function proxiesOf(trustedProxies: readonly string[]): (address: string |
     trusted.addSubnet(ip, bits === undefined ? (family === 'ipv4' ? 32 : 128) : Number(bits), family);
   }
   return (address) => {
-    const ip = plain(address);
+    const ip = unmapIPv4(address);
     return trustedProxies.length > 0 && ip !== undefined && trusted.check(ip, isIPv4(ip) ? 'ipv4' : 'ipv6');
   };
 }
 
-/** An address without its port and brackets, an IPv4 one always in its own spelling; undefined for anything else. */
-function addressOf(text: string): string | undefined {
+/**
+ * Removes port, brackets and zone from an address, and maps IPv4-mapped IPv6 to IPv4. Undefined if it is not an
+ * address.
+ */
+function parseAddress(text: string): string | undefined {
   const bare = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
-  const ip = plain(bare.toLowerCase())?.replace(/%.*$/s, '') ?? '';
+  const ip = unmapIPv4(bare.toLowerCase())?.replace(/%.*$/s, '') ?? '';
   return isIP(ip) === 0 ? undefined : ip;
 }
 
-/** An IPv4 address as itself, where a socket for both families tells it as one of IPv6. */
-function plain(address: string | undefined): string | undefined {
+/** Maps an IPv4-mapped IPv6 address, as dual-stack sockets report it, to IPv4. */
+function unmapIPv4(address: string | undefined): string | undefined {
   return address?.startsWith('::ffff:') ? address.replace(/^::ffff:(?=[\d.]+$)/, '') : address;
 }
 
-function listOf(header: string | string[] | undefined): string[] | undefined {
+function splitList(header: string | string[] | undefined): string[] | undefined {
   return header === undefined
     ? undefined
     : String(header)
@@ -90,8 +94,8 @@ function listOf(header: string | string[] | undefined): string[] | undefined {
         .map((part) => part.trim());
 }
 
-/** One element of `Forwarded` (RFC 7239): `for=192.0.2.60;proto=https`, values perhaps in quotes. */
-function pairsOf(element: string): Map<string, string> {
+/** Parses one element of `Forwarded` (RFC 7239), such as `for=192.0.2.60;proto=https`. Values may be quoted. */
+function parseElement(element: string): Map<string, string> {
   return new Map(
     element.split(';').map((pair) => {
       const equals = pair.indexOf('=');

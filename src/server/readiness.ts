@@ -2,20 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../log.ts';
 import type { Database } from '../storage/database.ts';
 
-/** How long is waited for the database: kubelets give a probe a second or more. */
-const PATIENCE_MS = 3_000;
+/** How long a check waits for the database. A kubelet's probe has a timeout of one second or more. */
+const TIMEOUT_MS = 3_000;
 
-/** Tells whether the database can do its work now; the log hears when that ends, and when it is so again. */
-export function readinessOf(database: Pick<Database, 'check'>, log: Logger): () => Promise<boolean> {
+/**
+ * Returns a function that checks whether the database is available. Logs when the database becomes unavailable or
+ * available.
+ */
+export function readinessCheck(database: Pick<Database, 'check'>, log: Logger): () => Promise<boolean> {
   let wasReady = true;
   return async () => {
     try {
-      // A check waits for its turn among the writers; whoever asks wants to know within their own patience.
-      await Promise.race([database.check(), tooLate(PATIENCE_MS)]);
+      // The check queues behind other writes, so limit the wait: the caller has a timeout of its own.
+      await Promise.race([database.check(), rejectAfter(TIMEOUT_MS)]);
       if (!wasReady) log.info('the database is available again');
       wasReady = true;
     } catch (error) {
-      // Once, and not each second that a proxy asks.
+      // Log only the transition: proxies may check readiness every second.
       if (wasReady) log.error({ err: error }, 'the database is not available');
       wasReady = false;
     }
@@ -23,7 +26,7 @@ export function readinessOf(database: Pick<Database, 'check'>, log: Logger): () 
   };
 }
 
-async function tooLate(ms: number): Promise<never> {
+async function rejectAfter(ms: number): Promise<never> {
   await sleep(ms, undefined, { ref: false });
-  throw new Error('the database did not answer in time');
+  throw new Error('the database did not respond in time');
 }

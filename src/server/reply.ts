@@ -7,14 +7,14 @@ import { MAX_UNCOUNTED } from './memory-budget.ts';
 import type { CachedResponse } from './response-cache.ts';
 import { REST, surfaceOf } from './surface.ts';
 
-/** Sends an answer, which its caller holds until it is sent. */
+/** Sends a response. Its bytes count against the caller's memory limit until it is sent. */
 export function send(exchange: HttpExchange, viewer: Viewer | null, answer: CachedResponse): void {
   const { bytes } = answer;
   if (bytes.length <= MAX_UNCOUNTED || exchange.holding(viewer).holdAnswer(bytes)) exchange.send(answer);
   else refuse(exchange, overMemoryError());
 }
 
-/** Answers with a refusal, as the surface of the path does. */
+/** Sends an HttpError in the format of the API that the path belongs to. */
 export function refuse(exchange: HttpExchange, { status, message, retryAfter, close }: HttpError): void {
   const surface = surfaceOf(exchange.path) ?? REST;
   surface.refuse(exchange.prepare(), status, message, {
@@ -24,12 +24,12 @@ export function refuse(exchange: HttpExchange, { status, message, retryAfter, cl
 }
 
 /**
- * Answers a request that failed, or cuts off an answer that has begun: the client must not take a part for the whole.
- * The log tells of what is no refusal, and of an answer that was cut off because the database failed.
+ * Sends the response for an error. If the response has begun, destroys the connection instead, so that the client does
+ * not mistake a truncated response for a complete one. Logs unexpected errors, and responses cut off by the database.
  */
-export function answerError(exchange: HttpExchange, error: unknown, log: Logger): void {
+export function sendError(exchange: HttpExchange, error: unknown, log: Logger): void {
   const { response, requestId, path } = exchange;
-  // Whoever failed to write an answer destroyed the response with the error. Without one the client has left.
+  // A response that was destroyed without an error means that the client disconnected.
   if (response.destroyed && !response.errored) return;
   if (error instanceof HttpError) {
     if (response.headersSent) response.destroy();
@@ -43,6 +43,6 @@ export function answerError(exchange: HttpExchange, error: unknown, log: Logger)
     (surfaceOf(path) ?? REST).refuse(exchange.prepare(), status, message);
     return;
   }
-  if (code === 'UNAVAILABLE') log.error({ err: error, requestId }, 'an answer was cut off');
+  if (code === 'UNAVAILABLE') log.error({ err: error, requestId }, 'a response was cut off');
   response.destroy();
 }

@@ -15,7 +15,10 @@ import type { CostBudget } from './cost-budget.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { MAX_UNCOUNTED } from './memory-budget.ts';
 
-/** Reading and parsing a body takes about 5 µs per KiB; the budget counts 2,000 for a millisecond. Smaller ones are free. */
+/**
+ * Cost per KiB of a body: reading and parsing takes about 5 µs per KiB, and 2,000 cost units are 1 ms. Bodies below 1
+ * KiB are free.
+ */
 const COST_PER_KIB = 10;
 
 /**
@@ -26,25 +29,25 @@ const MAX_DRAINED = 64 * 1024 * 1024;
 
 export interface BodyOptions {
   readonly maxBytes: number;
-  /** Whether a `Content-Encoding` is undone; where it is not, a body that has one is refused. */
+  /** Whether to decode a `Content-Encoding`. If false, an encoded body is rejected. */
   readonly decode: boolean;
-  /** Counts bytes that the body occupies; false when the caller may not hold them. */
+  /** Counts bytes that the body occupies. Returns false if they exceed the caller's memory limit. */
   readonly grow: (bytes: number) => boolean;
   readonly shrink: (bytes: number) => void;
-  /** Takes a cost from the caller's budget; the seconds to wait where that does not last. */
+  /** Charges a cost to the caller. Returns the seconds to wait if the budget is too small. */
   readonly charge: (cost: number) => number | undefined;
 }
 
-/** Reads the body of a request on the account and the budget of its caller. */
+/** Reads the body of a request, and charges its memory and cost to the caller. */
 export function readBodyOf(
   exchange: HttpExchange,
   viewer: Viewer | null,
-  { budget, ...most }: Pick<BodyOptions, 'maxBytes' | 'decode'> & { budget: CostBudget },
+  { budget, ...options }: Pick<BodyOptions, 'maxBytes' | 'decode'> & { budget: CostBudget },
 ): Promise<Buffer<ArrayBuffer>> {
   const { request, client } = exchange;
   const holding = () => exchange.holding(viewer);
   return receiveBody(request, {
-    ...most,
+    ...options,
     grow: (bytes) => holding().grow(bytes),
     shrink: (bytes) => holding().shrink(bytes),
     charge: (cost) => budget.take({ viewer, address: client.address }, cost),
@@ -52,8 +55,9 @@ export function readBodyOf(
 }
 
 /**
- * Reads a body whole into one buffer, whatever the size of its chunks, and charges its bytes to the caller, also when
- * it is refused. An HttpError says why: 413 too large, 415 unknown encoding, 400 unreadable, 429 over budget or memory.
+ * Reads a whole body into one buffer. Charges the received bytes to the caller, even if the body is rejected. Throws an
+ * HttpError: 413 if the body is too large, 415 for an unsupported encoding, 400 if it is unreadable, 429 if the caller
+ * is over the cost budget or the memory limit.
  */
 export async function receiveBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer<ArrayBuffer>> {
   const { maxBytes, charge } = options;
@@ -76,11 +80,14 @@ export async function receiveBody(request: IncomingMessage, options: BodyOptions
   return body;
 }
 
-/** `TOO_MANY_CHUNKS` tells both numbers. Each chunk costs some 5 µs, however small it is: clients that stream send thousands of bytes in one. */
+/**
+ * Maximum chunks below `SMALL_CHUNK` bytes; `TOO_MANY_CHUNKS` mentions both numbers. Each chunk takes about 5 µs,
+ * however small it is. Streaming clients send thousands of bytes per chunk.
+ */
 const MAX_SMALL_CHUNKS = 4_096;
 const SMALL_CHUNK = 256;
 
-/** Bytes of the first buffer: most bodies fit, and one that is announced and never sent takes no more. */
+/** Initial buffer, in bytes. Most bodies fit, and a body that is announced but never sent occupies no more. */
 const FIRST_BUFFER = 64 * 1024;
 
 function collect(
@@ -99,9 +106,9 @@ function collect(
       reject(refusal);
     };
     const makeRoom = (size: number): boolean => {
-      const least =
+      const preferred =
         declared > 0 ? (size > FIRST_BUFFER ? declared : Math.min(declared, FIRST_BUFFER)) : 2 * body.length;
-      const capacity = Math.min(maxBytes, Math.max(size, least));
+      const capacity = Math.min(maxBytes, Math.max(size, preferred));
       const before = body.length > MAX_UNCOUNTED ? body.length : 0;
       if (capacity > MAX_UNCOUNTED && !grow(capacity - before)) return false;
       const larger = Buffer.allocUnsafeSlow(capacity);
@@ -109,8 +116,8 @@ function collect(
       body = larger;
       return true;
     };
-    // Events, not `for await`: an iterator over the stream costs more than a cached answer. What comes after a refusal
-    // is dropped, so that a client which sends on hears the answer.
+    // Use events: `for await` over the stream takes longer than sending a cached response. After a rejection keep
+    // reading and drop the data, so that a client that is still sending receives the response.
     request.on('data', (chunk: Buffer<ArrayBuffer>) => {
       if (isRefused) return;
       const size = received.bytes + chunk.length;
@@ -125,11 +132,11 @@ function collect(
       received.bytes = size;
     });
     request.once('end', () => resolve(body.subarray(0, received.bytes)));
-    const isCut = () => reject(new HttpError(400, CUT_BODY));
-    request.once('error', isCut);
-    // One that was cut off before its body is read emits no error; after `end` this changes nothing.
-    if (request.destroyed) isCut();
-    else request.once('close', isCut);
+    const rejectCut = () => reject(new HttpError(400, CUT_BODY));
+    request.once('error', rejectCut);
+    // A request that was cut off before we read its body emits no event. After `end` rejecting has no effect.
+    if (request.destroyed) rejectCut();
+    else request.once('close', rejectCut);
   });
 }
 
@@ -146,7 +153,7 @@ const DECODERS = {
 type Decoder = (typeof DECODERS)[keyof typeof DECODERS];
 
 const UNKNOWN_ENCODING =
-  'the content encoding is not supported: send the body as it is, or where one is known as gzip, deflate, br or zstd';
+  'the content encoding is not supported: send the body unencoded; authenticated REST requests may also use gzip, deflate, br or zstd';
 
 function decoderOf({ headers }: IncomingMessage, { decode }: BodyOptions): Decoder | undefined {
   const encoding = headers['content-encoding']?.toLowerCase() ?? 'identity';
@@ -155,7 +162,7 @@ function decoderOf({ headers }: IncomingMessage, { decode }: BodyOptions): Decod
   return DECODERS[encoding as keyof typeof DECODERS];
 }
 
-/** Unpacks a body outside the event loop, and stops at the limit: a body may unpack to a thousand times its size. */
+/** Decodes a body off the event loop, and stops at the limit: a body may expand to a thousand times its size. */
 async function decode(
   decoder: Decoder,
   body: Buffer<ArrayBuffer>,

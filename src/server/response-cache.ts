@@ -2,130 +2,135 @@ import { hash } from 'node:crypto';
 import type { ReadList } from '../rest/lists.ts';
 import type { Counters } from '../storage/database.ts';
 
-/** An answer as it goes out: its bytes, and the headers that describe them, names and values in turn. */
+/**
+ * A response as it is sent: its status, its body, and the headers that describe the body, as alternating names and
+ * values.
+ */
 export interface CachedResponse {
   readonly status: number;
   readonly headers: readonly string[];
   readonly bytes: Buffer;
-  /** What the metrics count it as. */
+  /** The `operation` label in the metrics. */
   readonly operation?: string | undefined;
-  /** What it takes from its caller's budget, each time. */
+  /** The cost that is charged to the caller each time the response is sent. */
   readonly cost?: number | undefined;
-  /** Only of an answer that may be kept: a hash of the bytes. */
+  /** A hash of the bytes; only present if the response is cacheable. */
   readonly etag?: string;
-  /** Only of a list that is too large to be kept: `bytes` are empty, and the list is sent while it is read. */
+  /** Only present for a list that is too large to be cached: `bytes` are empty, and the list is streamed. */
   readonly list?: LargeList;
 }
 
-/** What has been read of a list by the request that computed the answer; others read it themselves. */
+/**
+ * The part of a list that the request `requestId` has read. Requests that share the computation must read the list
+ * themselves.
+ */
 export interface LargeList extends ReadList {
   readonly requestId: string;
 }
 
-/** A computed answer, and whether it is a pure function of the counters and the question. */
+/** A computed response. `keep`: whether it only depends on the counters and the cache key, and so may be cached. */
 export interface ComputedResponse {
   readonly answer: CachedResponse;
   readonly keep: boolean;
 }
 
-/** Bytes of all answers that are kept, and of the largest list that is sent whole. */
+/** Maximum bytes of the whole cache, and of a list that is not streamed. */
 export const MAX_BYTES = 16 * 1024 * 1024;
-/** Questions that are known to be reads; a hash each. */
-const MAX_KNOWN = 10_000;
-/** Characters of a question whose answer is kept: one with values in it does not come again. */
-export const MAX_QUESTION = 16 * 1024;
+/** Maximum keys that are remembered as cacheable; each takes the space of a hash. */
+const MAX_KNOWN_KEYS = 10_000;
+/** Maximum length of a key. Responses to longer requests are not cached: they contain values, and so hardly repeat. */
+export const MAX_KEY_LENGTH = 16 * 1024;
 
 /**
- * Answers that are kept for as long as the three counters stand. The question holds everything else that an answer
- * depends on: who asks, and every byte of what is asked. Once a question is known to be a read, equal ones that miss
- * share one computation, and its answer is kept: what is asked only once would push out what is asked again.
+ * Caches responses until one of the three counters changes. The key contains everything else that a response depends
+ * on: the caller and the whole request. A response is cached when its key is computed for the second time, so that
+ * requests that are never repeated do not evict others. From then on, concurrent equal requests share one computation.
  */
 export class ResponseCache {
   #counters: Counters = { registry: -1, status: -1, access: -1 };
   #bytes = 0;
-  /** By question, in the order of their last use. */
-  readonly #kept = new Map<string, CachedResponse>();
-  /** The question that stands last in it. */
+  /** By key, least recently used first. */
+  readonly #entries = new Map<string, CachedResponse>();
+  /** The most recently used key. */
   #last = '';
   readonly #computing = new Map<string, Promise<CachedResponse>>();
-  /** Hashes of the questions that were reads, in the order of their last computation. */
+  /** Hashes of keys that produced a cacheable response, least recently computed first. */
   readonly #known = new Set<string>();
 
-  /** The kept answer of this question under these counters. */
-  find(counters: Counters, question: string): CachedResponse | undefined {
-    if (!this.#turnTo(counters)) return undefined;
-    const answer = this.#kept.get(question);
-    if (answer && question !== this.#last) this.#touch(question, answer);
+  /** Finds the cached response for this key under these counters. */
+  find(counters: Counters, key: string): CachedResponse | undefined {
+    if (!this.#advanceTo(counters)) return undefined;
+    const answer = this.#entries.get(key);
+    if (answer && key !== this.#last) this.#markUsed(key, answer);
     return answer;
   }
 
-  /** Computes the answer, or joins an equal computation that began under the same counters, and keeps what may be kept. */
-  async compute(
-    counters: Counters,
-    question: string,
-    compute: () => Promise<ComputedResponse>,
-  ): Promise<CachedResponse> {
-    if (question.length > MAX_QUESTION) return (await compute()).answer;
-    const hashed = hashOf(question);
-    const isKnown = this.#known.has(hashed);
-    if (!isKnown || !this.#turnTo(counters)) return this.#settle(counters, { question, hashed }, compute());
-    let computing = this.#computing.get(question);
+  /**
+   * Computes a response, or joins an equal computation that began under the same counters. Caches the response if
+   * possible.
+   */
+  async compute(counters: Counters, key: string, compute: () => Promise<ComputedResponse>): Promise<CachedResponse> {
+    if (key.length > MAX_KEY_LENGTH) return (await compute()).answer;
+    const keyHash = hashOf(key);
+    const isKnown = this.#known.has(keyHash);
+    if (!isKnown || !this.#advanceTo(counters)) return this.#storeWhenComputed(counters, { key, keyHash }, compute());
+    let computing = this.#computing.get(key);
     if (!computing) {
-      computing = this.#settle(counters, { question, hashed }, compute());
-      this.#computing.set(question, computing);
+      computing = this.#storeWhenComputed(counters, { key, keyHash }, compute());
+      this.#computing.set(key, computing);
       const forget = () => {
-        if (this.#computing.get(question) === computing) this.#computing.delete(question);
+        if (this.#computing.get(key) === computing) this.#computing.delete(key);
       };
       computing.then(forget, forget);
     }
     return computing;
   }
 
-  async #settle(
+  async #storeWhenComputed(
     counters: Counters,
-    { question, hashed }: { question: string; hashed: string },
+    { key, keyHash }: { key: string; keyHash: string },
     computing: Promise<ComputedResponse>,
   ): Promise<CachedResponse> {
     const { answer, keep } = await computing;
     if (!keep) return answer;
     const computed = { ...answer, etag: `"${hashOf(answer.bytes)}"` };
-    if (this.#isKnown(hashed) && this.#turnTo(counters)) this.#keep(question, computed);
+    if (this.#remember(keyHash) && this.#advanceTo(counters)) this.#store(key, computed);
     return computed;
   }
 
-  /** Whether this question was a read before; from now on it was. */
-  #isKnown(hashed: string): boolean {
-    const isKnown = this.#known.delete(hashed);
-    this.#known.add(hashed);
-    if (this.#known.size > MAX_KNOWN) this.#known.delete(first(this.#known));
+  /** Remembers that the response for this key is cacheable; returns whether that was known before. */
+  #remember(keyHash: string): boolean {
+    const isKnown = this.#known.delete(keyHash);
+    this.#known.add(keyHash);
+    if (this.#known.size > MAX_KNOWN_KEYS) this.#known.delete(first(this.#known));
     return isKnown;
   }
 
-  #touch(question: string, answer: CachedResponse): void {
-    this.#last = question;
-    this.#kept.delete(question);
-    this.#kept.set(question, answer);
+  #markUsed(key: string, answer: CachedResponse): void {
+    this.#last = key;
+    this.#entries.delete(key);
+    this.#entries.set(key, answer);
   }
 
-  #keep(question: string, answer: CachedResponse): void {
-    if (this.#kept.has(question)) return;
-    this.#kept.set(question, answer);
-    this.#last = question;
-    this.#bytes += sizeOf(question, answer);
+  #store(key: string, answer: CachedResponse): void {
+    if (this.#entries.has(key)) return;
+    this.#entries.set(key, answer);
+    this.#last = key;
+    this.#bytes += sizeOf(key, answer);
     while (this.#bytes > MAX_BYTES) {
-      const oldest = first(this.#kept.keys());
-      this.#bytes -= sizeOf(oldest, this.#kept.get(oldest));
-      this.#kept.delete(oldest);
+      const oldest = first(this.#entries.keys());
+      this.#bytes -= sizeOf(oldest, this.#entries.get(oldest));
+      this.#entries.delete(oldest);
     }
   }
 
-  /** Forgets everything when the counters have moved on; false for counters that are older than what is kept. */
-  #turnTo(counters: Counters): boolean {
+  /** Clears the cache if the counters are newer than its own. Returns false if they are older. */
+  #advanceTo(counters: Counters): boolean {
     const { registry, status, access } = this.#counters;
     if (counters.registry === registry && counters.status === status && counters.access === access) return true;
     if (counters.registry < registry || counters.status < status || counters.access < access) return false;
     this.#counters = counters;
-    this.#kept.clear();
+    this.#entries.clear();
     this.#computing.clear();
     this.#bytes = 0;
     return true;
@@ -137,8 +142,8 @@ function first(keys: Iterable<string>): string {
   return '';
 }
 
-function sizeOf(question: string, answer: CachedResponse | undefined): number {
-  return question.length * 2 + (answer?.bytes.length ?? 0);
+function sizeOf(key: string, answer: CachedResponse | undefined): number {
+  return key.length * 2 + (answer?.bytes.length ?? 0);
 }
 
 function hashOf(value: string | Buffer): string {

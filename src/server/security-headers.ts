@@ -1,4 +1,6 @@
-/** What every answer carries, names and values in turn; a page puts a Content-Security-Policy of its own in the place of this one. */
+/**
+ * The security headers of every response, as alternating names and values. Pages override the Content-Security-Policy.
+ */
 export const SECURITY_HEADERS: readonly string[] = [
   ...['X-Content-Type-Options', 'nosniff'],
   ...['Referrer-Policy', 'no-referrer'],
@@ -7,5 +9,5 @@ export const SECURITY_HEADERS: readonly string[] = [
   ...['Content-Security-Policy', "default-src 'none'; frame-ancestors 'none'"],
 ];
 
-/** Only where the request came over TLS: told over plain http it would lock people out of a host that has no TLS. */
+/** Only for requests over TLS, so that users are not locked out of a host that has no TLS. */
 export const OVER_TLS: readonly string[] = ['Strict-Transport-Security', 'max-age=31536000'];

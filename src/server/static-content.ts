@@ -9,13 +9,13 @@ const ENCODERS = {
   gzip: (bytes: Buffer) => promisify(gzip)(bytes),
 } as const;
 
-/** Bytes that are the same for everybody. */
+/** Content that is the same for every caller. */
 export interface StaticContent {
   readonly hash: string;
   readonly send: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 }
 
-/** Content with the headers that describe it; compressed once, when a browser first takes it that way. */
+/** Creates static content with the headers that describe it. It is compressed once per encoding, on first use. */
 export function staticContent(content: string | Uint8Array, headers: Readonly<Record<string, string>>): StaticContent {
   const plain =
     typeof content === 'string'
@@ -31,7 +31,7 @@ export function staticContent(content: string | Uint8Array, headers: Readonly<Re
   return {
     hash,
     send: async (request, response) => {
-      const coding = (['br', 'gzip'] as const).find((one) => takes(request.headers['accept-encoding'], one));
+      const coding = (['br', 'gzip'] as const).find((name) => accepts(request.headers['accept-encoding'], name));
       const etag = `"${hash}${coding ? `-${coding}` : ''}"`;
       response.setHeader('Vary', [response.getHeader('Vary') ?? [], 'Accept-Encoding'].flat().join(', '));
       response.setHeader('ETag', etag);
@@ -47,7 +47,7 @@ export function staticContent(content: string | Uint8Array, headers: Readonly<Re
   };
 }
 
-function takes(acceptEncoding: string | string[] | undefined, coding: string): boolean {
+function accepts(acceptEncoding: string | string[] | undefined, coding: string): boolean {
   const offers = String(acceptEncoding ?? '').split(',');
   return offers.some((offer) => {
     const [name, quality] = offer.split(';').map((part) => part.trim().toLowerCase());

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { sendJson } from './json-response.ts';
 
-/** How one of the two surfaces says no, before its own code is reached. */
+/** The error format of one of the two APIs, for errors that occur before the API's own code runs. */
 export interface Surface {
   readonly refuse: (
     response: ServerResponse,
@@ -18,12 +18,12 @@ const CODES: Readonly<Record<number, string>> = {
   503: 'UNAVAILABLE',
 };
 
-/** `{"error": …}`; also for what belongs to neither surface. */
+/** `{"error": …}`, also for paths that belong to neither API. */
 export const REST: Surface = {
   refuse: (response, status, error, headers) => sendJson(response, status, { error }, headers),
 };
 
-/** A GraphQL response of one error. */
+/** A GraphQL response with one error. */
 export const GRAPHQL: Surface = {
   refuse: (response, status, message, headers) =>
     sendJson(
@@ -34,7 +34,7 @@ export const GRAPHQL: Surface = {
     ),
 };
 
-/** The surface that a path belongs to. */
+/** The API that a path belongs to; undefined if it belongs to neither. */
 export function surfaceOf(path: string): Surface | undefined {
   if (path === '/graphql') return GRAPHQL;
   return path === '/api' || path.startsWith('/api/') ? REST : undefined;

@@ -1,6 +1,9 @@
 import type { Database, Transaction } from './database.ts';
 
-/** Lets the next key's id be above every other, as SQLite has it: a sequence of PostgreSQL does not see an id that was given. */
+/**
+ * Advances PostgreSQL's sequence past the highest API key id, because an insert with an explicit id does not advance
+ * it. SQLite's AUTOINCREMENT needs no such step.
+ */
 export async function advanceApiKeySequence({ kind }: Pick<Database, 'kind'>, tx: Transaction): Promise<void> {
   if (kind === 'postgres')
     await tx.$queryRaw`SELECT setval("sequence", "highest")::int

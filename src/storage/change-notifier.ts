@@ -1,9 +1,9 @@
 import type { Counters, Database } from './database.ts';
 
-/** What a timer can be set to. */
+/** The longest delay that setTimeout accepts. */
 const MAX_WAIT_MS = 2 ** 31 - 1;
 
-/** Tells those who wait when the counters move, by whichever process. It looks only while somebody waits. */
+/** Resolves waiting callers when any process increments a counter. Reads the counters only while a caller waits. */
 export class ChangeNotifier {
   readonly #database: Pick<Database, 'counters' | 'watch'>;
   readonly #waiting = new Set<{ seen: Counters; resolve: (counters: Counters) => void }>();
@@ -13,7 +13,9 @@ export class ChangeNotifier {
     this.#database = database;
   }
 
-  /** The counters, as soon as they differ from those that were seen; undefined when the signal or its time ends the wait. */
+  /**
+   * Resolves with the counters once they differ from `seen`; with undefined when the signal aborts or `until` passes.
+   */
   after(seen: Counters, signal: AbortSignal, until?: Date): Promise<Counters | undefined> {
     return new Promise((resolve) => {
       if (signal.aborted) return resolve(undefined);
@@ -30,24 +32,24 @@ export class ChangeNotifier {
       const timer = until && setTimeout(stop, Math.min(until.getTime() - Date.now(), MAX_WAIT_MS)).unref();
       signal.addEventListener('abort', stop, { once: true });
       this.#waiting.add(wait);
-      this.#stop ??= this.#database.watch(() => void this.#look());
-      void this.#look();
+      this.#stop ??= this.#database.watch(() => void this.#resolveChanged());
+      void this.#resolveChanged();
     });
   }
 
-  async #look(): Promise<void> {
+  async #resolveChanged(): Promise<void> {
     if (this.#waiting.size === 0) {
       this.#stop?.();
       this.#stop = undefined;
       return;
     }
-    const counters = await this.#read();
+    const counters = await this.#readCounters();
     if (!counters) return;
     for (const { seen, resolve } of this.#waiting) if (differ(seen, counters)) resolve(counters);
   }
 
-  // A database that is away has no news; the next look tries again.
-  async #read(): Promise<Counters | undefined> {
+  // An unavailable database counts as unchanged; the next notification or poll reads it again.
+  async #readCounters(): Promise<Counters | undefined> {
     try {
       return await this.#database.counters();
     } catch {

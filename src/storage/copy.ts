@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { AHEAD, type Database, type Transaction } from './database.ts';
+import { COUNTER_JUMP, type Database, type Transaction } from './database.ts';
 import type { Prisma } from './generated/sqlite/client.ts';
 import { StartupError } from './startup-error.ts';
 
 /**
- * The models whose rows are copied, and the columns that tell their rows apart; those that others refer to come first.
- * Replicas, who probe what, and the counters are the target's own: a server that starts on it meanwhile writes the first.
+ * The models to copy, each with its primary key. A model comes before the models that refer to it.
+ * `Replica`, `ProbeLease` and `Counter` are not copied because they describe the target itself: a server that starts on
+ * the target during the copy writes to `Replica`.
  */
 const KEYS = {
   Cluster: ['id'],
@@ -21,27 +22,28 @@ const KEYS = {
   ApiKey: ['id'],
   AuditRecord: ['id'],
 } satisfies Partial<Record<Prisma.ModelName, string[]>>;
-type Copied = keyof typeof KEYS;
-export const COPIED = Object.keys(KEYS) as Copied[];
+type CopiedModel = keyof typeof KEYS;
+export const COPIED = Object.keys(KEYS) as CopiedModel[];
 
-/** Rows that travel together; sealed kubeconfigs are up to megabytes each. */
+/** Rows per batch. Sealed kubeconfigs use the small size because each can take megabytes. */
 const BATCH = 500;
-const LARGE_BATCH = 20;
-/** Rows after which the progress is told. */
-const PROGRESS = 10_000;
-/** A copy of a large audit trail takes its time; nobody else uses the database yet. */
+const LARGE_ROW_BATCH = 20;
+/** Rows between two progress reports. */
+const PROGRESS_INTERVAL = 10_000;
+/** A large audit trail takes long to copy. The long timeout blocks no one: no server uses the target yet. */
 const TRANSACTION = { maxWait: 10_000, timeout: 60 * 60_000 };
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Opens the database to copy to, which must be unused. */
+/** Opens the target database. Throws a StartupError if a server has already used it. */
 export async function openTarget(url: string): Promise<Database> {
   return (await import('./postgres/database.ts')).openUnusedPostgres(url);
 }
 
 /**
- * Copies everything from a SQLite database to an empty one of PostgreSQL, in one transaction that reads it all back and
- * compares row for row before it ends. `progress` hears of each model, and how many of its rows are there.
+ * Copies a SQLite database to an empty PostgreSQL database. One transaction copies every row, reads it back and
+ * compares it. `progress` receives the model and the number of its rows copied so far. Returns the number of rows per
+ * model.
  */
 export async function copyInto(
   target: Database,
@@ -50,46 +52,48 @@ export async function copyInto(
 ): Promise<ReadonlyMap<string, number>> {
   const before = await source.counters();
   return target.prisma.$transaction(async (tx) => {
-    // Keeps a server that starts meanwhile from changing anything.
+    // Blocks the writes of a server that starts on the target during the copy.
     await tx.$queryRaw`SELECT 1 FROM "Counter" FOR UPDATE`;
-    for (const model of COPIED) await refuseRows(tx, model);
+    for (const model of COPIED) await requireEmpty(tx, model);
     const counts = new Map<string, number>();
     for (const model of COPIED) {
       counts.set(model, await copyModel(tx, source, model, (rows) => progress(model, rows)));
       progress(model, counts.get(model) ?? 0);
     }
-    await raiseIds(tx, source);
+    await advanceSequences(tx, source);
     for (const [name, value] of Object.entries(before))
-      await tx.counter.update({ where: { name }, data: { value: value + AHEAD } });
+      await tx.counter.update({ where: { name }, data: { value: value + COUNTER_JUMP } });
     if (!isDeepStrictEqual(await source.counters(), before))
-      throw new StartupError('The SQLite database was changed while it was copied: stop the server, then copy again.');
+      throw new StartupError('The SQLite database changed during the copy: stop the server, then copy again.');
     return counts;
   }, TRANSACTION);
 }
 
-async function refuseRows(tx: Transaction, model: Copied): Promise<void> {
+async function requireEmpty(tx: Transaction, model: CopiedModel): Promise<void> {
   const [found] = await tx.$queryRawUnsafe<Row[]>(`SELECT 1 FROM "${model}" LIMIT 1`);
   if (found)
-    throw new StartupError(`The database to copy to is not empty (${model}): name one that no server has used yet.`);
+    throw new StartupError(
+      `The target database is not empty (table ${model}): choose a database that no server has used yet.`,
+    );
 }
 
 async function copyModel(
   tx: Transaction,
   source: Database,
-  model: Copied,
+  model: CopiedModel,
   progress: (rows: number) => void,
 ): Promise<number> {
-  const take = model === 'ClusterCredential' ? LARGE_BATCH : BATCH;
+  const take = model === 'ClusterCredential' ? LARGE_ROW_BATCH : BATCH;
   let after: Row | undefined;
   for (let rows = 0; ; ) {
     const batch = await readRows(source.prisma, model, after, take);
     if (batch.length > 0) await insert(tx, model, batch);
-    // Read back as anybody reads it: what differs in any value ends the copy, and nothing of it stays.
+    // Reads through the Prisma client, as the server does. One different value rolls back the whole copy.
     if (!isDeepStrictEqual(await readRows(tx, model, after, take), batch))
-      throw new StartupError(`Rows of ${model} differ after they were copied: nothing was kept of the copy.`);
+      throw new StartupError(`Rows of ${model} differ after the copy: the copy was rolled back.`);
     rows += batch.length;
     if (batch.length < take) return rows;
-    if (rows % PROGRESS === 0) progress(rows);
+    if (rows % PROGRESS_INTERVAL === 0) progress(rows);
     after = batch.at(-1);
   }
 }
@@ -98,8 +102,8 @@ interface Delegate {
   findMany(query: object): Promise<Row[]>;
 }
 
-/** The next rows in the order of their keys. */
-async function readRows(client: Transaction, model: Copied, after: Row | undefined, take: number): Promise<Row[]> {
+/** Reads up to `take` rows after the row `after`, in the order of the primary key. */
+async function readRows(client: Transaction, model: CopiedModel, after: Row | undefined, take: number): Promise<Row[]> {
   const delegates = client as unknown as Record<string, Delegate>;
   const delegate = delegates[model.charAt(0).toLowerCase() + model.slice(1)] as Delegate;
   const key = KEYS[model];
@@ -109,8 +113,8 @@ async function readRows(client: Transaction, model: Copied, after: Row | undefin
   return delegate.findMany({ orderBy, take, skip: 1, cursor: key.length === 1 ? at : { [key.join('_')]: at } });
 }
 
-/** One statement a batch: PostgreSQL reads each value as its column's type has it. */
-async function insert(tx: Transaction, model: Copied, rows: readonly Row[]): Promise<void> {
+/** Inserts a batch with one statement. PostgreSQL converts each JSON value to the type of its column. */
+async function insert(tx: Transaction, model: CopiedModel, rows: readonly Row[]): Promise<void> {
   const json = JSON.stringify(rows, (_key, value) => (typeof value === 'bigint' ? value.toString() : value));
   await tx.$executeRawUnsafe(
     `INSERT INTO "${model}" SELECT * FROM json_populate_recordset(NULL::"${model}", $1::json)`,
@@ -118,8 +122,8 @@ async function insert(tx: Transaction, model: Copied, rows: readonly Row[]): Pro
   );
 }
 
-/** An id is never used again, also that of a row which was deleted before. */
-async function raiseIds(tx: Transaction, source: Database): Promise<void> {
+/** Continues the source's sequences, so that the target never reissues the id of a deleted row. */
+async function advanceSequences(tx: Transaction, source: Database): Promise<void> {
   const sequences = await source.prisma.$queryRaw<
     { name: string; seq: bigint }[]
   >`SELECT "name", "seq" FROM sqlite_sequence`;

@@ -1,9 +1,9 @@
 import { type Error as Cause, isDriverAdapterError } from '@prisma/driver-adapter-utils';
 
-/** A rule that the database holds. */
+/** A uniqueness rule that the database enforces. */
 export type UniqueRule = 'name' | 'default' | 'uid' | 'username';
 
-// SQLite names the column, PostgreSQL the index.
+// SQLite reports the column, PostgreSQL the index.
 const RULES = new Map<string | undefined, UniqueRule>([
   ['name', 'name'],
   ['Cluster_name_key', 'name'],
@@ -15,7 +15,7 @@ const RULES = new Map<string | undefined, UniqueRule>([
   ['Cluster_uid_key', 'uid'],
 ]);
 
-/** Which rule of the registry a change would have broken, when it is one that the database holds. */
+/** The uniqueness rule that the failed change violated; undefined for any other error. */
 export function uniqueViolation(error: unknown): UniqueRule | undefined {
   const cause = causeOf(error);
   if (cause?.kind !== 'UniqueConstraintViolation' || !cause.constraint) return undefined;
@@ -23,7 +23,9 @@ export function uniqueViolation(error: unknown): UniqueRule | undefined {
   return 'index' in cause.constraint ? RULES.get(cause.constraint.index) : undefined;
 }
 
-/** Two changes waited for each other, and this one was given up: worth another try at once. */
+/**
+ * Whether the database aborted this change because of a deadlock or write conflict. The caller can retry immediately.
+ */
 export function isConflict(error: unknown): boolean {
   return causeOf(error)?.kind === 'TransactionWriteConflict' || prismaCodeOf(error) === 'P2034';
 }
@@ -40,7 +42,7 @@ const UNAVAILABLE_KINDS: readonly Cause['kind'][] = [
   'TransactionAlreadyClosed',
   'TransactionWriteConflict',
 ];
-/** Prisma's own: no connection or no turn in time. */
+/** Prisma's error codes for a connection failure, or a timeout while waiting for a connection or transaction. */
 const UNAVAILABLE_CODES = ['P1001', 'P1008', 'P1017', 'P2024', 'P2028'];
 const SQLITE_UNAVAILABLE: Readonly<Record<number, string>> = {
   5: 'another process is writing to the database',
@@ -54,24 +56,27 @@ const SQLITE_UNAVAILABLE: Readonly<Record<number, string>> = {
   1032: 'the database file was moved or replaced',
 };
 
-/** By the class that PostgreSQL's code begins with, or the code itself: https://www.postgresql.org/docs/15/errcodes-appendix.html */
+/**
+ * Keys are PostgreSQL error codes or their first two characters, the error class:
+ * https://www.postgresql.org/docs/15/errcodes-appendix.html
+ */
 const POSTGRES_UNAVAILABLE: Readonly<Record<string, string>> = {
   '08': 'the connection to the database broke',
-  '28': 'the database does not let us in',
-  '3D': 'the database is not there',
+  '28': 'the database rejected the credentials',
+  '3D': 'the database does not exist',
   '53': 'the database has run out of connections, memory or disk',
   '57014': 'the database stopped a statement that took too long',
   '57': 'the database is shutting down or starting up',
   '58': 'the database cannot read or write its files',
   '25006': 'the database is read-only',
   '25P03': 'the change took too long',
-  '55P03': 'another change holds the database',
+  '55P03': 'another change holds a lock in the database',
 };
 
 /**
- * Why the database cannot do its work now (busy, full, read-only, gone), in words without data, or nothing when the
- * error is of another kind. The caller may try again. All of the transaction has been stored or none, and as a rule none:
- * where the connection broke while PostgreSQL committed, nobody here knows.
+ * Explains why the database is unavailable (busy, full, read-only, gone) without including stored data; undefined for
+ * any other error. The caller may retry. The transaction was stored completely or not at all. Usually it was not
+ * stored, but the outcome is unknown if the connection broke while PostgreSQL was committing.
  */
 export function unavailability(error: unknown): string | undefined {
   const cause = causeOf(error);
@@ -84,20 +89,25 @@ export function unavailability(error: unknown): string | undefined {
   return UNAVAILABLE_CODES.includes(prismaCodeOf(error) ?? '') ? 'the database does not answer in time' : undefined;
 }
 
-/** Whether the database stopped a statement that took longer than it may: another try at once would end the same way. */
+/**
+ * Whether the database cancelled a statement that exceeded its time limit. An immediate retry would fail the same way.
+ */
 export function tookTooLong(error: unknown): boolean {
   const cause = causeOf(error);
   return cause?.kind === 'postgres' && cause.code === '57014';
 }
 
-/** The database is unavailable, read-only, full or busy: no bug, and worth another try. */
+/**
+ * Whether the database is unavailable, read-only, full or busy: an operational error that the caller may retry, not a
+ * bug.
+ */
 export function isUnavailable(error: unknown): boolean {
   return unavailability(error) !== undefined;
 }
 
 function causeOf(error: unknown): Cause | undefined {
   if (!(error instanceof Error)) return undefined;
-  // A failed COMMIT arrives as the adapter threw it, everything else in Prisma's wrapping.
+  // Prisma passes on the error of a failed COMMIT unchanged and wraps every other adapter error.
   if (isDriverAdapterError(error)) return error.cause;
   const meta = 'meta' in error ? (error.meta as { driverAdapterError?: { cause?: Cause } } | undefined) : undefined;
   return meta?.driverAdapterError?.cause;

@@ -5,84 +5,93 @@ import type { ReadShares } from './read-shares.ts';
 export const COUNTERS = ['access', 'registry', 'status'] as const;
 export type CounterName = (typeof COUNTERS)[number];
 export type Counters = Readonly<Record<CounterName, number>>;
-/** NULL in a column of JSON, which else would hold JSON's own null. */
+/** Stores SQL NULL in a JSON column. A plain `null` would store the JSON value null. */
 export const NO_JSON = Prisma.DbNull;
 export type Transaction = Prisma.TransactionClient;
 
-/** Where the registry is kept: a file of SQLite, or the URL of a PostgreSQL database. */
+/** Where the registry is stored: a SQLite file or the URL of a PostgreSQL database. */
 export type DatabaseLocation = { readonly file: string } | { readonly url: string };
 
-/** An open database: Prisma's client, and what Prisma does not have. */
+/** An open database: the Prisma client and the operations that Prisma does not provide. */
 export interface Database {
   readonly kind: 'sqlite' | 'postgres';
   readonly prisma: PrismaClient;
-  /** What the files beside the database show to be missing in it; a sentence each. */
+  /** Sentences about data that the database has lost, as the files beside it show. */
   readonly warnings: readonly string[];
 
   /**
-   * Runs a change in one transaction, which raises its counters first: that is the lock that orders those who raise the
-   * same one. In SQLite it orders all writers; in PostgreSQL another counter's may change a row between its read and its
-   * write, which has to name what it relies on. Use `tx` alone inside: a query of the client would wait for the
-   * transaction, and the transaction for it. A change that met another in a deadlock is run again: it must do nothing
-   * beside its transaction. With no counter it raises none and tells nobody, and waits for every other writer all the same.
-   * Rejects when the times of TRANSACTION are over.
+   * Runs `change` in one transaction that first increments `counters`. The increment locks the counter rows, so changes
+   * that increment the same counter run one after another. SQLite serialises all writers. In PostgreSQL, a change that
+   * increments another counter may modify a row between this change's read and write: repeat the expected values in the
+   * WHERE clause of the write.
+   *
+   * `change` must use only `tx`; a query through `prisma` deadlocks with the transaction. After a deadlock `change`
+   * runs again, so it must have no side effects outside the transaction. With an empty list, no counter is incremented
+   * and no notification is sent, but the change still waits for every other writer. Rejects when a TRANSACTION limit is
+   * exceeded.
    */
   write<T>(
     counters: CounterName | readonly CounterName[],
-    change: (tx: Transaction, raised: Partial<Counters>) => Promise<T>,
+    change: (tx: Transaction, incremented: Partial<Counters>) => Promise<T>,
   ): Promise<T>;
 
   /**
-   * The counters as they are now: no commit that was acknowledged before the call, by any process, is missing. At once
-   * where the database is in this process, since waiting costs as much as a kept answer.
+   * Reads the counters. The result includes every commit that any process acknowledged before the call. SQLite returns
+   * it synchronously, because awaiting a promise would cost as much as serving a cached response.
    */
   counters(): Counters | Promise<Counters>;
 
-  /** Calls `look` whenever something may have been committed, by any process; gives what ends that. */
-  watch(look: () => void): () => void;
+  /**
+   * Calls `onPossibleChange` whenever any process may have committed something. Returns a function that stops the
+   * calls.
+   */
+  watch(onPossibleChange: () => void): () => void;
 
-  /** Throws unless the database can be written to, now. */
+  /** Throws unless the database currently accepts writes. */
   check(): Promise<void>;
 
-  /** What limits the reads of one caller: a share of the connections, or turns with the reads of others. */
+  /** Limits the concurrent reads of each caller, so that one caller cannot occupy the whole database. */
   readonly reads: ReadShares;
 
-  /** What replicas share the probing by; none where one process has the database for itself. */
+  /** The leases by which replicas share the probing; undefined for SQLite, which a single process uses. */
   readonly leases: Leases | undefined;
 
   close(): Promise<void>;
 }
 
-/** How long a change may wait for those before it, and how long it may take itself. */
+/** Milliseconds that a change may wait for its transaction to start (`maxWait`) and may run (`timeout`). */
 export const TRANSACTION = { maxWait: 10_000, timeout: 15_000 };
 
-/** Opens the database and brings it to this version's models. */
-export async function openDatabase(place: DatabaseLocation, { isServer = false } = {}): Promise<Database> {
-  // Each with its own library, which the other does not need.
-  if ('url' in place) return (await import('./postgres/database.ts')).openPostgres(place.url);
-  return (await import('./sqlite/database.ts')).openSqliteDatabase(place.file, { isServer });
-}
-
-/** Raises counters as the first statements of a transaction, in one order for all: two changes never wait for each other. */
-export async function incrementCounters(tx: Transaction, counters: CounterName | readonly CounterName[]) {
-  const raised: Partial<Record<CounterName, number>> = {};
-  for (const name of [counters].flat().sort()) {
-    const { value } = await tx.counter.update({ where: { name }, data: { value: { increment: 1 } } });
-    raised[name] = value;
-  }
-  return raised as Partial<Counters>;
+/** Opens the database and applies pending migrations. */
+export async function openDatabase(location: DatabaseLocation, { isServer = false } = {}): Promise<Database> {
+  // Imported lazily, so that only the driver in use is loaded.
+  if ('url' in location) return (await import('./postgres/database.ts')).openPostgres(location.url);
+  return (await import('./sqlite/database.ts')).openSqliteDatabase(location.file, { isServer });
 }
 
 /**
- * So far ahead do counters go where a database is copied or restored: no number is met again which changes after the backup
- * were given, here or on a machine that is lost; and every cursor of a stream is too old, so that its reader lists again.
+ * Increments counters and returns their new values. Must run first in a transaction. The counters are incremented in
+ * alphabetical order, so that two changes cannot deadlock on them.
  */
-export const AHEAD = 1_000_000;
+export async function incrementCounters(tx: Transaction, counters: CounterName | readonly CounterName[]) {
+  const incremented: Partial<Record<CounterName, number>> = {};
+  for (const name of [counters].flat().sort()) {
+    const { value } = await tx.counter.update({ where: { name }, data: { value: { increment: 1 } } });
+    incremented[name] = value;
+  }
+  return incremented as Partial<Counters>;
+}
 
-/** The tables whose ids are given out one after another, and never again. */
-export const NUMBERED = ['Cluster', 'User', 'ApiKey', 'AuditRecord'] as const;
+/**
+ * How far the counters advance when a database is copied or restored. The jump skips every value that was issued after
+ * the backup, here or on a lost machine. It also makes every stream cursor too old, so that subscribers list again.
+ */
+export const COUNTER_JUMP = 1_000_000;
 
-/** The counters in their rows. */
+/** The tables with ids that are assigned in sequence and never reused. */
+export const SEQUENTIAL_ID_TABLES = ['Cluster', 'User', 'ApiKey', 'AuditRecord'] as const;
+
+/** Converts rows of the `Counter` table to an object. */
 export function countersOf(rows: readonly { readonly name?: unknown; readonly value?: unknown }[]): Counters {
   const counters = { registry: 0, status: 0, access: 0 };
   for (const { name, value } of rows) counters[name as CounterName] = Number(value);

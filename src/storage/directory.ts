@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Makes a directory that only its owner reads, and those above it. */
+/** Creates a directory and its missing parents with mode 700. */
 export function makeDirectory(path: string): void {
-  // mkdirSync's own `recursive` never returns where a directory cannot be made, as in /proc.
+  // mkdirSync with `recursive` hangs if the directory cannot be created, for example in /proc.
   if (existsSync(path)) return;
   if (dirname(path) !== path) makeDirectory(dirname(path));
   try {

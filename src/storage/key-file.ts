@@ -10,92 +10,98 @@ export type KeyRing = {
   source: 'configuration' | 'file' | 'new file';
   /** One sentence for the log. */
   warning?: string;
-  /** Reads the keys again, where they stand in a file. */
+  /** Reads the key file again; absent if the keys come from configuration. */
   reread?: () => SealKey[];
 };
 
 /**
- * The keys that seal and open stored kubeconfigs: those given by configuration, else those in the file, else a new one.
- * A key is never made over sealed data, and a ring that cannot open all of it is refused.
+ * Loads the keys that seal and open stored kubeconfigs from SEAL_KEY or else from the key file. If neither exists,
+ * creates a key file, unless the database already contains sealed data. Throws a StartupError if a key that stored data
+ * needs is missing.
  */
 export async function loadKeyRing(options: {
-  /** SEAL_KEY: 32 bytes in base64 or hex each, separated by commas or as the lines of a key file; the first seals. */
+  /** SEAL_KEY: keys of 32 bytes in base64 or hex, separated by commas or newlines. The first key seals. */
   given?: string | undefined;
-  /** Nothing when a key must be given. */
+  /** The path of the key file; absent if SEAL_KEY is required. */
   file?: string | undefined;
-  /** The ids of the keys that stored rows are sealed with. */
+  /** Reads the ids of the keys with which stored rows are sealed. */
   sealedKeyIds: () => Promise<string[]>;
 }): Promise<KeyRing> {
-  const { given, file } = options;
+  const { given: configured, file } = options;
   const needed = await options.sealedKeyIds();
-  const ring = given ? { keys: parseGiven(given), source: 'configuration' as const } : await fromFile(file, needed);
+  const ring = configured
+    ? { keys: parseConfiguredKeys(configured), source: 'configuration' as const }
+    : await loadOrCreateKeyFile(file, needed);
   const missing = needed.filter((id) => !ring.keys.some((key) => key.id === id));
   if (missing.length > 0)
     throw new StartupError(
-      `Stored kubeconfigs are sealed with ${named(missing)}, which ${ring.source === 'configuration' ? 'SEAL_KEY' : file} does not have: add it after the first key.`,
+      `Stored kubeconfigs are sealed with ${listKeys(missing)}, which ${ring.source === 'configuration' ? 'SEAL_KEY' : file} does not have: add it after the first key.`,
     );
   return ring;
 }
 
-async function fromFile(file: string | undefined, needed: string[]): Promise<KeyRing> {
+async function loadOrCreateKeyFile(file: string | undefined, needed: string[]): Promise<KeyRing> {
   if (file === undefined)
     throw new StartupError('Set SEAL_KEY to a key of 32 bytes, for example from: openssl rand -base64 32');
   const found = readKeyFile(file);
   if (found) return found;
   if (needed.length > 0)
     throw new StartupError(
-      `Stored kubeconfigs are sealed with ${named(needed)}, but the key file ${file} is missing: restore it, or set SEAL_KEY.`,
+      `Stored kubeconfigs are sealed with ${listKeys(needed)}, but the key file ${file} is missing: restore it, or set SEAL_KEY.`,
     );
-  await makeKeyFile(file);
-  const made = readKeyFile(file);
-  if (!made) throw new StartupError(`The key file ${file} was removed while it was made: start again.`);
-  return { ...made, source: 'new file' };
+  await createKeyFile(file);
+  const created = readKeyFile(file);
+  if (!created)
+    throw new StartupError(`The key file ${file} was removed immediately after it was created: start again.`);
+  return { ...created, source: 'new file' };
 }
 
 function readKeyFile(file: string): KeyRing | undefined {
   const found = readLines(file);
   if (!found) return undefined;
   const { lines, mode } = found;
-  const keys = lines.filter(isKey).map((line) => keyOf(line, file));
-  if (keys.length === 0) throw new StartupError(`The key file ${file} holds no key: restore it, or set SEAL_KEY.`);
-  const ring: KeyRing = { keys, source: 'file', reread: () => reread(file) };
+  const keys = lines.filter(isKey).map((line) => parseLine(line, file));
+  if (keys.length === 0) throw new StartupError(`The key file ${file} contains no key: restore it, or set SEAL_KEY.`);
+  const ring: KeyRing = { keys, source: 'file', reread: () => rereadKeys(file) };
   if ((mode & 0o077) === 0) return ring;
-  const warning = `The key file ${file} can be read by others (mode ${(mode & 0o777).toString(8)}): chmod 600 it.`;
+  const warning = `The key file ${file} is readable by other users (mode ${(mode & 0o777).toString(8)}): run chmod 600 ${file}.`;
   return { ...ring, warning };
 }
 
-function reread(file: string): SealKey[] {
+function rereadKeys(file: string): SealKey[] {
   const ring = readKeyFile(file);
   if (!ring) throw new StartupError(`The key file ${file} is missing: restore it.`);
   return ring.keys;
 }
 
-/** Puts a new key in the first place and gives its id; the others stay. Two at once would lose one: hold a lock. */
+/**
+ * Inserts a new key before the existing keys and returns its id. The caller must hold a lock against concurrent edits.
+ */
 export async function addKey(file: string): Promise<string> {
   const secret = randomBytes(32);
-  const { lines, owner } = linesOf(file);
+  const { lines, owner } = readExistingFile(file);
   const first = lines.findIndex(isKey);
   await replaceKeyFile(file, lines.toSpliced(first, 0, secret.toString('base64url')), owner);
   return sealKey(secret).id;
 }
 
-/** Takes keys out of the file, never the first one. Two at once would lose one: hold a lock. */
+/** Removes keys from the file, but never the first key. The caller must hold a lock against concurrent edits. */
 export async function removeKeys(file: string, ids: readonly string[]): Promise<void> {
-  const { lines, owner } = linesOf(file);
+  const { lines, owner } = readExistingFile(file);
   const first = lines.findIndex(isKey);
-  const kept = lines.filter((line, at) => at === first || !isKey(line) || !ids.includes(keyOf(line, file).id));
-  await replaceKeyFile(file, kept, owner);
+  const remaining = lines.filter((line, at) => at === first || !isKey(line) || !ids.includes(parseLine(line, file).id));
+  await replaceKeyFile(file, remaining, owner);
 }
 
-type Lines = { lines: string[]; mode: number; owner: Pick<Stats, 'uid' | 'gid'> };
+type KeyFile = { lines: string[]; mode: number; owner: Pick<Stats, 'uid' | 'gid'> };
 
-function linesOf(file: string): Lines {
+function readExistingFile(file: string): KeyFile {
   const found = readLines(file);
   if (!found) throw new StartupError(`The key file ${file} is missing: restore it, or set SEAL_KEY.`);
   return found;
 }
 
-function readLines(file: string): Lines | undefined {
+function readLines(file: string): KeyFile | undefined {
   try {
     const { mode, uid, gid } = statSync(file);
     return { lines: readFileSync(file, 'utf8').split(/\r?\n/), mode, owner: { uid, gid } };
@@ -105,13 +111,13 @@ function readLines(file: string): Lines | undefined {
   }
 }
 
-/** Whoever reads the file meets the old or the new one; its owner stays, whoever runs the command. */
-async function replaceKeyFile(file: string, lines: string[], owner: Lines['owner']): Promise<void> {
+/** Replaces the file atomically and preserves its owner, even if another user runs the command. */
+async function replaceKeyFile(file: string, lines: string[], owner: KeyFile['owner']): Promise<void> {
   const draft = `${file}.${randomUUID()}`;
   try {
     await writeSynced(draft, lines.join('\n'), owner);
     await rename(draft, file);
-    await syncFolder(file);
+    await syncDirectoryOf(file);
   } catch (error) {
     throw new StartupError(`The key file ${file} cannot be written: make its directory writable.`, { cause: error });
   } finally {
@@ -119,16 +125,16 @@ async function replaceKeyFile(file: string, lines: string[], owner: Lines['owner
   }
 }
 
-/** Makes the file whole or not at all; when two make it at once, one wins and both read that. */
-async function makeKeyFile(file: string): Promise<void> {
+/** Creates the file atomically. If two processes create it at the same time, both then read the file of the first. */
+async function createKeyFile(file: string): Promise<void> {
   const draft = `${file}.${randomUUID()}`;
   try {
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await writeSynced(draft, `${NOTE}\n${randomBytes(32).toString('base64url')}\n`);
+    await writeSynced(draft, `${FILE_HEADER}\n${randomBytes(32).toString('base64url')}\n`);
     await link(draft, file).catch((error: unknown) => {
       if (!hasCode(error, 'EEXIST')) throw error;
     });
-    await syncFolder(file);
+    await syncDirectoryOf(file);
   } catch (error) {
     throw new StartupError(`The key file ${file} cannot be written: make its directory writable, or set SEAL_KEY.`, {
       cause: error,
@@ -139,15 +145,13 @@ async function makeKeyFile(file: string): Promise<void> {
 }
 
 /**
- * Removes the drafts that a process left which was killed while it wrote the key file; gives their names. A draft that a
- * running process writes is milliseconds old.
+ * Removes drafts that processes left behind when they were killed while writing the key file. Returns the names of the
+ * removed drafts.
  */
 export function removeAbandonedDrafts(file: string): string[] {
-  const [folder, own] = [
-    dirname(file),
-    new RegExp(`^${basename(file)}\\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`),
-  ];
-  const names = existsSync(folder) ? readdirSync(folder).filter((name) => own.test(name)) : [];
+  const folder = dirname(file);
+  const draftName = new RegExp(`^${basename(file)}\\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`);
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => draftName.test(name)) : [];
   const abandoned = names.filter((name) => {
     const draft = statSync(join(folder, name), { throwIfNoEntry: false });
     return draft?.isFile() && Date.now() - draft.mtimeMs > DRAFT_MS;
@@ -156,39 +160,41 @@ export function removeAbandonedDrafts(file: string): string[] {
   return abandoned;
 }
 
-/** After which no process writes a draft any more: writing and syncing one takes milliseconds. */
+/** Milliseconds after which a draft counts as abandoned: a running process writes and syncs it within milliseconds. */
 const DRAFT_MS = 10 * 60_000;
 
-const NOTE = `# Seals the kubeconfigs in the database. Keep a copy apart from it: without this file they cannot be read.
-# One key a line; the first seals, all open.`;
+const FILE_HEADER = `# Seals the kubeconfigs in the database. Store a copy of this file elsewhere: without it they cannot be read.
+# One key per line. The first key seals, every key opens.`;
 
-async function writeSynced(file: string, text: string, owner?: Lines['owner']): Promise<void> {
+async function writeSynced(file: string, text: string, owner?: KeyFile['owner']): Promise<void> {
   await using handle = await open(file, 'wx', 0o600);
   await handle.writeFile(text);
   if (owner) await handle.chown(owner.uid, owner.gid);
   await handle.sync();
 }
 
-async function syncFolder(file: string): Promise<void> {
+async function syncDirectoryOf(file: string): Promise<void> {
   await using folder = await open(dirname(file));
   await folder.sync();
 }
 
 const keyText = (line: string) => line.replace(/#.*/, '').trim();
 const isKey = (line: string) => keyText(line) !== '';
-const keyOf = (line: string, file: string) => parseKey(keyText(line), `a line of ${file}`);
+const parseLine = (line: string, file: string) => parseKey(keyText(line), `A line of ${file}`);
 
-function parseGiven(given: string): SealKey[] {
-  // SEAL_KEY_FILE may name a key file of ours: a key a line, with notes.
-  const keys = given.split('\n').flatMap((line) => keyText(line).split(','));
+function parseConfiguredKeys(configured: string): SealKey[] {
+  // SEAL_KEY_FILE may name a key file that Kitestring created: one key per line, with comments.
+  const keys = configured.split('\n').flatMap((line) => keyText(line).split(','));
   return keys.flatMap((text) => (text.trim() === '' && keys.length > 1 ? [] : parseKey(text.trim(), 'SEAL_KEY')));
 }
 
 function parseKey(text: string, where: string): SealKey {
   if (/^[0-9a-f]{64}$/i.test(text)) return sealKey(Buffer.from(text, 'hex'));
   if (/^[\w+/-]{43}=?$/.test(text)) return sealKey(Buffer.from(text, 'base64'));
-  throw new StartupError(`${where} is not a key of 32 bytes in base64 or hex; make one with: openssl rand -base64 32`);
+  throw new StartupError(
+    `${where} is not a key of 32 bytes in base64 or hex: create one with openssl rand -base64 32.`,
+  );
 }
 
-const named = (ids: string[]) => `${ids.length === 1 ? 'key' : 'keys'} ${ids.join(', ')}`;
+const listKeys = (ids: string[]) => `${ids.length === 1 ? 'key' : 'keys'} ${ids.join(', ')}`;
 const hasCode = (error: unknown, code: string) => error instanceof Error && 'code' in error && error.code === code;

@@ -1,11 +1,14 @@
 import type { Transaction } from './database.ts';
 
-/** Milliseconds that a lease lasts without a heartbeat, by the database's clock (docs/architecture.md). */
+/** Milliseconds after its last heartbeat at which a lease expires, by the database's clock (docs/architecture.md). */
 export const LEASE_MS = 10_000;
-/** Milliseconds within which no third replica asks a slot's clusters: the 10 s that are promised, and what an ask is under way. */
+/**
+ * Cool-down, in milliseconds: no third replica probes the clusters of a slot within this time. It covers the promised
+ * 10 s and the duration of one probe.
+ */
 export const COOL_DOWN_MS = 12_000;
 
-/** A slot as it stands: who holds it, unless nobody does or the lease has run out. */
+/** The current lease of a slot. `holder` is undefined if no replica has held the slot yet or the lease has expired. */
 export interface Lease {
   readonly slot: number;
   readonly holder: string | undefined;
@@ -13,39 +16,47 @@ export interface Lease {
   readonly loadMs: number;
 }
 
-/** A slot that was taken. */
+/** The lease of a slot that a replica has just claimed. */
 export interface TakenLease {
   readonly fence: number;
-  /** Milliseconds for which nothing of it is asked: two others have done so just now. */
+  /** Milliseconds to wait before probing the slot's clusters, because two other replicas have just probed them. */
   readonly coolDownMs: number;
 }
 
-/** Milliseconds after its last heartbeat for which a replica is counted on: a heartbeat, and half of one. */
+/** Milliseconds after its last heartbeat during which a replica counts as live: one and a half heartbeat intervals. */
 export const COUNTED_MS = 4_500;
-/** Milliseconds that lie between its first heartbeat and its last by then: one that keeps dying would have slots left to it. */
+/**
+ * Milliseconds that must lie between the first and the latest heartbeat of a replica before it counts as live.
+ * Otherwise slots would be assigned to a replica that keeps crashing.
+ */
 export const PROVEN_MS = 2_000;
 
-/** What a heartbeat shows: the replicas that are counted on, the one that asks among them, and every slot. */
+/**
+ * The result of a heartbeat: the live replicas, including the one that sent the heartbeat, and the lease of every slot.
+ */
 export interface LeaseView {
   readonly replicas: readonly string[];
   readonly leases: readonly Lease[];
 }
 
-/** The leases of slots that replicas share. Every time in it is the database's. */
+/** The leases by which replicas divide the slots among themselves. All times use the database's clock. */
 export interface Leases {
-  /** Shows that a replica is there, renews what it holds with the load of each, and gives what stands afterwards. */
+  /**
+   * Records that a replica is live and renews the leases of its slots. `loads` maps each slot to its load in
+   * milliseconds. Returns the state after the renewal.
+   */
   heartbeat(replica: string, loads: ReadonlyMap<number, number>): Promise<LeaseView>;
-  /** Takes slots that nobody holds; gives those it got. */
+  /** Claims free slots. Returns the slots that were still free and now belong to the replica. */
   take(replica: string, slots: readonly number[]): Promise<ReadonlyMap<number, TakenLease>>;
-  /** Gives slots up, and tells the others. */
+  /** Releases slots and notifies the other replicas. */
   give(replica: string, slots: readonly number[]): Promise<void>;
-  /** Gives everything up: the replica is there no more. */
+  /** Releases every slot and marks the replica as gone. */
   leave(replica: string): Promise<void>;
-  /** Calls `listener` when a replica gave something up; gives what ends that. */
+  /** Calls `listener` when a replica releases slots. Returns a function that removes the listener. */
   onGiven(listener: () => void): () => void;
 }
 
-/** The fencing numbers of slots, as they stand. */
+/** Reads the current fencing numbers of slots. */
 export async function fencesOf(tx: Transaction, slots: ReadonlySet<number>): Promise<ReadonlyMap<number, number>> {
   if (slots.size === 0) return new Map();
   const where = { slot: { in: [...slots] } };

@@ -8,21 +8,22 @@ import type { MigrationList } from '@prisma/schema-engine-wasm';
 import { withSchemaEngine } from './schema-engine.ts';
 import { StartupError } from './startup-error.ts';
 
-/** A kind of database: where its models and migrations are, and how it is reached. */
-export type Migrated = {
-  /** Its head and the models, as one schema. */
+/** What migrating one kind of database needs: its schema files, its migrations and its driver adapter. */
+export type MigrationTarget = {
+  /** The paths of the files that together form the Prisma schema. */
   schema: string[];
+  /** The directory of the migrations. */
   folder: string;
   factory: SqlMigrationAwareDriverAdapterFactory;
 };
 
-/** A migration as `_prisma_migrations` has it. */
+/** A row of `_prisma_migrations`. */
 export type AppliedMigration = { name: string; checksum: string; finished: boolean; rolledBack: boolean };
 
-/** Reads the rows that `appliedOf` takes. */
-export const APPLIED = `SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at`;
+/** Selects the rows that `parseAppliedMigrations` expects. */
+export const SELECT_APPLIED_MIGRATIONS = `SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at`;
 
-export function appliedOf(rows: readonly Readonly<Record<string, unknown>>[]): AppliedMigration[] {
+export function parseAppliedMigrations(rows: readonly Readonly<Record<string, unknown>>[]): AppliedMigration[] {
   return rows.map((row) => ({
     name: String(row.migration_name),
     checksum: String(row.checksum),
@@ -31,20 +32,25 @@ export function appliedOf(rows: readonly Readonly<Record<string, unknown>>[]): A
   }));
 }
 
-/** Milliseconds that a migration waits for others. */
+/** Milliseconds that a migration waits for other processes. */
 export const PATIENCE_MS = 60_000;
 
-/** Tries to take the turn until it is given something; a StartupError where another process has it for a minute. */
+/**
+ * Calls `tryLock` every `pauseMs` milliseconds until it returns a lock. Throws a StartupError if another process holds
+ * the lock for a minute.
+ */
 export async function waitForMigrationLock<T>(
-  take: () => T | undefined | Promise<T | undefined>,
+  tryLock: () => T | undefined | Promise<T | undefined>,
   pauseMs: number,
 ): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
-    const taken = await take();
-    if (taken !== undefined) return taken;
+    const lock = await tryLock();
+    if (lock !== undefined) return lock;
     if (performance.now() > deadline)
-      throw new StartupError('Another process has been migrating the database for a minute: end it, then start again.');
+      throw new StartupError(
+        'Another process has been migrating the database for a minute: stop that process, then start again.',
+      );
     await sleep(pauseMs);
   }
 }
@@ -53,8 +59,11 @@ type Migration = { name: string; script: string; checksum: string };
 
 const home = fileURLToPath(new URL('../../prisma/', import.meta.url));
 
-/** The models and migrations of one kind of database. */
-export function migratedBy(kind: 'sqlite' | 'postgres', factory: SqlMigrationAwareDriverAdapterFactory): Migrated {
+/** Returns the schema and migrations that ship with this version for one kind of database. */
+export function migratedBy(
+  kind: 'sqlite' | 'postgres',
+  factory: SqlMigrationAwareDriverAdapterFactory,
+): MigrationTarget {
   const schema = [join(home, `${kind}.prisma`), join(home, 'models.prisma')];
   return { schema, folder: join(home, 'migrations', kind), factory };
 }
@@ -62,7 +71,10 @@ export function migratedBy(kind: 'sqlite' | 'postgres', factory: SqlMigrationAwa
 const LOCK_FILE = 'migration_lock.toml';
 const NO_FILTERS = { externalTables: [], externalEnums: [] };
 
-/** The names of the migrations that this version has and the database has not; refuses a history it does not know. */
+/**
+ * Returns the names of the migrations that the database has not applied yet. Throws a StartupError if the database has
+ * a migration that this version does not know, or that differs from this version's.
+ */
 export async function pendingMigrations(folder: string, applied: AppliedMigration[]): Promise<string[]> {
   const known = await readMigrations(folder);
   const valid = applied.filter(({ finished, rolledBack }) => finished && !rolledBack);
@@ -70,18 +82,21 @@ export async function pendingMigrations(folder: string, applied: AppliedMigratio
     const migration = known.find((one) => one.name === name);
     if (!migration)
       throw new StartupError(
-        `The database has migration ${name}, which this version does not know: start the version that made it, or a newer one.`,
+        `The database has migration ${name}, which this version does not know: start the version that applied it, or a newer one.`,
       );
     if (migration.checksum !== checksum)
       throw new StartupError(
-        `Migration ${name} is not the one that the database was made with: start the version that made it, or restore a backup.`,
+        `Migration ${name} is not the one that was applied to the database: start the version that applied it, or restore a backup.`,
       );
   }
   return known.map(({ name }) => name).filter((name) => !valid.some((one) => one.name === name));
 }
 
-/** Applies what is pending, each migration whole or not at all. The caller holds the lock. */
-export async function applyMigrations({ folder, factory }: Migrated, applied: AppliedMigration[]): Promise<void> {
+/** Applies the pending migrations, each atomically. The caller must hold the migration lock. */
+export async function applyMigrations(
+  { folder, factory }: MigrationTarget,
+  applied: AppliedMigration[],
+): Promise<void> {
   const known = await readMigrations(folder);
   const migrationsList = await migrationList(folder, known);
   let failure: { name: string; error: unknown } | undefined;
@@ -94,7 +109,7 @@ export async function applyMigrations({ folder, factory }: Migrated, applied: Ap
         const migration = known.find((one) => one.script === script);
         if (!migration) return run(script);
         try {
-          await run(`${script};\n${finished(migration)}`);
+          await run(`${script};\n${markFinished(migration)}`);
         } catch (error) {
           failure = { name: migration.name, error };
           throw error;
@@ -104,7 +119,7 @@ export async function applyMigrations({ folder, factory }: Migrated, applied: Ap
     },
   };
   await withSchemaEngine(atomic, async (engine) => {
-    // A script and the mark that it is finished are stored together: what has no mark left nothing behind.
+    // A script and its `finished_at` mark are committed together, so an unfinished migration has changed nothing.
     const unfinished = applied.filter((one) => !one.finished && !one.rolledBack);
     for (const { name } of unfinished) await engine.markMigrationRolledBack({ migrationName: name });
     try {
@@ -112,15 +127,15 @@ export async function applyMigrations({ folder, factory }: Migrated, applied: Ap
     } catch (error) {
       if (!failure) throw error;
       throw new StartupError(
-        `Migration ${failure.name} failed and left nothing behind (${reasonOf(failure.error)}): put that right and start again, or start the version before.`,
+        `Migration ${failure.name} failed and changed nothing (${reasonOf(failure.error)}): fix the cause and start again, or start the previous version.`,
         { cause: error },
       );
     }
   });
 }
 
-/** The SQL that leads from the migrations to the models, or nothing when they agree. */
-export async function nextMigration({ schema, folder, factory }: Migrated): Promise<string | undefined> {
+/** Generates the SQL that is missing between the migrations and the models; undefined if they agree. */
+export async function nextMigration({ schema, folder, factory }: MigrationTarget): Promise<string | undefined> {
   const migrations = await migrationList(folder, await readMigrations(folder));
   const files = await Promise.all(schema.map(async (path) => ({ path, content: await readFile(path, 'utf8') })));
   const { exitCode, stdout } = await withSchemaEngine(factory, (engine) =>
@@ -140,7 +155,7 @@ function reasonOf(error: unknown): string {
   return isDriverAdapterError(error) ? (error.cause.originalMessage ?? error.message) : error.message;
 }
 
-function finished({ checksum }: Migration): string {
+function markFinished({ checksum }: Migration): string {
   return `UPDATE "_prisma_migrations" SET "finished_at" = CURRENT_TIMESTAMP
 WHERE "checksum" = '${checksum}' AND "finished_at" IS NULL AND "rolled_back_at" IS NULL;`;
 }

@@ -1,13 +1,13 @@
-/** Lets those who take a turn go one after another, in the order they came. */
+/** A mutual-exclusion lock that is granted in the order of the requests. */
 export class Mutex {
   #last: Promise<void> = Promise.resolve();
 
-  /** Waits for one's turn, and gives what ends it; again does nothing. */
-  async take(): Promise<() => void> {
-    const before = this.#last;
-    const turn = Promise.withResolvers<void>();
-    this.#last = turn.promise;
-    await before;
-    return turn.resolve;
+  /** Waits for the lock. Returns a function that releases it; further calls of that function do nothing. */
+  async acquire(): Promise<() => void> {
+    const previous = this.#last;
+    const lock = Promise.withResolvers<void>();
+    this.#last = lock.promise;
+    await previous;
+    return lock.resolve;
   }
 }

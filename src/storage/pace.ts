@@ -1,20 +1,22 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-/** Milliseconds of work in one turn of the event loop, after which more waits for the next: requests are taken in between. */
+/**
+ * Milliseconds of work per turn of the event loop. Further work waits for the next turn, so that requests are served.
+ */
 const TURN_MS = 10;
 
-/** Spreads work that runs in the main thread over turns of the event loop, whoever asks for it. */
+/** Spreads work of the main thread over several turns of the event loop, across all callers. */
 export class Pace {
   #spentMs = 0;
 
-  /** Waits until this turn of the event loop has time left; undefined where it has, without a promise. */
+  /** Waits for a turn of the event loop that has time left. Returns undefined, without a promise, if this turn has. */
   wait(): Promise<void> | undefined {
     return this.#spentMs < TURN_MS ? undefined : this.#waitForTime();
   }
 
-  /** Runs a piece of work, and counts its time. */
+  /** Runs `work` and adds its duration to the time spent in this turn. */
   run<T>(work: () => T): T {
-    const began = performance.now();
+    const start = performance.now();
     try {
       return work();
     } finally {
@@ -22,11 +24,11 @@ export class Pace {
         setImmediate(() => {
           this.#spentMs = 0;
         });
-      this.#spentMs += performance.now() - began;
+      this.#spentMs += performance.now() - start;
     }
   }
 
-  // Whoever waits wakes in the order they came, and the first ones may use up the turn again.
+  // Waiters wake in order, and the first ones may use up the new turn: each one checks again.
   async #waitForTime(): Promise<void> {
     while (this.#spentMs >= TURN_MS) await nextTurn();
   }

@@ -1,24 +1,27 @@
-/** Reads that each caller has under way; the rest wait in a queue of that caller's own, so that others are answered meanwhile. */
+/**
+ * Limits the concurrent reads of each caller. Further reads wait in a queue per caller, so other callers are not
+ * delayed.
+ */
 export class ReadShares {
-  readonly #atOnce: number;
+  readonly #maxConcurrent: number;
   readonly #callers = new Map<string, { running: number; readonly waiting: (() => void)[] }>();
 
-  /** `atOnce` is how many reads of one caller may be under way. */
-  constructor(atOnce: number) {
-    this.#atOnce = atOnce;
+  /** `maxConcurrent` is the number of reads that one caller may run at the same time. */
+  constructor(maxConcurrent: number) {
+    this.#maxConcurrent = maxConcurrent;
   }
 
-  /** Runs a read in the share of a caller. A read must not start another inside: the two might wait for each other. */
+  /** Runs `read` within the limit of `caller`. `read` must not call `run` for the same caller: it could deadlock. */
   async run<T>(caller: string, read: () => Promise<T>): Promise<T> {
     const share = this.#callers.get(caller) ?? { running: 0, waiting: [] };
     this.#callers.set(caller, share);
-    if (share.running < this.#atOnce) share.running++;
+    if (share.running < this.#maxConcurrent) share.running++;
     else await new Promise<void>((resolve) => share.waiting.push(resolve));
     try {
       return await read();
     } finally {
       const next = share.waiting.shift();
-      // The place goes on to the next one that waits.
+      // The next waiting read takes over this read's place, so `running` stays the same.
       if (next) next();
       else if (--share.running === 0) this.#callers.delete(caller);
     }

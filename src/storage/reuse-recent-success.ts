@@ -1,7 +1,7 @@
-/** A success counts for this long: anybody may ask `/readyz`. */
+/** Milliseconds for which a success is reused. Anonymous callers may request `/readyz`, so requests must be cheap. */
 const RECENT_MS = 1_000;
 
-/** Runs a check that callers share, and that is not run again for a second after it succeeded. */
+/** Wraps `check` so that concurrent callers share one run, and a success is reused for one second. */
 export function reuseRecentSuccess(check: () => Promise<void>): () => Promise<void> {
   let succeededAt = Number.NEGATIVE_INFINITY;
   let running: Promise<void> | undefined;

@@ -6,29 +6,29 @@ import {
 } from '@prisma/driver-adapter-utils';
 import type { SchemaEngine } from '@prisma/schema-engine-wasm';
 
-/** Runs `use` with Prisma's schema engine, and closes every connection it opened: the engine itself never does. */
+/** Runs `use` with Prisma's schema engine, then closes the connections that the engine opened but never closes. */
 export async function withSchemaEngine<T>(
   factory: SqlMigrationAwareDriverAdapterFactory,
   use: (engine: SchemaEngine) => Promise<T>,
 ): Promise<T> {
   const opened: SqlDriverAdapter[] = [];
-  const remember = async (connecting: Promise<SqlDriverAdapter>) => {
+  const track = async (connecting: Promise<SqlDriverAdapter>) => {
     const connection = await connecting;
     opened.push(connection);
     return connection;
   };
-  const remembering: SqlMigrationAwareDriverAdapterFactory = {
+  const tracking: SqlMigrationAwareDriverAdapterFactory = {
     provider: factory.provider,
     adapterName: factory.adapterName,
-    connect: () => remember(factory.connect()),
-    connectToShadowDb: () => remember(factory.connectToShadowDb()),
+    connect: () => track(factory.connect()),
+    connectToShadowDb: () => track(factory.connectToShadowDb()),
   };
   try {
     const { SchemaEngine } = await loadEngine();
     const engine = await SchemaEngine.new(
       { datamodels: undefined },
       () => {},
-      bindMigrationAwareSqlAdapterFactory(remembering),
+      bindMigrationAwareSqlAdapterFactory(tracking),
     );
     try {
       return await use(engine);
@@ -40,15 +40,15 @@ export async function withSchemaEngine<T>(
   }
 }
 
-// The compiler's library has it with the DOM alone.
+// TypeScript declares WebAssembly only in the DOM library, which this project does not use.
 declare const WebAssembly: {
   instantiate(bytes: Uint8Array, imports: object): Promise<{ instance: { exports: { __wbindgen_start(): void } } }>;
 };
 
-/** The engine leaves its timers of 10 s behind, which would keep a command from ending. */
-function withoutHold([name, run]: [string, unknown]): [string, unknown] {
+/** Unreferences the engine's timers of 10 s. It never clears them, so a command could not exit before they fire. */
+function unrefTimer([name, run]: [string, unknown]): [string, unknown] {
   if (!name.startsWith('__wbg_setTimeout') || typeof run !== 'function') return [name, run];
-  return [name, (...given: unknown[]) => run(...given).unref()];
+  return [name, (...args: unknown[]) => run(...args).unref()];
 }
 
 type Glue = typeof import('@prisma/schema-engine-wasm/schema_engine_bg');
@@ -62,12 +62,12 @@ function loadEngine(): Promise<Glue> {
   return loading;
 }
 
-// The package's own entry point imports the .wasm file as a module, which Node warns about.
+// The package's own entry point imports the .wasm file as a module, for which Node prints a warning.
 async function load(): Promise<Glue> {
   const glue: Glue = await import('@prisma/schema-engine-wasm/schema_engine_bg');
   const file = new URL('./schema_engine_bg.wasm', import.meta.resolve('@prisma/schema-engine-wasm/schema_engine_bg'));
   const { instance } = await WebAssembly.instantiate(await readFile(file), {
-    './schema_engine_bg.js': Object.fromEntries(Object.entries(glue).map(withoutHold)),
+    './schema_engine_bg.js': Object.fromEntries(Object.entries(glue).map(unrefTimer)),
   });
   glue.__wbg_set_wasm(instance.exports);
   instance.exports.__wbindgen_start();

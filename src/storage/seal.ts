@@ -1,14 +1,14 @@
 import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, type KeyObject, randomBytes } from 'node:crypto';
 
-/** A key of the ring: what it seals with, and the id by which sealed values name it. */
+/** A key of the key ring. Sealed values contain the `id` of the key that sealed them. */
 export type SealKey = { readonly id: string; readonly key: KeyObject };
 
-/** Where a sealed value stands. It opens nowhere else. */
+/** The table, column and row that a sealed value is bound to. It cannot be opened for any other. */
 export type SealedPlace = { table: string; column: string; uid: string };
 
 export type SealErrorCode = 'UNKNOWN_KEY' | 'TAMPERED' | 'MALFORMED';
 
-/** A sealed value that does not open; the message names the row and never the content. */
+/** A sealed value could not be opened. The message names the row but never contains the value. */
 export class SealError extends Error {
   override readonly name = 'SealError';
   readonly code: SealErrorCode;
@@ -24,18 +24,18 @@ const NONCE = 12;
 const TAG = 16;
 const FORMAT = /^k1\.([\w-]{8})\.([\w-]+)$/;
 
-/** Makes a key of the ring from 32 random bytes. */
+/** Derives a key of the key ring from 32 random bytes. */
 export function sealKey(secret: Uint8Array): SealKey {
-  if (secret.length !== 32) throw new RangeError('a sealing key has 32 bytes');
-  // The id is public: it comes from a derivation of its own, and tells nothing about what seals.
+  if (secret.length !== 32) throw new RangeError('a sealing key must have 32 bytes');
+  // The id is public, so it is derived separately and reveals nothing about the encryption key.
   const id = derive(secret, 'kitestring key id', 6).toString('base64url');
   return { id, key: createSecretKey(derive(secret, 'kitestring seal k1', 32)) };
 }
 
 /**
- * Seals texts for the place they are stored in: the first key seals, every key opens. Where the ring stands in a file it
- * is read again before anything is sealed and when a key is unknown, so that a rotation beside a running process counts
- * at once.
+ * Seals (encrypts) texts and binds each one to the row that stores it. The first key seals, every key opens. A key ring
+ * from a file is read again before each seal and when a sealed value names an unknown key, so that a key rotation takes
+ * effect in running processes immediately.
  */
 export class Seal {
   readonly #reread: (() => readonly SealKey[]) | undefined;
@@ -44,32 +44,35 @@ export class Seal {
 
   constructor(keys: readonly SealKey[], reread?: () => readonly SealKey[]) {
     this.#reread = reread;
-    this.#first = this.#take(keys);
+    this.#first = this.#addKeys(keys);
   }
 
   get keyIds(): readonly string[] {
     return [...this.#keys.keys()];
   }
 
-  /** The id of the key that seals. */
+  /** The id of the key that seals new values. */
   get keyId(): string {
     return this.#first.id;
   }
 
-  /** A secret for another purpose, the same wherever the first key is. */
+  /** Derives a secret for another purpose. Every process with the same first key derives the same secret. */
   derive(purpose: string, salt: string, length: number): Buffer {
     return Buffer.from(hkdfSync('sha256', this.#first.key, salt, purpose, length));
   }
 
   /**
-   * Call it inside the transaction that stores the value: a key is taken from the ring under the same lock, and only
-   * when nothing is sealed with it.
+   * Seals a text. Call this inside the transaction that stores the result: a key is removed from the ring under the
+   * same lock and only if no stored value is sealed with it.
    */
   seal(text: string, place: SealedPlace): string {
     return this.sealer()(text, place);
   }
 
-  /** Seals many values under one look at the ring, in the transaction that stores them. */
+  /**
+   * Reads the key ring once and returns a function that seals many values. Call it inside the transaction that stores
+   * them.
+   */
   sealer(): (text: string, place: SealedPlace) => string {
     this.refresh();
     const { id, key } = this.#first;
@@ -81,11 +84,11 @@ export class Seal {
     };
   }
 
-  /** The text that was sealed for this place; a SealError MALFORMED, UNKNOWN_KEY or TAMPERED. */
+  /** Opens a sealed value. Throws a SealError with the code MALFORMED, UNKNOWN_KEY or TAMPERED. */
   open(sealed: string, place: SealedPlace): string {
     const [, id = '', body = ''] = FORMAT.exec(sealed) ?? [];
     const bytes = Buffer.from(body, 'base64url');
-    // Base64url has several spellings of the same bytes; only ours was sealed.
+    // Several base64url texts decode to the same bytes. Only the canonical one is accepted.
     if (bytes.length < NONCE + TAG || bytes.toString('base64url') !== body)
       throw new SealError('MALFORMED', place, 'is not a sealed value');
     if (!this.#keys.has(id)) this.refresh();
@@ -97,25 +100,26 @@ export class Seal {
     try {
       return Buffer.concat([decipher.update(bytes.subarray(NONCE, -TAG)), decipher.final()]).toString('utf8');
     } catch {
-      throw new SealError('TAMPERED', place, 'was changed, or sealed for another row');
+      throw new SealError('TAMPERED', place, 'was modified, or sealed for another row');
     }
   }
 
-  /** Reads the ring again, where it stands in a file. */
+  /** Reads the key ring again if it comes from a file. */
   refresh(): void {
-    if (this.#reread) this.#first = this.#take(this.#reread());
+    if (this.#reread) this.#first = this.#addKeys(this.#reread());
   }
 
-  #take(keys: readonly SealKey[]): SealKey {
+  /** Adds keys to the ring and returns the first of them. */
+  #addKeys(keys: readonly SealKey[]): SealKey {
     const [first] = keys;
-    if (!first) throw new RangeError('a key ring has at least one key');
-    // A key that was taken out since still opens what was read before.
+    if (!first) throw new RangeError('a key ring must have at least one key');
+    // Keys that were removed from the file stay: values that this process read before the removal still need them.
     this.#keys = new Map([...this.#keys, ...keys.map(({ id, key }) => [id, key] as const)]);
     return first;
   }
 }
 
-// JSON keeps the parts apart whatever they hold.
+// JSON keeps the boundaries between the parts unambiguous, regardless of their content.
 function boundTo({ table, column, uid }: SealedPlace, keyId: string): Buffer {
   return Buffer.from(JSON.stringify(['k1', keyId, table, column, uid]));
 }

@@ -1,6 +1,8 @@
 import type { Database, Transaction } from './database.ts';
 
-/** The time by the clock that all who share the database have: PostgreSQL's, or this machine's. */
+/**
+ * The current time by the clock that all processes on the database share: PostgreSQL's, or for SQLite this machine's.
+ */
 export async function sharedTime({ kind }: Pick<Database, 'kind'>, tx: Transaction): Promise<Date> {
   if (kind === 'sqlite') return new Date();
   const [row] = await tx.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS "now"`;

@@ -1,4 +1,5 @@
-// Stand-ins of API servers, in a thread of their own so that their large answers do not hold up the measuring one.
+// Stand-in API servers. They run in their own thread, so that their large responses do not hold up the thread that
+// measures.
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
@@ -6,13 +7,16 @@ import type { AddressInfo } from 'node:net';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { makeAuthority } from '../support/certificates.ts';
 
-/** Where they listen: the first one answers as it should, the others as a hostile one does. `ca` signed for all. */
+/**
+ * Where the servers listen: the first one answers normally, the others answer as hostile servers. `ca` signed all
+ * certificates.
+ */
 export interface ApiServers {
   readonly ports: readonly number[];
   readonly ca: string;
 }
 
-/** Starts them; `stop` ends their thread. */
+/** Starts the servers; `stop` ends their thread. */
 export async function startApiServers(): Promise<ApiServers & { stop: () => Promise<unknown> }> {
   const worker = new Worker(new URL(import.meta.url));
   const [servers] = (await once(worker, 'message')) as [ApiServers];
@@ -20,10 +24,10 @@ export async function startApiServers(): Promise<ApiServers & { stop: () => Prom
   return { ...servers, stop: () => worker.terminate() };
 }
 
-/** What a Secret holds, and annotations that repeat it; none of it may come out of the product. */
+/** Content of a Secret, and of annotations that repeat it. The product must never return any of it. */
 const SECRET = 'zqsec-token-in-the-cluster';
 const OBJECT_BYTES = 60_000;
-/** Bytes of an answer just below what the product reads of one. */
+/** Size in bytes of a response just below the limit that the product reads. */
 const LARGEST = 15_800_000;
 
 function objectOf(kind: string, at: number) {
@@ -71,7 +75,10 @@ function answer(path: string, limit: number): unknown {
   return undefined;
 }
 
-/** A list as a hostile API server answers it: deep, of a great many empty objects, or a byte at a time. */
+/**
+ * Answers a list as a hostile API server does: deeply nested, with a very large number of empty objects, or one byte at
+ * a time.
+ */
 function answerHostile(path: string, response: ServerResponse): void {
   if (path.endsWith('/pods')) response.end('['.repeat(LARGEST / 2) + ']'.repeat(LARGEST / 2));
   else if (path.endsWith('/configmaps')) response.end(`{"items":[${'{},'.repeat(1_200_000)}{}]}`);

@@ -13,7 +13,7 @@ const ON_ERROR = '... on Error { code message }';
 
 type Attack = (random: Random) => { query: string; variables?: Record<string, unknown> };
 
-/** Documents that servers of this kind are known to take badly, by the callers who can send them; sizes and values vary. */
+/** Documents that GraphQL servers often handle badly, by the callers that can send them. Sizes and values vary. */
 const ATTACKS: readonly (readonly [callers: RegExp, attacks: Readonly<Record<string, Attack>>])[] = [
   [
     /anonymous/,
@@ -121,7 +121,7 @@ const ATTACKS: readonly (readonly [callers: RegExp, attacks: Readonly<Record<str
   ],
 ];
 
-/** One of the attacks that this caller can send. */
+/** Returns one of the attacks that this caller can send. */
 export function generateAttack(random: Random, caller: string): FuzzDocument {
   const all = ATTACKS.filter(([callers]) => callers.test(caller)).flatMap(([, attacks]) => Object.entries(attacks));
   const [about, attack] = random.pick(all);

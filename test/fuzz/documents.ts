@@ -23,7 +23,7 @@ import { hostileText, strangeValue } from './values.ts';
 const schema = buildSchema(readFileSync(new URL('../../schema.graphql', import.meta.url), 'utf8'));
 const typeNames = Object.keys(schema.getTypeMap());
 
-/** A document with its variables; `about` says in a few words what it is. */
+/** A document with its variables; `about` describes it in a few words. */
 export interface FuzzDocument {
   readonly query: string;
   readonly variables: Readonly<Record<string, unknown>>;
@@ -32,9 +32,12 @@ export interface FuzzDocument {
   readonly isSubscription: boolean;
 }
 
-/** How often one field is repeated, near what the limits of fields, depth, tokens and cost allow. */
+/** How often one field is repeated: counts near the limits of fields, depth, tokens and cost. */
 const REPEATED = [2, 10, 30, 60, 90, 95, 290, 490, 490];
-/** Tokens, characters and fields, of fragments too, that repetition leads to: most below what the product takes, some above. */
+/**
+ * Targets for repetition in tokens, characters and fields (fields of fragments included): most are below the product's
+ * limits, some above.
+ */
 const TOKENS = [1_900, 1_900, 1_900, 2_200];
 const CHARACTERS = [14_000, 60_000, 70_000];
 const FIELDS = [95, 270, 490, 100_000];
@@ -42,23 +45,25 @@ const FIELDS = [95, 270, 490, 100_000];
 const MAX_LITERAL = 5_000;
 const MAX_DEPTH = 11;
 
-/** Shares of documents with any, and of values in them, that are not valid. */
+/** The share of documents that contain invalid values, and the share of invalid values in them. */
 const HOSTILE_DOCUMENTS = 0.35;
 const HOSTILE_VALUES = 0.04;
 
 const { QUERY, MUTATION, SUBSCRIPTION } = OperationTypeNode;
-/** One of these is picked at random. */
+/** The pool that the operation type is picked from at random. */
 const OPERATIONS = [...Array<OperationTypeNode>(8).fill(QUERY), MUTATION, MUTATION, SUBSCRIPTION];
 
 type Field = GraphQLField<unknown, unknown>;
 
-/** Writes a document that is valid against the schema: few fields and many, aliases, fragments, directives and variables. */
+/**
+ * Writes a document that is valid against the schema: few or many fields, aliases, fragments, directives and variables.
+ */
 class DocumentWriter {
   readonly #random: Random;
   readonly #values: Record<string, unknown> = {};
   readonly #definitions: string[] = [];
   readonly #fragments: string[] = [];
-  /** How many fields each fragment stands for. */
+  /** The number of fields that each fragment expands to. */
   readonly #sizes = new Map<string, number>();
   readonly #hostile: number;
   #repetitions: number;
@@ -95,7 +100,7 @@ class DocumentWriter {
     return root ? fieldsOf(root).filter(({ name }) => names?.includes(name) ?? true) : [];
   }
 
-  /** A field with some of what is below it. */
+  /** Writes a field with some of its subfields. */
   #field(field: Field, depth: number): string {
     const type = getNamedType(field.type);
     const below = isCompositeType(type) ? ` { ${this.#some(type, depth + 1)} }` : '';
@@ -104,12 +109,12 @@ class DocumentWriter {
 
   #some(type: GraphQLCompositeType, depth: number): string {
     const fields = fieldsOf(type).filter((field) => depth < MAX_DEPTH || isLeafType(getNamedType(field.type)));
-    const own = this.#random.sample(fields, 1 + this.#random.below(5)).map((field) => this.#field(field, depth));
+    const subfields = this.#random.sample(fields, 1 + this.#random.below(5)).map((field) => this.#field(field, depth));
     const members = this.#members(type, (member) => this.#some(member, depth + 1));
-    return this.#maybeFragment(type, ['__typename', ...own, ...members].join(' '));
+    return this.#maybeFragment(type, ['__typename', ...subfields, ...members].join(' '));
   }
 
-  /** A way down to one leaf, or to all leaves of a type, repeated under aliases wherever it passes. */
+  /** Writes a path down to one leaf, or to all leaves of a type, and repeats its fields under aliases. */
   #path(field: Field, depth: number): string {
     const type = getNamedType(field.type);
     const below = isCompositeType(type) ? ` { ${this.#onePathBelow(type, depth + 1)} }` : '';
@@ -152,13 +157,13 @@ class DocumentWriter {
     return Array.from({ length: times }, (_, at) => `${hasAliases ? `${name}_${at}: ` : ''}${name}${rest}`).join(' ');
   }
 
-  /** About how many fields a selection stands for, those of the fragments that it spreads among them. */
+  /** Estimates how many fields a selection expands to, including the fields of the fragments that it spreads. */
   #countFields(text: string): number {
     const names = text.match(/\.\.\.F\d+|\b[a-z_]\w*(?![\w:])/gi) ?? [];
     return names.reduce((sum, name) => sum + (this.#sizes.get(name) ?? 1), 0);
   }
 
-  /** A selection as it is, or as a fragment, which is spread once or more often. */
+  /** Returns the selection unchanged, or as a fragment that is spread once or more often. */
   #maybeFragment(type: GraphQLCompositeType, selection: string): string {
     if (!this.#random.chance(0.15)) return selection;
     const name = `F${this.#fragments.length}`;
@@ -169,8 +174,10 @@ class DocumentWriter {
 
   #argumentsOf(field: Field): string {
     const random = this.#random;
-    const given = field.args.filter((argument) => isRequiredArgument(argument) || isGiven(random, argument.name));
-    const list = given.map((argument) => {
+    const chosenArguments = field.args.filter(
+      (argument) => isRequiredArgument(argument) || isGiven(random, argument.name),
+    );
+    const list = chosenArguments.map((argument) => {
       const type = argument.type;
       const isTypeName = argument.name === 'name' && field.name === '__type';
       const value = isTypeName ? random.pick(typeNames) : inputValue(random, type, argument.name, this.#hostile);
@@ -192,20 +199,23 @@ class DocumentWriter {
   }
 }
 
-/** The fields of a type, with those that the query type has for the schema. */
+/** Returns the fields of a type; for the query type, the introspection fields too. */
 function fieldsOf(type: GraphQLCompositeType): Field[] {
   if (!('getFields' in type)) return [];
   const meta = type === schema.getQueryType() ? [SchemaMetaFieldDef, TypeMetaFieldDef] : [];
   return [...Object.values(type.getFields()), ...meta];
 }
 
-/** How likely a field is chosen: more where it takes arguments, is a list or holds text, since those cost more. */
+/**
+ * The weight of a field in random choices: fields that take arguments, are lists or contain text cost more and are
+ * chosen more often.
+ */
 const weightOf = ({ args, type }: Field): number =>
   1 + args.length + (isListType(getNullableType(type)) ? 2 : 0) + (/String|JSON/.test(getNamedType(type).name) ? 2 : 0);
 
 const tokensOf = (text: string) => text.match(/[\w.]+|[^\s\w]/g)?.length ?? 0;
 
-/** What makes a valid document invalid, or as large as the parser lets it be. */
+/** Changes that make a valid document invalid, or as large as the parser accepts. */
 const MUTATIONS: readonly ((query: string, random: Random) => string)[] = [
   (query, random) => query.slice(0, random.below(query.length)),
   (query, random) => query.replace(/\b[a-z]\w+(?= *[({])/, () => 'x'.repeat(random.pick([1, 200, 60_000]))),
@@ -222,7 +232,10 @@ const MUTATIONS: readonly ((query: string, random: Random) => string)[] = [
   (query) => query.replace('{', `{ ${Array.from({ length: 300 }, (_, at) => `a: a${at}`).join(' ')} `),
 ];
 
-/** A document that is valid against the schema, or made invalid now and then; most ask for the favored root fields. */
+/**
+ * Generates a document that is valid against the schema, or sometimes invalid. Most documents select the favored root
+ * fields.
+ */
 export function generateDocument(random: Random, favored?: readonly string[]): FuzzDocument {
   const document = new DocumentWriter(random).write(favored);
   if (!random.chance(0.08)) return document;

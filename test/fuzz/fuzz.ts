@@ -1,5 +1,6 @@
-// Sends generated requests to a real server and fails on what no request may do: `npm run fuzz -- --seconds 600 --seed 7`.
-// `--case 42` sends that case of the seed alone and tells all about it; `--match anonymous` sends only cases that match.
+// Sends generated requests to a real server and fails on any result that no request may cause: `npm run fuzz --
+// --seconds 600 --seed 7`. `--case 42` sends only that case of the seed and prints all details; `--match anonymous`
+// sends only cases that match.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,9 +12,12 @@ import { type FuzzRequest, generateRequest } from './requests.ts';
 import { send } from './send.ts';
 import { FuzzServer } from './server.ts';
 
-/** Changes after which the registry is as it was seeded again: a case must not depend on too many before it. */
+/**
+ * The number of changes after which the registry is reset to its seeded state, so that a case depends on few cases
+ * before it.
+ */
 const CHANGES_PER_SERVER = 60;
-/** A larger change, such as an import of thousands of contexts, is undone at once. */
+/** A larger change, such as an import of thousands of contexts, is undone immediately. */
 const LARGE_CHANGE = 100_000;
 const CONFIRMATIONS = 2;
 const SHOWN_STALLS = 10;
@@ -51,7 +55,7 @@ if (![seed, seconds, only ?? 0].every((number) => Number.isFinite(number) && num
   throw new Error('--seconds, --seed and --case must be numbers that are not negative');
 
 const root = mkdtempSync(join(tmpdir(), 'kitestring-fuzz-'));
-// An exit ends the server and its data directory; a signal alone would leave both.
+// `process.exit` stops the server and removes its data directory; the default signal handling would leave both.
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 process.on('exit', () => rmSync(root, { recursive: true, force: true }));
 const seeded = join(root, 'seeded');
@@ -63,7 +67,7 @@ let changes = 0;
 interface Case extends Measured {
   readonly number: number;
 }
-/** The first case of each fault, and how many there were. */
+/** The first case of each fault, and how often the fault occurred. */
 const found = new Map<string, { first: Case; fault: string; count: number }>();
 const stalls: Case[] = [];
 /** The case that ran last. */
@@ -91,7 +95,7 @@ async function runCase(number: number): Promise<void> {
   await tidyUp(measured);
 }
 
-/** The same fault in each of a few further attempts; a busy machine alone is none. */
+/** Returns the fault if it occurs again in each of a few further runs; a busy machine alone is not a fault. */
 async function confirmCost(number: number): Promise<string | undefined> {
   let fault: string | undefined;
   for (let attempt = 1; attempt <= CONFIRMATIONS; attempt++) {
@@ -112,7 +116,7 @@ function note(fault: string, measured: Case): void {
   }
 }
 
-/** Writes the request of a case to a file, without its key. */
+/** Writes the request of a case to a file, without its API key. */
 function save({ number, request }: Case): string {
   const file = join(tmpdir(), `kitestring-fuzz-${seed}-${number}.json`);
   const { caller, body, headers, ...rest } = request;
@@ -122,13 +126,13 @@ function save({ number, request }: Case): string {
   return file;
 }
 
-/** Ends the server; what it logged after a case was judged is a fault too. */
+/** Stops the server. An error that it logs after a case was judged is a fault too. */
 async function stopServer(after: Case | undefined): Promise<void> {
   await server.stop();
   if (after) for (const fault of errorFaults(server)) note(fault, after);
 }
 
-/** Undoes what a change may have done to the cases after it, and starts a server anew that ended or hangs. */
+/** Undoes changes that could affect later cases, and restarts a server that has exited or hangs. */
 async function tidyUp(measured: Case): Promise<void> {
   const { request, answer } = measured;
   if (request.isMutation) changes++;

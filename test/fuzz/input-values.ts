@@ -10,7 +10,10 @@ import type { Random } from './random.ts';
 import { globalIdOf } from './registry.ts';
 import { hostileText, INTEGERS, listLength, pageLength, TEXTS } from './values.ts';
 
-/** How likely optional values are given: more where most work comes from, less where most values are refused. */
+/**
+ * The probability that an optional value is set: higher for fields that cause most work, lower for fields that mostly
+ * reject their values.
+ */
 const SHARE = 0.4;
 const SHARES: Readonly<Record<string, number>> = {
   ...{ kubeconfig: 0.8, credential: 0.8, labelSelector: 0.7, isDefault: 0.7, first: 0.7, filter: 0.7 },
@@ -39,7 +42,10 @@ const SCALARS: Readonly<Record<string, (random: Random, name: string) => unknown
   String: (random, name) => (TEXTS[name] ?? TEXTS[name.replace(/^.*\./, '')] ?? (() => random.pick(['', 'a'])))(random),
 };
 
-/** A value of an input type, with texts and numbers near the limits for what bears this name; `hostile` is the share of hostile ones. */
+/**
+ * Generates a value of an input type, with texts and numbers near the limits for a field of this name. `hostile` is the
+ * share of hostile values.
+ */
 export function inputValue(random: Random, type: GraphQLInputType, name: string, hostile: number): unknown {
   if (random.chance(hostile)) return random.chance(0.5) ? null : hostileText(random);
   const named = getNullableType(type);
@@ -48,10 +54,10 @@ export function inputValue(random: Random, type: GraphQLInputType, name: string,
   if (isEnumType(named)) return random.pick(named.getValues()).name;
   if (!isInputObjectType(named)) return (SCALARS[named.name] ?? hostileText)(random, name);
   const fields = Object.values(named.getFields());
-  const given = named.isOneOf
+  const chosenFields = named.isOneOf
     ? [random.weighted(fields, shareOf), ...random.sample(fields, random.chance(hostile) ? 1 : 0)]
     : fields.filter((field) => isNonNullType(field.type) || isGiven(random, field.name));
   return Object.fromEntries(
-    given.map((field) => [field.name, inputValue(random, field.type, `${named.name}.${field.name}`, hostile)]),
+    chosenFields.map((field) => [field.name, inputValue(random, field.type, `${named.name}.${field.name}`, hostile)]),
   );
 }

@@ -1,4 +1,4 @@
-/** Choices that a seed and the number of a case determine: the same two always give the same request. */
+/** Random choices determined by a seed and a case number: the same pair always generates the same request. */
 export class Random {
   #state: number;
   #left = 0;
@@ -7,19 +7,19 @@ export class Random {
     this.#state = (Math.imul(seed, 0x9e3779b1) ^ Math.imul(number + 1, 0x85ebca6b)) >>> 0;
   }
 
-  /** Sets the bytes that the values of the request may have. */
+  /** Sets how many bytes the values of the request may use. */
   allow(bytes: number): void {
     this.#left = bytes;
   }
 
-  /** Takes bytes for a value; gives as many as are left. */
+  /** Takes bytes for a value from the budget, and returns how many it granted: at most the rest of the budget. */
   spend(bytes: number): number {
     const taken = Math.min(bytes, this.#left);
     this.#left -= taken;
     return taken;
   }
 
-  /** A number from 0 up to but excluding 1, by mulberry32. */
+  /** Returns a number from 0 up to but excluding 1, by mulberry32. */
   fraction(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -27,22 +27,22 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** An integer from 0 up to but excluding `limit`. */
+  /** Returns an integer from 0 up to but excluding `limit`. */
   below(limit: number): number {
     return Math.floor(this.fraction() * limit);
   }
 
-  /** True with this probability. */
+  /** Returns true with this probability. */
   chance(probability: number): boolean {
     return this.fraction() < probability;
   }
 
   pick<T>(items: readonly T[]): T {
-    if (items.length === 0) throw new Error('there is nothing to pick from');
+    if (items.length === 0) throw new Error('the list to pick from is empty');
     return items[this.below(items.length)] as T;
   }
 
-  /** An item, each as likely as its weight says. */
+  /** Returns an item, chosen with a probability proportional to its weight. */
   weighted<T>(items: readonly T[], weightOf: (item: T) => number): T {
     const weights = items.map(weightOf);
     let left = this.fraction() * weights.reduce((sum, weight) => sum + weight, 0);
@@ -53,7 +53,7 @@ export class Random {
     return this.pick(items);
   }
 
-  /** Up to `count` different items, in random order. */
+  /** Returns up to `count` different items, in random order. */
   sample<T>(items: readonly T[], count: number): T[] {
     const left = [...items];
     return Array.from({ length: Math.min(count, left.length) }, () => left.splice(this.below(left.length), 1)[0] as T);

@@ -4,29 +4,29 @@ import { encodeGlobalId } from '../../src/graphql/global-id.ts';
 import type { ApiServers } from './api-servers.ts';
 
 const CLUSTERS = 2_000;
-/** Clusters that are reached at the stand-ins; they have the first database ids, so that a page begins with them. */
+/** Clusters that the stand-ins serve. They have the lowest database ids, so that a page starts with them. */
 const LIVE = 14;
-/** The first clusters, which most pages show, have descriptions near the limit. */
+/** The first clusters, which most pages show, have descriptions near the length limit. */
 const LONG = 400;
 const AUDIT_RECORDS = 20_000;
 const USERS = 20;
-/** Keys with the lowest ids, which requests may revoke; those of the callers come after them. */
+/** API keys with the lowest ids, which requests may revoke. The callers' own keys have higher ids. */
 const SPARE_KEYS = 20;
 export const SERVERS_IN_REQUESTS = 200;
 
-/** A secret that is in no answer to anybody. */
+/** A secret that no response may contain. */
 const SECRET = 'zqsec-token';
-/** Whatever tells of a cluster that the role `team-a` does not hold for; each text names its cluster. */
+/** Matches texts that reveal a cluster outside the scope of the role `team-a`; each text names its cluster. */
 const HIDDEN = /zqhid-\w+-\d+|127\.77\.\d+\.\d+/g;
 
-/** The roles that are defined here: one of a few globs and one of many, one by label. */
+/** The roles that the seed defines: one with a few globs, one with many globs, one by label. */
 export const ROLES = ['team-a', 'many-globs', 'by-label'];
 
 const ANONYMOUS: FuzzCaller = {
   ...{ name: 'anonymous', headers: {}, seesHidden: false },
   fields: ['viewer', '__schema', '__type', '__typename'],
 };
-/** Actions that a key of an admin is narrowed to, one for each of three keys, and root fields that they open. */
+/** For each of three admin keys: the actions that the key is narrowed to, and the root fields that they allow. */
 const NARROW: Readonly<Record<string, readonly string[]>> = {
   'clusters.import': ['importClusters'],
   'clusters.create': ['createCluster'],
@@ -34,11 +34,14 @@ const NARROW: Readonly<Record<string, readonly string[]>> = {
 };
 
 const isShown = (index: number) => index < LIVE || index % 4 === 0;
-/** The default cluster is hidden from every role that is defined here. */
+/** The default cluster is outside the scope of every role that the seed defines. */
 const DEFAULT = 15;
 
 export const nameOf = (index: number): string => (isShown(index) ? `team-a-${index}` : `zqhid-name-${index}`);
-/** Addresses of the first 200 are in requests; those of hidden clusters beyond are in none, and so canaries. */
+/**
+ * Requests contain the addresses of the first 200 clusters. No request contains the addresses of hidden clusters beyond
+ * them, so these are canaries.
+ */
 export const serverOf = (index: number): string => {
   const second = isShown(index) || index < SERVERS_IN_REQUESTS ? 1 : 77;
   return `https://127.${second}.${index >> 8}.${index & 255}:6443`;
@@ -46,19 +49,22 @@ export const serverOf = (index: number): string => {
 const uidOf = (index: number) => `00000000-0000-7000-8000-${String(index).padStart(12, '0')}`;
 export const globalIdOf = (index: number): string => encodeGlobalId('Cluster', uidOf(index));
 
-/** Someone who sends requests, and what of the canaries they may see. */
+/** A caller of the fuzzer, and whether it may see the canaries. */
 export interface FuzzCaller {
   readonly name: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly seesHidden: boolean;
-  /** The root fields that answer this caller with more than a refusal; undefined: all of them. */
+  /** The root fields that return more than a refusal to this caller; undefined: all of them. */
   readonly fields?: readonly string[];
 }
 
-/** The mutation that gives the default back to the cluster which had it, since some callers may take it. */
+/** The mutation that makes the original default cluster the default again, since some callers may change it. */
 export const RESTORE = `mutation { updateCluster(input: { by: { name: "${nameOf(DEFAULT)}" }, isDefault: true }) { __typename } }`;
 
-/** Fills a registry with clusters of long descriptions, labels, records, users and roles, and creates one key per kind of caller. */
+/**
+ * Fills a registry with clusters that have long descriptions and labels, audit records, users and roles, and creates
+ * one key per kind of caller.
+ */
 export async function seedRegistry(dataDir: string, servers: ApiServers): Promise<FuzzCaller[]> {
   const domain = await openBenchDomain(dataDir);
   const { database, apiKeys, roles, users } = domain;
@@ -106,7 +112,10 @@ export async function seedRegistry(dataDir: string, servers: ApiServers): Promis
   return callers;
 }
 
-/** Texts of an answer that its caller must not see. Those that the request itself holds tell nothing. */
+/**
+ * Returns the texts in a response that its caller must not see. Texts that the request itself contains reveal nothing
+ * and are ignored.
+ */
 export function canariesIn(answer: string, sent: string, { seesHidden }: FuzzCaller): string[] {
   const found = seesHidden ? [] : (answer.match(HIDDEN) ?? []).filter((canary) => !sent.includes(canary));
   return [...new Set(found), ...(answer.includes(SECRET) ? [SECRET] : [])];

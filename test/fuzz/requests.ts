@@ -6,34 +6,37 @@ import { Random } from './random.ts';
 import type { FuzzCaller } from './registry.ts';
 import { hostileText, INTEGERS, strangeValue, TEXTS } from './values.ts';
 
-/** One request as it is sent, and how. */
+/** One request, and how to send it. */
 export interface FuzzRequest {
   readonly caller: FuzzCaller;
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array;
-  /** What it is, in a few words: the same for requests that differ in values alone. */
+  /** A short description that is the same for requests that differ only in their values. */
   readonly about: string;
   readonly isMutation: boolean;
-  /** How often it is sent over one connection before any answer is read; 1 is a usual request. */
+  /** How often the request is sent over one connection before any response is read; 1 is a normal request. */
   readonly pipelined: number;
-  /** Whether its answer goes on until the client leaves. */
+  /** Whether the response continues until the client disconnects. */
   readonly isStream: boolean;
-  /** The REST lists of clusters have no limit: they grow with the registry. */
+  /** The REST lists of clusters have no size limit: they grow with the registry. */
   readonly isUnlimited: boolean;
 }
 
-/** Bytes of a body that the product reads at most. */
+/** The maximum number of bytes of a body that the product reads. */
 const MAX_BODY = 4 * 1024 * 1024;
-/** Bytes of values that fit into the body of an anonymous caller beside a document. */
+/** Bytes for values that fit into an anonymous caller's request body beside a document. */
 const SMALL_BODY = 4_000;
 
 type Parts = Pick<FuzzRequest, 'method' | 'path' | 'headers' | 'body' | 'about' | 'isMutation'> & {
   isStream?: boolean;
 };
 
-/** The request that a seed and a number determine. A later attempt differs in bytes without meaning: no cache knows it. */
+/**
+ * Generates the request that a seed and a number determine. A later attempt differs in insignificant bytes, so that no
+ * cache knows it.
+ */
 export function generateRequest(
   callers: readonly FuzzCaller[],
   seed: number,
@@ -75,7 +78,7 @@ function graphQLRequest(random: Random, caller: FuzzCaller, attempt: number): Pa
 interface Route {
   readonly method: string;
   readonly path: string;
-  /** The fields of its body with their JSON types; empty where it takes none. */
+  /** The fields of the request body with their JSON types; empty if the route takes no body. */
   readonly fields: readonly (readonly [name: string, type: string])[];
 }
 
@@ -96,8 +99,8 @@ function restRequest(random: Random, attempt: number): Parts {
   const about = `REST ${method} ${pattern}`;
   const parts: Parts = { method, path, about, isMutation: method !== 'GET', headers: {}, body: '' };
   if (method === 'GET') return parts;
-  const given = fields.filter(() => random.chance(0.6));
-  const content = Object.fromEntries(given.map(([name, type]) => [name, fieldValue(random, name, type)]));
+  const chosenFields = fields.filter(() => random.chance(0.6));
+  const content = Object.fromEntries(chosenFields.map(([name, type]) => [name, fieldValue(random, name, type)]));
   return withBody(random, parts, random.chance(0.1) ? strangeValue(random) : content, attempt);
 }
 
@@ -126,7 +129,10 @@ function gzipBomb(): Buffer {
 
 type Encoding = (text: string, random: Random) => Pick<FuzzRequest, 'body'> & { more?: Record<string, string> };
 
-/** Bodies that are not the plain JSON: another encoding, cut off, or JSON near the limits before what was meant. */
+/**
+ * Encodings of a body other than plain JSON: compressed, truncated, or with JSON near the limits before the actual
+ * content.
+ */
 const ENCODINGS: Readonly<Record<string, Encoding>> = {
   'another type': (body, random) => ({ body, more: { 'Content-Type': random.pick(TYPES) } }),
   gzip: (text) => ({ body: gzipSync(text), more: { 'Content-Encoding': 'gzip' } }),
@@ -140,7 +146,7 @@ const ENCODINGS: Readonly<Record<string, Encoding>> = {
   'many values': (text) => ({ body: text.replace(/^{/, () => `{"variables":{"v0":[${'{},'.repeat(1_000_000)}{}]},`) }),
 };
 
-/** Adds the content as a body: JSON, and now and then in another of the encodings. */
+/** Adds the content as a body: usually as plain JSON, sometimes in one of the other encodings. */
 function withBody(random: Random, parts: Parts, content: unknown, attempt: number): Parts {
   const text = JSON.stringify(content) + ' '.repeat(attempt);
   const headers = { 'Content-Type': 'application/json', ...parts.headers };

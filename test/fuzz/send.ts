@@ -3,7 +3,10 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FuzzRequest } from './requests.ts';
 
-/** An answer as far as it was read; status 0 where the connection ended without one, or none came in time. */
+/**
+ * A response as far as it was read; status 0 if the connection closed without a response or the response did not arrive
+ * in time.
+ */
 export interface FuzzAnswer {
   readonly status: number;
   readonly bytes: number;
@@ -11,18 +14,21 @@ export interface FuzzAnswer {
   readonly isLate: boolean;
 }
 
-/** Time within which each request is answered, whatever it asks. */
+/** The time within which every request must be answered. */
 export const DEADLINE_MS = 30_000;
-/** Bytes after which the rest of an answer is not read: by then it is far too large. */
+/** After this number of bytes the rest of a response is not read: it is far too large already. */
 const MAX_READ = 64 * 1024 * 1024;
 const STREAM_MS = 200;
 const UNREAD_MS = 500;
 
-/** What the wire needs of a request. */
+/** The parts of a request that are sent. */
 export type Sent = Pick<FuzzRequest, 'method' | 'path'> &
   Partial<Pick<FuzzRequest, 'headers' | 'body' | 'pipelined' | 'isStream'>>;
 
-/** Sends one request over a connection of its own, and reads its answer to the end, or to where it is certainly too large or late. */
+/**
+ * Sends one request over its own connection and reads the response to its end, or until it is certainly too large or
+ * too late.
+ */
 export function send(url: string, sent: Sent): Promise<FuzzAnswer> {
   if ((sent.pipelined ?? 1) > 1) return sendUnread(url, sent);
   return new Promise((resolve) => {
@@ -57,7 +63,7 @@ export function send(url: string, sent: Sent): Promise<FuzzAnswer> {
   });
 }
 
-/** Sends a request many times over one connection and reads nothing; what is asked is whether the server bears it. */
+/** Sends a request many times over one connection and reads nothing, to test whether the server survives it. */
 async function sendUnread(url: string, sent: Sent): Promise<FuzzAnswer> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname).pause();

@@ -8,14 +8,14 @@ import { freePort } from '../support/free-port.ts';
 import { send } from './send.ts';
 import { Stalls } from './stalls.ts';
 
-/** More than the documents of a run cost, so that none is refused for those before it. */
+/** More than the documents of a run cost, so that no document is refused because of earlier ones. */
 const COST_PER_MINUTE = 1_000_000_000;
 
-/** A main thread that uses less than this within twice the time is idle. */
+/** A main thread that uses less CPU time than this within twice the time is idle. */
 const IDLE_MS = 10;
 const SETTLE_MS = 5_000;
 
-/** The product as a process of its own over a copy of a data directory, and what it spends. */
+/** The product as a separate process over a copy of a data directory, with measurements of its resource usage. */
 export class FuzzServer {
   readonly url: string;
   readonly stalls: Stalls;
@@ -35,7 +35,7 @@ export class FuzzServer {
     });
   }
 
-  /** Starts it as `npm start` does over a copy of `seeded`, which it leaves as it is. */
+  /** Starts the product as `npm start` does, over a copy of `seeded`, which stays unchanged. */
   static async start(seeded: string): Promise<FuzzServer> {
     const dataDir = `${seeded}-running`;
     await rm(dataDir, { recursive: true, force: true });
@@ -63,19 +63,19 @@ export class FuzzServer {
     return this.#isRunning;
   }
 
-  /** The log lines of errors since the last call. */
+  /** Returns the error log lines since the last call. */
   takeErrors(): string[] {
     return this.#errors.splice(0);
   }
 
-  /** CPU that the main thread, which answers everybody, has used so far, in milliseconds. */
+  /** CPU time in milliseconds that the main thread, which serves all requests, has used so far. */
   mainThreadMs(): number {
     if (!this.#isRunning) return 0;
     const { pid } = this.#process;
     return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'latin1').split(' ')[0]) / 1e6;
   }
 
-  /** Waits until it no longer works on requests whose client has left, for some seconds at most. */
+  /** Waits until the server has stopped working on requests of disconnected clients, for at most a few seconds. */
   async settle(): Promise<void> {
     const end = performance.now() + SETTLE_MS;
     for (let before = -IDLE_MS; this.mainThreadMs() - before >= IDLE_MS && performance.now() < end; ) {
@@ -84,7 +84,7 @@ export class FuzzServer {
     }
   }
 
-  /** Resident memory now and at its highest since the last call, in bytes. */
+  /** Resident memory now, and its maximum since the last call, in bytes. */
   memory(): { now: number; peak: number } {
     if (!this.#isRunning) return { now: 0, peak: 0 };
     const { pid } = this.#process;
@@ -95,14 +95,14 @@ export class FuzzServer {
     return { now: bytes('VmRSS'), peak: bytes('VmHWM') };
   }
 
-  /** What all documents and bodies so far have cost their callers. */
+  /** Returns the cost that all documents and bodies have been charged so far. */
   async charged(): Promise<number> {
     const { text } = await send(this.#metricsUrl, { method: 'GET', path: '/metrics' });
     const costs = text.matchAll(/^kitestring_charged_cost_total\S* (\S+)$/gm);
     return Array.from(costs, ([, cost]) => Number(cost)).reduce((sum, cost) => sum + cost, 0);
   }
 
-  /** Ends it at once: what it holds is thrown away. */
+  /** Kills the process immediately and deletes its data. */
   async stop(): Promise<void> {
     await this.stalls.stop();
     if (!this.#isRunning) return;

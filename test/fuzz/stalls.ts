@@ -1,11 +1,11 @@
-// Asks for /healthz over and over in a thread of its own, so that the wait is the server's and not the fuzzer's.
+// Requests /healthz continuously from its own thread, so that the measured wait is the server's and not the fuzzer's.
 import { Agent, get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 
 const PAUSE_MS = 2;
 
-/** The longest wait for /healthz. */
+/** Measures the longest wait for /healthz. */
 export class Stalls {
   readonly #longest = new Float64Array(new SharedArrayBuffer(16));
   readonly #worker: Worker;
@@ -15,7 +15,7 @@ export class Stalls {
     this.#worker.unref();
   }
 
-  /** Forgets the longest wait so far; requests that wait already count from now on. */
+  /** Resets the longest wait; requests that are already waiting count from now on. */
   reset(): void {
     this.#longest[0] = 0;
     this.#longest[1] = performance.timeOrigin + performance.now();

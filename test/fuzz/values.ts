@@ -1,12 +1,12 @@
 import type { Random } from './random.ts';
 import { nameOf, ROLES, SERVERS_IN_REQUESTS, serverOf } from './registry.ts';
 
-/** Around every limit that the product has for lists, names, descriptions, selectors, documents and bodies. */
+/** Lengths around every limit that the product has for lists, names, descriptions, selectors, documents and bodies. */
 const LENGTHS = [0, 1, 63, 64, 253, 254, 1_000, 1_001, 10_000, 10_001, 65_537];
 const HUGE_LENGTHS = [300_000, 300_000, 1_000_000, 3_900_000, 4_194_305];
 const LIST_LENGTHS = [0, 1, 2, 5, 64, 65, 100, 101, 1_000, 1_001];
 
-/** Phrases of messages that quote their input, which patterns look for. */
+/** Phrases from messages that quote their input; the product's regular expressions look for them. */
 const PHRASES = [
   ' cannot represent ',
   'found: ',
@@ -15,7 +15,7 @@ const PHRASES = [
   ' does not exist in',
   'unknown field "',
 ];
-/** Texts that parsers, patterns and databases may take badly, alone and repeated. */
+/** Texts that parsers, regular expressions and databases often handle badly, alone and repeated. */
 const HOSTILE = [
   ...[
     '\0',
@@ -42,7 +42,7 @@ const HOSTILE = [
 
 export const INTEGERS = [-1, 0, 1, 2, 50, 99, 100, 101, 250, 251, 3_650, 3_651, 2 ** 31 - 1, 2 ** 31, -(2 ** 31), 1e21];
 
-/** A hostile text, repeated up to a length near a limit; now and then as long as a body may be. */
+/** Returns a hostile text, repeated up to a length near a limit; sometimes as long as a body may be. */
 export function hostileText(random: Random): string {
   const length = random.chance(0.2) ? random.pick(HUGE_LENGTHS) : random.pick(LENGTHS);
   const unit = random.pick(random.chance(0.5) ? PHRASES : HOSTILE);
@@ -54,7 +54,7 @@ export function listLength(random: Random): number {
   return random.chance(0.6) ? 1 + random.below(3) : random.pick(LIST_LENGTHS);
 }
 
-/** A value of no type that is asked for: wrong kinds, deep nesting, and a great many of something small. */
+/** Returns a value that no field accepts: wrong types, deep nesting, or a very large number of small values. */
 export function strangeValue(random: Random): unknown {
   const many = Math.floor(random.spend(10 * random.pick([10, 10, 1_000, 1_000, 20_001, 400_000])) / 10);
   return random.pick([
@@ -78,7 +78,10 @@ function nested(depth: number): unknown {
   return value;
 }
 
-/** A label selector of one requirement or a great many, which most clusters meet, so that each is looked at. */
+/**
+ * Returns a label selector with one or very many requirements. Most clusters match it, so that each cluster must be
+ * evaluated.
+ */
 export function labelSelector(random: Random): string {
   const requirements = mostly(random, [1, 2, 50, 100, 100], [101]);
   const isMet = random.chance(0.8);
@@ -94,12 +97,12 @@ export function labelSelector(random: Random): string {
   return Array.from({ length: requirements }, (_, at) => one(at)).join(',');
 }
 
-/** The length of a page. */
+/** Returns a page size. */
 export function pageLength(random: Random): number {
   return random.chance(0.85) ? random.pick([100, 100, 100, 250, 11, 12]) : random.pick(INTEGERS);
 }
 
-/** A kubeconfig whose clusters are all on loopback, with one context or a great many. */
+/** Returns a kubeconfig with one context or very many, all of them for clusters on loopback. */
 export function kubeconfig(random: Random): string {
   const contexts = 1 + Math.floor(random.spend(300 * random.pick([0, 0, 0, 0, 0, 1, 2, 99, 4_999, 5_000])) / 300);
   const names = Array.from({ length: contexts }, (_, at) =>
@@ -109,7 +112,7 @@ export function kubeconfig(random: Random): string {
   return kubeconfigOf(names.map((name) => [name, server()]));
 }
 
-/** A kubeconfig with a context of each name that leads to the server beside it. */
+/** Returns a kubeconfig with one context for each name and server. */
 export function kubeconfigOf(contexts: readonly (readonly [name: string, server: string])[]): string {
   return JSON.stringify({
     ...{ apiVersion: 'v1', kind: 'Config', 'current-context': contexts[0]?.[0] },
@@ -119,19 +122,20 @@ export function kubeconfigOf(contexts: readonly (readonly [name: string, server:
   });
 }
 
-/** The name of a cluster that is registered: those with an API server that answers are the first twelve. */
+/** Returns the name of a registered cluster. The first twelve clusters have an API server that answers. */
 export function clusterName(random: Random): string {
   return nameOf(random.chance(0.4) ? random.below(14) : random.below(2_000));
 }
 
-/** A value that is accepted, or now and then one just beyond the limit. */
+/** Returns an accepted value, or sometimes one just beyond the limit. */
 function mostly<T>(random: Random, accepted: readonly T[], refused: readonly T[]): T {
   return random.pick(random.chance(0.95) ? accepted : refused);
 }
 
 /**
- * Texts for arguments, input fields and JSON properties of these names, with the input type before it where that matters;
- * any other name gets a short word. A new name is never one that the scoped roles hold for: that would show what is hidden.
+ * Generators of texts for arguments, input fields and JSON properties, by name, prefixed with the input type where that
+ * matters. Any other name gets a short word. A new name never falls into the scope of the scoped roles: that would
+ * reveal hidden clusters.
  */
 export const TEXTS: Readonly<Record<string, (random: Random) => string>> = {
   'ClusterBy.name': clusterName,

@@ -13,22 +13,25 @@ import { parse } from 'yaml';
 import { readKubeconfig, type Target } from '../../src/kubernetes/kubeconfig.ts';
 
 const source = fileURLToPath(new URL('../api-server/', import.meta.url));
-/** Where a ready-built one may lie beside the checkout; see test/api-server/README.md. */
+/** Where a prebuilt program may lie beside the checkout; see test/api-server/README.md. */
 const beside = fileURLToPath(new URL('../../../shared/api-server/', import.meta.url));
 
-/** Kubernetes' own API servers, with faults to command. */
+/** Kubernetes' own API servers, with faults that tests can inject. */
 export interface ApiServers {
-  /** Commands a fault, which is in force afterwards; gives what the control port answers. */
+  /** Injects a fault, which stays in effect; returns the response of the control port. */
   readonly fault: (cluster: number, fault: string, parameters?: Record<string, string>) => Promise<unknown>;
-  /** Makes etcd forget history: continue tokens from before are too old. */
+  /** Compacts etcd's history, so that earlier continue tokens expire. */
   readonly compact: () => Promise<unknown>;
   readonly clusters: () => Promise<{ number: number; server: string; version: string; kubeSystemUID: string }[]>;
-  /** The target of a user of a cluster as the kubeconfig has it now: `cluster-1`, `admin-1`, `reader-1`, `nobody-1`. */
+  /** The current target of a kubeconfig user of a cluster: `cluster-1`, `admin-1`, `reader-1`, `nobody-1`. */
   readonly target: (cluster: number, user: string) => Promise<Target>;
   readonly close: () => Promise<void>;
 }
 
-/** The program of the API servers, built or unpacked once into a cache; else the reason why it cannot be had. */
+/**
+ * Returns the program of the API servers, built or unpacked once into a cache; otherwise the reason why it is not
+ * available.
+ */
 export async function findApiServers(): Promise<{ binary: string } | { missing: string }> {
   if (!(await isOnPath('etcd'))) return { missing: 'etcd is not on PATH: apt-get install etcd-server' };
   const hash = await hashOfSource();
@@ -53,7 +56,7 @@ export async function findApiServers(): Promise<{ binary: string } | { missing: 
   }
 }
 
-/** Starts so many API servers over one etcd, all of it new; they end with this process, however that ends. */
+/** Starts this many new API servers over one new etcd. They stop when this process ends, even if it is killed. */
 export async function startApiServers(binary: string, clusters: number): Promise<ApiServers> {
   const directory = await mkdtemp(join(tmpdir(), 'kitestring-api-servers-'));
   const child = spawn(binary, ['--clusters', String(clusters), '--dir', directory, '--stop-on-eof'], {
@@ -66,15 +69,16 @@ export async function startApiServers(binary: string, clusters: number): Promise
   };
   if (!(await isReady())) throw new Error(`the API servers did not become ready: see ${directory}`);
   const control = (await readFile(join(directory, 'control.txt'), 'utf8')).trim();
-  const ask = async (path: string, method = 'POST') => {
+  const callControlPort = async (path: string, method = 'POST') => {
     const response = await fetch(`${control}${path}`, { method });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return response.json();
   };
   return {
-    fault: (cluster, fault, parameters = {}) => ask(`/clusters/${cluster}/${fault}?${new URLSearchParams(parameters)}`),
-    compact: () => ask('/compact'),
-    clusters: () => ask('/clusters', 'GET') as ReturnType<ApiServers['clusters']>,
+    fault: (cluster, fault, parameters = {}) =>
+      callControlPort(`/clusters/${cluster}/${fault}?${new URLSearchParams(parameters)}`),
+    compact: () => callControlPort('/compact'),
+    clusters: () => callControlPort('/clusters', 'GET') as ReturnType<ApiServers['clusters']>,
     target: async (cluster, user) =>
       targetOf(await readFile(join(directory, 'kubeconfig.yaml'), 'utf8'), cluster, user),
     close: async () => {
@@ -95,7 +99,7 @@ function targetOf(text: string, cluster: number, user: string): Target {
   return target;
 }
 
-/** As start.sh names what was built. */
+/** The hash by which start.sh names its build. */
 async function hashOfSource(): Promise<string> {
   const programs = (await readdir(source)).filter((name) => name.endsWith('.go')).toSorted();
   const hash = createHash('sha256');

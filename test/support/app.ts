@@ -13,11 +13,11 @@ export interface TestApp {
   readonly dataDir: string;
   readonly config: Config;
   readonly domain: Domain;
-  /** A key that holds the role admin, as `Authorization` takes it. */
+  /** An `Authorization` header value with a key that has the admin role. */
   readonly admin: string;
-  /** A key without a role. */
+  /** An `Authorization` header value with a key without a role. */
   readonly nobody: string;
-  /** Every log line written so far. */
+  /** Returns every log line written so far. */
   readonly logged: () => string;
   readonly rest: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
   readonly graphql: (query: string, variables?: object, headers?: Record<string, string>) => Promise<GraphQLAnswer>;
@@ -38,8 +38,8 @@ export type GraphQLAnswer = { status: number; data: any; errors?: any[]; headers
 export const CLUSTERS = '/api/v1/admin/clusters/';
 
 /**
- * Starts the real server, in this process, on a free port over a database of its own. Clusters are asked in the
- * background with `probing` alone.
+ * Starts the real server in this process, on a free port, over its own database. Clusters are probed in the background
+ * only with `probing`.
  */
 export async function startApp(
   environment: Record<string, string> = {},

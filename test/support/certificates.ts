@@ -15,7 +15,7 @@ export interface CertificateRequest {
   altNames?: string[];
   notBefore?: Date;
   notAfter?: Date;
-  /** For a client; else for a server. */
+  /** True for a client certificate; otherwise a server certificate. */
   client?: boolean;
 }
 
@@ -25,7 +25,10 @@ export interface Authority extends Issued {
 
 const day = 24 * 60 * 60 * 1000;
 
-/** A certificate authority of its own. Node reads certificates and makes none, so this writes them (RFC 5280): P-256 and SHA-256. */
+/**
+ * A new certificate authority. Node reads certificates but cannot create them, so this function encodes them (RFC
+ * 5280): P-256 and SHA-256.
+ */
 export function makeAuthority(
   commonName = `authority ${randomBytes(4).toString('hex')}`,
   { notAfter }: { notAfter?: Date } = {},
@@ -47,7 +50,7 @@ export function makeAuthority(
     certificate,
     key: pem(keys.privateKey),
     issue(request) {
-      const own = newKeys();
+      const certificateKeys = newKeys();
       const usage = request.client ? '1.3.6.1.5.5.7.3.2' : '1.3.6.1.5.5.7.3.1';
       const extensions = [extension('2.5.29.37', false, sequence(oid(usage)))];
       if (request.altNames?.length) {
@@ -57,12 +60,12 @@ export function makeAuthority(
         certificate: write({
           ...request,
           subject: name(request),
-          publicKey: own.publicKey,
+          publicKey: certificateKeys.publicKey,
           issuer: subject,
           issuerKey: keys.privateKey,
           extensions,
         }),
-        key: pem(own.privateKey),
+        key: pem(certificateKeys.privateKey),
       };
     },
   };

@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
 
-/** A change as a reader of `clusterChanged` hears it. */
+/** A change as a reader of `clusterChanged` receives it. */
 export interface Change {
   readonly __typename: 'ClusterUpserted' | 'ClusterRemoved' | 'ClusterChangesReset';
   readonly cursor: string;
@@ -9,11 +9,11 @@ export interface Change {
 }
 
 export interface ChangeStream {
-  /** The next change; undefined at the end of the stream. */
+  /** Returns the next change; undefined at the end of the stream. */
   readonly next: () => Promise<Change | undefined>;
-  /** The changes until one fits, that one included. */
+  /** Returns the changes up to and including the first that matches. */
   readonly until: (fits: (change: Change) => boolean) => Promise<Change[]>;
-  /** Comments that came while changes were waited for. */
+  /** The number of comments that arrived while the test waited for changes. */
   readonly comments: () => number;
   readonly errors: () => { extensions: { code: string } }[];
   readonly close: () => void;
@@ -25,7 +25,7 @@ export const CHANGES = `subscription ($filter: ClusterFilter, $after: String) { 
   ... on ClusterRemoved { cursor databaseId }
   ... on ClusterChangesReset { cursor } } }`;
 
-/** Opens a stream of changes over server-sent events; it is closed with the test. */
+/** Opens a stream of changes over server-sent events, and closes it when the test finishes. */
 export async function openChanges(
   server: { url: string },
   key: string,
@@ -68,7 +68,7 @@ export async function openChanges(
         changes.push(change);
         if (fits(change)) return changes;
       }
-      throw new Error(`the stream ended after ${changes.length} changes`);
+      throw new Error(`the stream ended early, after ${changes.length} changes`);
     },
     comments: () => comments,
     errors: () => errors,

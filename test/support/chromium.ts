@@ -1,6 +1,9 @@
 import { type Browser, chromium, type Page } from 'playwright-core';
 
-/** A real Chromium that asks nobody but the pages it opens. `CHROMIUM` names another binary. */
+/**
+ * A real Chromium with background requests disabled: only the pages that it opens send requests. `CHROMIUM` names
+ * another binary.
+ */
 export function openChromium(): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
@@ -18,15 +21,15 @@ export function openChromium(): Promise<Browser> {
 
 export interface Visit extends AsyncDisposable {
   readonly page: Page;
-  /** Every URL that was asked for, by the page and its workers. */
+  /** Every URL that the page and its workers requested. */
   readonly asked: string[];
-  /** What the browser complained of: errors and warnings of the console, and exceptions. */
+  /** The browser's complaints: console errors, console warnings and exceptions. */
   readonly complaints: string[];
   /** Everything that was written into localStorage and sessionStorage, as `name value`. */
   readonly written: string[];
 }
 
-/** A window of its own: no cookies, no storage, nothing cached. */
+/** Opens a separate window: without cookies, storage or cached files. */
 export async function openWindow(browser: Browser): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' });
   const visit = { asked: [] as string[], complaints: [] as string[], written: [] as string[] };

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from '../../src/kubernetes/clock.ts';
 
-/** A clock that stands still until it is moved. */
+/** A clock that stands still until a test advances it. */
 export class StillClock implements Clock {
   #epoch = Date.parse('2026-01-01T00:00:00Z');
   #elapsed = 0;
@@ -14,7 +14,7 @@ export class StillClock implements Clock {
     return this.#elapsed;
   }
 
-  /** Sets the time back as an operator does, or NTP; nothing that waits is touched by it. */
+  /** Sets the time back as an operator or NTP does; pending timers are not affected. */
   setBack(ms: number): void {
     this.#epoch -= ms;
   }
@@ -27,12 +27,12 @@ export class StillClock implements Clock {
     };
   }
 
-  /** Resolves after so many milliseconds of this clock. */
+  /** Resolves after this many milliseconds of this clock. */
   elapse(ms: number): Promise<void> {
     return new Promise((resolve) => this.after(ms, resolve));
   }
 
-  /** Moves on, call by call, letting everything happen that follows from each. */
+  /** Advances the clock timer by timer, and lets every consequence of each timer run first. */
   async advance(ms: number): Promise<void> {
     const end = this.#elapsed + ms;
     await settled();
@@ -50,12 +50,12 @@ export class StillClock implements Clock {
   }
 }
 
-/** Once every promise that can go on has gone on. */
+/** Resolves once every promise that can settle has settled. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** The clock of the machine, so many times as fast. */
+/** The machine's clock, sped up by this factor. */
 export function fastClock(factor: number): Clock {
   const [epoch, begin] = [Date.now(), performance.now()];
   const elapsed = () => (performance.now() - begin) * factor;

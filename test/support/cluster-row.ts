@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-/** The columns that a cluster cannot be without. */
+/** The required columns of a cluster. */
 export function clusterRow(name: string) {
   const now = new Date();
   return {

@@ -2,10 +2,16 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { DatabaseLocation } from '../../src/storage/database.ts';
 
-/** The database of PostgreSQL that the suite runs on (`npm run test:postgres`); undefined: SQLite, a file each. */
+/**
+ * The PostgreSQL database that the suite runs on (`npm run test:postgres`); undefined: each test uses its own SQLite
+ * file.
+ */
 export const POSTGRES = process.env.TEST_DATABASE_URL;
 
-/** What makes a server keep its registry where the suite runs: in PostgreSQL a schema for each data directory. */
+/**
+ * The environment that makes a server store its registry where the suite runs: on PostgreSQL, one schema per data
+ * directory.
+ */
 export function databaseOf(dataDir: string): Record<string, string> {
   if (POSTGRES === undefined) return {};
   const digest = createHash('sha256').update(dataDir).digest();
@@ -14,7 +20,7 @@ export function databaseOf(dataDir: string): Record<string, string> {
   return { DATABASE_URL: url.href, SEAL_KEY: digest.toString('base64') };
 }
 
-/** Where the server of a data directory keeps its registry. */
+/** The location of the registry of a data directory's server. */
 export function locationOf(dataDir: string): DatabaseLocation {
   const { DATABASE_URL: url } = databaseOf(dataDir);
   return url === undefined ? { file: join(dataDir, 'kitestring.db') } : { url };

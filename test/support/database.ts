@@ -4,22 +4,22 @@ import { describe, it, onTestFinished } from 'vitest';
 import { type Database, openDatabase, type Transaction } from '../../src/storage/database.ts';
 import { locationOf, POSTGRES } from './database-location.ts';
 
-/** Tests of what only a database in a file has: on PostgreSQL they are left out, and the run says so. */
+/** For tests that apply only to a database in a file: on PostgreSQL they are skipped, and the run reports it. */
 export const describeFile = describe.runIf(POSTGRES === undefined);
 export const itOfFile = it.runIf(POSTGRES === undefined);
 
-/** Rows as they are stored, past the product; names in the SQL stand in double quotes. */
+/** Reads rows directly from the database, bypassing the product; names in the SQL must be in double quotes. */
 export async function rowsOf(dataDir: string, sql: string, ...values: (string | number)[]) {
-  const place = locationOf(dataDir);
-  if ('file' in place) {
-    const database = new DatabaseSync(place.file, { readOnly: true });
+  const location = locationOf(dataDir);
+  if ('file' in location) {
+    const database = new DatabaseSync(location.file, { readOnly: true });
     try {
       return database.prepare(sql).all(...values);
     } finally {
       database.close();
     }
   }
-  const url = new URL(place.url);
+  const url = new URL(location.url);
   const schema = url.searchParams.get('schema');
   url.searchParams.delete('schema');
   const client = new Client({ connectionString: url.href, options: `-c search_path=${schema}` });
@@ -36,7 +36,7 @@ export async function rowsOf(dataDir: string, sql: string, ...values: (string | 
   }
 }
 
-/** Every row that PostgreSQL keeps for a data directory, as one text. */
+/** Returns every row that PostgreSQL stores for a data directory, as one text. */
 export async function allRowsOf(dataDir: string): Promise<string> {
   const tables = await rowsOf(
     dataDir,
@@ -47,22 +47,22 @@ export async function allRowsOf(dataDir: string): Promise<string> {
   return texts.join('\n');
 }
 
-/** Something that differs once anything of access has been written. */
+/** Returns a function. Its result changes once any access data has been written. */
 export function versionOf(dataDir: string): () => Promise<unknown> {
-  const place = locationOf(dataDir);
-  if ('url' in place) {
+  const location = locationOf(dataDir);
+  if ('url' in location) {
     const tables = ['ApiKey', 'AuditRecord', 'Counter', 'Session', 'SignInFailure'];
     const versions = tables.map((table) => `SELECT xmin::text, '${table}' AS of FROM "${table}"`);
     return () => rowsOf(dataDir, `${versions.join(' UNION ALL ')} ORDER BY 2, 1`);
   }
-  const watching = new DatabaseSync(place.file, { readOnly: true });
+  const watching = new DatabaseSync(location.file, { readOnly: true });
   onTestFinished(() => watching.close());
   return async () => watching.prepare('PRAGMA data_version').get();
 }
 
-/** How many wait for this transaction of PostgreSQL, or for one that waits for it. */
+/** Counts the sessions that wait for this PostgreSQL transaction, directly or behind another waiting session. */
 export async function countWaiting(tx: Transaction): Promise<number> {
-  // Not pg_stat_activity, which a transaction sees as it was when it looked first.
+  // Not pg_stat_activity: a transaction keeps seeing its content as of the first read.
   const rows = await tx.$queryRaw<unknown[]>`WITH RECURSIVE behind("pid") AS (
       SELECT pg_backend_pid() UNION SELECT waiting."pid" FROM pg_locks AS waiting
       JOIN behind ON behind."pid" = ANY(pg_blocking_pids(waiting."pid")) WHERE NOT waiting."granted"
@@ -70,7 +70,10 @@ export async function countWaiting(tx: Transaction): Promise<number> {
   return rows.length - 1;
 }
 
-/** Lets no audit record be written while `run` does its work, which hears how many wait for that, or for one that waits. */
+/**
+ * Blocks writes of audit records while `run` works. `run` gets a function that counts the sessions waiting, directly or
+ * behind another one.
+ */
 export async function whileAuditWaits<T>(dataDir: string, run: (waiting: () => Promise<number>) => Promise<T>) {
   const database = await openDatabase(locationOf(dataDir));
   onTestFinished(() => database.close());
@@ -80,13 +83,13 @@ export async function whileAuditWaits<T>(dataDir: string, run: (waiting: () => P
   });
 }
 
-/** Lets the database refuse every audit record, or those of one cluster, while `ask` runs. */
+/** Makes the database refuse every audit record, or only the records of one cluster, while `ask` runs. */
 export function whileAuditFails<T>(database: Database, ask: () => Promise<T>, clusterName?: string): Promise<T> {
   const when = clusterName === undefined ? '' : `WHEN (NEW."clusterName" = '${clusterName}')`;
   return whileRefusing(database, { event: 'INSERT ON "AuditRecord"', when, code: 'P0001' }, ask);
 }
 
-/** Lets the database take no change while `ask` runs, as one that is read-only. */
+/** Makes the database refuse every change while `ask` runs, like a read-only one. */
 export async function whileReadOnly<T>(database: Database, ask: () => Promise<T>): Promise<T> {
   const { kind, prisma } = database;
   if (kind === 'postgres')
@@ -99,7 +102,7 @@ export async function whileReadOnly<T>(database: Database, ask: () => Promise<T>
   }
 }
 
-/** Lets no counter be raised while `ask` runs, for a reason that is none of a database that is away. */
+/** Makes every raise of a counter fail while `ask` runs, with an error that does not mean an unavailable database. */
 export function whileCountersFail<T>(database: Database, ask: () => Promise<T>): Promise<T> {
   return whileRefusing(database, { event: 'UPDATE ON "Counter"', when: '', code: 'P0001' }, ask);
 }
@@ -107,7 +110,7 @@ export function whileCountersFail<T>(database: Database, ask: () => Promise<T>):
 interface Refused {
   readonly event: string;
   readonly when: string;
-  /** What PostgreSQL says; SQLite knows one code for all. */
+  /** The PostgreSQL error code; SQLite uses one code for all. */
   readonly code: string;
 }
 

@@ -6,18 +6,18 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
-/** As the product is started, and able to measure. */
+/** The flags that the product is started with, plus access to the garbage collector for measurements. */
 const FLAGS = ['--max-semi-space-size=4', '--expose-gc'];
 const program = fileURLToPath(new URL('./storage-process.ts', import.meta.url));
 
-/** A directory of the test's own, removed after it. */
+/** Creates a directory that is removed when the test finishes. */
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'kitestring-'));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   return directory;
 }
 
-/** Runs `storage-process.ts` to its end and gives what it printed. */
+/** Runs `storage-process.ts` to its end and returns its output. */
 export async function inAnotherProcess(what: 'open' | 'raise' | 'soak' | 'key', directory: string): Promise<string> {
   const child = spawn(process.execPath, [...FLAGS, program, what, directory], {
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -12,7 +12,10 @@ interface Change {
   databaseId?: number;
 }
 
-/** Follows changes of clusters. `told` is what came so far: `+name`, `-id`, `reset` or the code of an error; `ended` settles with the stream. */
+/**
+ * Follows changes of clusters. `told` lists the events so far: `+name`, `-id`, `reset` or an error code; `ended`
+ * settles with the stream.
+ */
 export async function follow(app: TestApp, headers: Record<string, string>, after?: string) {
   const stream = await subscribe(
     app,
@@ -21,13 +24,13 @@ export async function follow(app: TestApp, headers: Record<string, string>, afte
   );
   const changes: Change[] = [];
   const ended = read(stream, changes);
-  // It ends with the server at the latest.
+  // The stream ends with the server at the latest.
   ended.catch(() => {});
-  const told = () => changes.map(tell);
+  const told = () => changes.map(abbreviate);
   return { told, changes, ended };
 }
 
-function tell({ __typename: name, cluster, databaseId }: Change): string {
+function abbreviate({ __typename: name, cluster, databaseId }: Change): string {
   if (cluster) return `+${cluster.name}`;
   if (databaseId !== undefined) return `-${databaseId}`;
   return name === 'ClusterChangesReset' ? 'reset' : name;

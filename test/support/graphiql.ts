@@ -1,6 +1,6 @@
 import type { Page, Response } from 'playwright-core';
 
-/** Opens GraphiQL and waits until it knows the schema. */
+/** Opens GraphiQL and waits until it has loaded the schema. */
 export async function openGraphiQL(page: Page, url: string): Promise<void> {
   const schema = page.waitForResponse(
     (response) => response.request().postData()?.includes('IntrospectionQuery') === true && response.ok(),
@@ -10,21 +10,21 @@ export async function openGraphiQL(page: Page, url: string): Promise<void> {
   await page.locator('.graphiql-query-editor .view-line').first().waitFor();
 }
 
-/** Puts a key into the bar and waits until the bar says what it is worth. */
+/** Enters a key and waits until the bar shows whether it is valid. */
 export async function enterKey(page: Page, key: string, state: 'known' | 'refused' = 'known'): Promise<void> {
   await page.fill('#key', key);
   await page.press('#key', 'Enter');
   await page.locator(`#state.${state}`).waitFor();
 }
 
-/** Brings the example of this name to the front. */
+/** Opens the tab of the example with this name. */
 export async function openExample(page: Page, name: string): Promise<void> {
-  // Not by the pointer: the tabs fly to their places, and a click on the way is lost.
+  // Not with the pointer: the tabs are animated, and a click during the animation is lost.
   await page.getByRole('button', { name, exact: true }).dispatchEvent('click');
   await page.locator('.graphiql-tab-active').getByText(name, { exact: true }).waitFor();
 }
 
-/** Runs the example of this name, and gives the response to it. */
+/** Runs the example with this name, and returns the HTTP response. */
 export async function askExample(page: Page, name: string): Promise<Response> {
   await openExample(page, name);
   let response: Response | undefined;
@@ -33,7 +33,8 @@ export async function askExample(page: Page, name: string): Promise<Response> {
     .then((one) => {
       response = one;
     });
-  // GraphiQL takes a moment to notice which operation a tab holds, and says this when it is asked before.
+  // GraphiQL needs a moment to detect which operation a tab contains, and shows this message if a query is run before
+  // that.
   const early = page.locator('.graphiql-response').getByText('"Cannot infer operation').first();
   while (!response) {
     await page.getByRole('button', { name: 'Execute query' }).click();
@@ -43,7 +44,7 @@ export async function askExample(page: Page, name: string): Promise<Response> {
   return response;
 }
 
-/** Runs the example of this name, and gives what GraphiQL shows once it holds `expected`. */
+/** Runs the example with this name, and returns GraphiQL's output once it contains `expected`. */
 export async function runExample(page: Page, name: string, expected: string): Promise<string> {
   await askExample(page, name);
   const shown = page.locator('.graphiql-response');

@@ -1,10 +1,10 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
-/** The text of a file that stands beside the directory of the UI, and in none of its answers. */
+/** The content of a file beside the UI's directory; the UI must never serve it. */
 export const OUTSIDE = 'it stands outside';
 
-// As Kite's build has it: its server fills in the base, and a script in the page reads it.
+// As in Kite's build: its server fills in the base, and a script in the page reads it.
 const INDEX = `<!doctype html>
 <html lang="en">
   <head>
@@ -19,7 +19,7 @@ const INDEX = `<!doctype html>
 </html>
 `;
 
-// It asks what Kite's pages ask, with the headers that they send, and goes where they go.
+// Sends the requests that Kite's pages send, with their headers, and follows their navigation.
 const SCRIPT = `
 const root = document.getElementById('root');
 const base = window.__dynamic_base__;
@@ -125,7 +125,10 @@ function show() {
 show();
 `;
 
-/** A directory as Kite's build leaves it, in one of the test's own, with what must not be served in it and beside it. */
+/**
+ * Creates a directory like the output of Kite's build below `parent`, with files in it and beside it that must not be
+ * served.
+ */
 export async function builtUi(parent: string): Promise<string> {
   const directory = join(parent, 'dist');
   const files: Record<string, string> = {

@@ -1,19 +1,21 @@
 import { makeAuthority } from './certificates.ts';
 
-/** What stands for secrets in these kubeconfigs: a test looks for it in whatever must not hold any. */
+/**
+ * The marker in the secrets of these kubeconfigs: tests search for it in every output that must not contain secrets.
+ */
 export const canary = 'kite-canary';
 
 const authority = makeAuthority('kubernetes');
 const client = authority.issue({ commonName: 'kubernetes-admin', organization: 'system:masters', client: true });
 
-/** A token as long as those of service accounts, signed by nobody, with the canary at both ends. */
+/** An unsigned token as long as a service account's token, with the canary at both ends. */
 export const token = [`${canary}eyJhbGciOiJSUzI1NiJ9`, segment({ exp: 4102444800, pad: 'x'.repeat(300) }), canary].join(
   '.',
 );
 
 export const certificates = { authority, client };
 
-/** Each as its distribution writes it, comments, order and spelling included. */
+/** Kubeconfigs as the distributions write them, including comments, order and spelling. */
 export const usable = {
   kind: `apiVersion: v1
 clusters:
@@ -171,7 +173,7 @@ users:
 `,
 };
 
-/** Those whose user is a command to run. */
+/** Kubeconfigs with a user that runs a command. */
 export const needingCommand = {
   EKS: `apiVersion: v1
 clusters:
@@ -231,7 +233,7 @@ users:
 `,
 };
 
-/** A kubeconfig of one context with the fields given, as JSON, which is YAML too. */
+/** A kubeconfig of one context with these fields, as JSON, which is also YAML. */
 export function kubeconfig(fields: { cluster?: object; user?: object; context?: object; root?: object } = {}): string {
   return JSON.stringify({
     apiVersion: 'v1',
@@ -244,7 +246,7 @@ export function kubeconfig(fields: { cluster?: object; user?: object; context?: 
   });
 }
 
-/** A kubeconfig of as many contexts as asked, each with its own cluster and user, all with one authority. */
+/** A kubeconfig of `size` contexts, each with its own cluster and user, all with one authority. */
 export function fleetKubeconfig(size: number): string {
   const numbers = Array.from({ length: size }, (_, index) => index);
   const authorityData = base64(authority.certificate);
@@ -261,7 +263,7 @@ export function fleetKubeconfig(size: number): string {
   ].join('');
 }
 
-/** A kubeconfig of these contexts, each with a cluster and a user of its own, where nothing listens. */
+/** A kubeconfig of these contexts, each with its own cluster and user, at addresses where no server listens. */
 export function contexts(names: string[], root: object = {}): string {
   return JSON.stringify({
     apiVersion: 'v1',

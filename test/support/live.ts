@@ -13,14 +13,16 @@ export interface Listed {
   readonly error?: string;
 }
 
-/** A server that asks its clusters in the background, with an empty registry, closed after the test. */
+/**
+ * Starts a server that probes clusters in the background, with an empty registry; it is closed when the test finishes.
+ */
 export async function probingApp(environment: Record<string, string> = {}): Promise<TestApp> {
   const app = await startApp(environment, { probing: true });
   onTestFinished(() => app.close());
   return app;
 }
 
-/** The program of the real API servers; where it cannot be had, what is left out and why is told. */
+/** Returns the program of the real API servers; if it is not available, reports the skipped tests and the reason. */
 export async function binaryFor(what: string): Promise<string | undefined> {
   const found = await findApiServers();
   if ('binary' in found) return found.binary;
@@ -28,7 +30,7 @@ export async function binaryFor(what: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** A handler that lets requests wait until it is opened. */
+/** A handler that blocks requests until `open` is called. */
 export function gate(answer: RequestListener): { handler: RequestListener; open: () => void } {
   const opened = Promise.withResolvers<void>();
   return {
@@ -40,7 +42,7 @@ export function gate(answer: RequestListener): { handler: RequestListener; open:
   };
 }
 
-/** The kubeconfig of one context that leads to a target. */
+/** A kubeconfig of one context that points to a target. */
 export function kubeconfigOf(target: Target, context = 'context'): string {
   return kubeconfigOfAll({ [context]: target });
 }
@@ -77,20 +79,20 @@ export function kubeconfigOfAll(targets: Record<string, Target>): string {
   });
 }
 
-/** Registers a cluster over REST and gives its id. */
+/** Registers a cluster over REST and returns its id. */
 export async function register(app: TestApp, name: string, config: string, fields: object = {}): Promise<number> {
   const { status, body } = await app.rest('POST', CLUSTERS, { name, config, ...fields });
   if (status !== 201) throw new Error(`${status}: ${body.error}`);
   return body.id;
 }
 
-/** The REST list's row of a cluster. */
+/** Returns a cluster's row of the REST list. */
 export async function listed(app: TestApp, id: number): Promise<Listed | undefined> {
   const { body } = await app.rest('GET', CLUSTERS);
   return (body as Listed[]).find((row) => row.id === id);
 }
 
-/** Waits until the REST list's row of a cluster is as wanted, and gives it. */
+/** Waits until a cluster's row of the REST list matches, and returns it. */
 export async function untilListed(
   app: TestApp,
   id: number,
@@ -115,7 +117,7 @@ export interface Status {
   readonly error: { code: string; message: string } | null;
 }
 
-/** The status of a cluster as GraphQL tells it. */
+/** Returns the status of a cluster from GraphQL. */
 export async function statusOf(app: TestApp, databaseId: number): Promise<Status> {
   const { data } = await app.graphql(
     `query ($by: ClusterBy!) { cluster(by: $by) {
@@ -125,7 +127,7 @@ export async function statusOf(app: TestApp, databaseId: number): Promise<Status
   return data.cluster.status;
 }
 
-/** Waits until a cluster is in a state, and gives its status. */
+/** Waits until a cluster is in a state, and returns its status. */
 export async function untilState(app: TestApp, id: number, state: string, timeout = 10_000): Promise<Status> {
   return vi.waitUntil(
     async () => {

@@ -2,11 +2,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { Provider } from 'oidc-provider';
 
-/** The public URL of the callback: nothing listens there, as a proxy would. */
+/** The public URL of the callback. No server listens there: the tests act as the proxy in front of the product. */
 export const REDIRECT_URL = 'http://127.0.0.1:9/api/auth/callback';
 export const CLIENT_SECRET = 'between-the-provider-and-kitestring';
 
-/** What the provider says of whoever signs in next. */
+/** The claims that the provider returns for the next sign-in. */
 export interface Person {
   readonly sub: string;
   readonly [claim: string]: unknown;
@@ -14,21 +14,21 @@ export interface Person {
 
 export interface OpenIdProvider {
   readonly issuer: string;
-  /** The environment that makes it the one to sign in by. */
+  /** The environment that configures the product to use this provider. */
   readonly environment: Record<string, string>;
-  /** Who signs in next. */
+  /** The user of the next sign-in. */
   person: Person;
-  /** Changes what the token endpoint answers. */
+  /** Changes the response of the token endpoint. */
   answer: ((tokens: Record<string, unknown>) => Record<string, unknown>) | undefined;
-  /** How often a path was asked for. */
+  /** Returns how often a path was requested. */
   readonly asked: (path: string) => number;
   /** Stops listening. */
   readonly stop: () => Promise<void>;
-  /** Listens again, where it did. */
+  /** Listens again on the same port. */
   readonly start: () => Promise<void>;
 }
 
-/** Starts a real provider on loopback, in which people sign in without being asked. */
+/** Starts a real provider on loopback, which signs users in without interaction. */
 export async function startOpenIdProvider(): Promise<OpenIdProvider> {
   const asked = new Map<string, number>();
   let handle: (request: IncomingMessage, response: ServerResponse) => void = () => {};
@@ -101,7 +101,7 @@ export async function startOpenIdProvider(): Promise<OpenIdProvider> {
   return result;
 }
 
-/** Signs the person in, and agrees to whatever is asked for. */
+/** Signs the user in, and consents to everything that is requested. */
 async function interact(provider: Provider, request: IncomingMessage, response: ServerResponse, accountId: string) {
   const { prompt, params, session } = await provider.interactionDetails(request, response);
   if (prompt.name === 'login') return provider.interactionFinished(request, response, { login: { accountId } });
@@ -110,7 +110,7 @@ async function interact(provider: Provider, request: IncomingMessage, response: 
   return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
 }
 
-/** A browser as far as signing in needs one: it keeps cookies, by origin. */
+/** A minimal browser for sign-ins: it stores cookies per origin. */
 export class Browser {
   readonly #cookies = new Map<string, Map<string, string>>();
 
@@ -140,13 +140,13 @@ export class Browser {
     return cookies;
   }
 
-  /** Goes where the provider leads, up to the callback; gives its query. */
+  /** Follows the provider's redirects up to the callback, and returns the query of the callback. */
   async signInAtProvider(url: string): Promise<string> {
     let next: string | undefined = url;
     for (let hops = 0; next !== undefined && hops < 10; hops++) {
       if (next.startsWith(REDIRECT_URL)) return new URL(next).search;
       next = (await this.get(next)).location;
     }
-    throw new Error(`the provider led nowhere: ${next}`);
+    throw new Error(`the provider did not redirect to the callback: ${next}`);
   }
 }

@@ -8,7 +8,7 @@ export const caller = systemCaller('command line');
 export let provider: OpenIdProvider;
 export let app: TestApp;
 
-/** Starts both before the tests of a file; the admin `root` has a password. */
+/** Starts the provider and the product before the tests of a file; the admin `root` has a password. */
 export function beforeSignIns(): void {
   beforeAll(async () => {
     provider = await startOpenIdProvider();
@@ -26,8 +26,8 @@ export function beforeSignIns(): void {
 
 let people = 0;
 
-/** A developer nobody has seen yet. */
-export function somebody(claims: Record<string, unknown> = {}): Person {
+/** A new developer whom the product has not seen yet. */
+export function newPerson(claims: Record<string, unknown> = {}): Person {
   const id = `p${++people}`;
   return { sub: `subject-${id}`, preferred_username: id, name: `Person ${id}`, groups: ['developers'], ...claims };
 }
@@ -40,8 +40,8 @@ export function callback(browser: Browser, query: string, on = app) {
   return browser.get(`${on.url}/api/auth/callback${query}`);
 }
 
-/** Begins a sign-in and comes back from the provider; what is left is the callback. */
-export async function atProvider(
+/** Begins a sign-in and returns from the provider; only the callback remains. */
+export async function beginSignIn(
   browser: Browser,
   person: Person,
   on = app,
@@ -55,10 +55,10 @@ export async function atProvider(
 
 export async function signIn(person: Person, on = app) {
   const browser = new Browser();
-  return { browser, ...(await callback(browser, await atProvider(browser, person, on), on)) };
+  return { browser, ...(await callback(browser, await beginSignIn(browser, person, on), on)) };
 }
 
-/** Who a browser is signed in as. */
+/** Returns the user that a browser is signed in as. */
 export async function user(browser: Browser, on = app) {
   const { status, text } = await browser.get(`${on.url}/api/auth/user`);
   return { status, ...JSON.parse(text).user };
@@ -68,8 +68,8 @@ export function rows(): Promise<number> {
   return app.domain.database.prisma.user.count();
 }
 
-/** Nobody came in: no session, no person. */
-export async function expectNobody(browser: Browser, before: number): Promise<void> {
+/** Expects that the sign-in created neither a session nor a user. */
+export async function expectNotSignedIn(browser: Browser, before: number): Promise<void> {
   expect(browser.cookies(app.url).has('auth_token')).toBe(false);
   expect(await rows()).toBe(before);
 }

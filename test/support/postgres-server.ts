@@ -9,22 +9,22 @@ import { freePort } from './free-port.ts';
 
 const START_MS = 30_000;
 
-/** A PostgreSQL server of one's own, on loopback, with a superuser `postgres` who needs no password. */
+/** A separate PostgreSQL server on loopback, with a superuser `postgres` who needs no password. */
 export interface PostgresServer {
   /** The URL of its database `postgres`. */
   readonly url: string;
   readonly port: number;
-  /** The process that all its others are children of. */
+  /** The id of the parent of all its processes. */
   readonly pid: number;
-  /** Starts it again after it ended, on the same port; as a standby it can be read only. */
+  /** Starts the server again after it ended, on the same port; as a standby it is read-only. */
   readonly start: (as?: 'standby') => Promise<void>;
-  /** Ends it; `SIGINT` breaks open connections off, `SIGQUIT` is as good as a crash. */
+  /** Stops the server; `SIGINT` closes open connections, `SIGQUIT` is equivalent to a crash. */
   readonly end: (signal?: NodeJS.Signals) => Promise<void>;
-  /** Ends it and removes its files. */
+  /** Stops the server and removes its files. */
   readonly remove: () => Promise<void>;
 }
 
-/** Where PostgreSQL's programs are; undefined where none is installed. */
+/** Returns the directory of PostgreSQL's programs; undefined if it is not installed. */
 export async function postgresPrograms(): Promise<string | undefined> {
   const found: string[] = [];
   for await (const program of glob('/usr/lib/postgresql/*/bin/initdb')) found.push(program);
@@ -32,7 +32,7 @@ export async function postgresPrograms(): Promise<string | undefined> {
   return newest && join(newest, '..');
 }
 
-/** Makes and starts a server; `settings` are lines of postgresql.conf, such as `max_connections=20`. */
+/** Creates and starts a server; `settings` are lines of postgresql.conf, such as `max_connections=20`. */
 export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer> {
   const programs = await postgresPrograms();
   if (programs === undefined) throw new Error('PostgreSQL is not installed here');
@@ -77,18 +77,18 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   };
 }
 
-/** PostgreSQL refuses to be root. */
+/** PostgreSQL refuses to run as root. */
 async function ownerOf(directory: string): Promise<{ uid?: number; gid?: number }> {
   if (process.getuid?.() !== 0) return {};
-  const ask = (what: string) => Number(execFileSync('id', [what, 'postgres'], { encoding: 'utf8' }));
-  const owner = { uid: ask('-u'), gid: ask('-g') };
+  const readId = (what: string) => Number(execFileSync('id', [what, 'postgres'], { encoding: 'utf8' }));
+  const owner = { uid: readId('-u'), gid: readId('-g') };
   await chown(directory, owner.uid, owner.gid);
   return owner;
 }
 
-/** Waits until a server says that it lets connections in; what it says later is passed over. */
+/** Waits until the server logs that it accepts connections; later output is discarded. */
 async function untilItListens({ stderr }: ChildProcess): Promise<void> {
-  if (!stderr) throw new Error('what PostgreSQL says cannot be read');
+  if (!stderr) throw new Error('the stderr of PostgreSQL cannot be read');
   let said = '';
   for await (const [line] of on(createInterface({ input: stderr }), 'line', {
     close: ['close'],

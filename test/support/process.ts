@@ -10,17 +10,17 @@ const commandLine = fileURLToPath(new URL('../../src/cli/kitestring.ts', import.
 
 export interface Start {
   readonly dataDir: string;
-  /** Nothing else of this process's environment is passed on, but for PATH. */
+  /** No other variable of this process's environment is passed on, except PATH. */
   readonly environment?: Record<string, string>;
-  /** JavaScript that runs before the product does. */
+  /** JavaScript that runs before the product. */
   readonly before?: string;
-  /** Its limit of open files, by `ulimit -n`. */
+  /** The process's limit of open files, by `ulimit -n`. */
   readonly openFiles?: number;
-  /** All that stands on its stdin. */
+  /** The entire content of stdin. */
   readonly input?: string;
 }
 
-/** How a process ended, and what it wrote. */
+/** How a process ended, and its output. */
 export interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -28,19 +28,19 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** The product as a process of its own; it is killed with the test at the latest. */
+/** The product as a separate process; it is killed at the latest when the test finishes. */
 export interface Running {
   readonly url: string;
   readonly pid: number;
   readonly ended: Promise<Ended>;
-  /** Everything written to stdout and stderr so far. */
+  /** Returns everything written to stdout and stderr so far. */
   readonly output: () => string;
   readonly kill: (signal: NodeJS.Signals) => void;
-  /** Asks it to end as an orchestrator does, and waits for it. */
+  /** Stops the process as an orchestrator does, and waits until it exits. */
   readonly stop: () => Promise<Ended>;
 }
 
-/** Starts the server on a free port and waits until it says that it listens. */
+/** Starts the server on a free port and waits until it reports that it listens. */
 export async function startProcess(start: Start): Promise<Running> {
   const { child, ended, output, listening } = launch(server, [], start);
   const url = await Promise.race([
@@ -59,16 +59,16 @@ export async function startProcess(start: Start): Promise<Running> {
   return { url, pid: child.pid ?? 0, ended, output, kill, stop };
 }
 
-/** Starts the server and does not wait for it. */
+/** Starts the server without waiting until it listens. */
 export function launchProcess(start: Start): Pick<Running, 'ended' | 'kill'> {
   const { child, ended } = launch(server, [], start);
   return { ended, kill: (signal) => void child.kill(signal) };
 }
 
-/** Starts the server where that fails, and tells how. */
+/** Starts a server that must fail to start, and returns its exit code and output. */
 export function failToStart(start: Start): Promise<Ended> {
   const { child, ended, listening } = launch(server, [], start);
-  // One that starts after all is a failure as well, and not a test that hangs.
+  // If the server starts after all, kill it, so that the test fails instead of hanging.
   listening.then(() => child.kill('SIGKILL'));
   return ended;
 }
@@ -78,13 +78,13 @@ export function runCommand(words: readonly string[], start: Start): Promise<Ende
   return launch(commandLine, words, start).ended;
 }
 
-/** Starts a command and does not wait for its end. */
+/** Starts a command without waiting for its end. */
 export function launchCommand(words: readonly string[], start: Start): Pick<Running, 'ended' | 'kill'> {
   const { child, ended } = launch(commandLine, words, start);
   return { ended, kill: (signal) => void child.kill(signal) };
 }
 
-/** The key that a first start without a terminal leaves in its data directory. */
+/** Returns the key that a first start without a terminal writes into its data directory. */
 export async function firstKey(dataDir: string): Promise<string> {
   return (await readFile(join(dataDir, 'admin-api-key'), 'utf8')).trim();
 }

@@ -11,8 +11,8 @@ import { kubernetes, type StandIn, standIn } from './stand-in.ts';
 
 export const CLUSTERS_MADE = 36;
 
-/** Who asked which cluster, and when. */
-export interface Asked {
+/** A request to a cluster: the replica that sent it, and the time. */
+export interface ClusterRequest {
   readonly cluster: string;
   readonly by: string;
   readonly at: number;
@@ -23,8 +23,8 @@ export interface Replica extends Running {
 }
 
 /**
- * Lets a process ask clusters from an address of its own, by which an API server tells the replicas apart; PostgreSQL is
- * not asked over TLS here.
+ * Makes a process call clusters from its own source address, by which an API server tells the replicas apart.
+ * PostgreSQL connections are unaffected, since they do not use TLS here.
  */
 const fromAddress = (address: string) => `import net from 'node:net';
 const { connect } = net.Socket.prototype;
@@ -34,7 +34,7 @@ net.Socket.prototype.connect = function (...given) {
   return connect.apply(this, given);
 };`;
 
-/** Puts a process's clock off, whoever reads it. */
+/** Shifts a process's clock for all of its code. */
 const clockOff = (ms: number) => `const { now } = Date;
 globalThis.Date = class extends Date {
   constructor(...given) { super(...(given.length === 0 ? [now() + ${ms}] : given)); }
@@ -42,7 +42,7 @@ globalThis.Date = class extends Date {
 };`;
 
 export async function makeFleet() {
-  const asked: Asked[] = [];
+  const asked: ClusterRequest[] = [];
   const answer = kubernetes();
   // Each cluster is a path of one server.
   const handler: RequestListener = (request, response) => {
@@ -57,10 +57,10 @@ export async function makeFleet() {
   let started = 0;
   const start = async (differing: Record<string, string> = {}, clockOffMs = 0): Promise<Replica> => {
     const name = `127.0.0.${11 + started++}`;
-    const own = started === 1 ? dataDir : await temporaryDirectory();
+    const ownDataDir = started === 1 ? dataDir : await temporaryDirectory();
     return {
       ...(await startProcess({
-        dataDir: own,
+        dataDir: ownDataDir,
         environment: { ...environment, ...differing },
         before: fromAddress(name) + clockOff(clockOffMs),
       })),
@@ -83,7 +83,7 @@ export async function register({ url }: Running, key: string, server: StandIn, c
   }
 }
 
-/** What each replica that is there holds: slots, and what their last rounds took. */
+/** Returns the slots that each live replica holds, and the time that their last rounds took. */
 export async function sharesOf(dataDir: string): Promise<{ holder: string; slots: number; load: number }[]> {
   const rows = await rowsOf(
     dataDir,
@@ -95,7 +95,7 @@ export async function sharesOf(dataDir: string): Promise<{ holder: string; slots
 
 export const LEASES = 'SELECT "slot", "holder", "fence" FROM "ProbeLease" ORDER BY "slot"';
 
-/** No slot has changed hands for a while. */
+/** Waits until no slot has changed hands for a while. */
 export async function untilCalm(dataDir: string): Promise<void> {
   let [before, since] = ['', Date.now()];
   const isCalm = async () => {
@@ -106,7 +106,7 @@ export async function untilCalm(dataDir: string): Promise<void> {
   await expect.poll(isCalm, { timeout: 90_000, interval: 500 }).toBe(true);
 }
 
-/** Every slot is held, by so many replicas, and none has much more to do than another. */
+/** Waits until every slot is held by this many replicas, and none has much more load than another. */
 export async function untilEven(dataDir: string, replicas: number): Promise<void> {
   await expect
     .poll(
@@ -123,14 +123,14 @@ export async function untilEven(dataDir: string, replicas: number): Promise<void
 
 export const names = Array.from({ length: CLUSTERS_MADE }, (_, index) => `c${index}`);
 
-/** The clusters that were asked by a replica last, before a moment. */
-export function askedLastBy(asked: readonly Asked[], by: string): string[] {
+/** Returns the clusters that received their last request before a given time from this replica. */
+export function lastProbedBy(asked: readonly ClusterRequest[], by: string): string[] {
   return names.filter((name) => asked.findLast(({ cluster }) => cluster === name)?.by === by);
 }
 
-/** Waits until each of these clusters was asked by somebody else since. */
+/** Waits until another replica has probed each of these clusters since. */
 export async function untilTakenOver(
-  asked: readonly Asked[],
+  asked: readonly ClusterRequest[],
   clusters: readonly string[],
   from: string,
   within: number,
@@ -139,6 +139,6 @@ export async function untilTakenOver(
   expect(clusters.length).toBeGreaterThan(0);
   const left = () =>
     clusters.filter((name) => !asked.some(({ cluster, by, at }) => cluster === name && by !== from && at >= since));
-  // Twice the time that is promised.
+  // Twice the promised time.
   await expect.poll(left, { timeout: 2 * within, interval: 100 }).toEqual([]);
 }

@@ -1,4 +1,4 @@
-// Makes docs/graphiql.png anew, of the fleet of `npm run demo`: `npm run screenshot`.
+// Regenerates docs/graphiql.png from the fleet of `npm run demo`: `npm run screenshot`.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { openChromium, openWindow } from './chromium.ts';
@@ -21,7 +21,7 @@ try {
   await browser.close();
 }
 
-/** Where the demo listens, and its key. */
+/** Returns the URL of the demo and its key. */
 async function shown(): Promise<{ url: string; key: string }> {
   let url: string | undefined;
   for await (const line of createInterface({ input: demo.stdout })) {

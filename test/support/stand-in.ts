@@ -6,23 +6,23 @@ import { onTestFinished } from 'vitest';
 import type { Target } from '../../src/kubernetes/kubeconfig.ts';
 import { type Authority, type Issued, makeAuthority } from './certificates.ts';
 
-/** Signs what the stand-ins show unless a test says otherwise. */
+/** Signs the stand-ins' certificates unless a test says otherwise. */
 export const authority = makeAuthority('stand-in');
 const serving = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1', 'cluster.test'] });
 
-/** A server on loopback that stands where an API server would, for what a real one will not do. */
+/** A loopback server that replaces an API server, for behavior that a real one does not show. */
 export interface StandIn {
   readonly port: number;
   readonly server: string;
   /** Method and path of each request so far. */
   readonly requests: string[];
-  /** The sockets that are open, and how many there were in all. */
+  /** The open sockets, and the total number of connections so far. */
   readonly sockets: Set<Socket>;
   readonly accepted: () => number;
-  /** Ends all of its connections, as a restart does. */
+  /** Closes all of its connections, as a restart does. */
   readonly cut: () => void;
   readonly close: () => Promise<void>;
-  /** The target that leads here, with a token. */
+  /** Returns the target that points to this server, with a token. */
   readonly target: (fields?: Partial<Target>) => Target;
 }
 
@@ -31,14 +31,14 @@ interface Shown {
   certificate?: Issued;
   /** Plain http instead of https. */
   plain?: boolean;
-  /** Ask for a client certificate that this authority signed. */
+  /** Requests a client certificate that this authority signed. */
   clients?: Authority;
 }
 
-/** What stands for a secret in the targets of these tests. */
+/** The canary token in the targets of these tests. */
 export const token = 'stand-in-token-canary';
 
-/** A stand-in that answers requests. */
+/** Starts a stand-in that answers requests. */
 export async function standIn(answer: RequestListener, shown: Shown = {}): Promise<StandIn> {
   const requests: string[] = [];
   const listener: RequestListener = (request, response) => {
@@ -59,7 +59,7 @@ export async function standIn(answer: RequestListener, shown: Shown = {}): Promi
   return listen(server, shown.plain ? 'http' : 'https', requests);
 }
 
-/** A stand-in that does whatever it likes with a connection, before there is any TLS. */
+/** Starts a stand-in that handles raw connections, before any TLS. */
 export function rawStandIn(onSocket: (socket: Socket) => void): Promise<StandIn> {
   return listen(
     createTcp((socket) => onSocket(socket.resume())),
@@ -68,10 +68,10 @@ export function rawStandIn(onSocket: (socket: Socket) => void): Promise<StandIn>
   );
 }
 
-/** Nobody listens there: connections are refused. */
+/** Returns a port without a server: connections are refused. */
 export { freePort as refusingPort } from './free-port.ts';
 
-/** An HTTP proxy; it resolves every name to loopback. `tunnels` names what it was asked for. */
+/** An HTTP proxy that resolves every name to loopback. `tunnels` lists the requested targets. */
 export async function standInProxy(status = 200): Promise<{ url: string; tunnels: string[] }> {
   const tunnels: string[] = [];
   const server = createHttp();
@@ -89,7 +89,7 @@ export async function standInProxy(status = 200): Promise<{ url: string; tunnels
   return { url: `http://127.0.0.1:${port}`, tunnels };
 }
 
-/** What `kubernetes` answers; each part is what a healthy API server says unless given. */
+/** The responses of `kubernetes`; each omitted part is that of a healthy API server. */
 export interface Pretence {
   readyz?: [status: number, body: string];
   healthz?: [status: number, body: string];
@@ -108,7 +108,7 @@ export const forbidden = (username: string) => ({
   code: 403,
 });
 
-/** A handler that answers a probe as an API server does. `pretence` may be changed while it runs. */
+/** A handler that answers a probe as an API server does. Tests may change `pretence` while it runs. */
 export function kubernetes(pretence: Pretence = {}): RequestListener {
   return (request: IncomingMessage, response: ServerResponse) => {
     const at: Record<string, [number, unknown]> = {
@@ -138,7 +138,7 @@ export function answerWith(response: ServerResponse, status: number, body: unkno
   response.end(isText ? body : JSON.stringify(body));
 }
 
-/** The common name of the certificate that the client of a request has shown and the stand-in trusts. */
+/** Returns the common name of the trusted client certificate of a request. */
 export function clientOf(request: IncomingMessage): string | undefined {
   const socket = request.socket as TLSSocket;
   const { subject } = socket.getPeerCertificate();

@@ -1,4 +1,4 @@
-// Another process over the same files: `node storage-process.ts <what> <directory>`.
+// Another process over the same files: `node storage-process.ts <task> <directory>`.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { openDatabase } from '../../src/storage/database.ts';

@@ -4,14 +4,14 @@ import { text } from 'node:stream/consumers';
 import { onTestFinished } from 'vitest';
 import { startApp, type TestApp } from './app.ts';
 
-/** A server of the test's own, with an empty registry, closed after it. */
+/** Starts a server with an empty registry, and closes it when the test finishes. */
 export async function freshApp(environment: Record<string, string> = {}): Promise<TestApp> {
   const app = await startApp(environment);
   onTestFinished(() => app.close());
   return app;
 }
 
-/** Another replica over the registry of the first, closed with the test. */
+/** Starts another replica over the registry of the first, and closes it when the test finishes. */
 export async function replicaOf(
   { dataDir }: Pick<TestApp, 'dataDir'>,
   options: Parameters<typeof startApp>[1] = {},
@@ -24,10 +24,10 @@ export async function replicaOf(
 export interface WireRequest {
   readonly method?: string;
   readonly path: string;
-  /** Exactly these; a `Host` only where it is named here. */
+  /** Exactly these headers; a `Host` is sent only if it is listed here. */
   readonly headers?: Record<string, string>;
   readonly body?: string | Buffer;
-  /** Sends the body without saying how long it is. */
+  /** Sends the body without a Content-Length. */
   readonly chunked?: boolean;
 }
 
@@ -37,13 +37,13 @@ export interface WireAnswer {
   readonly text: string;
 }
 
-/** Sends what fetch will not: a Host of one's own, headers that belong to the browser, a body in chunks. */
-export function send(app: TestApp, { method = 'GET', path, headers: given = {}, body, chunked }: WireRequest) {
+/** Sends requests that fetch cannot send: a custom Host, headers that browsers control, a chunked body. */
+export function send(app: TestApp, { method = 'GET', path, headers: extraHeaders = {}, body, chunked }: WireRequest) {
   const { hostname, port } = new URL(app.url);
   return new Promise<WireAnswer>((resolve, reject) => {
-    const named = Object.keys(given).some((name) => name.toLowerCase() === 'host');
+    const named = Object.keys(extraHeaders).some((name) => name.toLowerCase() === 'host');
     const length = chunked || body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) };
-    const headers = { ...given, ...length };
+    const headers = { ...extraHeaders, ...length };
     const sent = request({ host: hostname, port, method, path, agent: false, setHost: !named, headers });
     sent.once('error', reject);
     sent.once('response', async (response) => {
@@ -54,7 +54,7 @@ export function send(app: TestApp, { method = 'GET', path, headers: given = {}, 
   });
 }
 
-/** Sends bytes as they are and gives all that comes back until the server hangs up. */
+/** Sends raw bytes and returns everything that is received until the server closes the connection. */
 export async function sendBytes(app: TestApp, bytes: string): Promise<string> {
   const { hostname, port } = new URL(app.url);
   const socket = connect({ host: hostname, port: Number(port) });
@@ -62,7 +62,7 @@ export async function sendBytes(app: TestApp, bytes: string): Promise<string> {
   return text(socket);
 }
 
-/** Subscribes over server-sent events; the stream is open once its response is here. */
+/** Subscribes over server-sent events; the stream is open once this resolves. */
 export function subscribe(app: TestApp, query: string, headers: Record<string, string>): Promise<Response> {
   return fetch(`${app.url}/graphql`, {
     method: 'POST',
@@ -71,7 +71,7 @@ export function subscribe(app: TestApp, query: string, headers: Record<string, s
   });
 }
 
-/** Reads an event stream to its end: the results that came. */
+/** Reads an event stream to its end and returns its results. */
 export async function resultsOf(stream: Response): Promise<unknown[]> {
   const data = (await stream.text()).matchAll(/^data: (\{.*)$/gm);
   return [...data].map(([, result = '']) => JSON.parse(result));

@@ -4,11 +4,11 @@ import { hashSecret, makeSecret, parseApiKey, secretMatches } from './api-key.ts
 import type { Action } from './permissions.ts';
 import type { Grant, Viewer } from './viewer.ts';
 
-/** A key as a request is checked against it. */
+/** An API key with everything that authentication needs. */
 export interface CachedApiKey {
   readonly id: number;
   readonly name: string;
-  /** The roles it holds; of a person's key, those alone that its owner holds too. */
+  /** The roles of the key. For a personal key, only the roles that its owner still holds. */
   readonly roles: readonly string[];
   readonly scopes: ReadonlySet<Action> | undefined;
   readonly ownerId: number | null;
@@ -18,45 +18,47 @@ export interface CachedApiKey {
   readonly expiresAt: Date | null;
 }
 
-/** What the id of a key's viewer begins with. */
-const KEY = 'api-key:';
-const MAX_CHECKED = 1_000;
+const VIEWER_ID_PREFIX = 'api-key:';
+const MAX_VERIFIED = 1_000;
 
-// Compared with when there is no such key, so that an unknown id takes as long as a wrong secret.
-const NOBODY = hashSecret(makeSecret());
+// Unknown ids are compared with this hash, so that they take as long as a wrong secret.
+const DUMMY_HASH = hashSecret(makeSecret());
 
-/** The keys in memory, by the `access` counter: whatever changes one, or whose it is, raises it. */
+/** Caches all API keys until the `access` counter changes. Every change to a key or its owner raises the counter. */
 export class ApiKeyCache {
   readonly #database: Database;
   #stored: { access: number; keys: Promise<ReadonlyMap<number, CachedApiKey>> } | undefined;
-  /** Keys that were checked under this value of the counter, by their text: hashing costs more than a kept answer. */
-  #checked: { access: number; keys: Map<string, CachedApiKey> } = { access: -1, keys: new Map() };
+  /** Verified keys, by key text and for one value of the counter: hashing costs more than serving a cached response. */
+  #verified: { access: number; keys: Map<string, CachedApiKey> } = { access: -1, keys: new Map() };
 
   constructor(database: Database) {
     this.#database = database;
   }
 
-  /** The key that has this text; at once where it was checked before. */
+  /**
+   * Returns the key with this text; undefined if none matches. Returns it without a promise if it was verified before.
+   */
   find(text: string, access: number): CachedApiKey | Promise<CachedApiKey | undefined> {
-    const checked = this.#checked.access === access ? this.#checked.keys.get(text) : undefined;
-    return checked ?? this.#check(text, access);
+    const verified = this.#verified.access === access ? this.#verified.keys.get(text) : undefined;
+    return verified ?? this.#verify(text, access);
   }
 
-  async #check(text: string, access: number): Promise<CachedApiKey | undefined> {
+  async #verify(text: string, access: number): Promise<CachedApiKey | undefined> {
     const key = parseApiKey(text);
-    const known = key && (await this.#keys(access)).get(key.id);
-    const matches = secretMatches(key?.secret ?? '', known?.hash ?? NOBODY);
-    if (!key || !known || !matches) return undefined;
-    if (this.#checked.access < access) this.#checked = { access, keys: new Map() };
-    if (this.#checked.access === access && this.#checked.keys.size < MAX_CHECKED) this.#checked.keys.set(text, known);
-    return known;
+    const cached = key && (await this.#keys(access)).get(key.id);
+    const matches = secretMatches(key?.secret ?? '', cached?.hash ?? DUMMY_HASH);
+    if (!key || !cached || !matches) return undefined;
+    if (this.#verified.access < access) this.#verified = { access, keys: new Map() };
+    if (this.#verified.access === access && this.#verified.keys.size < MAX_VERIFIED)
+      this.#verified.keys.set(text, cached);
+    return cached;
   }
 
   #keys(access: number): Promise<ReadonlyMap<number, CachedApiKey>> {
     if (this.#stored?.access !== access) {
       const keys = this.#load();
       this.#stored = { access, keys };
-      // A failed read is forgotten, so that the next request tries again.
+      // Forget a failed read, so that the next request retries it.
       keys.catch(() => {
         if (this.#stored?.keys === keys) this.#stored = undefined;
       });
@@ -66,7 +68,7 @@ export class ApiKeyCache {
 
   async #load(): Promise<ReadonlyMap<number, CachedApiKey>> {
     const rows = await this.#database.prisma.apiKey.findMany(withOwner);
-    return new Map(rows.map((row) => [row.id, knownKey(row)]));
+    return new Map(rows.map((row) => [row.id, toCachedKey(row)]));
   }
 }
 
@@ -74,26 +76,29 @@ const withOwner = {
   include: { owner: { select: { disabled: true, roles: { select: { role: true } } } } },
 } as const;
 
-function knownKey({ owner, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof withOwner>): CachedApiKey {
-  const held = owner?.roles.map(({ role }) => role);
-  const named = stringsOf(roles);
+function toCachedKey({ owner, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof withOwner>): CachedApiKey {
+  const ownerRoles = owner?.roles.map(({ role }) => role);
+  const keyRoles = toStrings(roles);
   return {
     ...row,
-    roles: held ? named.filter((role) => held.includes(role)) : named,
-    scopes: scopes === null ? undefined : new Set(stringsOf(scopes) as Action[]),
+    roles: ownerRoles ? keyRoles.filter((role) => ownerRoles.includes(role)) : keyRoles,
+    scopes: scopes === null ? undefined : new Set(toStrings(scopes) as Action[]),
     disabled: row.disabled || (owner?.disabled ?? false),
   };
 }
 
-/** The roles that a key has as a transaction sees it; undefined where it is revoked or disabled. */
-export async function rolesOfKey(tx: Transaction, { id: name }: Viewer): Promise<readonly string[] | undefined> {
-  const row = await tx.apiKey.findUnique({ ...withOwner, where: { id: Number(name.slice(KEY.length)) } });
-  const key = row && knownKey(row);
+/** Reads the current roles of an API key in a transaction; undefined if the key is revoked or disabled. */
+export async function rolesOfKey(tx: Transaction, { id: viewerId }: Viewer): Promise<readonly string[] | undefined> {
+  const row = await tx.apiKey.findUnique({
+    ...withOwner,
+    where: { id: Number(viewerId.slice(VIEWER_ID_PREFIX.length)) },
+  });
+  const key = row && toCachedKey(row);
   return key && !key.disabled ? key.roles : undefined;
 }
 
-/** Who a key is, with what its roles grant. */
-export function viewerOf(
+/** The viewer of an API key. The scopes of the key narrow the grants of its roles. */
+export function apiKeyViewer(
   { id, name, roles, scopes, ownerId, expiresAt }: CachedApiKey,
   grants: readonly Grant[],
 ): Viewer {
@@ -101,13 +106,13 @@ export function viewerOf(
     ? grants.map((grant) => ({ ...grant, actions: new Set([...grant.actions].filter((action) => scopes.has(action))) }))
     : grants;
   return {
-    ...{ kind: 'API_KEY', id: `${KEY}${id}`, name, roles, grants: narrowed },
+    ...{ kind: 'API_KEY', id: `${VIEWER_ID_PREFIX}${id}`, name, roles, grants: narrowed },
     ...(ownerId === null ? {} : { userId: ownerId }),
     ...(expiresAt === null ? {} : { expiresAt }),
   };
 }
 
-/** The texts of a column that holds a list of them. */
-export function stringsOf(value: unknown): string[] {
+/** Converts a JSON column that contains a list to strings. */
+export function toStrings(value: unknown): string[] {
   return Array.isArray(value) ? value.map(String) : [];
 }

@@ -1,6 +1,8 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 
-/** An API key as it travels: `kite<id>-<secret>`, the id a positive integer below 2^31 without leading zeros. */
+/**
+ * An API key as sent in a request: `kite<id>-<secret>`. The id is a positive integer below 2^31 without leading zeros.
+ */
 export interface ApiKeyText {
   readonly id: number;
   readonly secret: string;
@@ -8,7 +10,7 @@ export interface ApiKeyText {
 
 const FORMAT = /^kite([1-9][0-9]{0,9})-([\x21-\x7e]{1,512})$/;
 
-/** Reads an API key; undefined when it is none. */
+/** Parses an API key; undefined if the text does not have the format of one. */
 export function parseApiKey(text: string): ApiKeyText | undefined {
   const [, id, secret] = FORMAT.exec(text) ?? [];
   if (!id || !secret || Number(id) >= 2 ** 31) return undefined;
@@ -24,19 +26,22 @@ export function makeSecret(): string {
   return randomBytes(32).toString('base64url');
 }
 
-/** What is stored of a secret: SHA-256, base64url. */
+/** The hash of a secret as stored in the database: SHA-256, base64url. */
 export function hashSecret(secret: string): string {
   return hash('sha256', secret, 'base64url');
 }
 
-/** Compares in constant time. */
+/** Compares a secret with a stored hash in constant time. */
 export function secretMatches(secret: string, stored: string): boolean {
   const left = Buffer.from(hashSecret(secret));
   const right = Buffer.from(stored);
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
-/** Whether a secret that a person chose holds fewer than 128 bits by its length and alphabet. */
+/**
+ * Whether a secret chosen by a user has fewer than 128 bits, estimated from its length and alphabet, or fewer than 8
+ * distinct characters.
+ */
 export function isWeak(secret: string): boolean {
   const classes: [RegExp, number][] = [
     [/[a-z]/, 26],
@@ -44,7 +49,7 @@ export function isWeak(secret: string): boolean {
     [/[0-9]/, 10],
     [/[^a-zA-Z0-9]/, 32],
   ];
-  const alphabet = classes.reduce((size, [pattern, letters]) => size + (pattern.test(secret) ? letters : 0), 0);
+  const alphabet = classes.reduce((size, [pattern, characters]) => size + (pattern.test(secret) ? characters : 0), 0);
   const distinct = new Set(secret).size;
   return secret.length * Math.log2(alphabet) < 128 || distinct < 8;
 }

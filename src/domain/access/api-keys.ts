@@ -6,7 +6,7 @@ import { throwIfInvalid } from '../clusters/cluster.ts';
 import { DomainError, type InputIssue, invalidInput, listed } from '../errors.ts';
 import { isStorable, MAX_NAME } from '../storable.ts';
 import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api-key.ts';
-import { ApiKeyCache, type CachedApiKey, stringsOf, viewerOf } from './api-key-cache.ts';
+import { ApiKeyCache, apiKeyViewer, type CachedApiKey, toStrings } from './api-key-cache.ts';
 import { changeAccess } from './change-access.ts';
 import { type Entitlement, refuseToOutlive, requireCoverage } from './coverage.ts';
 import { ACTIONS, type Action, hasActionOnAll, requireActionOnAll, requireViewer } from './permissions.ts';
@@ -16,14 +16,14 @@ import type { Caller, Viewer } from './viewer.ts';
 export interface CreateApiKey {
   readonly name: string;
   readonly roles: readonly string[];
-  /** The actions it is narrowed to; absent: all that its roles hold. */
+  /** The actions that the key is limited to; all actions of its roles if absent. */
   readonly scopes?: readonly string[] | null | undefined;
   readonly expiresAt?: Date | null | undefined;
-  /** Whether it is the caller's own, and ends with them. */
+  /** Whether the caller owns the key. A personal key stops working when its owner is disabled or deleted. */
   readonly personal?: boolean;
 }
 
-/** A key that was made: its text is known this once. */
+/** A new API key. Its text cannot be retrieved later. */
 export interface CreatedApiKey {
   readonly id: number;
   readonly text: string;
@@ -37,9 +37,9 @@ interface NewKey extends Omit<CreateApiKey, 'personal'> {
 }
 
 /** An API key without its hash. */
-export type ApiKey = ReturnType<typeof shownKey>;
+export type ApiKey = ReturnType<typeof toApiKey>;
 
-/** The counters when the request arrived, and whether it can have come from this machine alone. */
+/** The counters at the time the request arrived, and whether the request certainly came from this machine. */
 export interface KeyRequest {
   readonly access: number;
   readonly registry: number;
@@ -50,31 +50,34 @@ type MaybePromise<T> = T | Promise<T>;
 
 const MAX_OWNED = 100;
 const MAX_ROLES = 100;
-// Keys that are made later go on from the highest id there is.
+// Ids of generated keys continue from the highest existing id, so a configured id must leave room below 2^31.
 const MAX_DECLARED = 999_999_999;
 
-/** API keys. A request that shows one writes nothing; a revocation, by whichever process, counts from the next request on. */
+/**
+ * Manages API keys. Authentication does not write to the database. A revocation by any process applies from the next
+ * request.
+ */
 export class ApiKeys {
   readonly #database: Database;
   readonly #roles: Roles;
   readonly #now: () => Date;
-  readonly #known: ApiKeyCache;
-  /** When keys were used last, since that was stored last. */
-  readonly #used = new Map<number, Date>();
+  readonly #cache: ApiKeyCache;
+  /** The last use of each key that is not stored yet. */
+  readonly #lastUses = new Map<number, Date>();
 
   constructor({ database, roles, now }: { database: Database; roles: Roles; now: () => Date }) {
     this.#database = database;
     this.#roles = roles;
     this.#now = now;
-    this.#known = new ApiKeyCache(database);
+    this.#cache = new ApiKeyCache(database);
   }
 
   /**
-   * The viewer whose key this is; undefined when it is unknown, revoked, expired, disabled or malformed, or when it is
-   * weak and the request could have come from another machine.
+   * Returns the viewer of an API key. Undefined if the key is unknown, revoked, expired, disabled or malformed, or if
+   * it is weak and the request could have come from another machine.
    */
   authenticate(text: string, request: KeyRequest): MaybePromise<Viewer | undefined> {
-    const key = this.#known.find(text, request.access);
+    const key = this.#cache.find(text, request.access);
     return key instanceof Promise
       ? key.then((found) => found && this.#viewer(found, request))
       : this.#viewer(key, request);
@@ -83,66 +86,67 @@ export class ApiKeys {
   #viewer(key: CachedApiKey, counters: KeyRequest): MaybePromise<Viewer | undefined> {
     const { disabled, expiresAt, weak } = key;
     if (disabled || (weak && !counters.local) || (expiresAt && expiresAt <= this.#now())) return undefined;
-    this.#used.set(key.id, this.#now());
+    this.#lastUses.set(key.id, this.#now());
     const grants = this.#roles.grantsOf(key.roles, counters);
-    return grants instanceof Promise ? grants.then((found) => viewerOf(key, found)) : viewerOf(key, grants);
+    return grants instanceof Promise ? grants.then((found) => apiKeyViewer(key, found)) : apiKeyViewer(key, grants);
   }
 
   /**
-   * Makes a key of 256 random bits; its text is shown this once. A person's own key holds at most their roles; a
-   * service's key is the admin's to make.
+   * Creates a key with a secret of 256 random bits. Its text is returned only now. A personal key holds at most the
+   * roles of its owner; a service key requires `access.manage`.
    */
   async create(caller: Caller, input: CreateApiKey): Promise<CreatedApiKey> {
     const ownerId = this.#ownerOf(caller, input);
     const issues: InputIssue[] = [];
     const issue = (field: string, message: string) => issues.push({ path: [field], message });
-    refuseTooMany(input.roles);
-    await this.#roles.check(input.roles, issues);
+    requireFewRoles(input.roles);
+    await this.#roles.addUnknownIssue(input.roles, issues);
     if (input.name.length > MAX_NAME || input.name.trim() === '') issue('name', 'must be 1 to 253 characters');
     else if (!isStorable(input.name) || /\p{Cc}/u.test(input.name))
-      issue('name', 'must not hold control characters or lone surrogates');
-    const strange = (input.scopes ?? []).filter((scope) => !ACTIONS.includes(scope as Action));
-    if (strange.length > 0) issue('scopes', `no action is named ${listed(strange)}; there is ${ACTIONS.join(', ')}`);
+      issue('name', 'must not contain control characters or lone surrogates');
+    const unknownScopes = (input.scopes ?? []).filter((scope) => !ACTIONS.includes(scope as Action));
+    if (unknownScopes.length > 0)
+      issue('scopes', `no action is named ${listed(unknownScopes)}: use ${ACTIONS.join(', ')}`);
     if (input.expiresAt && input.expiresAt <= this.#now()) issue('expiresAt', 'must be in the future');
     throwIfInvalid(issues);
     const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
     const key = { ...input, roles, scopes, ownerId, secret: makeSecret() };
     return changeAccess(this.#database, caller, async (tx) => {
-      await this.#roles.refuseUnknown(tx, roles);
+      await this.#roles.requireExisting(tx, roles);
       if (ownerId === null) await requireCoverage(tx, caller, [{ roles, scopes }]);
       return this.#insert(tx, caller, key);
     });
   }
 
-  /** The keys that the caller may manage, without their hashes, ordered by id. */
+  /** Lists the keys that the caller may manage, without their hashes, ordered by id. */
   async list(caller: Caller) {
     const viewer = requireViewer(caller);
     const all = hasActionOnAll(viewer, 'access.manage');
     const rows = await this.#database.prisma.apiKey.findMany({
       where: all ? {} : ownedBy(viewer),
-      ...shown,
+      ...WITHOUT_HASH,
       orderBy: { id: 'asc' },
     });
-    return rows.map((row) => ({ ...shownKey(row), lastUsedAt: latest(row.lastUsedAt, this.#used.get(row.id)) }));
+    return rows.map((row) => ({ ...toApiKey(row), lastUsedAt: latest(row.lastUsedAt, this.#lastUses.get(row.id)) }));
   }
 
-  /** Stores when keys were used last; called now and then, never by the request that uses one. */
+  /** Stores the last use of each key. A background job calls it, so that requests do not write. */
   async storeUse(): Promise<void> {
-    const used = [...this.#used];
+    const used = [...this.#lastUses];
     if (used.length === 0) return;
     await this.#database.prisma.$transaction(async (tx) => {
       for (const [id, at] of used) {
-        // The clock may have been corrected since.
+        // The clock may have been set back since.
         const lastUsedAt = new Date(Math.min(at.getTime(), this.#now().getTime()));
         // Another replica may have stored a later use.
         const earlier = { OR: [{ lastUsedAt: null }, { lastUsedAt: { lt: lastUsedAt } }] };
         await tx.apiKey.updateMany({ where: { id, ...earlier }, data: { lastUsedAt } });
       }
     });
-    for (const [id, at] of used) if (this.#used.get(id) === at) this.#used.delete(id);
+    for (const [id, at] of used) if (this.#lastUses.get(id) === at) this.#lastUses.delete(id);
   }
 
-  /** Whose the key will be: the caller's own, or with `access.manage` nobody's. */
+  /** Returns the id of the owner of a new key; null for a service key. Throws if the caller may not create the key. */
   #ownerOf(caller: Caller, { personal, roles, expiresAt }: CreateApiKey): number | null {
     const viewer = requireViewer(caller);
     if (!personal) {
@@ -152,15 +156,16 @@ export class ApiKeys {
     }
     if (viewer.kind !== 'USER' || viewer.userId === undefined)
       throw invalidInput([
-        { path: ['personal'], message: 'only a person has keys of their own: sign in with a password' },
+        { path: ['personal'], message: 'only a signed-in user can create personal keys: sign in with a password' },
       ]);
-    refuseTooMany(roles);
-    const more = roles.filter((role) => !viewer.roles.includes(role));
-    if (more.length > 0) throw invalidInput([{ path: ['roles'], message: `you do not hold ${listed(more)} yourself` }]);
+    requireFewRoles(roles);
+    const notHeld = roles.filter((role) => !viewer.roles.includes(role));
+    if (notHeld.length > 0)
+      throw invalidInput([{ path: ['roles'], message: `you do not hold ${listed(notHeld)} yourself` }]);
     return viewer.userId;
   }
 
-  /** Forgets a key; it is refused from the next request on. */
+  /** Revokes a key. It is rejected from the next request on. */
   async revoke(caller: Caller, id: number): Promise<void> {
     const viewer = requireViewer(caller);
     const managesAll = hasActionOnAll(viewer, 'access.manage');
@@ -171,7 +176,7 @@ export class ApiKeys {
         select: { name: true, roles: true, scopes: true },
       });
       if (!key) throw new DomainError('NOT_FOUND', 'API key not found');
-      if (managesAll) await requireCoverage(tx, caller, [holdingOf(key)]);
+      if (managesAll) await requireCoverage(tx, caller, [entitlementOf(key)]);
       await tx.apiKey.delete({ where: { id } });
       const changes = { apiKey: { from: id }, name: { from: key.name }, roles: { from: key.roles } };
       await record(tx, caller, { action: 'api-key.revoke', at: this.#now(), changes });
@@ -179,8 +184,8 @@ export class ApiKeys {
   }
 
   /**
-   * Makes the first admin key where there is no key at all; of two starts at once one makes it. It is handed over before
-   * it counts: a start that is killed in between leaves no key that nobody knows.
+   * Creates the first admin key if no key exists; of two concurrent starts, only one creates it. The key is handed over
+   * before the transaction commits: a start that is killed in between leaves no key that no user knows.
    */
   async ensureFirst(caller: Caller, handOver: (text: string) => Promise<void>): Promise<void> {
     if ((await this.#database.prisma.apiKey.count()) > 0) return;
@@ -188,7 +193,7 @@ export class ApiKeys {
     let handedOver: number | undefined;
     await this.#database.write('access', async (tx) => {
       if ((await tx.apiKey.count()) > 0) return;
-      // Run again after a conflict, it makes the key that was handed over.
+      // A retry after a conflict creates the key that was already handed over.
       const key = { name: 'first admin key', roles: ['admin'], secret, id: handedOver };
       const { id, text } = await this.#insert(tx, caller, key);
       if (handedOver === undefined) await handOver(text);
@@ -197,8 +202,8 @@ export class ApiKeys {
   }
 
   /**
-   * Declares the admin key of the configuration: made, or its hash replaced; without one, those that earlier starts
-   * declared are disabled. Tells whether the key is weak.
+   * Creates the admin key of the configuration, or replaces its hash. Disables the keys that earlier starts declared.
+   * Returns whether the key is weak.
    */
   async declare(caller: Caller, text: string | undefined): Promise<{ weak: boolean }> {
     const key = text === undefined ? undefined : parseApiKey(text);
@@ -211,10 +216,10 @@ export class ApiKeys {
       where: { source: 'CONFIGURATION', disabled: false, NOT: declared ? { id: declared.id } : {} },
     });
     const current = declared && (await this.#database.prisma.apiKey.findUnique({ where: { id: declared.id } }));
-    const stands =
+    const isCurrent =
       !declared ||
       (current?.hash === declared.hash && !current.disabled && current.source === declared.source && !current.ownerId);
-    if (stale > 0 || !stands)
+    if (stale > 0 || !isCurrent)
       await this.#database.write('access', async (tx) => {
         const at = this.#now();
         await tx.apiKey.updateMany({ where: { source: 'CONFIGURATION' }, data: { disabled: true } });
@@ -227,20 +232,20 @@ export class ApiKeys {
     return { weak: declared?.weak ?? false };
   }
 
-  async #insert(tx: Transaction, caller: Caller, { id: given, secret, ...input }: NewKey): Promise<CreatedApiKey> {
+  async #insert(tx: Transaction, caller: Caller, { id: fixedId, secret, ...input }: NewKey): Promise<CreatedApiKey> {
     const at = this.#now();
     const owned = input.ownerId ? await tx.apiKey.count({ where: { ownerId: input.ownerId } }) : 0;
     if (owned >= MAX_OWNED)
-      throw invalidInput([{ path: ['personal'], message: `you have ${MAX_OWNED} keys already: revoke some first` }]);
+      throw invalidInput([{ path: ['personal'], message: `you already have ${MAX_OWNED} keys: revoke some first` }]);
     await advanceApiKeySequence(this.#database, tx);
     const row = await tx.apiKey.create({
       data: {
-        ...(given === undefined ? {} : { id: given }),
+        ...(fixedId === undefined ? {} : { id: fixedId }),
         ...{ name: input.name, hash: hashSecret(secret), roles: [...input.roles], source: 'GENERATED' },
         ...{ createdAt: at, expiresAt: input.expiresAt ?? null, ownerId: input.ownerId ?? null },
         ...(input.scopes ? { scopes: [...input.scopes] } : {}),
       },
-      ...shown,
+      ...WITHOUT_HASH,
     });
     const { id } = row;
     await record(tx, caller, {
@@ -253,7 +258,7 @@ export class ApiKeys {
         ...(input.ownerId ? { owner: { to: `user:${input.ownerId}` } } : {}),
       },
     });
-    return { id, text: formatApiKey({ id, secret }), apiKey: shownKey(row) };
+    return { id, text: formatApiKey({ id, secret }), apiKey: toApiKey(row) };
   }
 }
 
@@ -261,24 +266,24 @@ function latest(left: Date | null, right: Date | undefined): Date | null {
   return right && (!left || right > left) ? right : left;
 }
 
-const shown = { omit: { hash: true }, include: { owner: { select: { username: true } } } } as const;
+const WITHOUT_HASH = { omit: { hash: true }, include: { owner: { select: { username: true } } } } as const;
 
-function shownKey({ owner, ownerId: _, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof shown>) {
+function toApiKey({ owner, ownerId: _, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof WITHOUT_HASH>) {
   return {
     ...row,
-    roles: stringsOf(roles),
-    scopes: scopes === null ? null : (stringsOf(scopes) as Action[]),
+    roles: toStrings(roles),
+    scopes: scopes === null ? null : (toStrings(scopes) as Action[]),
     owner: owner?.username ?? null,
   };
 }
 
-/** The keys of a person who is signed in; a key manages no keys of its owner. */
+/** A filter for the personal keys of a signed-in user. An API key cannot manage the keys of its owner. */
 function ownedBy({ kind, userId }: Viewer) {
   return { ownerId: kind === 'USER' && userId !== undefined ? userId : -1 };
 }
 
-function holdingOf({ roles, scopes }: { roles: unknown; scopes: unknown }): Entitlement {
-  return { roles: stringsOf(roles), scopes: scopes === null ? null : stringsOf(scopes) };
+function entitlementOf({ roles, scopes }: { roles: unknown; scopes: unknown }): Entitlement {
+  return { roles: toStrings(roles), scopes: scopes === null ? null : toStrings(scopes) };
 }
 
 function distinct<T>(values: readonly T[]): T[] {
@@ -294,12 +299,12 @@ function declaredKey(secret: string) {
     source: 'CONFIGURATION',
     disabled: false,
     expiresAt: null,
-    // Whoever's key had this id: what is declared is nobody's, and narrowed by nothing.
+    // The id may belong to an existing key: remove its owner and its scopes.
     ownerId: null,
     scopes: NO_JSON,
   };
 }
 
-function refuseTooMany(roles: readonly string[]): void {
+function requireFewRoles(roles: readonly string[]): void {
   if (roles.length > MAX_ROLES) throw invalidInput([{ path: ['roles'], message: `must be at most ${MAX_ROLES}` }]);
 }

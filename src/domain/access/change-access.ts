@@ -5,7 +5,9 @@ import { forbidden, SIGN_IN_FIRST } from './permissions.ts';
 import { rolesOfSession } from './sessions.ts';
 import type { Caller } from './viewer.ts';
 
-/** Runs a change of who may do what, for a caller who is still the one they were when they asked. */
+/**
+ * Runs a change to users, roles, keys or sessions in a transaction. First checks that the caller is still authorized.
+ */
 export function changeAccess<T>(
   database: Database,
   caller: Caller,
@@ -18,8 +20,9 @@ export function changeAccess<T>(
 }
 
 /**
- * Refuses a caller whose key, session or role has ended while their change waited for those before it; for the beginning
- * of its transaction. By `tx` alone: to ask anew who they are would wait for the transaction.
+ * Throws if the key, session or a role of the caller was removed while the change waited for the write lock. Call it
+ * first in the transaction. It reads through `tx` only: authenticating the caller again outside the transaction would
+ * wait for the transaction itself.
  */
 export async function reauthorizeInTransaction(tx: Transaction, { viewer }: Caller): Promise<void> {
   if (!viewer || viewer.kind === 'SYSTEM') return;

@@ -1,4 +1,4 @@
-/** Counts what is under way per key; a key at 0 takes no memory. */
+/** Counts concurrent operations per key. A key with a count of 0 uses no memory. */
 export class ConcurrencyCounter {
   readonly #counts = new Map<string, number>();
 
@@ -6,7 +6,7 @@ export class ConcurrencyCounter {
     return this.#counts.get(key) ?? 0;
   }
 
-  /** Counts one more. Call the returned function once, when it is over. */
+  /** Increments the count. Call the returned function once, when the operation ends. */
   begin(key: string): () => void {
     this.#counts.set(key, this.of(key) + 1);
     return () => {

@@ -1,40 +1,41 @@
 import type { Transaction } from '../../storage/database.ts';
 import { DomainError } from '../errors.ts';
-import { stringsOf } from './api-key-cache.ts';
+import { toStrings } from './api-key-cache.ts';
 import { ACTIONS, type Action, actionName, builtInGrant, hasActionOnAll, requireViewer } from './permissions.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
-/** The roles of a user or a key, and the actions that the key is narrowed to. */
+/** The roles of a user or a key, and the actions that a key is limited to. */
 export interface Entitlement {
   readonly roles: readonly string[];
   readonly scopes?: readonly string[] | null | undefined;
 }
 
-/** Whether the viewer holds every action for every cluster, so that nothing allows more than they do. */
+/** Whether the viewer holds every action for every cluster, so that no entitlement can exceed theirs. */
 export function holdsEverything(viewer: Viewer): boolean {
-  return missingOf(viewer, ACTIONS).length === 0;
+  return missingActions(viewer, ACTIONS).length === 0;
 }
 
 /**
- * Refuses to create, change or remove a user or a key that allows more than the caller holds, as a narrowed key might. Name
- * the state before and the state after; roles count as the transaction sees them. FORBIDDEN names the missing actions.
+ * Throws FORBIDDEN, naming the missing actions, if a user or key that the caller creates, changes or removes has
+ * actions that the caller does not hold for every cluster. Pass the entitlements before and after the change. Roles are
+ * read in the transaction.
  */
 export async function requireCoverage(
   tx: Pick<Transaction, 'role'>,
   caller: Caller,
-  holdings: readonly Entitlement[],
+  entitlements: readonly Entitlement[],
 ): Promise<void> {
   if (holdsEverything(requireViewer(caller))) return;
-  for (const { roles, scopes } of holdings)
+  for (const { roles, scopes } of entitlements)
     requireActions(
       caller,
       (await actionsOf(tx, roles)).filter((action) => !scopes || scopes.includes(action)),
     );
 }
 
-/** As `requireCoverage`, for actions that a role gives. */
+/** Like `requireCoverage`, for the actions of a role. */
 export function requireActions(caller: Caller, actions: readonly Action[]): void {
-  const missing = missingOf(requireViewer(caller), actions);
+  const missing = missingActions(requireViewer(caller), actions);
   if (missing.length === 0) return;
   const names = missing.map(actionName).join(', ');
   throw new DomainError(
@@ -43,18 +44,21 @@ export function requireActions(caller: Caller, actions: readonly Action[]): void
   );
 }
 
-/** Refuses a narrowed key that expires to create a key that expires later, or never: FORBIDDEN names the time. */
+/**
+ * Throws FORBIDDEN, naming the latest allowed time, if an API key with limited actions creates a key that expires later
+ * than itself or never.
+ */
 export function refuseToOutlive(viewer: Viewer, expiresAt: Date | null | undefined): void {
   const isNarrowed = viewer.kind === 'API_KEY' && !holdsEverything(viewer);
-  const end = viewer.expiresAt;
-  if (!isNarrowed || !end || (expiresAt && expiresAt <= end)) return;
+  const callerExpiresAt = viewer.expiresAt;
+  if (!isNarrowed || !callerExpiresAt || (expiresAt && expiresAt <= callerExpiresAt)) return;
   throw new DomainError(
     'FORBIDDEN',
-    `expiresAt: give ${end.toISOString()} or earlier, when the key that you use expires`,
+    `expiresAt: give ${callerExpiresAt.toISOString()} or earlier, when the key that you use expires`,
   );
 }
 
-function missingOf(viewer: Viewer, actions: readonly Action[]): Action[] {
+function missingActions(viewer: Viewer, actions: readonly Action[]): Action[] {
   const distinct = [...new Set(actions)];
   return distinct.filter((action) => !hasActionOnAll(viewer, action));
 }
@@ -62,5 +66,5 @@ function missingOf(viewer: Viewer, actions: readonly Action[]): Action[] {
 async function actionsOf(tx: Pick<Transaction, 'role'>, names: readonly string[]): Promise<Action[]> {
   const defined = await tx.role.findMany({ where: { name: { in: [...names] } }, select: { actions: true } });
   const builtIn = names.flatMap((name) => [...(builtInGrant(name)?.actions ?? [])]);
-  return [...builtIn, ...defined.flatMap(({ actions }) => stringsOf(actions) as Action[])];
+  return [...builtIn, ...defined.flatMap(({ actions }) => toStrings(actions) as Action[])];
 }

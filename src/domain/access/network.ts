@@ -1,6 +1,9 @@
 import { isIPv6 } from 'node:net';
 
-/** What one caller has of addresses: an IPv4 one is itself; whoever has one of IPv6 has the whole /64 around it. */
+/**
+ * The part of an IP address that identifies one client for rate limits: the address itself for IPv4, the /64 network
+ * for IPv6.
+ */
 export function networkOf(address: string): string {
   const plain = address.replace(/^::ffff:(?=[0-9]+\.)/i, '').replace(/%.*$/, '');
   if (!isIPv6(plain)) return plain;

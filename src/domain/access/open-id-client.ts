@@ -3,44 +3,44 @@ import { DomainError } from '../errors.ts';
 
 type Library = typeof import('openid-client');
 
-/** A provider of OpenID Connect, as the configuration has it. */
+/** The configuration of an OpenID Connect provider. */
 export interface OpenIdProvider {
-  /** What people and the API call it. */
+  /** The name of the provider in the API and in the UI. */
   readonly name: string;
   readonly issuer: string;
   readonly clientId: string;
   readonly clientSecret: string | undefined;
-  /** The public URL of our callback. */
+  /** The public URL of the callback route. */
   readonly redirectUrl: string;
   readonly scopes: string;
   readonly groupsClaim: string;
-  /** The roles that each group gives. */
+  /** The role that each group grants. */
   readonly roles: readonly (readonly [group: string, role: string])[];
   readonly defaultRole: string | undefined;
 }
 
-/** What the browser takes to the provider and must bring back. */
+/** The values that tie the authorization response to the browser that started the sign-in. */
 export interface Challenge {
   readonly state: string;
   readonly nonce: string;
   readonly verifier: string;
 }
 
-/** What a provider says of a person. */
+/** The claims of a provider about a user. */
 export type Claims = Readonly<Record<string, unknown>> & Pick<IDToken, 'sub' | 'iss'>;
 
-/** Each call to the provider ends within this, its body included. */
+/** Time limit of each call to the provider, response body included. */
 const TIMEOUT_S = 5;
-/** A provider's metadata is asked for again after this long. */
+/** How long the metadata of a provider is cached. */
 const METADATA_MS = 60 * 60_000;
-const MAX_ANSWER = 1024 * 1024;
+const MAX_RESPONSE = 1024 * 1024;
 /** OpenID Connect Core, section 2. */
 const SUBJECT = /^[\x20-\x7e]{1,255}$/;
 
-/** A client of one provider. Nothing is loaded and nobody is asked before the first sign-in. */
+/** A client of one provider. It loads its library and calls the provider only at the first sign-in. */
 export class OpenIdClient {
   readonly #provider: OpenIdProvider;
-  #known:
+  #discovery:
     | { readonly until: number; readonly ready: Promise<{ library: Library; configuration: Configuration }> }
     | undefined;
 
@@ -48,9 +48,9 @@ export class OpenIdClient {
     this.#provider = provider;
   }
 
-  /** Where the browser signs in, and what it must bring back from there. */
+  /** Starts a sign-in: returns the authorization URL for the browser, and the challenge that `finish` needs. */
   async begin(): Promise<{ url: string; challenge: Challenge }> {
-    const { library, configuration } = await this.#ready();
+    const { library, configuration } = await this.#discovered();
     const challenge = {
       state: library.randomState(),
       nonce: library.randomNonce(),
@@ -68,10 +68,14 @@ export class OpenIdClient {
     return { url: url.href, challenge };
   }
 
-  /** Redeems what the provider sent the browser back with: the claims of its ID token, and of its userinfo where they lack something. */
+  /**
+   * Redeems the authorization response. Returns the claims of the ID token. If they lack groups or a username, claims
+   * from the userinfo endpoint are added.
+   */
   async finish(query: URLSearchParams, { state, nonce, verifier }: Challenge): Promise<Claims> {
-    const { library, configuration } = await this.#ready();
-    // Never by the request's own host: the provider compares it with the one it was asked for.
+    const { library, configuration } = await this.#discovered();
+    // Use the configured URL, not the Host of the request: the provider compares it with the redirect_uri of the
+    // authorization request.
     const url = new URL(this.#provider.redirectUrl);
     url.search = query.toString();
     const tokens = await library.authorizationCodeGrant(configuration, url, {
@@ -81,40 +85,43 @@ export class OpenIdClient {
       idTokenExpected: true,
     });
     const claims = tokens.claims();
-    if (!claims || !SUBJECT.test(claims.sub)) throw new Error('there is no ID token, or none of a person');
-    const isWhole = claims[this.#provider.groupsClaim] !== undefined && claims.preferred_username !== undefined;
-    if (isWhole || !configuration.serverMetadata().userinfo_endpoint) return claims;
+    if (!claims || !SUBJECT.test(claims.sub)) throw new Error('the ID token is missing or has an invalid subject');
+    const isComplete = claims[this.#provider.groupsClaim] !== undefined && claims.preferred_username !== undefined;
+    if (isComplete || !configuration.serverMetadata().userinfo_endpoint) return claims;
     return { ...(await library.fetchUserInfo(configuration, tokens.access_token, claims.sub)), ...claims };
   }
 
-  /** The provider's metadata. Those who ask at once share one question; a failure is forgotten. */
-  #ready() {
+  /**
+   * Returns the library and the metadata of the provider. Concurrent callers share one request; a failure is not
+   * cached.
+   */
+  #discovered() {
     const now = performance.now();
-    if (!this.#known || this.#known.until <= now) {
+    if (!this.#discovery || this.#discovery.until <= now) {
       const ready = this.#discover();
       const known = { until: now + METADATA_MS, ready };
-      this.#known = known;
+      this.#discovery = known;
       ready.catch(() => {
-        if (this.#known === known) this.#known = undefined;
+        if (this.#discovery === known) this.#discovery = undefined;
       });
     }
-    return this.#known.ready;
+    return this.#discovery.ready;
   }
 
   async #discover() {
-    // At the first need: loading it costs time that a start does not have.
+    // Load the library at the first sign-in, to keep the start fast.
     const library = await import('openid-client');
     const { issuer, clientId, clientSecret } = this.#provider;
     const configuration = await library.discovery(
       new URL(issuer),
       clientId,
       {},
-      clientSecret === undefined ? library.None() : bySecret(library, clientSecret),
+      clientSecret === undefined ? library.None() : secretAuthentication(library, clientSecret),
       {
         timeout: TIMEOUT_S,
         [library.customFetch]: fetchGuarded,
         execute: [
-          // The signature of the ID token is checked too, though TLS brings it.
+          // Verify the signature of the ID token, although it arrives over TLS.
           library.enableNonRepudiationChecks,
           ...(issuer.startsWith('http:') ? [library.allowInsecureRequests] : []),
         ],
@@ -124,8 +131,11 @@ export class OpenIdClient {
   }
 }
 
-/** HTTP Basic is what a provider takes that does not say otherwise (RFC 8414, section 2). */
-function bySecret(library: Library, secret: string): ReturnType<Library['None']> {
+/**
+ * Authenticates the client by secret. Uses HTTP Basic unless the metadata lists methods without it: Basic is the
+ * default (RFC 8414, section 2).
+ */
+function secretAuthentication(library: Library, secret: string): ReturnType<Library['None']> {
   const basic = library.ClientSecretBasic(secret);
   const post = library.ClientSecretPost(secret);
   return (server, ...rest) => {
@@ -135,23 +145,23 @@ function bySecret(library: Library, secret: string): ReturnType<Library['None']>
   };
 }
 
-/** Whether something secret may be sent to a URL: over TLS, or within this machine. */
+/** Whether secrets may be sent to a URL: only over TLS or to loopback. */
 export function isTrusted(url: string): boolean {
   const { protocol, hostname } = URL.parse(url) ?? {};
   if (protocol === 'https:') return true;
   return protocol === 'http:' && /^(?:localhost|127\.[0-9]+\.[0-9]+\.[0-9]+|\[::1\])$/.test(hostname ?? '');
 }
 
-// The metadata names the other endpoints, so each of them is judged as the issuer was.
+// The metadata contains the URLs of the other endpoints, so check each of them like the issuer.
 async function fetchGuarded(url: string, options: CustomFetchOptions): Promise<Response> {
   if (!isTrusted(url)) throw new Error('an endpoint is not https');
-  // The library's own idea of a body is a little wider than that of Node's types.
+  // The body type of the library is slightly wider than that of Node.
   const response = await fetch(url, options as RequestInit);
-  let left = MAX_ANSWER;
+  let remaining = MAX_RESPONSE;
   const limit = new TransformStream<Uint8Array, Uint8Array>({
     transform(chunk, controller) {
-      left -= chunk.byteLength;
-      if (left < 0) controller.error(new Error('the answer is too large'));
+      remaining -= chunk.byteLength;
+      if (remaining < 0) controller.error(new Error('the response is too large'));
       else controller.enqueue(chunk);
     },
   });
@@ -159,32 +169,35 @@ async function fetchGuarded(url: string, options: CustomFetchOptions): Promise<R
   return new Response(response.body?.pipeThrough(limit) ?? null, { status, statusText, headers });
 }
 
-/** What went wrong with a provider, in one sentence of ours: nothing that it said is passed on. */
+/**
+ * Converts a failure of the provider to a DomainError with a fixed message. Nothing that the provider sent is passed
+ * on.
+ */
 export function providerFault(error: unknown): DomainError {
   if (error instanceof DomainError) return error;
-  const { code, error: reason } = (error ?? {}) as { code?: unknown; error?: unknown };
+  const { code, error: oauthError } = (error ?? {}) as { code?: unknown; error?: unknown };
   const options = { cause: error };
   if (code === 'OAUTH_AUTHORIZATION_RESPONSE_ERROR')
     return new DomainError('CREDENTIALS_WRONG', 'the provider did not sign you in: begin again', {}, options);
-  if (reason === 'invalid_grant')
+  if (oauthError === 'invalid_grant')
     return new DomainError(
       'CREDENTIALS_WRONG',
       'this sign-in has expired, or was used already: begin again',
       {},
       options,
     );
-  return isDown(error)
+  return isUnavailable(error)
     ? new DomainError('UNAVAILABLE', 'the provider cannot be reached right now: try again later', {}, options)
     : new DomainError(
         'CONNECTION_FAILED',
-        'the provider gave an answer that cannot be used: the log says why',
+        'the response of the provider is invalid: see the log for the reason',
         {},
         options,
       );
 }
 
-/** Whether there was no connection, none any more, no answer in time, or one that says so. */
-function isDown(error: unknown): boolean {
+/** Whether the connection failed or broke, the response timed out, or the provider answered with a 5xx status. */
+function isUnavailable(error: unknown): boolean {
   for (let at: unknown = error; at !== undefined && at !== null; at = (at as { cause?: unknown }).cause) {
     if (at instanceof DOMException && at.name === 'TimeoutError') return true;
     if (at instanceof TypeError && at.cause instanceof Error) return true;
@@ -193,7 +206,7 @@ function isDown(error: unknown): boolean {
   return false;
 }
 
-/** Why a provider refused, by the codes that the standard has, in the body or the challenge; undefined when it is none. */
+/** The OAuth error code of the response body or of the WWW-Authenticate challenge; undefined if there is none. */
 export function oauthCode(error: unknown): string | undefined {
   const { error: inBody, cause } = (error ?? {}) as { error?: unknown; cause?: unknown };
   const [challenge] = Array.isArray(cause) ? cause : [];

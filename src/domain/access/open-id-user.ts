@@ -2,24 +2,24 @@ import { hash } from 'node:crypto';
 import type { Claims, OpenIdProvider } from './open-id-client.ts';
 import { username } from './user.ts';
 
-/** A person as a provider knows them. */
+/** A user as described by a provider. */
 export interface OpenIdUser {
-  /** The issuer and its own id of the person: the only thing that says who they are. */
+  /** The issuer and its id of the user. Only this identifies the user. */
   readonly subject: string;
-  /** What a new person is called here. */
+  /** The username if this user is created now. */
   readonly username: string;
   readonly name: string;
-  /** The roles that their groups give. */
+  /** The roles granted by the groups of the user, and the default role. */
   readonly roles: readonly string[];
 }
 
-/** Reads a person out of what their provider says. */
+/** Reads a user from the claims of a provider. */
 export function readOpenIdUser(claims: Claims, provider: OpenIdProvider): OpenIdUser {
   const { sub, iss, preferred_username, email, email_verified, name } = claims;
   const candidates = [preferred_username, email_verified === true ? email : undefined];
   const chosen = candidates.find((candidate) => username.safeParse(candidate).success);
   return {
-    // An issuer is a URL, so the first space ends it.
+    // An issuer is a URL and contains no space, so the first space separates issuer and id.
     subject: `${iss} ${sub}`,
     username: typeof chosen === 'string' ? chosen : `${provider.name}-${hash('sha256', sub, 'hex').slice(0, 12)}`,
     name:
@@ -34,7 +34,7 @@ export function readOpenIdUser(claims: Claims, provider: OpenIdProvider): OpenId
 }
 
 function rolesOf(groups: unknown, { roles, defaultRole }: OpenIdProvider): string[] {
-  const held = new Set([groups].flat());
-  const given = roles.filter(([group]) => held.has(group)).map(([, role]) => role);
-  return [...new Set(defaultRole === undefined ? given : [...given, defaultRole])].sort();
+  const memberOf = new Set([groups].flat());
+  const granted = roles.filter(([group]) => memberOf.has(group)).map(([, role]) => role);
+  return [...new Set(defaultRole === undefined ? granted : [...granted, defaultRole])].sort();
 }

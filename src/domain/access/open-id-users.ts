@@ -6,12 +6,15 @@ import type { Roles } from './roles.ts';
 import { isUsernameTaken } from './username.ts';
 import type { Caller } from './viewer.ts';
 
-const shown = {
+const SELECT_USER = {
   ...{ id: true, username: true, name: true, provider: true, disabled: true },
   roles: { select: { role: true }, orderBy: { role: 'asc' } },
 } as const;
 
-/** The people that sign in by OpenID Connect: made at their first sign-in, and given their groups' roles at each. */
+/**
+ * Manages OpenID Connect users. The first sign-in creates a user; every sign-in sets the roles of the user to those
+ * granted by their groups.
+ */
 export class OpenIdUsers {
   readonly #database: Database;
   readonly #roles: Roles;
@@ -23,48 +26,55 @@ export class OpenIdUsers {
     this.#now = now;
   }
 
-  /** The id of a person who may sign in, with the roles they have now; else the refusal, which ends what they had. */
-  async admit(caller: Caller, person: OpenIdUser, provider: string): Promise<number> {
-    const known = await this.#known(this.#database.prisma, { ...person, provider });
+  /**
+   * Creates or updates a user at sign-in and returns their id. Throws if the user may not sign in. If the user has just
+   * lost their last role, this also ends their sessions.
+   */
+  async admit(caller: Caller, user: OpenIdUser, provider: string): Promise<number> {
+    const known = await this.#withExistingRoles(this.#database.prisma, { ...user, provider });
     const row = await find(this.#database.prisma, known.subject);
-    if (row?.disabled) throw disabled();
-    if (!row && known.roles.length === 0) throw withoutRole();
-    // Most sign-ins change nothing, and then no kept answer is lost.
-    const { id, refusal } =
-      row && isSame(row, known)
-        ? { id: row.id, refusal: refusalOf(known) }
+    if (row?.disabled) throw disabledError();
+    if (!row && known.roles.length === 0) throw noRoleError();
+    // Most sign-ins change nothing. Skip the write then, to keep the cached responses.
+    const { id, error } =
+      row && isUnchanged(row, known)
+        ? { id: row.id, error: roleErrorOf(known) }
         : await this.#database.write('access', (tx) => this.#store(tx, caller, known));
-    if (refusal) throw refusal;
+    if (error) throw error;
     return id;
   }
 
-  /** The person with those of their groups' roles that there are. */
-  async #known(client: Pick<Transaction, 'role'>, person: Known): Promise<Known> {
-    const unknown = await this.#roles.unknown(person.roles, client);
-    return { ...person, roles: person.roles.filter((role) => !unknown.includes(role)) };
+  /** Drops the roles that do not exist. */
+  async #withExistingRoles(client: Pick<Transaction, 'role'>, user: ProviderUser): Promise<ProviderUser> {
+    const unknown = await this.#roles.findUnknown(user.roles, client);
+    return { ...user, roles: user.roles.filter((role) => !unknown.includes(role)) };
   }
 
   async #store(
     tx: Transaction,
     caller: Caller,
-    given: Known,
-  ): Promise<{ id: number; refusal?: DomainError | undefined }> {
-    // A role may have been deleted since, which ended with whoever held it then.
-    const person = await this.#known(tx, given);
-    const row = await find(tx, person.subject);
-    if (row?.disabled) throw disabled();
-    if (row) return this.#update(tx, caller, row, person);
-    if (person.roles.length === 0) throw withoutRole();
-    return { id: await this.#create(tx, caller, person) };
+    described: ProviderUser,
+  ): Promise<{ id: number; error?: DomainError | undefined }> {
+    // Check again: a role may have been deleted since the first check.
+    const user = await this.#withExistingRoles(tx, described);
+    const row = await find(tx, user.subject);
+    if (row?.disabled) throw disabledError();
+    if (row) return this.#update(tx, caller, row, user);
+    if (user.roles.length === 0) throw noRoleError();
+    return { id: await this.#create(tx, caller, user) };
   }
 
-  async #create(tx: Transaction, caller: Caller, { subject, username, name, provider, roles }: Known): Promise<number> {
-    // Whoever comes first must be able to let others in.
-    if (!roles.includes('admin') && (await admins(tx)) === 0)
-      throw new DomainError('FORBIDDEN', 'nobody administers Kitestring yet: an admin has to sign in first');
-    // A name alone proves nothing: whoever has it here may be somebody else.
+  async #create(
+    tx: Transaction,
+    caller: Caller,
+    { subject, username, name, provider, roles }: ProviderUser,
+  ): Promise<number> {
+    // Do not create the first user without the admin role: no user could then administer Kitestring.
+    if (!roles.includes('admin') && (await countAdmins(tx)) === 0)
+      throw new DomainError('FORBIDDEN', 'Kitestring has no admin yet: an admin must sign in first');
+    // An equal username does not prove identity: the existing user may be someone else.
     if (await isUsernameTaken(tx, username))
-      throw new DomainError('NAME_TAKEN', 'your user name belongs to somebody else here: ask an admin');
+      throw new DomainError('NAME_TAKEN', 'another user already has your username: ask an admin');
     const at = this.#now();
     const { id } = await tx.user.create({
       data: { subject, username, name, provider, createdAt: at, roles: { create: roles.map((role) => ({ role })) } },
@@ -75,10 +85,10 @@ export class OpenIdUsers {
     return id;
   }
 
-  async #update(tx: Transaction, caller: Caller, row: Row, { name, provider, roles }: Known) {
+  async #update(tx: Transaction, caller: Caller, row: Row, { name, provider, roles }: ProviderUser) {
     const { id } = row;
     const held = row.roles.map(({ role }) => role);
-    const isLastAdmin = held.includes('admin') && !roles.includes('admin') && (await admins(tx)) === 1;
+    const isLastAdmin = held.includes('admin') && !roles.includes('admin') && (await countAdmins(tx)) === 1;
     const changes: Changes = {};
     if (row.name !== name) changes.name = { from: row.name, to: name };
     if (row.provider !== provider) changes.provider = { from: row.provider, to: provider };
@@ -91,50 +101,50 @@ export class OpenIdUsers {
         ...(changes.roles ? { roles: { deleteMany: {}, create: roles.map((role) => ({ role })) } } : {}),
       },
     });
-    // What began with other groups ends, also where the role itself must stay.
+    // End the sessions that have the old roles, even if the last admin keeps the admin role.
     if (changes.roles || isLastAdmin) await tx.session.deleteMany({ where: { userId: id } });
-    // Their keys would keep what the role gives for as long as it stays.
+    // The admin role of the last admin stays, so disable their API keys explicitly.
     if (isLastAdmin) await tx.apiKey.updateMany({ where: { ownerId: id }, data: { disabled: true } });
     await record(tx, caller, {
       action: 'user.update',
       at: this.#now(),
       changes: { user: { to: row.username }, ...changes },
     });
-    return { id, refusal: isLastAdmin ? lastAdmin() : refusalOf({ roles }) };
+    return { id, error: isLastAdmin ? lastAdminError() : roleErrorOf({ roles }) };
   }
 }
 
-type Known = OpenIdUser & { readonly provider: string };
+type ProviderUser = OpenIdUser & { readonly provider: string };
 type Row = NonNullable<Awaited<ReturnType<typeof find>>>;
 
 function find(tx: Pick<Transaction, 'user'>, subject: string) {
-  return tx.user.findUnique({ where: { subject }, select: shown });
+  return tx.user.findUnique({ where: { subject }, select: SELECT_USER });
 }
 
-function admins(tx: Transaction): Promise<number> {
+function countAdmins(tx: Transaction): Promise<number> {
   return tx.user.count({ where: { disabled: false, roles: { some: { role: 'admin' } } } });
 }
 
-function isSame(row: Row, { name, provider, roles }: Known): boolean {
+function isUnchanged(row: Row, { name, provider, roles }: ProviderUser): boolean {
   const held = row.roles.map(({ role }) => role);
   return row.name === name && row.provider === provider && String(held) === String(roles);
 }
 
-function disabled(): DomainError {
+function disabledError(): DomainError {
   return new DomainError('FORBIDDEN', 'this account is disabled');
 }
 
-function refusalOf({ roles }: Pick<Known, 'roles'>): DomainError | undefined {
-  return roles.length === 0 ? withoutRole() : undefined;
+function roleErrorOf({ roles }: Pick<ProviderUser, 'roles'>): DomainError | undefined {
+  return roles.length === 0 ? noRoleError() : undefined;
 }
 
-function withoutRole(): DomainError {
-  return new DomainError('FORBIDDEN', 'none of your groups may use Kitestring: ask whoever runs it');
+function noRoleError(): DomainError {
+  return new DomainError('FORBIDDEN', 'none of your groups may use Kitestring: ask an admin');
 }
 
-function lastAdmin(): DomainError {
+function lastAdminError(): DomainError {
   return new DomainError(
     'LAST_ADMIN',
-    'your groups no longer make you an admin, and you are the last one: somebody else has to become admin first',
+    'your groups no longer make you an admin, but you are the last admin: another user must become an admin first',
   );
 }

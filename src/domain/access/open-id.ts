@@ -25,77 +25,86 @@ export interface OpenIdOptions {
   readonly now: () => Date;
 }
 
-/** A sign-in that has begun: what the browser keeps until it comes back, sealed, so that any replica can go on. */
+/** A started sign-in, sealed for a cookie of the browser, so that any replica can finish it. */
 export interface PendingSignIn {
   readonly text: string;
   readonly expiresAt: Date;
 }
 
-interface Begun extends Challenge {
+interface PendingState extends Challenge {
   readonly provider: string;
   readonly expiresAt: number;
 }
 
-/** How long somebody may take at the provider. */
+/** How long the user may take at the provider. */
 const PENDING_MS = 10 * 60_000;
 /**
- * One sign-in takes turns of the writers and calls the provider, which may need 5 s; so few at once. A network may be an office
- * behind one address: two a second are enough for it, and bound what an attacker costs.
+ * Each sign-in takes the write lock and calls the provider, which may take 5 s, so limit concurrent sign-ins. An office
+ * may share one IP address: two sign-ins per second are enough for it, and bound the cost of an attack.
  */
 const LIMITS = { atOnce: { network: 8, all: 32 }, perMinute: 120 };
-const PLACE = { table: 'UsedSignIn', column: 'pending', uid: 'browser' };
+const SEAL_CONTEXT = { table: 'UsedSignIn', column: 'pending', uid: 'browser' };
 
 /** Sign-in by OpenID Connect: authorization code flow with PKCE, state and nonce. */
 export class OpenId {
   readonly names: readonly string[];
   readonly #providers: ReadonlyMap<string, { provider: OpenIdProvider; client: OpenIdClient }>;
   readonly #options: OpenIdOptions;
-  readonly #people: OpenIdUsers;
-  // Apart, so that sign-ins which only begin keep out none that come back.
-  readonly #beginning = new Throttle(LIMITS);
-  readonly #finishing = new Throttle(LIMITS);
+  readonly #users: OpenIdUsers;
+  // Separate throttles, so that a flood of started sign-ins does not block those returning from the provider.
+  readonly #beginThrottle = new Throttle(LIMITS);
+  readonly #finishThrottle = new Throttle(LIMITS);
 
   constructor(options: OpenIdOptions) {
     const { providers } = options;
     this.#options = options;
-    this.#people = new OpenIdUsers(options);
+    this.#users = new OpenIdUsers(options);
     this.#providers = new Map(
       providers.map((provider) => [provider.name, { provider, client: new OpenIdClient(provider) }]),
     );
     this.names = [...this.#providers.keys()];
   }
 
-  /** Begins a sign-in; NOT_FOUND for a provider that is none, TOO_MANY_ATTEMPTS. Without a name it is the first provider. */
+  /**
+   * Starts a sign-in at the named provider, or at the first provider if `name` is null. Throws NOT_FOUND for an unknown
+   * provider, and TOO_MANY_ATTEMPTS.
+   */
   begin(caller: Caller, name: string | null): Promise<{ provider: string; url: string; pending: PendingSignIn }> {
     const provider = name ?? this.names[0] ?? '';
-    return this.#throttled(caller, this.#beginning, () => this.#begin(caller, provider));
+    return this.#throttled(caller, this.#beginThrottle, () => this.#begin(caller, provider));
   }
 
   async #begin(caller: Caller, provider: string) {
     const client = this.#providers.get(provider)?.client;
     if (!client) throw new DomainError('NOT_FOUND', 'no such sign-in provider');
-    const { url, challenge } = await this.#ask(caller, provider, () => client.begin());
+    const { url, challenge } = await this.#call(caller, provider, () => client.begin());
     const expiresAt = new Date(this.#options.now().getTime() + PENDING_MS);
-    const begun: Begun = { ...challenge, provider, expiresAt: expiresAt.getTime() };
-    return { provider, url, pending: { text: this.#options.seal.seal(JSON.stringify(begun), PLACE), expiresAt } };
+    const begun: PendingState = { ...challenge, provider, expiresAt: expiresAt.getTime() };
+    return {
+      provider,
+      url,
+      pending: { text: this.#options.seal.seal(JSON.stringify(begun), SEAL_CONTEXT), expiresAt },
+    };
   }
 
   /**
-   * Ends a sign-in that came back from the provider, in the browser that began it, within its time, and once. After
-   * TOO_MANY_ATTEMPTS it may come back again: nothing was done.
+   * Finishes a sign-in when the browser returns from the provider. It must be the browser that started it, before it
+   * expires, and only once. After TOO_MANY_ATTEMPTS the browser may retry: nothing has been changed.
    */
   finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<NewSession> {
-    return this.#throttled(caller, this.#finishing, () => this.#finish(caller, query, pending));
+    return this.#throttled(caller, this.#finishThrottle, () => this.#finish(caller, query, pending));
   }
 
-  /** Runs one of few; a refusal leaves one record a minute for its address. */
+  /**
+   * Runs the work within the limits of the throttle. Rejections are recorded at most once per minute for each address.
+   */
   async #throttled<T>(caller: Caller, throttle: Throttle, work: () => Promise<T>): Promise<T> {
     try {
       return await throttle.run(caller, work);
     } catch (error) {
       if (isThrottled(error)) {
         const once = [`address:${networkOf(caller.address ?? '')}`];
-        // Not waited for: a refusal takes no turn of the writers.
+        // Do not wait: rejecting a request must not wait for the write lock.
         void this.#options.audit.refused(caller, { action: 'session.begin', outcome: error.code, once });
       }
       throw error;
@@ -103,31 +112,33 @@ export class OpenId {
   }
 
   async #finish(caller: Caller, query: URLSearchParams, pending: string | undefined): Promise<NewSession> {
-    const { begun, provider, client } = await this.#recorded(caller, {}, () => this.#back(query, pending));
-    const from = { provider: { to: provider.name } };
-    const person = await this.#recorded(caller, from, async () =>
-      readOpenIdUser(await this.#ask(caller, provider.name, () => client.finish(query, begun)), provider),
+    const { begun, provider, client } = await this.#recordRefusal(caller, {}, () =>
+      this.#redeemPending(query, pending),
     );
-    const who = { subject: { to: person.subject }, ...from };
-    const userId = await this.#recorded(caller, who, () => this.#people.admit(caller, person, provider.name));
+    const from = { provider: { to: provider.name } };
+    const user = await this.#recordRefusal(caller, from, async () =>
+      readOpenIdUser(await this.#call(caller, provider.name, () => client.finish(query, begun)), provider),
+    );
+    const identity = { subject: { to: user.subject }, ...from };
+    const userId = await this.#recordRefusal(caller, identity, () => this.#users.admit(caller, user, provider.name));
     return this.#options.sessions.begin(caller, userId);
   }
 
-  /** The sign-in that came back, which from now on is used. */
-  async #back(query: URLSearchParams, pending: string | undefined) {
-    const begun = pending === undefined ? undefined : this.#open(pending);
-    const known = begun && this.#providers.get(begun.provider);
+  /** Validates a returning sign-in and marks it as used. */
+  async #redeemPending(query: URLSearchParams, pending: string | undefined) {
+    const begun = pending === undefined ? undefined : this.#openPending(pending);
+    const registered = begun && this.#providers.get(begun.provider);
     const states = query.getAll('state');
-    if (!begun || !known || states.length !== 1 || states[0] !== begun.state || !(await this.#use(begun)))
+    if (!begun || !registered || states.length !== 1 || states[0] !== begun.state || !(await this.#markUsed(begun)))
       throw new DomainError(
         'INVALID_INPUT',
         'this sign-in has expired, was used already, or was begun in another browser: begin again',
       );
-    return { begun, ...known };
+    return { begun, ...registered };
   }
 
-  /** Runs a step of a sign-in; being refused leaves a record. */
-  async #recorded<T>(caller: Caller, changes: Changes, step: () => Promise<T>): Promise<T> {
+  /** Runs a step of a sign-in and records its refusal, if any. */
+  async #recordRefusal<T>(caller: Caller, changes: Changes, step: () => Promise<T>): Promise<T> {
     try {
       return await step();
     } catch (error) {
@@ -137,12 +148,13 @@ export class OpenId {
     }
   }
 
-  #open(pending: string): Begun | undefined {
+  #openPending(pending: string): PendingState | undefined {
     const { seal, now } = this.#options;
     try {
-      const begun: Begun = JSON.parse(seal.open(pending, PLACE));
+      const begun: PendingState = JSON.parse(seal.open(pending, SEAL_CONTEXT));
       const left = begun.expiresAt - now().getTime();
-      // Longer than any may last, also where another replica's clock is ahead: it began under a clock that ran ahead.
+      // Reject an expiry too far ahead: it was set under a clock that ran ahead. The factor allows for clock
+      // differences between replicas.
       return left > 0 && left <= 2 * PENDING_MS ? begun : undefined;
     } catch (error) {
       if (error instanceof SealError) return undefined;
@@ -150,11 +162,14 @@ export class OpenId {
     }
   }
 
-  /** Whether a sign-in had not come back before. A cookie can be kept, so it does not tell. */
-  #use({ state, expiresAt }: Begun): Promise<boolean> {
-    // Remembered for longer than it may come back: another replica's clock may be behind.
+  /**
+   * Marks a sign-in as used; false if it was used before. A browser can keep the cookie, so the cookie does not prove
+   * first use.
+   */
+  #markUsed({ state, expiresAt }: PendingState): Promise<boolean> {
+    // Remember it beyond its expiry: the clock of another replica may run behind.
     const used = { hash: hash('sha256', state, 'base64url'), expiresAt: new Date(expiresAt + PENDING_MS) };
-    // Alone with the writers: of two that come back at once one is the first.
+    // Hold the write lock: of two concurrent attempts, only one succeeds.
     return this.#options.database.write([], async (tx) => {
       await tx.usedSignIn.deleteMany({ where: { expiresAt: { lte: this.#options.now() } } });
       if (await tx.usedSignIn.findUnique({ where: { hash: used.hash } })) return false;
@@ -163,9 +178,9 @@ export class OpenId {
     });
   }
 
-  async #ask<T>({ requestId }: Caller, provider: string, question: () => Promise<T>): Promise<T> {
+  async #call<T>({ requestId }: Caller, provider: string, request: () => Promise<T>): Promise<T> {
     try {
-      return await question();
+      return await request();
     } catch (error) {
       const line = { requestId, provider, err: error, reason: oauthCode(error) };
       this.#options.log.warn(line, 'a sign-in by OpenID Connect failed');

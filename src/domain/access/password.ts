@@ -9,9 +9,12 @@ const LANES = 1;
 const TAG_BYTES = 32;
 const FORMAT = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)$/;
 
-/** Hashes that run at once: each takes 19 MiB and a core for some 30 ms. */
+/** Maximum number of concurrent hashes: each takes 19 MiB and one core for about 30 ms. */
 const MAX_AT_ONCE = 2;
-/** Hashes that wait for those: some 1.5 s of work. More are refused, or those who sign in would wait behind a flood. */
+/**
+ * Maximum number of waiting hashes: about 1.5 s of work. Further ones are rejected, so that legitimate sign-ins do not
+ * queue behind a flood.
+ */
 const MAX_WAITING = 100;
 
 const derive = promisify(argon2);
@@ -21,8 +24,8 @@ let running = 0;
 const waiting: (() => void)[] = [];
 
 /**
- * Reserves the place of one hash while `work` runs, so that no attempt is counted which cannot be checked.
- * TOO_MANY_ATTEMPTS, before any work, while all places are taken. `work` hashes at most one password at a time.
+ * Reserves the place of one hash while `work` runs, so that an attempt is counted only if its password can be checked.
+ * Throws TOO_MANY_ATTEMPTS, before any work, if all places are taken. `work` hashes at most one password at a time.
  */
 export async function withHashPlace<T>(work: (hashes: PasswordHashes) => Promise<T>): Promise<T> {
   if (admitted >= MAX_AT_ONCE + MAX_WAITING)
@@ -35,16 +38,16 @@ export async function withHashPlace<T>(work: (hashes: PasswordHashes) => Promise
   }
 }
 
-/** Hashes a password for storage, in PHC form. TOO_MANY_ATTEMPTS while many wait for that. */
+/** Hashes a password for storage, in PHC format. Throws TOO_MANY_ATTEMPTS if all places are taken. */
 export function hashPassword(password: string): Promise<string> {
   return withHashPlace(({ create }) => create(password));
 }
 
-/** The two uses of a reserved place. */
+/** The operations of a reserved hash place. */
 export interface PasswordHashes {
-  /** Hashes a password for storage, in PHC form. */
+  /** Hashes a password for storage, in PHC format. */
   create(password: string): Promise<string>;
-  /** Whether a password is the stored one. Without a stored one the comparison takes as long and answers false. */
+  /** Whether a password matches the stored hash. Without a stored hash it returns false after the same time. */
   matches(password: string, stored: string | null | undefined): Promise<boolean>;
 }
 
@@ -57,23 +60,23 @@ async function createHash(password: string): Promise<string> {
 }
 
 async function matches(password: string, stored: string | null | undefined): Promise<boolean> {
-  // Made for both, so that the first who asks cannot tell one from the other.
-  const none = await nobody();
-  const [, memory, passes, parallelism, nonce = '', tag = ''] = FORMAT.exec(stored ?? '') ?? FORMAT.exec(none) ?? [];
+  // Create the dummy hash in both cases, so that the first call takes equally long with and without a stored hash.
+  const dummy = await loadDummyHash();
+  const [, memory, passes, parallelism, nonce = '', tag = ''] = FORMAT.exec(stored ?? '') ?? FORMAT.exec(dummy) ?? [];
   const parameters = { memory: Number(memory), passes: Number(passes), parallelism: Number(parallelism) };
   const expected = Buffer.from(tag, 'base64');
-  const found = await run(password, Buffer.from(nonce, 'base64'), parameters);
-  return found.length === expected.length && timingSafeEqual(found, expected) && stored != null;
+  const actual = await run(password, Buffer.from(nonce, 'base64'), parameters);
+  return actual.length === expected.length && timingSafeEqual(actual, expected) && stored != null;
 }
 
-let nobodys: Promise<string> | undefined;
+let dummyHash: Promise<string> | undefined;
 
-function nobody(): Promise<string> {
-  nobodys ??= createHash(randomBytes(16).toString('hex')).catch((error: unknown) => {
-    nobodys = undefined;
+function loadDummyHash(): Promise<string> {
+  dummyHash ??= createHash(randomBytes(16).toString('hex')).catch((error: unknown) => {
+    dummyHash = undefined;
     throw error;
   });
-  return nobodys;
+  return dummyHash;
 }
 
 async function run(
@@ -86,7 +89,7 @@ async function run(
   try {
     return await derive('argon2id', { message: password, nonce, tagLength: TAG_BYTES, ...parameters });
   } finally {
-    // Whoever waits takes the place, so that nobody who comes now does.
+    // Pass the place to the next waiting hash, so that a new one cannot overtake it.
     const next = waiting.shift();
     if (next) next();
     else running--;

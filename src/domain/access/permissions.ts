@@ -2,7 +2,7 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { DomainError } from '../errors.ts';
 import type { Caller, Grant, Viewer } from './viewer.ts';
 
-/** What one can do in Kitestring. */
+/** Every action that Kitestring authorizes. */
 export const ACTIONS = [
   'clusters.read',
   'clusters.live',
@@ -18,12 +18,14 @@ export const ACTIONS = [
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 
-/** An action as both surfaces spell it, such as `CLUSTERS_READ`. */
+/** The name of an action in GraphQL and REST, such as `CLUSTERS_READ`. */
 export function actionName(action: string): string {
   return action.replaceAll(/[.-]/g, '_').toUpperCase();
 }
 
-/** Actions that a role of one's own may give, for some clusters or for all; the rest is the admin's. */
+/**
+ * Actions that a custom role can grant, for some or for all clusters. Only the built-in admin role grants the others.
+ */
 export const GRANTABLE = [
   'clusters.read',
   'clusters.live',
@@ -32,7 +34,7 @@ export const GRANTABLE = [
   'audit.read',
 ] as const;
 
-/** Which built-in role may do what: every decision of the product is a look into a viewer's grants. */
+/** The grants of the built-in roles. Every authorization decision checks the grants of a viewer. */
 const BUILT_IN: Readonly<Record<string, Grant>> = {
   admin: { actions: new Set<Action>(ACTIONS) },
   viewer: { actions: new Set<Action>(['clusters.read']) },
@@ -40,62 +42,71 @@ const BUILT_IN: Readonly<Record<string, Grant>> = {
 
 export const BUILT_IN_ROLES = Object.keys(BUILT_IN);
 
-/** What a built-in role gives; undefined for any other. */
+/** The grant of a built-in role; undefined for any other role. */
 export function builtInGrant(role: string): Grant | undefined {
   return Object.hasOwn(BUILT_IN, role) ? BUILT_IN[role] : undefined;
 }
 
-/** Whether any of the viewer's grants holds the action, for whatever clusters. */
+/** Whether the viewer may perform the action on at least some clusters. */
 export function hasActionOnSome(viewer: Viewer, action: Action): boolean {
   return viewer.grants.some(({ actions }) => actions.has(action));
 }
 
-/** Whether the viewer holds the action for every cluster, also for those that are yet to come. */
+/** Whether the viewer may perform the action on every cluster, including clusters registered later. */
 export function hasActionOnAll(viewer: Viewer, action: Action): boolean {
   return viewer.grants.some(({ actions, clusters }) => actions.has(action) && clusters === undefined);
 }
 
-/** What a stranger is told. */
+/** The error message for anonymous callers. */
 export const SIGN_IN_FIRST = 'Sign in first, or send an API key as Authorization';
 
-/** Returns the viewer, or refuses a stranger with UNAUTHENTICATED. */
+/** Returns the viewer. Throws UNAUTHENTICATED for an anonymous caller. */
 export function requireViewer(caller: Caller): Viewer {
   if (!caller.viewer) throw new DomainError('UNAUTHENTICATED', SIGN_IN_FIRST);
   return caller.viewer;
 }
 
-/** Returns the viewer, or refuses: UNAUTHENTICATED for a stranger, FORBIDDEN without the action. */
+/**
+ * Returns the viewer. Throws UNAUTHENTICATED for an anonymous caller, and FORBIDDEN if the viewer may perform the
+ * action on no cluster.
+ */
 export function requireActionOnSome(caller: Caller, action: Action): Viewer {
   const viewer = requireViewer(caller);
   if (!hasActionOnSome(viewer, action)) throw forbidden();
   return viewer;
 }
 
-/** As `authorize`, for what is not about clusters that are there already. */
+/**
+ * Like `requireActionOnSome`, but the viewer must hold the action for every cluster. Use it for actions that do not
+ * target an existing cluster, such as creating one.
+ */
 export function requireActionOnAll(caller: Caller, action: Action): Viewer {
   const viewer = requireViewer(caller);
   if (!hasActionOnAll(viewer, action)) throw forbidden();
   return viewer;
 }
 
-/** The caller after a wait, in which a key may have been revoked or a role taken away. */
+/**
+ * Returns the caller with current permissions. Call it after a wait, during which a key may have been revoked or a role
+ * removed.
+ */
 export async function refreshCaller(caller: Caller): Promise<Caller> {
   return caller.refresh ? caller.refresh() : caller;
 }
 
-/** The refusal of everything that needs more than the viewer's roles give. */
+/** The error for an action that the roles of the viewer do not grant. */
 export function forbidden(): DomainError {
   return new DomainError('FORBIDDEN', 'Admin role required');
 }
 
-/** The grants that hold the action for some clusters. */
+/** The grants that include the action and are limited to some clusters. */
 export function scopesOf(caller: Caller, action: Action): (Grant & { readonly clusters: object })[] {
   return requireViewer(caller).grants.flatMap((grant) =>
     grant.actions.has(action) && grant.clusters ? [{ ...grant, clusters: grant.clusters }] : [],
   );
 }
 
-/** The filter that leaves only the clusters for which the viewer holds the action. */
+/** A filter for the clusters on which the viewer may perform the action. */
 export function clustersWithAction(caller: Caller, action: Action): Prisma.ClusterWhereInput {
   const viewer = requireViewer(caller);
   if (hasActionOnAll(viewer, action)) return {};
@@ -103,12 +114,12 @@ export function clustersWithAction(caller: Caller, action: Action): Prisma.Clust
   return scopes.length === 0 ? { id: { in: [] } } : { OR: scopes };
 }
 
-/** The filter that leaves only the clusters the viewer may read. What one may not see does not exist. */
+/** A filter for the clusters that the viewer may read. To the viewer, other clusters do not exist. */
 export function readableClusters(caller: Caller): Prisma.ClusterWhereInput {
   return clustersWithAction(caller, 'clusters.read');
 }
 
-/** Whether the viewer may read the whole registry; refuses a stranger. */
+/** Whether the viewer may read every cluster. Throws UNAUTHENTICATED for an anonymous caller. */
 export function canReadEveryCluster(caller: Caller): boolean {
   return hasActionOnAll(requireViewer(caller), 'clusters.read');
 }

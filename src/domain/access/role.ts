@@ -4,14 +4,14 @@ import { LabelSyntaxError, parseLabelSelector } from '../clusters/label-selector
 import { isStorable, MAX_NAME, UNSTORABLE } from '../storable.ts';
 import { BUILT_IN_ROLES, GRANTABLE } from './permissions.ts';
 
-/** The clusters a role holds for: either part lets a cluster in. */
+/** The clusters that a role applies to. A cluster is included if `names` or `labelSelector` matches. */
 export interface ClusterScope {
-  /** Names in which `*` stands for any characters and `?` for one. */
+  /** Cluster names. `*` matches any characters, `?` matches one character. */
   readonly names: readonly string[];
   readonly labelSelector?: string | undefined;
 }
 
-/** Actions that a role names: more than there are. */
+/** Maximum length of the action list in the input. It is larger than the number of actions. */
 const MAX_ACTIONS = 100;
 
 const selector = textWithin(1_000).superRefine((text, context) => {
@@ -23,7 +23,7 @@ const selector = textWithin(1_000).superRefine((text, context) => {
   }
 });
 
-/** The rules of a role that somebody defines. */
+/** Validation of a custom role. */
 export const roleSchema = z.object({
   name: z
     .string()
@@ -57,7 +57,7 @@ export const roleSchema = z.object({
 
 export type RoleInput = z.input<typeof roleSchema>;
 
-/** Whether a name fits a glob, byte for byte. Linear in the name for each `*`. */
+/** Whether a name matches a glob, case-sensitively. Takes time linear in the name length for each `*`. */
 export function matchesGlob(name: string, glob: string): boolean {
   let [at, star, resume] = [0, -1, 0];
   let index = 0;

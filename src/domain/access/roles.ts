@@ -20,41 +20,45 @@ import {
 import { type ClusterScope, matchesGlob, type RoleInput, roleSchema } from './role.ts';
 import type { Caller, Grant } from './viewer.ts';
 
-interface KnownRole {
+interface CachedRole {
   readonly actions: ReadonlySet<Action>;
   readonly clusters: ClusterScope | undefined;
-  /** Whether each name that was met fits a glob of the role. */
-  readonly fits: Map<string, boolean>;
-  /** What it gave last, by the value of the registry's counter. */
-  granted?: { readonly registry: number; readonly grant: Promise<Grant>; readonly now?: Grant };
+  /** Whether each cluster name matches a glob of the role, by cluster name. */
+  readonly globMatches: Map<string, boolean>;
+  /** The grant that was built last, and the `registry` counter that it is valid for. */
+  lastGrant?: { readonly registry: number; readonly grant: Promise<Grant>; readonly resolved?: Grant };
 }
 
 /**
- * Roles and what they give. Definitions are kept by the `access` counter; globs are matched with the names that stand,
- * by the `registry` counter, so that a filter of the database holds exact names.
+ * Manages roles and resolves them to grants. Role definitions are cached until the `access` counter changes. Globs are
+ * expanded to the names of registered clusters and cached until the `registry` counter changes, so that database
+ * filters contain exact names only.
  */
 export class Roles {
   readonly #database: Database;
   readonly #now: () => Date;
   readonly #pace = new Pace();
-  #known:
-    | { access: number; roles: Promise<ReadonlyMap<string, KnownRole>>; loaded?: ReadonlyMap<string, KnownRole> }
+  #cache:
+    | { access: number; roles: Promise<ReadonlyMap<string, CachedRole>>; loaded?: ReadonlyMap<string, CachedRole> }
     | undefined;
-  #names: { registry: number; names: Promise<ReadonlySet<string>> } | undefined;
+  #nameCache: { registry: number; names: Promise<ReadonlySet<string>> } | undefined;
 
   constructor({ database, now }: { database: Database; now: () => Date }) {
     this.#database = database;
     this.#now = now;
   }
 
-  /** What these roles give together; at once where all are built in. A role that is gone gives nothing. */
+  /**
+   * The combined grants of these roles. Returns them without a promise if they are cached or all roles are built in. A
+   * deleted role grants nothing.
+   */
   grantsOf(names: readonly string[], counters: Pick<Counters, 'access' | 'registry'>): Grant[] | Promise<Grant[]> {
     const builtIn = names.map(builtInGrant);
     if (builtIn.every((grant) => grant !== undefined)) return builtIn;
-    return this.#grantedNow(names, counters) ?? this.#defined(names, counters);
+    return this.#cachedGrants(names, counters) ?? this.#loadGrants(names, counters);
   }
 
-  /** The roles, the built-in ones first; none for whoever may not manage them. */
+  /** Lists the roles, built-in roles first. Returns an empty list if the caller may not manage roles. */
   async list(caller: Caller) {
     if (!hasActionOnAll(requireViewer(caller), 'access.manage')) return [];
     const defined = await this.#database.prisma.role.findMany({ orderBy: { name: 'asc' } });
@@ -62,15 +66,15 @@ export class Roles {
       ...{ name, description: 'Built in.', builtIn: true, clusters: null },
       actions: ACTIONS.filter((action) => builtInGrant(name)?.actions.has(action)),
     }));
-    const own = defined.map(({ name, description, actions, clusters }) => ({
+    const custom = defined.map(({ name, description, actions, clusters }) => ({
       ...{ name, description, builtIn: false },
       actions: actions as Action[],
       clusters: clusters as ClusterScope | null,
     }));
-    return [...builtIn, ...own];
+    return [...builtIn, ...custom];
   }
 
-  /** Defines a role, or defines it anew; who holds it has it from the next request on. */
+  /** Creates or replaces a custom role. The change applies to its holders from their next request. */
   async define(caller: Caller, input: RoleInput): Promise<{ name: string }> {
     requireActionOnAll(caller, 'access.manage');
     const issues: InputIssue[] = [];
@@ -92,7 +96,7 @@ export class Roles {
     return { name };
   }
 
-  /** Deletes a role; whoever held it holds it no more. */
+  /** Deletes a custom role and removes it from every user and API key that holds it. */
   async delete(caller: Caller, name: string): Promise<void> {
     requireActionOnAll(caller, 'access.manage');
     const where = { name: canBeName(name) ? name : '' };
@@ -100,7 +104,7 @@ export class Roles {
       await requireCoverage(tx, caller, [{ roles: [where.name] }]);
       const { count } = await tx.role.deleteMany({ where });
       if (count === 0) throw new DomainError('NOT_FOUND', 'role not found');
-      // A later role of the same name is nobody's until it is given.
+      // Remove every assignment, so that a new role of the same name starts with no holders.
       await tx.session.deleteMany({ where: { user: { roles: { some: { role: name } } } } });
       await tx.userRole.deleteMany({ where: { role: name } });
       for (const { id, roles } of await tx.apiKey.findMany({ select: { id: true, roles: true } })) {
@@ -112,8 +116,10 @@ export class Roles {
     });
   }
 
-  /** The names among these that no role has; outside of a change of access, one that has may be deleted the next moment. */
-  async unknown(
+  /**
+   * Returns the names for which no role exists. Outside a transaction, a role that exists may be deleted right after.
+   */
+  async findUnknown(
     names: readonly string[],
     client: Pick<Transaction, 'role'> = this.#database.prisma,
   ): Promise<string[]> {
@@ -127,33 +133,40 @@ export class Roles {
     return candidates.filter((name) => !known.has(name));
   }
 
-  /** Adds an issue of input that names roles which nobody has defined. */
-  async check(names: readonly string[], issues: InputIssue[], client?: Pick<Transaction, 'role'>): Promise<void> {
-    // What is refused already, such as too many, is not looked up.
+  /** Adds an issue to `issues` if some of these roles do not exist. */
+  async addUnknownIssue(
+    names: readonly string[],
+    issues: InputIssue[],
+    client?: Pick<Transaction, 'role'>,
+  ): Promise<void> {
+    // Skip the query if the roles are already invalid, for example because there are too many.
     if (issues.some(({ path }) => path[0] === 'roles')) return;
-    const unknown = await this.unknown(names, client);
+    const unknown = await this.findUnknown(names, client);
     if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${listed(unknown)}` });
   }
 
-  /** Lets no role be given that was deleted since the input was checked; for the transaction that gives it. */
-  async refuseUnknown(tx: Transaction, names: readonly string[]): Promise<void> {
+  /**
+   * Throws INVALID_INPUT if one of these roles does not exist. Call it in the transaction that assigns the roles: one
+   * may have been deleted since the input was validated.
+   */
+  async requireExisting(tx: Transaction, names: readonly string[]): Promise<void> {
     const issues: InputIssue[] = [];
-    await this.check(names, issues, tx);
+    await this.addUnknownIssue(names, issues, tx);
     throwIfInvalid(issues);
   }
 
-  async #defined(
+  async #loadGrants(
     names: readonly string[],
     { access, registry }: Pick<Counters, 'access' | 'registry'>,
   ): Promise<Grant[]> {
-    if (this.#known?.access !== access)
-      this.#known = {
+    if (this.#cache?.access !== access)
+      this.#cache = {
         access,
-        roles: forgetting(this.#load(), (roles) => {
-          if (this.#known?.roles === roles) this.#known = undefined;
+        roles: forgetOnFailure(this.#load(), (roles) => {
+          if (this.#cache?.roles === roles) this.#cache = undefined;
         }),
       };
-    const known = this.#known;
+    const known = this.#cache;
     const roles = await known.roles;
     known.loaded = roles;
     const grants = names.flatMap((name) => {
@@ -163,60 +176,63 @@ export class Roles {
     return Promise.all(grants);
   }
 
-  /** What these roles give, where all of it was asked for under these counters before: no cached answer waits for more. */
-  #grantedNow(names: readonly string[], { access, registry }: Pick<Counters, 'access' | 'registry'>) {
-    if (this.#known?.access !== access) return undefined;
-    const { loaded } = this.#known;
+  /**
+   * The grants of these roles if all of them are cached for these counters, so that a cached response can be served
+   * without waiting.
+   */
+  #cachedGrants(names: readonly string[], { access, registry }: Pick<Counters, 'access' | 'registry'>) {
+    if (this.#cache?.access !== access) return undefined;
+    const { loaded } = this.#cache;
     const grants: Grant[] = [];
     for (const name of names) {
-      const { granted } = loaded?.get(name) ?? {};
-      const grant = builtInGrant(name) ?? (granted?.registry === registry ? granted.now : undefined);
+      const { lastGrant } = loaded?.get(name) ?? {};
+      const grant = builtInGrant(name) ?? (lastGrant?.registry === registry ? lastGrant.resolved : undefined);
       if (!grant) return undefined;
       grants.push(grant);
     }
     return grants;
   }
 
-  /** What a role gives under this value of the counter: one object for all who hold it. */
-  #grantOf(role: KnownRole, registry: number): Promise<Grant> {
-    if (role.granted?.registry === registry) return role.granted.grant;
-    const before = role.granted?.now;
-    const grant = this.#makeGrant(role, registry, before);
-    role.granted = { registry, grant };
+  /** The grant of a role for this value of the `registry` counter. All holders of the role share one object. */
+  #grantOf(role: CachedRole, registry: number): Promise<Grant> {
+    if (role.lastGrant?.registry === registry) return role.lastGrant.grant;
+    const before = role.lastGrant?.resolved;
+    const grant = this.#buildGrant(role, registry, before);
+    role.lastGrant = { registry, grant };
     grant.then(
-      (now) => {
-        if (role.granted?.grant === grant) role.granted = { registry, grant, now };
+      (resolved) => {
+        if (role.lastGrant?.grant === grant) role.lastGrant = { registry, grant, resolved };
       },
       // A read that fails is forgotten, so that the next request tries again.
       () => {
-        if (role.granted?.grant === grant) delete role.granted;
+        if (role.lastGrant?.grant === grant) delete role.lastGrant;
       },
     );
     return grant;
   }
 
-  async #makeGrant(role: KnownRole, registry: number, before: Grant | undefined): Promise<Grant> {
-    const { actions, clusters: scope, fits } = role;
+  async #buildGrant(role: CachedRole, registry: number, before: Grant | undefined): Promise<Grant> {
+    const { actions, clusters: scope, globMatches } = role;
     if (!scope) return { actions };
     const { names, labelSelector } = scope;
     const globs = names.filter((name) => /[*?]/.test(name));
-    // Without a glob nothing that is registered changes it.
+    // Without globs, the grant does not depend on the registered clusters.
     if (globs.length === 0 && before) return before;
     const exact = names.filter((name) => !/[*?]/.test(name));
     if (globs.length > 0) {
-      const standing = await this.#standing(registry);
-      for (const name of standing) {
-        if (fits.has(name)) continue;
+      const registered = await this.#clusterNames(registry);
+      for (const name of registered) {
+        if (globMatches.has(name)) continue;
         for (let wait = this.#pace.wait(); wait; wait = this.#pace.wait()) await wait;
         this.#pace.run(() =>
-          fits.set(
+          globMatches.set(
             name,
             globs.some((glob) => matchesGlob(name, glob)),
           ),
         );
       }
-      for (const name of fits.keys()) if (!standing.has(name)) fits.delete(name);
-      for (const name of standing) if (fits.get(name)) exact.push(name);
+      for (const name of globMatches.keys()) if (!registered.has(name)) globMatches.delete(name);
+      for (const name of registered) if (globMatches.get(name)) exact.push(name);
     }
     const requirements = labelSelector ? parseLabelSelector(labelSelector) : [];
     const labels = requirements.length > 0 ? [whereLabels(requirements)] : [];
@@ -224,18 +240,18 @@ export class Roles {
     return { actions, clusters, steps: 1 + stepsOfRequirements(requirements.length) };
   }
 
-  #standing(registry: number): Promise<ReadonlySet<string>> {
-    if (this.#names?.registry !== registry)
-      this.#names = {
+  #clusterNames(registry: number): Promise<ReadonlySet<string>> {
+    if (this.#nameCache?.registry !== registry)
+      this.#nameCache = {
         registry,
-        names: forgetting(this.#loadNames(), (names) => {
-          if (this.#names?.names === names) this.#names = undefined;
+        names: forgetOnFailure(this.#loadNames(), (names) => {
+          if (this.#nameCache?.names === names) this.#nameCache = undefined;
         }),
       };
-    return this.#names.names;
+    return this.#nameCache.names;
   }
 
-  async #load(): Promise<ReadonlyMap<string, KnownRole>> {
+  async #load(): Promise<ReadonlyMap<string, CachedRole>> {
     const rows = await this.#database.prisma.role.findMany();
     return new Map(
       rows.map(({ name, actions, clusters }) => [
@@ -243,7 +259,7 @@ export class Roles {
         {
           actions: new Set(actions as Action[]),
           clusters: (clusters as ClusterScope | null) ?? undefined,
-          fits: new Map(),
+          globMatches: new Map(),
         },
       ]),
     );
@@ -255,8 +271,8 @@ export class Roles {
   }
 }
 
-/** A read that fails is forgotten, so that the next request tries again. */
-function forgetting<T>(read: Promise<T>, forget: (read: Promise<T>) => void): Promise<T> {
+/** Calls `forget` if the read fails, so that the next request retries it. */
+function forgetOnFailure<T>(read: Promise<T>, forget: (read: Promise<T>) => void): Promise<T> {
   read.catch(() => forget(read));
   return read;
 }

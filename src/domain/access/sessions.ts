@@ -12,39 +12,45 @@ import type { SignInLimits } from './sign-in-limits.ts';
 import { isThrottled } from './throttle.ts';
 import type { Caller, Viewer } from './viewer.ts';
 
-/** A session lasts so long without a refresh, and at most so long in all. */
+/** A session expires after SESSION_MS without a refresh, and after SESSION_END_MS in any case. */
 const SESSION_MS = 24 * 60 * 60 * 1000;
 const SESSION_END_MS = 30 * 24 * 60 * 60 * 1000;
-const MAX_KNOWN = 10_000;
-/** One who refreshes a session all the time costs one write in so long. */
+const MAX_CACHED = 10_000;
+/** Refreshing a session more often than this does not write to the database. */
 const REFRESH_MS = 60_000;
-/** How much longer than its rule allows a session may seem to last before a clock that ran ahead is at fault: replicas' clocks differ. */
+/**
+ * A session that expires more than this beyond the allowed maximum was created under a clock that ran ahead. The margin
+ * allows for differences between the clocks of replicas.
+ */
 const SKEW_MS = 60 * 60_000;
 
-/** What signs a browser in: the token for its cookie, and when that ends. */
+/** A new or refreshed session: the token for the cookie, and when the session expires. */
 export interface NewSession {
   readonly token: string;
   readonly expiresAt: Date;
 }
 
-interface KnownSession {
+interface CachedSession {
   readonly userId: number;
   readonly username: string;
   readonly roles: readonly string[];
   readonly expiresAt: Date;
 }
 
-/** Sessions of people. Those that are seen are kept by the `access` counter; whatever ends one raises it. */
+/**
+ * Manages user sessions. Sessions are cached until the `access` counter changes; every change that ends a session
+ * raises it.
+ */
 export class Sessions {
   readonly #database: Database;
   readonly #roles: Roles;
   readonly #limits: SignInLimits;
   readonly #audit: AuditLog;
   readonly #now: () => Date;
-  readonly #cautious: CautiousClock;
-  /** The time of the previous look for sessions that last too long, in ms since 1970; no session is cut at the first look. */
-  #lastLook = Number.POSITIVE_INFINITY;
-  #known: { access: number; sessions: Map<string, KnownSession> } = { access: -1, sessions: new Map() };
+  readonly #cautiousClock: CautiousClock;
+  /** The time of the previous `prune`, in ms since 1970. The first `prune` shortens no session. */
+  #lastPrune = Number.POSITIVE_INFINITY;
+  #cache: { access: number; sessions: Map<string, CachedSession> } = { access: -1, sessions: new Map() };
 
   constructor(options: {
     database: Database;
@@ -58,14 +64,18 @@ export class Sessions {
     this.#limits = options.limits;
     this.#audit = options.audit;
     this.#now = options.now;
-    this.#cautious = new CautiousClock(options.now);
+    this.#cautiousClock = new CautiousClock(options.now);
   }
 
-  /** Signs a person in by password. Wrong name and wrong password take as long and answer alike: CREDENTIALS_WRONG. */
+  /**
+   * Signs a user in by password. Throws CREDENTIALS_WRONG for an unknown username, a wrong password and a disabled
+   * user. All three take the same time.
+   */
   async signIn(caller: Caller, { username, password }: { username: string; password: string }): Promise<NewSession> {
     const where = { username: canBeName(username) ? username : '' };
     const check = () =>
-      // The place of the hash first: an attempt that cannot be checked must not count as a failed one.
+      // Reserve a hash place before counting the attempt. Otherwise an attempt would count as failed although its
+      // password could not be checked.
       withHashPlace(async (hashes) => {
         const attempt = await this.#limits.begin({ username, address: caller.address });
         const user = await this.#database.prisma.user.findUnique({ where });
@@ -73,16 +83,19 @@ export class Sessions {
       });
     const { attempt, user, matches } = await this.#recordThrottled(caller, username, check);
     if (!user || !matches || user.disabled) {
-      // A name that nobody has may be a password typed in the wrong place.
+      // Do not record an unknown username: it may be a password typed into the wrong field.
       const changes = user ? { user: { to: username } } : {};
       await this.#audit.refused(caller, { action: 'session.begin', outcome: 'CREDENTIALS_WRONG', changes });
-      throw credentialsWrong();
+      throw wrongCredentials();
     }
     await this.#limits.succeed(attempt);
     return this.begin(caller, user.id, { passwordHash: user.passwordHash });
   }
 
-  /** Runs an attempt. A throttled attempt leaves a record: one per minute for its name and for its address. */
+  /**
+   * Runs a sign-in attempt. A throttled attempt is recorded at most once per minute for its username and for its
+   * address.
+   */
   async #recordThrottled<T>(caller: Caller, username: string, attempt: () => Promise<T>): Promise<T> {
     try {
       return await attempt();
@@ -93,13 +106,13 @@ export class Sessions {
         return (await this.#database.prisma.user.count({ where })) > 0 ? { user: { to: username } } : {};
       };
       const once = [`name:${username}`, `address:${networkOf(caller.address ?? '')}`];
-      // Not waited for: a refusal takes no turn of the writers.
+      // Do not wait: rejecting a request must not wait for the write lock.
       void this.#audit.refused(caller, { action: 'session.begin', outcome: error.code, changes, once });
       throw error;
     }
   }
 
-  /** Begins a session of a person who has shown who they are. */
+  /** Creates a session for an authenticated user. */
   async begin(
     caller: Caller,
     userId: number,
@@ -109,32 +122,36 @@ export class Sessions {
     const at = this.#now();
     const expiresAt = new Date(at.getTime() + SESSION_MS);
     const endsAt = new Date(at.getTime() + SESSION_END_MS);
-    // Alone with the writers, on every replica: what ends sessions is stored already, or ends this one too. A session that
-    // begins changes nothing that was known: no counter, so that no kept answer is lost.
+    // Hold the write lock of all replicas: a concurrent change that ends sessions is then either already stored, or
+    // ends this session too. A new session invalidates nothing that is cached, so raise no counter and keep the cached
+    // responses.
     await this.#database.write([], async (tx) => {
       await tx.session.deleteMany({ where: { userId, expiresAt: { lt: at } } });
-      // The password may have been changed, or the person disabled, while it was compared.
+      // While the password was verified, it may have been changed, or the user disabled.
       const where = { id: userId, disabled: false, ...(passwordHash === undefined ? {} : { passwordHash }) };
       const user = await tx.user.findFirst({ where, select: { username: true } });
-      if (!user) throw credentialsWrong();
+      if (!user) throw wrongCredentials();
       await tx.session.create({ data: { hash: hashToken(token), userId, createdAt: at, expiresAt, endsAt } });
-      const viewer: Viewer = { ...viewerOf(userId, user.username), roles: [], grants: [] };
+      const viewer: Viewer = { ...userViewer(userId, user.username), roles: [], grants: [] };
       await record(tx, { ...caller, viewer }, { action: 'session.begin', at, changes: {} });
     });
     return { token, expiresAt };
   }
 
-  /** The viewer whose session this is; undefined when it has ended, or when its person is disabled or gone. */
+  /**
+   * Returns the user of a session token; undefined if the session has expired or ended, or the user is disabled or
+   * deleted.
+   */
   async authenticate(token: string, counters: Pick<Counters, 'access' | 'registry'>): Promise<Viewer | undefined> {
     const sessionHash = hashToken(token);
     const session = await this.#find(sessionHash, counters.access);
     if (!session || session.expiresAt <= this.#now()) return undefined;
     const { userId, username: name, roles, expiresAt } = session;
     const grants = await this.#roles.grantsOf(roles, counters);
-    return { ...viewerOf(userId, name), roles, grants, expiresAt, session: sessionHash };
+    return { ...userViewer(userId, name), roles, grants, expiresAt, session: sessionHash };
   }
 
-  /** Lengthens a session, within its absolute end. What would gain less than a minute is not stored. */
+  /** Extends a session by SESSION_MS, up to its absolute end. Does not write if it gains less than REFRESH_MS. */
   async refresh(token: string): Promise<NewSession | undefined> {
     const sessionHash = hashToken(token);
     const row = await this.#database.prisma.session.findUnique({ where: { hash: sessionHash } });
@@ -144,14 +161,14 @@ export class Sessions {
     if (Math.abs(expiresAt.getTime() - row.expiresAt.getTime()) < REFRESH_MS)
       return { token, expiresAt: row.expiresAt };
     await this.#database.prisma.session.updateMany({ where: { hash: sessionHash }, data: { expiresAt } });
-    this.#known.sessions.delete(sessionHash);
+    this.#cache.sessions.delete(sessionHash);
     return { token, expiresAt };
   }
 
   /** Ends a session at once, on every replica. */
   async signOut(caller: Caller, token: string): Promise<void> {
     const where = { hash: hashToken(token) };
-    // A token of no session changes nothing: no kept answer is lost for it.
+    // An unknown token changes nothing, so keep the cached responses.
     if ((await this.#database.prisma.session.count({ where })) === 0) return;
     await this.#database.write('access', async (tx) => {
       const { count } = await tx.session.deleteMany({ where });
@@ -159,15 +176,18 @@ export class Sessions {
     });
   }
 
-  /** Deletes sessions that are over, of users who have not signed in since, and cuts those that began under a clock that ran ahead, at the second look. */
+  /**
+   * Deletes expired sessions, including sessions of users that never signed in again. Shortens sessions that were
+   * created under a clock that ran ahead, if two consecutive calls find that they last too long.
+   */
   async prune(): Promise<void> {
     const { prisma } = this.#database;
-    await prisma.session.deleteMany({ where: { expiresAt: { lt: this.#cautious.look() } } });
-    const [now, lastLook] = [this.#now().getTime(), this.#lastLook];
-    this.#lastLook = now;
-    if (!Number.isFinite(lastLook)) return;
-    // Too late at both looks: a clock that is behind at one of them alone cuts no session.
-    const latest = Math.max(now, lastLook);
+    await prisma.session.deleteMany({ where: { expiresAt: { lt: this.#cautiousClock.look() } } });
+    const [now, lastPrune] = [this.#now().getTime(), this.#lastPrune];
+    this.#lastPrune = now;
+    if (!Number.isFinite(lastPrune)) return;
+    // Use the later of both times: a clock that runs behind during one of the two calls shortens no session.
+    const latest = Math.max(now, lastPrune);
     const [expiresAt, endsAt] = [new Date(latest + SESSION_MS), new Date(latest + SESSION_END_MS)];
     const later = (time: Date) => ({ gt: new Date(time.getTime() + SKEW_MS) });
     const where = { OR: [{ expiresAt: later(expiresAt) }, { endsAt: later(endsAt) }] };
@@ -178,11 +198,11 @@ export class Sessions {
     });
   }
 
-  async #find(sessionHash: string, access: number): Promise<KnownSession | undefined> {
-    if (this.#known.access < access) this.#known = { access, sessions: new Map() };
-    const isCurrent = this.#known.access === access;
-    const known = isCurrent ? this.#known.sessions.get(sessionHash) : undefined;
-    // Another replica may have lengthened it since.
+  async #find(sessionHash: string, access: number): Promise<CachedSession | undefined> {
+    if (this.#cache.access < access) this.#cache = { access, sessions: new Map() };
+    const isCurrent = this.#cache.access === access;
+    const known = isCurrent ? this.#cache.sessions.get(sessionHash) : undefined;
+    // The cached expiry may be outdated: another replica may have extended the session.
     if (known && known.expiresAt > this.#now()) return known;
     const row = await this.#database.prisma.session.findUnique({
       where: { hash: sessionHash },
@@ -194,13 +214,16 @@ export class Sessions {
     if (!row || row.user.disabled) return undefined;
     const { id: userId, username, roles } = row.user;
     const session = { userId, username, roles: roles.map(({ role }) => role), expiresAt: row.expiresAt };
-    if (this.#known.access === access && this.#known.sessions.size < MAX_KNOWN)
-      this.#known.sessions.set(sessionHash, session);
+    if (this.#cache.access === access && this.#cache.sessions.size < MAX_CACHED)
+      this.#cache.sessions.set(sessionHash, session);
     return session;
   }
 }
 
-/** The roles of whoever has a session as a transaction sees them; undefined where it has ended, or they are disabled. */
+/**
+ * Reads the current roles of the user of a session in a transaction; undefined if the session has ended or the user is
+ * disabled.
+ */
 export async function rolesOfSession(tx: Transaction, { session = '' }: Viewer): Promise<string[] | undefined> {
   const row = await tx.session.findUnique({
     where: { hash: session },
@@ -209,15 +232,15 @@ export async function rolesOfSession(tx: Transaction, { session = '' }: Viewer):
   return row && !row.user.disabled ? row.user.roles.map(({ role }) => role) : undefined;
 }
 
-function viewerOf(userId: number, name: string) {
+function userViewer(userId: number, name: string) {
   return { kind: 'USER', id: `user:${userId}`, name, userId } as const;
 }
 
-function credentialsWrong(): DomainError {
+function wrongCredentials(): DomainError {
   return new DomainError('CREDENTIALS_WRONG', 'invalid credentials');
 }
 
-// Tokens are 256 random bits, so a quick hash is as good as a slow one.
+// A fast hash is sufficient for a token of 256 random bits.
 function hashToken(token: string): string {
   return hash('sha256', token, 'base64url');
 }

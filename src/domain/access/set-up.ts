@@ -11,16 +11,16 @@ import type { Caller } from './viewer.ts';
 
 type FirstUser = Omit<CreateUser, 'roles'> & { readonly code?: string | undefined };
 
-/** How far the first set-up is: nobody, a person, and a cluster too. */
+/** Progress of the initial set-up. Step 0: no user exists. Step 1: a user exists, but no cluster. Step 2: both exist. */
 export interface SetUpProgress {
   readonly initialized: boolean;
   readonly step: 0 | 1 | 2;
 }
 
-/** A set-up is done once, by hand: these stop only who guesses at the code, or has passwords hashed. */
+/** The set-up is done once, by hand. These limits only stop attackers who guess the code or flood password hashing. */
 const LIMITS = { atOnce: { network: 20, all: 100 }, perMinute: 120 };
 
-/** The first set-up, which nobody can hijack: the first person is an admin, and is made once. */
+/** Creates the first user, an admin, once. An anonymous remote caller cannot take over the set-up. */
 export class SetUp {
   readonly #database: Database;
   readonly #users: Users;
@@ -42,40 +42,41 @@ export class SetUp {
     return clusters === 0 ? { initialized: false, step: 1 } : { initialized: true, step: 2 };
   }
 
-  /** The set-up code, which counts from now on: 128 bits, good until somebody exists; undefined when somebody does already. */
+  /** Activates and returns the set-up code: 128 bits, valid until a user exists. Undefined if a user already exists. */
   async makeCode(): Promise<string | undefined> {
     if ((await this.#users.count()) > 0) return undefined;
-    // Derived, so that it is the same on all replicas, and of no use for another database under the same key.
+    // Derive it from the seal key and the database identity: it is the same on all replicas, and different for another
+    // database under the same key.
     const code = this.#seal.derive('kitestring set-up code', await identityOf(this.#database), 16).toString('hex');
     this.#code = Buffer.from(code);
     return code;
   }
 
   /**
-   * Makes the first person. Whoever asks must be on this machine beyond doubt (`local`), hold all that an admin holds by a
-   * key, or know the set-up code; else FORBIDDEN. ALREADY_SET_UP once somebody exists.
+   * Creates the first user. Throws FORBIDDEN unless the request certainly came from this machine (`local`), its API key
+   * grants everything that an admin may do, or it contains the set-up code. Throws ALREADY_SET_UP once a user exists.
    */
-  createFirst(caller: Caller, input: FirstUser, given: { local: boolean }): Promise<User> {
-    return this.#throttle.run(caller, () => this.#createFirst(caller, input, given));
+  createFirst(caller: Caller, input: FirstUser, origin: { local: boolean }): Promise<User> {
+    return this.#throttle.run(caller, () => this.#createFirst(caller, input, origin));
   }
 
   async #createFirst(caller: Caller, input: FirstUser, { local }: { local: boolean }): Promise<User> {
-    const { code, ...person } = input;
+    const { code, ...user } = input;
     const isAdmin = caller.viewer !== null && holdsEverything(caller.viewer);
     if (!local && !isAdmin && !this.#isCode(code)) {
       await this.#audit.refused(caller, { action: 'user.create', outcome: 'FORBIDDEN' });
       throw new DomainError(
         'FORBIDDEN',
-        'the first user is made with the set-up code, with an admin key, or by: npm run kitestring -- users create --admin',
+        'the first user cannot be created without proof: send the set-up code or an admin key, or run: npm run kitestring -- users create --admin',
       );
     }
-    const user = await this.#users.createFirst(caller, person);
+    const created = await this.#users.createFirst(caller, user);
     this.#code = undefined;
-    return user;
+    return created;
   }
 
   #isCode(code: string | undefined): boolean {
-    const given = Buffer.from(code ?? '');
-    return this.#code !== undefined && given.length === this.#code.length && timingSafeEqual(given, this.#code);
+    const candidate = Buffer.from(code ?? '');
+    return this.#code !== undefined && candidate.length === this.#code.length && timingSafeEqual(candidate, this.#code);
   }
 }

@@ -1,7 +1,7 @@
 import { builtInGrant } from './permissions.ts';
 import type { Caller } from './viewer.ts';
 
-/** Kitestring acting for whoever runs it on this machine: the command line, the configuration, or the prober. */
+/** The caller for work that Kitestring does itself, or for its operator on this machine. It holds the admin role. */
 export function systemCaller(name: 'command line' | 'configuration' | 'prober'): Caller {
   const admin = builtInGrant('admin');
   return {

@@ -4,39 +4,45 @@ import { networkOf } from './network.ts';
 import type { Caller } from './viewer.ts';
 
 export interface ThrottleLimits {
-  /** Runs that may be under way at once: of one network, and of all. */
+  /** Maximum number of concurrent runs: per network, and in total. */
   readonly atOnce: { readonly network: number; readonly all: number };
-  /** Runs that one network may begin in a minute; any number when absent. */
+  /** Maximum number of runs that one network starts per minute; unlimited if absent. */
   readonly perMinute?: number;
 }
 
 const MINUTE_MS = 60_000;
-/** Networks that are counted in one minute: an attacker with more gains no memory, and `atOnce.all` still holds. */
+/**
+ * Maximum number of networks counted per minute. An attacker with more networks uses no more memory, and `atOnce.all`
+ * still applies.
+ */
 const MAX_NETWORKS = 100_000;
 
-/** Lets few runs be under way at once in this process, and few begin in a minute: refused before any work. By the monotonic clock. */
+/**
+ * Limits concurrent runs and runs per minute in this process. Rejects before any work is done. Uses the monotonic
+ * clock.
+ */
 export class Throttle {
   readonly #limits: ThrottleLimits;
-  readonly #underWay = new ConcurrencyCounter();
-  #all = 0;
+  readonly #running = new ConcurrencyCounter();
+  #total = 0;
   #minute = { since: 0, begun: new Map<string, number>() };
 
   constructor(limits: ThrottleLimits) {
     this.#limits = limits;
   }
 
-  /** Runs it, or refuses: TOO_MANY_ATTEMPTS with the seconds to wait. */
+  /** Runs the work, or throws TOO_MANY_ATTEMPTS with the seconds to wait. */
   async run<T>({ address }: Pick<Caller, 'address'>, work: () => Promise<T>): Promise<T> {
     const network = address === undefined ? '' : networkOf(address);
     const { atOnce } = this.#limits;
-    if (this.#underWay.of(network) >= atOnce.network || this.#all >= atOnce.all) throw tooMany(1);
+    if (this.#running.of(network) >= atOnce.network || this.#total >= atOnce.all) throw tooMany(1);
     this.#count(network);
-    const end = this.#underWay.begin(network);
-    this.#all++;
+    const end = this.#running.begin(network);
+    this.#total++;
     try {
       return await work();
     } finally {
-      this.#all--;
+      this.#total--;
       end();
     }
   }
@@ -53,7 +59,7 @@ export class Throttle {
   }
 }
 
-/** The refusal of what is tried too often, with the seconds to wait. */
+/** The error for too many attempts, with the seconds to wait. */
 export function tooMany(
   retryAfterSeconds: number,
   message = 'too many sign-ins at once: try again later',
@@ -61,7 +67,7 @@ export function tooMany(
   return new DomainError('TOO_MANY_ATTEMPTS', message, { retryAfterSeconds });
 }
 
-/** Whether a throttle refused it, so that nothing was done. */
+/** Whether an error is a rejection by a throttle, which means that nothing was done. */
 export function isThrottled(error: unknown): error is DomainError {
   return error instanceof DomainError && error.code === 'TOO_MANY_ATTEMPTS';
 }

@@ -1,11 +1,14 @@
 import type { Transaction } from '../../storage/database.ts';
 import { fold } from '../clusters/search.ts';
 
-/** Whether somebody has a name that a person would read as this one: in another letter case, or of other characters that look alike by NFKC. */
+/**
+ * Whether an existing username looks the same: it differs only in letter case or in characters that are equivalent
+ * under NFKC.
+ */
 export async function isUsernameTaken(tx: Transaction, username: string): Promise<boolean> {
   const folded = foldUsername(username);
-  const people = await tx.user.findMany({ select: { username: true } });
-  return people.some((person) => foldUsername(person.username) === folded);
+  const users = await tx.user.findMany({ select: { username: true } });
+  return users.some((user) => foldUsername(user.username) === folded);
 }
 
 function foldUsername(username: string): string {

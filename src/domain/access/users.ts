@@ -36,7 +36,7 @@ export interface UpdateUser {
   readonly roles?: readonly string[] | null | undefined;
 }
 
-/** A person, without anything that signs in. */
+/** A user without credentials. */
 export interface User {
   readonly id: number;
   readonly uid: string;
@@ -48,12 +48,12 @@ export interface User {
   readonly roles: readonly string[];
 }
 
-const shown = {
+const SELECT_USER = {
   ...{ id: true, uid: true, username: true, name: true, provider: true, disabled: true, createdAt: true },
   roles: { select: { role: true }, orderBy: { role: 'asc' } },
 } as const;
 
-/** People: made, changed and deleted by admins. The last enabled admin stays one. */
+/** Manages users. At least one enabled admin must remain. */
 export class Users {
   readonly #database: Database;
   readonly #roles: Roles;
@@ -76,14 +76,14 @@ export class Users {
     this.#now = now;
   }
 
-  /** The people by their names; none for whoever may not manage them. */
+  /** Lists the users, ordered by username. Returns an empty list if the caller may not manage users. */
   async list(caller: Caller): Promise<User[]> {
     if (!hasActionOnAll(requireViewer(caller), 'access.manage')) return [];
-    const rows = await this.#database.prisma.user.findMany({ select: shown, orderBy: { username: 'asc' } });
-    return rows.map(userOf);
+    const rows = await this.#database.prisma.user.findMany({ select: SELECT_USER, orderBy: { username: 'asc' } });
+    return rows.map(toUser);
   }
 
-  /** The caller as Kite's UI shows them; a key is shown by its name. */
+  /** The profile of the caller, in the format of Kite's UI. For an API key, `username` is the name of the key. */
   async profile(caller: Caller) {
     const viewer = requireViewer(caller);
     const user =
@@ -108,10 +108,12 @@ export class Users {
     return this.#create(caller, input, { onlyFirst: false });
   }
 
-  /** Makes the first person, an admin; ALREADY_SET_UP as soon as one exists. Of two at once one wins. */
+  /**
+   * Creates the first user, an admin. Throws ALREADY_SET_UP if a user exists; of two concurrent calls, one succeeds.
+   */
   async createFirst(caller: Caller, input: Omit<CreateUser, 'roles'>): Promise<User> {
-    // Before a password is hashed, which is what costs; the transaction looks again.
-    if ((await this.count()) > 0) throw alreadySetUp();
+    // Check before the expensive password hash. The transaction checks again.
+    if ((await this.count()) > 0) throw alreadySetUpError();
     return this.#create(caller, { ...input, roles: ['admin'] }, { onlyFirst: true });
   }
 
@@ -120,12 +122,12 @@ export class Users {
     const { username, ...rest } = input;
     const issues: InputIssue[] = [];
     const fields = validate(updateSchema, rest, issues);
-    await this.#roles.check(input.roles ?? [], issues);
+    await this.#roles.addUnknownIssue(input.roles ?? [], issues);
     throwIfInvalid(issues);
     const passwordHash = fields?.password === undefined ? undefined : await hashPassword(fields.password);
     return changeAccess(this.#database, caller, async (tx) => {
-      await this.#roles.refuseUnknown(tx, fields?.roles ?? []);
-      const current = await find(tx, username);
+      await this.#roles.requireExisting(tx, fields?.roles ?? []);
+      const current = await findUser(tx, username);
       await requireCoverage(tx, caller, [current, { roles: fields?.roles ?? [] }]);
       const changes: Changes = {};
       if (fields?.name !== undefined && fields.name !== current.name)
@@ -146,46 +148,50 @@ export class Users {
             : {}),
         },
       });
-      // Whoever changed a password or a role, or was disabled, signs in again.
+      // Changing the password or the roles, or disabling the user, ends their sessions.
       if (changes.password || changes.roles || changes.disabled)
         await tx.session.deleteMany({ where: { userId: current.id } });
-      await keepAnAdmin(tx, current);
+      await requireRemainingAdmin(tx, current);
       await record(tx, caller, {
         action: 'user.update',
         at: this.#now(),
         changes: { user: { to: username }, ...changes },
       });
-      return find(tx, username);
+      return findUser(tx, username);
     });
   }
 
   async delete(caller: Caller, username: string): Promise<void> {
     requireActionOnAll(caller, 'access.manage');
     await changeAccess(this.#database, caller, async (tx) => {
-      const current = await find(tx, username);
+      const current = await findUser(tx, username);
       await requireCoverage(tx, caller, [current]);
       await tx.user.delete({ where: { id: current.id } });
-      await keepAnAdmin(tx, current);
+      await requireRemainingAdmin(tx, current);
       const changes = { user: { from: username }, roles: { from: current.roles } };
       await record(tx, caller, { action: 'user.delete', at: this.#now(), changes });
     });
   }
 
-  /** Changes the caller's own password and ends all their sessions; FORBIDDEN for whoever is not signed in as a person. */
+  /**
+   * Changes the password of the calling user and ends all of their sessions. Throws FORBIDDEN if the caller is not
+   * signed in as a user.
+   */
   async changePassword(caller: Caller, { oldPassword, newPassword }: ChangePassword): Promise<void> {
     const viewer = requireViewer(caller);
     if (viewer.kind !== 'USER' || viewer.userId === undefined)
-      throw new DomainError('FORBIDDEN', 'only a person who is signed in changes their own password');
+      throw new DomainError('FORBIDDEN', 'only a signed-in user can change their own password');
     const id = viewer.userId;
     const issues: InputIssue[] = [];
     validate(z.object({ newPassword: password }), { newPassword }, issues);
     throwIfInvalid(issues);
-    // One place for both hashes: an attempt that cannot be checked must not count as a failed one.
+    // Reserve one place for both hashes. Otherwise an attempt would count as failed although its password could not be
+    // checked.
     const { user, passwordHash } = await withHashPlace(async (hashes) => {
-      // Guessing the old one is slowed down as signing in is.
+      // Throttle guesses at the old password in the same way as sign-ins.
       const attempt = await this.#limits.begin({ username: viewer.name, address: caller.address });
       const user = await this.#database.prisma.user.findUnique({ where: { id }, select: { passwordHash: true } });
-      // A longer one is nobody's, however much longer.
+      // Bound the work for very long input. A longer password than MAX_PASSWORD cannot match.
       if (!(await hashes.matches(oldPassword.slice(0, MAX_PASSWORD + 1), user?.passwordHash))) {
         await this.#audit.refused(caller, { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' });
         throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
@@ -206,7 +212,7 @@ export class Users {
   async #create(caller: Caller, input: CreateUser, { onlyFirst }: { onlyFirst: boolean }): Promise<User> {
     const issues: InputIssue[] = [];
     const fields = validate(createSchema, input, issues);
-    await this.#roles.check(input.roles, issues);
+    await this.#roles.addUnknownIssue(input.roles, issues);
     if (onlyFirst && !input.password) issues.push({ path: ['password'], message: 'is required' });
     throwIfInvalid(issues);
     if (!fields) throw new Error('fields without issues are valid');
@@ -214,10 +220,10 @@ export class Users {
     const passwordHash = fields.password === undefined ? null : await hashPassword(fields.password);
     try {
       return await changeAccess(this.#database, caller, async (tx) => {
-        if (onlyFirst && (await tx.user.count()) > 0) throw alreadySetUp();
-        await this.#roles.refuseUnknown(tx, roles);
+        if (onlyFirst && (await tx.user.count()) > 0) throw alreadySetUpError();
+        await this.#roles.requireExisting(tx, roles);
         if (!onlyFirst) await requireCoverage(tx, caller, [{ roles }]);
-        if (await isUsernameTaken(tx, username)) throw nameTaken();
+        if (await isUsernameTaken(tx, username)) throw nameTakenError();
         const at = this.#now();
         const row = await tx.user.create({
           data: {
@@ -227,45 +233,45 @@ export class Users {
             createdAt: at,
             roles: { create: unique(roles).map((role) => ({ role })) },
           },
-          select: shown,
+          select: SELECT_USER,
         });
         await record(tx, caller, {
           action: 'user.create',
           at,
           changes: { user: { to: username }, roles: { to: roles } },
         });
-        return userOf(row);
+        return toUser(row);
       });
     } catch (error) {
-      if (uniqueViolation(error) === 'username') throw nameTaken();
+      if (uniqueViolation(error) === 'username') throw nameTakenError();
       throw error;
     }
   }
 }
 
-async function find(tx: Transaction, username: string): Promise<User> {
-  const row = canBeName(username) ? await tx.user.findUnique({ where: { username }, select: shown }) : null;
+async function findUser(tx: Transaction, username: string): Promise<User> {
+  const row = canBeName(username) ? await tx.user.findUnique({ where: { username }, select: SELECT_USER }) : null;
   if (!row) throw new DomainError('NOT_FOUND', 'user not found');
-  return userOf(row);
+  return toUser(row);
 }
 
-/** Rolls a change of a person back that leaves nobody an enabled admin, where they were one. */
-async function keepAnAdmin(tx: Transaction, before: Pick<User, 'disabled' | 'roles'>): Promise<void> {
+/** Throws LAST_ADMIN, which rolls back the transaction, if the changed user was the last enabled admin. */
+async function requireRemainingAdmin(tx: Transaction, before: Pick<User, 'disabled' | 'roles'>): Promise<void> {
   if (before.disabled || !before.roles.includes('admin')) return;
   const admins = await tx.user.count({ where: { disabled: false, roles: { some: { role: 'admin' } } } });
   if (admins === 0)
     throw new DomainError('LAST_ADMIN', 'the last enabled admin cannot be disabled, deleted or lose the role');
 }
 
-function nameTaken(): DomainError {
+function nameTakenError(): DomainError {
   return new DomainError('NAME_TAKEN', 'user already exists');
 }
 
-function alreadySetUp(): DomainError {
+function alreadySetUpError(): DomainError {
   return new DomainError('ALREADY_SET_UP', 'a user exists already: sign in');
 }
 
-function userOf({ roles, ...row }: Omit<User, 'roles'> & { roles: { role: string }[] }): User {
+function toUser({ roles, ...row }: Omit<User, 'roles'> & { roles: { role: string }[] }): User {
   return { ...row, roles: roles.map(({ role }) => role) };
 }
 

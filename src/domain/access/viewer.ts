@@ -1,42 +1,45 @@
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { Action } from './permissions.ts';
 
-/** What a role gives: actions, and the clusters they hold for. */
+/** The actions that a role grants, and the clusters that they apply to. */
 export interface Grant {
   readonly actions: ReadonlySet<Action>;
-  /** The clusters as a filter; undefined: every one, also those that are yet to come. */
+  /** The clusters as a Prisma filter. Undefined means every cluster, including clusters registered later. */
   readonly clusters?: Prisma.ClusterWhereInput | undefined;
-  /** The steps of testing one cluster against that filter (clusters/filter-steps.ts). */
+  /** The number of steps that it takes to test one cluster against that filter (clusters/filter-steps.ts). */
   readonly steps?: number | undefined;
 }
 
-/** Who asks: a person, an API key, or Kitestring itself (the command line, the configuration at start). */
+/** An authenticated caller: a user, an API key, or Kitestring itself (command line, configuration, prober). */
 export interface Viewer {
   readonly kind: 'USER' | 'API_KEY' | 'SYSTEM';
-  /** Stable across renames; what audit records name. */
+  /** Stable across renames. Audit records store it. */
   readonly id: string;
   readonly name: string;
   readonly roles: readonly string[];
   readonly grants: readonly Grant[];
-  /** The person: the viewer itself, or the owner of the key. */
+  /** The id of the user, or of the user who owns the API key. Undefined for a service key. */
   readonly userId?: number | undefined;
-  /** What the session is stored under that a person came with. */
+  /** The hash that identifies the session in the database. Set only if a session authenticated the user. */
   readonly session?: string | undefined;
-  /** When the session or key ends that they came with, unless it is lengthened. */
+  /** When the session or the API key expires. A session can be extended. */
   readonly expiresAt?: Date | undefined;
 }
 
-/** What a caller's limits are counted by: a user with all of their keys, or a service's key. */
+/** The key for per-caller limits. A user and all of their API keys share one limit; each service key has its own. */
 export function limitKeyOf({ id, userId }: Viewer): string {
   return userId === undefined ? id : `user:${userId}`;
 }
 
-/** The one who asks, and through which request. A stranger has no viewer. */
+/** The caller of an operation and the request it came from. An anonymous caller has no viewer. */
 export interface Caller {
   readonly viewer: Viewer | null;
   readonly requestId?: string;
-  /** The address that the request came from, as the proxies that are trusted tell it. */
+  /** The IP address of the client, as reported by the trusted proxies. */
   readonly address?: string | undefined;
-  /** Who they are by now: a request may take longer than its caller keeps what they may. */
+  /**
+   * Authenticates the caller again. Use it in long requests: the key, session or role may have been removed since the
+   * request started.
+   */
   readonly refresh?: () => Promise<Caller>;
 }

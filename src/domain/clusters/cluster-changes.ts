@@ -18,38 +18,40 @@ import {
   writeVisibleCursor,
 } from './visible-clusters.ts';
 
-/** A change of a cluster, as its reader may see it. */
+/** A change to a cluster, as far as the subscriber may see it. */
 export type ClusterChange<Row> =
   | { readonly kind: 'UPSERTED'; readonly cursor: string; readonly cluster: Row }
   | { readonly kind: 'REMOVED'; readonly cursor: string; readonly uid: string; readonly databaseId: number }
   | { readonly kind: 'RESET'; readonly cursor: string };
 
-/** Where a reader stands: the counters of the last change it has been told of. */
+/** The position of a subscriber: the counters as of the last change that was delivered. */
 export type ChangesCursor = Pick<Counters, 'registry' | 'status'>;
 
-/** How far a stream is: by the counters for one who sees the whole registry, else by what was visible last. */
-type Place =
+/**
+ * The position of a stream. For a caller who can read every cluster it is a pair of counters; for any other caller it is the
+ * set of clusters that were visible last.
+ */
+type StreamPosition =
   | { readonly cursor: ChangesCursor; readonly visible?: undefined }
   | { readonly cursor?: undefined; readonly visible: VisibleChanges };
 
 const MAX_STREAMS = 50;
-/** More changed clusters than this at once are not told one by one: the reader lists again. */
+/** If more clusters than this have changed at once, the stream sends RESET and the subscriber lists again. */
 const MAX_CHANGES = 1_000;
-/** How long a stream waits for a database that is away before it looks again. */
-const AWAY_MS = 1_000;
-/** Rows that a stream holds at once: what a reader who stands still costs. */
+/** Milliseconds before a stream retries while the database is unavailable. */
+const RETRY_MS = 1_000;
+/** Most rows that a stream holds in memory, and so the memory cost of a subscriber that has stopped reading. */
 const ROWS_AT_ONCE = 50;
-/** Characters of a cursor: two numbers of 15 digits and a point have 42 in base64. */
+/** Maximum length of a cursor in characters: two numbers of 15 digits and a dot are 42 characters in base64url. */
 const MAX_CHANGES_CURSOR = 42;
-/** Deletes are remembered for so many changes of the registry; a cursor from before is too old. */
+/** Number of registry changes for which deletes are remembered; an older cursor has expired. */
 export const REMEMBERED_CHANGES = 100_000;
 
-/** Writes a cursor as readers get it: opaque to them. */
 export function writeChangesCursor({ registry, status }: ChangesCursor): string {
   return Buffer.from(`${registry}.${status}`).toString('base64url');
 }
 
-/** Reads a cursor; undefined for a text that is none. */
+/** Returns undefined if the text is not a cursor of `writeChangesCursor`. */
 function readChangesCursor(text: string): ChangesCursor | undefined {
   if (text.length > MAX_CHANGES_CURSOR) return undefined;
   const [, registry, status] =
@@ -58,13 +60,12 @@ function readChangesCursor(text: string): ChangesCursor | undefined {
 }
 
 /**
- * Streams of changes. A stream remembers where its reader stands and little else: what changed is read from the
- * database when the reader is ready for more, so that a slow reader costs next to no memory and hears the last of several
- * changes.
+ * Streams of changes. A stream keeps little more than its position: it reads changes from the database when the subscriber
+ * is ready for more. So a slow subscriber costs almost no memory, and receives only the last of several changes to a cluster.
  */
 export class ClusterChanges {
   readonly #database: Database;
-  readonly #news: ChangeNotifier;
+  readonly #changeNotifier: ChangeNotifier;
   readonly #streams = new ConcurrencyCounter();
 
   readonly #visible: VisibleClusters;
@@ -72,12 +73,12 @@ export class ClusterChanges {
   constructor({ database, news, visible }: { database: Database; news: ChangeNotifier; visible: VisibleClusters }) {
     this.#database = database;
     this.#visible = visible;
-    this.#news = news;
+    this.#changeNotifier = news;
   }
 
   /**
-   * The changes after a cursor (absent: from now on), until the signal ends them or the caller is nobody any more.
-   * `caller` is asked anew before each change.
+   * Yields the changes after a cursor (absent: from now on) until the signal aborts or the caller is no longer
+   * authenticated. `caller` returns the caller with current permissions; it is called before each change.
    */
   async *follow(
     first: Caller,
@@ -88,100 +89,110 @@ export class ClusterChanges {
     const viewer = requireViewer(first);
     const where = whereFilter(filter ?? {});
     if (after != null && !readChangesCursor(after) && !isVisibleCursor(after))
-      throw invalidInput([{ path: ['after'], message: 'is no cursor of changes' }]);
-    const who = limitKeyOf(viewer);
-    if (this.#streams.of(who) >= MAX_STREAMS)
+      throw invalidInput([{ path: ['after'], message: 'is not a cursor for changes' }]);
+    const limitKey = limitKeyOf(viewer);
+    if (this.#streams.of(limitKey) >= MAX_STREAMS)
       throw new DomainError(
         'TOO_MANY_STREAMS',
-        `at most ${MAX_STREAMS} streams are open for one caller: end some first`,
+        `at most ${MAX_STREAMS} streams may be open per caller: close some first`,
       );
-    const end = this.#streams.begin(who);
+    const release = this.#streams.begin(limitKey);
     try {
       let counters = await this.#database.counters();
       let current = first;
-      let place: Place | string | undefined = after ?? undefined;
-      // Asked each time: a key that expires moves no counter, and whom a scope lets in changes with names and labels too.
-      const isStillThere = async () => {
+      let position: StreamPosition | string | undefined = after ?? undefined;
+      // Refresh the caller each time: no counter increases when an API key expires, and the clusters in a scope also change
+      // with names and labels.
+      const isStillAuthenticated = async () => {
         current = await caller(await this.#database.counters());
         return current.viewer !== null;
       };
       while (!signal.aborted) {
         try {
           const { access, registry } = await this.#database.counters();
-          if (!(await isStillThere())) return;
-          const seesAll = canReadEveryCluster(current);
-          const changes = this.#onward(() => current, place, counters, where, query);
+          if (!(await isStillAuthenticated())) return;
+          const readsAll = canReadEveryCluster(current);
+          const changes = this.#changesSince(() => current, position, counters, where, query);
           let step = await changes.next();
           for (; !step.done; step = await changes.next()) {
-            // The reader may have taken its time since the change before.
-            if (!(await isStillThere())) return;
-            if (canReadEveryCluster(current) !== seesAll) break;
+            // Much time may have passed since the previous change: the subscriber may read slowly.
+            if (!(await isStillAuthenticated())) return;
+            if (canReadEveryCluster(current) !== readsAll) break;
             const now = await this.#database.counters();
-            const mayHaveGone = !seesAll && (now.access !== access || now.registry !== registry);
-            if (!mayHaveGone || (await this.#mayHear(current, step.value))) yield step.value;
+            const mayBeHidden = !readsAll && (now.access !== access || now.registry !== registry);
+            if (!mayBeHidden || (await this.#isStillVisible(current, step.value))) yield step.value;
           }
-          // Broken off: what is seen is begun anew.
+          // The loop broke off because the caller's permissions changed: read the changes again with the new ones.
           if (!step.done) continue;
-          place = step.value;
-          // What somebody came with may end by its time, of which no counter tells.
-          counters = (await this.#news.after(counters, signal, current.viewer?.expiresAt)) ?? counters;
+          position = step.value;
+          // Also wake up when the caller's credential expires, since that increases no counter.
+          counters = (await this.#changeNotifier.after(counters, signal, current.viewer?.expiresAt)) ?? counters;
         } catch (error) {
-          // A database that is away ends no stream: the reader hears afterwards what it missed. A filter that takes too
-          // long does (`#readChanged`): it is a domain error.
+          // An unavailable database does not end the stream: it delivers the missed changes afterwards. A filter that takes too
+          // long does end it, because `#readChanged` turns that into a domain error.
           if (!isUnavailable(error)) throw error;
-          await sleep(AWAY_MS, undefined, { signal, ref: false }).catch(() => {});
+          await sleep(RETRY_MS, undefined, { signal, ref: false }).catch(() => {});
         }
       }
     } finally {
-      end();
+      release();
     }
   }
 
-  /** Tells what changed since a place, or since the cursor to begin at, and gives the place after it. */
-  async *#onward(
+  /**
+   * Yields the changes since a position, or since the cursor that the stream starts from, and returns the new position.
+   */
+  async *#changesSince(
     caller: () => Caller,
-    from: Place | string | undefined,
+    from: StreamPosition | string | undefined,
     counters: Counters,
     where: Prisma.ClusterWhereInput,
     query: ClusterQuery,
-  ): AsyncGenerator<ClusterChange<{ id: number }>, Place> {
+  ): AsyncGenerator<ClusterChange<{ id: number }>, StreamPosition> {
     const isKnown = typeof from === 'object' && canReadEveryCluster(caller()) === (from.visible === undefined);
-    const place = isKnown ? from : yield* this.#begin(caller, from, counters, where, query);
-    if (place.visible) {
+    const position = isKnown ? from : yield* this.#startFrom(caller, from, counters, where, query);
+    if (position.visible) {
       const visible = await this.#visible.withChanges(caller());
-      yield* this.#betweenVisible(caller, place.visible, visible, where, query);
+      yield* this.#changesInVisible(caller, position.visible, visible, where, query);
       return { visible };
     }
-    if (counters.registry !== place.cursor.registry || counters.status !== place.cursor.status)
-      yield* this.#between(caller, place.cursor, counters, where, query);
+    if (counters.registry !== position.cursor.registry || counters.status !== position.cursor.status)
+      yield* this.#changesInRegistry(caller, position.cursor, counters, where, query);
     return { cursor: counters };
   }
 
-  /** Finds the place to begin at; a cursor from before a viewer saw more or less is none that one can go on from. */
-  async *#begin(
+  /**
+   * Finds the position to start from. A cursor is not usable if it was issued while the viewer could see other clusters
+   * than now; the stream then sends RESET.
+   */
+  async *#startFrom(
     caller: () => Caller,
-    from: Place | string | undefined,
+    from: StreamPosition | string | undefined,
     counters: Counters,
     where: Prisma.ClusterWhereInput,
     query: ClusterQuery,
-  ): AsyncGenerator<ClusterChange<{ id: number }>, Place> {
+  ): AsyncGenerator<ClusterChange<{ id: number }>, StreamPosition> {
     const after = typeof from === 'object' ? cursorOf(from) : from;
     if (canReadEveryCluster(caller())) {
-      const given = after === undefined ? counters : readChangesCursor(after);
-      if (!given) yield { kind: 'RESET', cursor: writeChangesCursor(counters) };
-      return { cursor: given ?? counters };
+      const start = after === undefined ? counters : readChangesCursor(after);
+      if (!start) yield { kind: 'RESET', cursor: writeChangesCursor(counters) };
+      return { cursor: start ?? counters };
     }
     const visible = await this.#visible.withChanges(caller());
-    const same = after === undefined ? 'SAME' : compareVisible(after, visible);
-    if (same === 'CHANGED') yield* this.#betweenVisible(caller, new Map(), visible, where, query);
-    // Who may read nothing is told nothing of a cursor they bring; who could until now has something to forget.
-    else if (same !== 'SAME' && (typeof from === 'object' || hasActionOnSome(requireViewer(caller()), 'clusters.read')))
+    const comparison = after === undefined ? 'SAME' : compareVisible(after, visible);
+    if (comparison === 'CHANGED') yield* this.#changesInVisible(caller, new Map(), visible, where, query);
+    // A caller who may not read any cluster gets no RESET for the cursor they sent. But if this stream has delivered
+    // clusters before, the subscriber must drop them.
+    else if (
+      comparison !== 'SAME' &&
+      (typeof from === 'object' || hasActionOnSome(requireViewer(caller()), 'clusters.read'))
+    )
       yield { kind: 'RESET', cursor: writeVisibleCursor(visible) };
     return { visible };
   }
 
-  /** What changed for one who does not see the whole registry: which clusters came into sight, went out of it, or changed. */
-  async *#betweenVisible(
+  /** The changes for a caller with limited scope: clusters that became visible or hidden, or that changed. */
+  async *#changesInVisible(
     caller: () => Caller,
     from: VisibleChanges,
     to: VisibleChanges,
@@ -192,27 +203,29 @@ export class ClusterChanges {
     if (gone.length + changed.length === 0) return;
     const [before, after] = [writeVisibleCursor(from), writeVisibleCursor(to)];
     if (gone.length + changed.length > MAX_CHANGES) return void (yield { kind: 'RESET', cursor: after });
-    yield* this.#told(caller, [...gone, ...changed], { before, after }, where, query, to);
+    yield* this.#readInBatches(caller, [...gone, ...changed], { before, after }, where, query, to);
   }
 
-  async *#between(
+  /** The changes for a caller who can read every cluster. */
+  async *#changesInRegistry(
     caller: () => Caller,
     from: ChangesCursor,
     to: Counters,
     where: Prisma.ClusterWhereInput,
     query: ClusterQuery,
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
-    // Whoever breaks off in the middle begins at the start of the batch again: at least once each.
+    // All changes but the last carry the cursor before them: a subscriber that disconnects in between receives them again,
+    // so that each change arrives at least once.
     const [before, after] = [writeChangesCursor(from), writeChangesCursor(to)];
-    const isTooOld = from.registry < to.registry - REMEMBERED_CHANGES;
+    const isExpired = from.registry < to.registry - REMEMBERED_CHANGES;
     const changed =
-      isTooOld || from.registry > to.registry || from.status > to.status ? undefined : await this.#changed(from);
+      isExpired || from.registry > to.registry || from.status > to.status ? undefined : await this.#findChanged(from);
     if (!changed) return void (yield { kind: 'RESET', cursor: after });
-    yield* this.#told(caller, changed, { before, after }, where, query);
+    yield* this.#readInBatches(caller, changed, { before, after }, where, query);
   }
 
-  /** Reads the changed clusters that the reader wants to hear of part by part, as they are told. */
-  async *#told(
+  /** Reads the changed clusters that match the filter, in batches, as the subscriber consumes them. */
+  async *#readInBatches(
     caller: () => Caller,
     changed: readonly { readonly id: number; readonly uid: string }[],
     { before, after }: { before: string; after: string },
@@ -221,15 +234,15 @@ export class ClusterChanges {
     visible?: VisibleSet,
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
     for (let begin = 0; begin < changed.length; begin += ROWS_AT_ONCE) {
-      const part = changed.slice(begin, begin + ROWS_AT_ONCE);
+      const batch = changed.slice(begin, begin + ROWS_AT_ONCE);
       const matching = await this.#readChanged(
         caller(),
-        { AND: [{ id: { in: part.map(({ id }) => id) } }, where] },
+        { AND: [{ id: { in: batch.map(({ id }) => id) } }, where] },
         query,
       );
       const readable = visible ? await this.#visible.filterVisible(caller(), matching, visible) : matching;
       const rows = new Map(readable.map((row) => [row.id, row]));
-      for (const [index, { id, uid }] of part.entries()) {
+      for (const [index, { id, uid }] of batch.entries()) {
         const cursor = begin + index === changed.length - 1 ? after : before;
         const cluster = rows.get(id);
         if (cluster) yield { kind: 'UPSERTED', cursor, cluster };
@@ -238,7 +251,10 @@ export class ClusterChanges {
     }
   }
 
-  /** Reads in the caller's share; UNAVAILABLE where the database stops the statement, which would happen again every time. */
+  /**
+   * Reads within the caller's share of concurrent reads. Throws UNAVAILABLE if the statement times out: a retry would time
+   * out again.
+   */
   async #readChanged(caller: Caller, where: Prisma.ClusterWhereInput, query: ClusterQuery) {
     const select = { ...query.select, id: true, registryChange: true } as const;
     try {
@@ -250,8 +266,11 @@ export class ClusterChanges {
     }
   }
 
-  /** Whether a change may be told still; a cluster that has gone out of sight since it was read is told of as removed next. */
-  async #mayHear(caller: Caller, change: ClusterChange<{ id: number }>): Promise<boolean> {
+  /**
+   * Whether the caller may still receive a change. A cluster that was hidden since it was read is reported as removed
+   * next.
+   */
+  async #isStillVisible(caller: Caller, change: ClusterChange<{ id: number }>): Promise<boolean> {
     if (change.kind !== 'UPSERTED') return true;
     const { id, registryChange } = change.cluster as { id: number; registryChange: number };
     return (
@@ -260,38 +279,41 @@ export class ClusterChanges {
     );
   }
 
-  /** Which clusters changed after a cursor, in the order of their changes; undefined when they are too many. */
-  async #changed(from: ChangesCursor): Promise<readonly Changed[] | undefined> {
+  /**
+   * The clusters that changed after a cursor, in the order of their changes; undefined if there are more than
+   * MAX_CHANGES.
+   */
+  async #findChanged(from: ChangesCursor): Promise<readonly ChangedCluster[] | undefined> {
     const { prisma } = this.#database;
     const registryChange = { gt: from.registry };
-    const standing = await prisma.cluster.findMany({
+    const existing = await prisma.cluster.findMany({
       where: { OR: [{ registryChange }, { statusChange: { gt: from.status } }] },
       select: { id: true, uid: true, registryChange: true, statusChange: true },
       take: MAX_CHANGES + 1,
     });
     const gone = await prisma.clusterTombstone.findMany({ where: { registryChange }, take: MAX_CHANGES + 1 });
-    if (standing.length + gone.length > MAX_CHANGES) return undefined;
+    if (existing.length + gone.length > MAX_CHANGES) return undefined;
     const deleted = gone.map(({ clusterId, ...tombstone }) => ({ id: clusterId, ...tombstone, statusChange: 0 }));
-    // The two counters do not tell which of a change of the registry and a change of state came first.
-    const isOfRegistry = (change: Changed) => change.registryChange > from.registry;
-    const [ofRegistry, ofState] = [
-      [...deleted, ...standing].filter(isOfRegistry),
-      standing.filter((row) => !isOfRegistry(row)),
+    // The two counters do not show whether a registry change or a status change came first: registry changes go first.
+    const isRegistryChange = (change: ChangedCluster) => change.registryChange > from.registry;
+    const [registryChanges, statusChanges] = [
+      [...deleted, ...existing].filter(isRegistryChange),
+      existing.filter((row) => !isRegistryChange(row)),
     ];
     return [
-      ...ofRegistry.sort((left, right) => left.registryChange - right.registryChange),
-      ...ofState.sort((left, right) => left.statusChange - right.statusChange),
+      ...registryChanges.sort((left, right) => left.registryChange - right.registryChange),
+      ...statusChanges.sort((left, right) => left.statusChange - right.statusChange),
     ];
   }
 }
 
-interface Changed {
+interface ChangedCluster {
   readonly id: number;
   readonly uid: string;
   readonly registryChange: number;
   readonly statusChange: number;
 }
 
-function cursorOf({ cursor, visible }: Place): string {
+function cursorOf({ cursor, visible }: StreamPosition): string {
   return visible ? writeVisibleCursor(visible) : writeChangesCursor(cursor);
 }

@@ -32,29 +32,29 @@ import { type ChangeContext, type ChangeStamp, changeRegistry, kubeconfigPlace }
 import { searchText } from './search.ts';
 import { findDuplicates } from './warnings.ts';
 
-/** Milliseconds in which contexts are begun to be tried. */
-const TRIALS_MS = 60_000;
+/** Milliseconds within which connection tests may start; contexts not reached by then are refused. */
+const START_TESTS_MS = 60_000;
 
-/** Updates between two turns of the event loop; each takes some five statements. */
+/** Updates before the import yields to the event loop; each takes about five statements. */
 const UPDATES_AT_ONCE = 10;
 
-/** Names of contexts that do not exist which an error lists. */
+/** Most unknown context names that an error lists. */
 const MAX_UNKNOWN = 20;
 
-/** Rows of one statement: planning a thousand at once takes longer, and keeps everybody else waiting. */
+/** Rows per statement: planning a thousand at once takes longer and blocks other requests meanwhile. */
 const ROWS_AT_ONCE = 100;
 
 export interface ImportClusters {
   readonly kubeconfig?: string | null | undefined;
-  /** Makes the one cluster `in-cluster` instead of reading a kubeconfig. */
+  /** Creates the single cluster `in-cluster` instead of reading a kubeconfig. */
   readonly inCluster: boolean;
-  /** Takes these contexts alone; absent: every one. */
+  /** The contexts to import; absent: all. */
   readonly contexts?: readonly string[] | null | undefined;
   readonly onNameTaken: OnNameTaken;
   readonly dryRun: boolean;
-  /** The first set-up: refused with REGISTRY_NOT_EMPTY as soon as one cluster exists. */
+  /** For first-time setup: throws REGISTRY_NOT_EMPTY if a cluster exists. */
   readonly onlyIfEmpty: boolean;
-  /** NONE stores contexts that cannot be used as well; SYNTAX answers REFUSED for them. */
+  /** NONE also stores unusable contexts; with SYNTAX their outcome is REFUSED. */
   readonly verify: Verification;
 }
 
@@ -63,24 +63,24 @@ interface Candidate {
   readonly description: string;
   readonly read?: ReadCredential | undefined;
   refusal?: string | undefined;
-  /** Known where the cluster was asked. */
+  /** The cluster's identity; known only after a connection test. */
   identity?: string | null | undefined;
 }
 
 /** Imports the contexts of a kubeconfig as clusters named after them, in one transaction. */
 export class ClusterImport {
   readonly #registry: ChangeContext;
-  readonly #fleet: Pick<Fleet, 'testConnection' | 'inCluster' | 'settle'>;
+  readonly #fleet: Pick<Fleet, 'testConnection' | 'inCluster' | 'waitForFirstProbes'>;
 
-  constructor(registry: ChangeContext, fleet: Pick<Fleet, 'testConnection' | 'inCluster' | 'settle'>) {
+  constructor(registry: ChangeContext, fleet: Pick<Fleet, 'testConnection' | 'inCluster' | 'waitForFirstProbes'>) {
     this.#registry = registry;
     this.#fleet = fleet;
   }
 
   /**
-   * Gives what became of each context, and of a dry run what would; clusters that were made are waited for until they have
-   * been tried, a second at most. `charge` is told the number of contexts before any of them costs more than reading it.
-   * FORBIDDEN; INVALID_INPUT by path; REGISTRY_NOT_EMPTY; NAME_TAKEN with FAIL.
+   * Returns the outcome of each context; for a dry run, the outcome it would have. Waits up to one second until the imported
+   * clusters have been probed. `charge` is called with the number of contexts before they cost more than parsing.
+   * Throws FORBIDDEN, INVALID_INPUT with paths, REGISTRY_NOT_EMPTY; with FAIL also NAME_TAKEN.
    */
   async run(caller: Caller, input: ImportClusters, query: ClusterQuery, charge: (contexts: number) => void = () => {}) {
     const began = performance.now();
@@ -91,8 +91,8 @@ export class ClusterImport {
     if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);
     const { candidates, current } = await this.#candidates(caller, input);
     charge(candidates.length);
-    if (input.verify === 'CONNECT') await this.#tryOut(candidates);
-    // Asking clusters takes its time.
+    if (input.verify === 'CONNECT') await this.#testAll(candidates);
+    // The connection tests may take long, in which the caller's permissions may have changed.
     const now = input.verify === 'CONNECT' ? await refreshCaller(caller) : caller;
     requireActionOnAll(now, 'clusters.import');
     const { database } = this.#registry;
@@ -107,15 +107,15 @@ export class ClusterImport {
       const { results, isEmpty } = await decideAll(tx, now, candidates, input);
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
       const creating = decided('CREATED');
-      const target = isEmpty ? firstDefault(creating, current) : undefined;
+      const defaultName = isEmpty ? initialDefault(creating, current) : undefined;
       const changed: { uid: string }[] = [];
       for (const [index, candidate] of decided('UPDATED').entries()) {
         changed.push(await this.#update(tx, now, moment, candidate));
         if (index % UPDATES_AT_ONCE === 0) await nextTurn();
       }
       for (let begin = 0; begin < creating.length; begin += ROWS_AT_ONCE) {
-        const part = creating.slice(begin, begin + ROWS_AT_ONCE);
-        changed.push(...(await this.#create(tx, now, moment, part, target)));
+        const batch = creating.slice(begin, begin + ROWS_AT_ONCE);
+        changed.push(...(await this.#create(tx, now, moment, batch, defaultName)));
         await nextTurn();
       }
       return {
@@ -124,30 +124,32 @@ export class ClusterImport {
         uids: changed.map(({ uid }) => uid),
       };
     });
-    await this.#fleet.settle(uids, began);
+    await this.#fleet.waitForFirstProbes(uids, began);
     return imported;
   }
 
-  /** With CONNECT a context whose cluster cannot be reached is refused like one that cannot be used. */
-  async #tryOut(candidates: Candidate[]): Promise<void> {
-    const end = performance.now() + TRIALS_MS;
+  /** Tests the connection of each candidate. A failed test refuses the candidate, like an unusable kubeconfig. */
+  async #testAll(candidates: Candidate[]): Promise<void> {
+    const end = performance.now() + START_TESTS_MS;
     const waiting = candidates.values();
-    const begun: Promise<void>[] = [];
-    const tryNext = async () => {
+    const started: Promise<void>[] = [];
+    const testNext = async () => {
       for (const candidate of waiting) {
         if (performance.now() < end) {
-          const trial = this.#try(candidate);
-          begun.push(trial);
-          // As the prober has it: one that is silent holds the others up no longer.
-          await Promise.race([trial, sleep(FAST_MS, undefined, { ref: false })]);
-        } else candidate.refusal ??= 'it was not tried: the contexts before it took too long, import fewer at a time';
+          const test = this.#test(candidate);
+          started.push(test);
+          // Like the prober: a cluster that does not answer delays the others by FAST_MS at most.
+          await Promise.race([test, sleep(FAST_MS, undefined, { ref: false })]);
+        } else
+          candidate.refusal ??=
+            'the connection was not tested because the contexts before took too long: import fewer at a time';
       }
     };
-    await Promise.all(Array.from({ length: FAST_SLOTS }, tryNext));
-    await Promise.all(begun);
+    await Promise.all(Array.from({ length: FAST_SLOTS }, testNext));
+    await Promise.all(started);
   }
 
-  async #try(candidate: Candidate): Promise<void> {
+  async #test(candidate: Candidate): Promise<void> {
     if (candidate.refusal !== undefined) return;
     const { read } = candidate;
     const find = async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster());
@@ -159,7 +161,7 @@ export class ClusterImport {
     }
   }
 
-  /** The contexts to import, each with its credential or the reason why it is refused. */
+  /** Returns the contexts to import, each with its credential or the reason for its refusal. */
   async #candidates(
     caller: Caller,
     { kubeconfig, inCluster, contexts, verify }: ImportClusters,
@@ -174,7 +176,7 @@ export class ClusterImport {
     const unknown = (contexts ?? []).filter((context) => !known.has(context));
     for (const context of unknown.slice(0, MAX_UNKNOWN))
       issue('contexts', `no context is named ${JSON.stringify(context.slice(0, 253))}`);
-    if (unknown.length > MAX_UNKNOWN) issue('contexts', `${unknown.length - MAX_UNKNOWN} more name no context`);
+    if (unknown.length > MAX_UNKNOWN) issue('contexts', `${unknown.length - MAX_UNKNOWN} more contexts do not exist`);
     const chosen = contexts && new Set(contexts);
     const wanted = chosen ? all.filter(({ name }) => chosen.has(name)) : all;
     const candidates = wanted.map((context) => candidateOf(context, verify));
@@ -188,13 +190,13 @@ export class ClusterImport {
     caller: Caller,
     { at, registryChange }: ChangeStamp,
     candidates: readonly Candidate[],
-    target: string | undefined,
+    defaultName: string | undefined,
   ) {
     const rows = await tx.cluster.createManyAndReturn({
       data: candidates.map(({ name, description, read }) => {
         const facts = read?.facts ?? IN_CLUSTER_CREDENTIAL;
         return {
-          ...{ name, description, inCluster: read === undefined, isDefault: name === target },
+          ...{ name, description, inCluster: read === undefined, isDefault: name === defaultName },
           ...facts,
           ...initialStatus({ enabled: true, problem: facts.credentialProblem }),
           searchText: searchText({ name, description }),
@@ -240,24 +242,28 @@ export class ClusterImport {
 function candidateOf(context: ContextReading, verify: Verification): Candidate {
   const { name, problem } = context;
   const invalid = nameProblem(name);
-  if (invalid) return { name, description: '', refusal: `the context's name cannot name a cluster: it ${invalid}` };
+  if (invalid)
+    return { name, description: '', refusal: `the context's name is not a valid cluster name: it ${invalid}` };
   if (problem !== undefined && verify !== 'NONE') return { name, description: '', refusal: problem };
   return { name, description: '', read: credentialOf(context, context.kubeconfig) };
 }
 
-/** What is, or would be, registered or given another credential. */
+/** The candidates that are created or updated, as input for the search for duplicates. */
 function registering(candidates: readonly Candidate[], results: readonly ImportedContext[]) {
   return candidates
     .filter((_, index) => ['CREATED', 'UPDATED'].includes(results[index]?.outcome ?? ''))
     .map(({ name, read, identity }) => ({ name, apiServer: read?.facts.apiServer ?? null, identity }));
 }
 
-/** Into an empty registry the current context becomes the default, or the first one where that is not imported. */
-function firstDefault(created: readonly Candidate[], current: string | undefined): string | undefined {
+/**
+ * Returns the default of a registry that was empty: the current context, or the first one if the current is not
+ * imported.
+ */
+function initialDefault(created: readonly Candidate[], current: string | undefined): string | undefined {
   return created.some(({ name }) => name === current) ? current : created[0]?.name;
 }
 
-/** Adds the cluster to each result: what was created just now to its creator, any other to callers who may read it. */
+/** Adds the cluster to each result: always if this import created it, else only if the caller may read it. */
 async function withClusters(tx: Transaction, caller: Caller, results: readonly ImportedContext[], query: ClusterQuery) {
   const namesOf = (...outcomes: ImportOutcome[]) =>
     results.flatMap(({ context, outcome }) => (outcomes.includes(outcome) ? [context] : []));

@@ -22,13 +22,13 @@ import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from 
 import { fold, MAX_SEARCH } from './search.ts';
 import type { VisibleClusters, VisibleSet } from './visible-clusters.ts';
 
-/** More uids at once are refused. */
+/** Most uids that one query may ask for. */
 export const MAX_UIDS = 100;
 
-/** What GraphQL wants to know of each cluster: the Pothos plugin's `query`, passed on to Prisma. */
+/** The columns and relations that a GraphQL document selects: the Pothos plugin's `query`, passed on to Prisma. */
 export type ClusterQuery = { select?: Prisma.ClusterSelect };
 
-/** One of the three ways to name a cluster; `uid` is what global ids hold. */
+/** One of the three ways to identify a cluster; `uid` is the part of a global id that identifies it. */
 export type ClusterBy = { readonly uid: string } | { readonly databaseId: number } | { readonly name: string };
 
 export interface ClusterFilter {
@@ -37,7 +37,10 @@ export interface ClusterFilter {
   readonly states?: readonly ClusterState[] | null | undefined;
   readonly enabled?: boolean | null | undefined;
   readonly labelSelector?: string | null | undefined;
-  /** Days from now within which the credential or the CA ends, or has ended. An answer by it is true for a moment alone. */
+  /**
+   * Days from now within which the credential or the CA expires; expired ones match too. The result depends on the time
+   * of the request.
+   */
   readonly credentialExpiresWithinDays?: number | null | undefined;
 }
 
@@ -46,24 +49,28 @@ export interface ListArguments extends PageArguments {
   readonly orderBy?: ClusterOrder | null | undefined;
 }
 
-/** How much more rows are read where a part holds too few visible ones: four parts at most for 10,000 clusters. */
-const PART_GROWTH = 8;
+/**
+ * Factor by which the next batch grows if a batch held too few visible rows: at most four batches for 10,000 clusters.
+ */
+const BATCH_GROWTH = 8;
 const MAX_NAMES = 1_000;
 const MAX_DAYS = 3_650;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Finds the cluster that is meant, where the caller may read it: look up and authorize in one step. */
+/** Matches the identified cluster if the caller may read it: lookup and authorization in one step. */
 export function whereReadable(caller: Caller, by: ClusterBy): Prisma.ClusterWhereInput {
   return { AND: [readableClusters(caller), whereStored(by)] };
 }
 
 function whereStored(by: ClusterBy): Prisma.ClusterWhereInput {
   if ('databaseId' in by) return { id: by.databaseId };
-  // No database is asked for what no row has.
+  // A uid or name that cannot be stored matches no row: do not send it to the database.
   return Object.values(by).every(canBeName) ? by : { id: { in: [] } };
 }
 
-/** Reads of the registry. Each looks up and authorizes in one step: hidden and missing answer alike. */
+/**
+ * Reads of the registry. Each one looks up and authorizes in one step: a hidden cluster is treated like a missing one.
+ */
 export class ClusterList {
   readonly #database: Database;
 
@@ -74,12 +81,12 @@ export class ClusterList {
     this.#visible = visible;
   }
 
-  /** The cluster, or null: not there, or not the caller's to see. */
+  /** Returns the cluster; null if it does not exist or the caller may not read it. */
   async find(caller: Caller, by: ClusterBy, query: ClusterQuery) {
     return (await this.#findReadable(caller, whereStored(by), query))[0] ?? null;
   }
 
-  /** The clusters with these uids, in any order; those that are missing or hidden are left out. */
+  /** Returns the clusters with these uids, in any order. Missing and hidden clusters are omitted. */
   async findMany(caller: Caller, uids: readonly string[], query: ClusterQuery) {
     const where = { uid: { in: uids.filter(canBeName) } };
     return this.#findReadable(caller, where, { select: { ...query.select, uid: true } });
@@ -89,7 +96,9 @@ export class ClusterList {
     return (await this.#findReadable(caller, { isDefault: true }, query))[0] ?? null;
   }
 
-  /** The clusters among those that are found which the caller may read; what is found must be few. */
+  /**
+   * Returns the matching clusters that the caller may read. `where` must match few rows: they are filtered in memory.
+   */
   async #findReadable(caller: Caller, where: Prisma.ClusterWhereInput, { select }: ClusterQuery) {
     const visible = canReadEveryCluster(caller) ? undefined : await this.#visible.readVisible(caller);
     const wanted: ClusterQuery = select ? { select: { ...select, id: true, registryChange: true } } : {};
@@ -98,8 +107,8 @@ export class ClusterList {
   }
 
   /**
-   * One page of the clusters that match, with the counts over all that match. `unlimited` is for the REST lists alone,
-   * `withChanges` for a page whose `changes` are read.
+   * Returns one page of the matching clusters, with the counts over all matching clusters. Set `unlimited` only for the REST
+   * lists, and `withChanges` if the `changes` of the page are needed.
    */
   async page(
     caller: Caller,
@@ -111,17 +120,15 @@ export class ClusterList {
     const order = args.orderBy ?? { field: 'DATABASE_ID', direction: 'ASC' };
     const matching = whereFilter(args.filter ?? {});
     const page = readPage(args, order, { unlimited });
-    // Before the rows: what changes in between is then told once more, never lost.
+    // Read the change counters before the rows: a change in between is then delivered twice, but never lost.
     const isScoped = !canReadEveryCluster(caller);
     const changes = isScoped && withChanges ? await this.#visible.withChanges(caller) : undefined;
     const visible = isScoped ? (changes ?? (await this.#visible.readVisible(caller))) : undefined;
     const isById = order.field === 'DATABASE_ID' && isEmpty(matching);
     const cut = visible && isById ? cutIds([...visible.keys()], page) : undefined;
-    const [asked, part] = [
-      { matching, bounds: wherePage(page) },
-      { page, wanted: page.size + 1 },
-    ];
-    const ids = cut?.ids ?? (visible && (await this.#visibleIds(caller, asked, visible, part)));
+    const conditions = { matching, bounds: wherePage(page) };
+    const ids =
+      cut?.ids ?? (visible && (await this.#visibleIds(caller, conditions, visible, { page, wanted: page.size + 1 })));
     const found = await this.#read(caller, ({ cluster }) =>
       cluster.findMany({
         select: { ...query.select, id: true, name: true, createdAt: true, registryChange: true },
@@ -132,15 +139,18 @@ export class ClusterList {
     );
     const readable = visible ? await this.#visible.filterVisible(caller, found, visible) : found;
     const { rows, ...more } = cutPage(readable as (CursorRow & (typeof found)[number])[], page, {
-      behind: cut?.hasUnprobedClusters ?? (await this.#hasUnprobedClusters(caller, matching, visible, page)),
-      // A row that is gone since must not end the list.
+      behind: cut?.hasRowsBehind ?? (await this.#hasRowsBehind(caller, matching, visible, page)),
+      // A row that was deleted or hidden since its id was read must not end the list.
       ...(ids ? { more: ids.length > page.size && readable.length > 0 } : {}),
     });
     const states = visible && once(() => this.#visibleStates(caller, matching, visible));
     return {
       edges: rows.map((node) => ({ node, cursor: writeCursor(node, order) })),
       ...more,
-      /** What one sees who does not see the whole registry; how much goes on in the rest stays hidden. */
+      /**
+       * The visible clusters with their counters, for a caller who cannot read every cluster: reveals nothing about the
+       * others.
+       */
       changes,
       totalCount: async () =>
         states ? (await states()).length : this.#read(caller, ({ cluster }) => cluster.count({ where: matching })),
@@ -155,8 +165,8 @@ export class ClusterList {
   }
 
   /**
-   * The first ids in the direction of a page among the clusters that are visible. Without a filter the rows are read in
-   * parts, so that all pages of a list together read each row about once; a filter is tested in one statement.
+   * Returns the first `wanted` ids of visible clusters in the direction of the page. Without a filter it reads rows in
+   * batches, so that all pages of a list together read each row about once. With a filter it uses one statement.
    */
   async #visibleIds(
     caller: Caller,
@@ -165,20 +175,20 @@ export class ClusterList {
     { page, wanted }: { page: Page; wanted: number },
   ): Promise<number[]> {
     const ids: number[] = [];
-    let rest = rowsBeyond(page);
-    for (let part = isEmpty(matching) ? wanted : Number.POSITIVE_INFINITY; ; part *= PART_GROWTH) {
+    let remaining = rowsBeyond(page);
+    for (let limit = isEmpty(matching) ? wanted : Number.POSITIVE_INFINITY; ; limit *= BATCH_GROWTH) {
       const found = await this.#read(caller, ({ cluster }) =>
         cluster.findMany({
           select: { id: true, name: true, createdAt: true },
-          where: { AND: [matching, bounds, wherePage(rest)] },
+          where: { AND: [matching, bounds, wherePage(remaining)] },
           orderBy: orderPage(page),
-          ...(Number.isFinite(part) ? { take: part } : {}),
+          ...(Number.isFinite(limit) ? { take: limit } : {}),
         }),
       );
       for (const { id } of found) if (visible.has(id)) ids.push(id);
       const last = found.at(-1);
-      if (!last || found.length < part || ids.length >= wanted) return ids.slice(0, wanted);
-      rest = rowsBeyond(page, last);
+      if (!last || found.length < limit || ids.length >= wanted) return ids.slice(0, wanted);
+      remaining = rowsBeyond(page, last);
     }
   }
 
@@ -189,8 +199,8 @@ export class ClusterList {
     return found.flatMap(({ id, state }) => (visible.has(id) ? [state] : []));
   }
 
-  /** Whether any cluster that matches is behind the cursor that the page begins at. */
-  async #hasUnprobedClusters(
+  /** Whether any matching cluster lies behind the cursor at which the page starts. */
+  async #hasRowsBehind(
     caller: Caller,
     matching: Prisma.ClusterWhereInput,
     visible: VisibleSet | undefined,
@@ -199,9 +209,9 @@ export class ClusterList {
     const bounds = whereBehind(page);
     if (!bounds) return false;
     const where = { AND: [matching, bounds] };
-    const turned = { page: { ...page, backward: !page.backward }, wanted: 1 };
+    const reversed = { page: { ...page, backward: !page.backward }, wanted: 1 };
     const found = visible
-      ? await this.#visibleIds(caller, { matching, bounds }, visible, turned)
+      ? await this.#visibleIds(caller, { matching, bounds }, visible, reversed)
       : await this.#read(caller, ({ cluster }) => cluster.findMany({ select: { id: true }, where, take: 1 }));
     return found.length > 0;
   }
@@ -215,7 +225,7 @@ function isEmpty(filter: Prisma.ClusterWhereInput): boolean {
   return Object.keys(filter).length === 0;
 }
 
-/** Computes a value at its first use. */
+/** Computes the value on the first call only. */
 function once<T>(compute: () => Promise<T>): () => Promise<T> {
   let value: Promise<T> | undefined;
   return () => {
@@ -231,7 +241,7 @@ function countStates(states: readonly string[]): { state: ClusterState; count: n
     .sort((left, right) => (left.state < right.state ? -1 : 1));
 }
 
-/** The filter of the database for what a caller wants to see; INVALID_INPUT when it cannot be read. */
+/** Translates a caller's filter into a database filter. Throws INVALID_INPUT if the filter is invalid. */
 export function whereFilter({
   search,
   names,
@@ -241,7 +251,7 @@ export function whereFilter({
   credentialExpiresWithinDays: days,
 }: ClusterFilter): Prisma.ClusterWhereInput {
   const issue = (field: string, message: string) => invalidInput([{ path: ['filter', field], message }]);
-  // Lengths first: everything else goes over the whole text.
+  // Check lengths first: the other checks scan the whole text.
   if ((search?.length ?? 0) > MAX_SEARCH) throw issue('search', `must be at most ${MAX_SEARCH} characters`);
   if ((names?.length ?? 0) > MAX_NAMES) throw issue('names', `must be at most ${MAX_NAMES} names`);
   if ((labelSelector?.length ?? 0) > MAX_SELECTOR)
@@ -249,7 +259,7 @@ export function whereFilter({
   if (days != null && (days < 0 || days > MAX_DAYS))
     throw issue('credentialExpiresWithinDays', `must be 0 to ${MAX_DAYS}`);
   if (search != null && !isStorable(search)) throw issue('search', UNSTORABLE);
-  // A longer name is no cluster's.
+  // No cluster has a longer name: drop them.
   const possible = names && [...new Set(names)].filter((name) => isWithin(name, MAX_NAME));
   if (possible && !possible.every(isStorable)) throw issue('names', UNSTORABLE);
   const end = days == null ? undefined : new Date(Date.now() + days * DAY_MS);

@@ -12,7 +12,7 @@ import type { ChangeContext } from './registry-change.ts';
 
 export type { ConnectionTestResult };
 
-/** Tries clusters because somebody asks for it. */
+/** Connection tests and probes that a caller requests. */
 export class ClusterProbes {
   readonly #registry: ChangeContext;
   readonly #fleet: Fleet;
@@ -22,7 +22,10 @@ export class ClusterProbes {
     this.#fleet = fleet;
   }
 
-  /** Tries a credential that is not stored, or that of a cluster. CONNECTION_FAILED says what is wrong. */
+  /**
+   * Tests the stored credential of a cluster (`by`), or a credential that is not stored. Throws CONNECTION_FAILED with
+   * the reason.
+   */
   async test(
     caller: Caller,
     { by, credential }: { by?: ClusterBy | undefined; credential?: CredentialInput | null | undefined },
@@ -41,12 +44,15 @@ export class ClusterProbes {
       ? await readCredential(caller, credential.kubeconfig, { verify: 'SYNTAX', policy, path, issues })
       : undefined;
     if (!credential?.kubeconfig && !credential?.inCluster)
-      issues.push({ path: ['credential'], message: 'give a kubeconfig or inCluster: true' });
+      issues.push({ path: ['credential'], message: 'is required: set kubeconfig or inCluster: true' });
     throwIfInvalid(issues);
     return testConnection(this.#fleet, async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster()));
   }
 
-  /** Tries a cluster now and answers with what that leaves of it; one that is not probed is answered as it stands. */
+  /**
+   * Probes a cluster now and returns it with its new status. A disabled or unusable cluster is returned without a
+   * probe.
+   */
   async probe(caller: Caller, by: ClusterBy, query: ClusterQuery) {
     requireActionOnSome(caller, 'clusters.live');
     const { uid } = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.live', by);
@@ -64,17 +70,17 @@ function notFound(): DomainError {
   return new DomainError('NOT_FOUND', 'cluster not found');
 }
 
-/** Tries a way to a cluster; a way that leads nowhere, or is not known, is CONNECTION_FAILED with the fault. */
+/** Tests a connection. Throws CONNECTION_FAILED with the fault if it fails, or if `find` throws a ClusterError. */
 export async function testConnection(
   fleet: Pick<Fleet, 'testConnection'>,
   find: () => Promise<ConnectionSource>,
 ): Promise<ConnectionTestResult> {
   const failed = (fault: { code: string; message: string }) =>
     new DomainError('CONNECTION_FAILED', fault.message, { fault });
-  const way = await find().catch((error: unknown) => {
+  const source = await find().catch((error: unknown) => {
     throw error instanceof ClusterError ? failed({ code: error.code, message: error.message }) : error;
   });
-  const trial = await fleet.testConnection(way);
-  if (trial.state === 'READY' || trial.state === 'DEGRADED') return trial;
-  throw failed(trial.fault ?? { code: 'UNKNOWN', message: 'the cluster cannot be reached' });
+  const result = await fleet.testConnection(source);
+  if (result.state === 'READY' || result.state === 'DEGRADED') return result;
+  throw failed(result.fault ?? { code: 'UNKNOWN', message: 'the cluster cannot be reached' });
 }

@@ -23,16 +23,16 @@ export interface Label {
 
 const MAX_LABELS = 64;
 const CONTROL = /\p{Cc}/u;
-const cannotBeNull = 'cannot be null: leave it out to keep the value';
+const CANNOT_BE_NULL = 'cannot be null: omit it to keep the value';
 
-const text = (most: number) =>
-  textWithin(most)
-    .refine((value) => value.isWellFormed(), 'must not hold a lone surrogate')
-    .refine((value) => !value.includes('\0'), 'must not hold a NUL character');
+const text = (maxLength: number) =>
+  textWithin(maxLength)
+    .refine((value) => value.isWellFormed(), 'must not contain a lone surrogate')
+    .refine((value) => !value.includes('\0'), 'must not contain a NUL character');
 
 const name = text(MAX_NAME)
   .refine((value) => value.trim() !== '', 'is required and must not be blank')
-  .refine((value) => !CONTROL.test(value), 'must not hold control characters');
+  .refine((value) => !CONTROL.test(value), 'must not contain control characters');
 
 const labels = listWithin(z.array(z.object({ key: z.string(), value: z.string() })), MAX_LABELS, 'labels').superRefine(
   (list, context) => {
@@ -40,14 +40,14 @@ const labels = listWithin(z.array(z.object({ key: z.string(), value: z.string() 
     list.forEach(({ key, value }, index) => {
       const issue = (field: string, message: string | undefined) =>
         message && context.addIssue({ code: 'custom', path: [index, field], message });
-      issue('key', labelKeyProblem(key) ?? (seen.has(key) ? 'the same key stands twice' : undefined));
+      issue('key', labelKeyProblem(key) ?? (seen.has(key) ? 'is a duplicate key' : undefined));
       issue('value', labelValueProblem(value));
       seen.add(key);
     });
   },
 );
 
-const flag = z.boolean({ error: (issue) => (issue.input === null ? cannotBeNull : 'must be true or false') });
+const flag = z.boolean({ error: (issue) => (issue.input === null ? CANNOT_BE_NULL : 'must be true or false') });
 
 function prometheusURL(policy: AddressPolicy) {
   return text(2048).superRefine((value, context) => {
@@ -59,13 +59,13 @@ function prometheusURL(policy: AddressPolicy) {
 function prometheusProblem(value: string, policy: AddressPolicy): string | undefined {
   const url = URL.parse(value);
   if (!url || !/^https?:\/\//i.test(value)) return 'must be an http or https URL, such as http://prometheus:9090';
-  if (CONTROL.test(value) || /\s/.test(value)) return 'must not hold spaces or control characters';
-  // Also an empty one, which the URL does not show.
-  if (/^https?:[/\\]*[^/\\?#]*@/i.test(value)) return 'must not hold a user or password';
+  if (CONTROL.test(value) || /\s/.test(value)) return 'must not contain spaces or control characters';
+  // Test the text, because a parsed URL does not show an empty user (`http://@host`).
+  if (/^https?:[/\\]*[^/\\?#]*@/i.test(value)) return 'must not contain a user or password';
   return judgeHost(url.hostname, policy);
 }
 
-/** The rules of the fields that a caller may write, for create (name required) and update (all optional). */
+/** The schemas of the fields that a caller may write: for create (name required) and for update (all optional). */
 export function clusterFields(policy: AddressPolicy) {
   const common = {
     description: text(10_000)
@@ -86,12 +86,14 @@ export function clusterFields(policy: AddressPolicy) {
   return { create: z.object({ ...common, name }), update: z.object({ ...common, name: name.optional() }) };
 }
 
-/** Checks an import's context name as the name of a cluster. */
+/** Returns why a kubeconfig context's name is not a valid cluster name; undefined if it is valid. */
 export function nameProblem(candidate: string): string | undefined {
   return name.safeParse(candidate).error?.issues[0]?.message;
 }
 
-/** Checks input against a schema; what is wrong is added to `issues`, with its path. */
+/**
+ * Validates input against a schema. Adds problems to `issues`, with their paths; returns undefined if there are any.
+ */
 export function validate<Schema extends z.ZodType>(
   schema: Schema,
   input: unknown,
@@ -101,12 +103,12 @@ export function validate<Schema extends z.ZodType>(
   for (const { path, message, code } of result.error?.issues ?? [])
     issues.push({
       path: path.map(String),
-      message: code === 'invalid_type' && isNull(input, path) ? cannotBeNull : message,
+      message: code === 'invalid_type' && isNull(input, path) ? CANNOT_BE_NULL : message,
     });
   return result.data;
 }
 
-/** Throws INVALID_INPUT when anything was found wrong. */
+/** Throws INVALID_INPUT if there are issues. */
 export function throwIfInvalid(issues: readonly InputIssue[]): void {
   if (issues.length > 0) throw invalidInput(issues);
 }
@@ -115,30 +117,33 @@ function isNull(input: unknown, path: readonly PropertyKey[]): boolean {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | null)?.[key], input) === null;
 }
 
-/** A label as it is shown, without what is stored beside it. */
+/** Returns only the key and value of a label, without its other columns. */
 export function plainLabel({ key, value }: Label): Label {
   return { key, value };
 }
 
-/** Whether two sets of labels are the same, in whatever order; no key comes twice. */
+/** Whether two lists contain the same labels in any order. Keys must be unique within a list. */
 export function sameLabels(left: readonly Label[], right: readonly Label[]): boolean {
   const values = new Map(right.map(({ key, value }) => [key, value]));
   return left.length === right.length && left.every(({ key, value }) => values.get(key) === value);
 }
 
-/** A label as it is stored: with the number that `>` and `<` compare. */
+/** Adds the column `number`, which the selector operators `>` and `<` compare. */
 export function storedLabel({ key, value }: Label): Label & { number: bigint | null } {
   return { key, value, number: labelNumber(value) };
 }
 
-/** The state before anything was asked of the cluster under its present credential. */
+/** The status of a cluster before its first probe with the current credential. */
 export function initialStatus({ enabled, problem }: { enabled: boolean; problem: string | null }) {
   if (!enabled) return { state: 'DISABLED', faultCode: null, faultMessage: null } as const;
   if (problem) return { state: 'UNUSABLE', faultCode: 'KUBECONFIG_UNUSABLE', faultMessage: problem } as const;
   return { state: 'PENDING', faultCode: null, faultMessage: null } as const;
 }
 
-/** A cluster that is to be tried anew: attempts that are under way, or were made, count no more. */
+/**
+ * Resets the status for a new first probe. The new `credentialsVersion` invalidates earlier probes and those in
+ * progress.
+ */
 export function resetStatus({ enabled, problem, at }: { enabled: boolean; problem: string | null; at: Date }) {
   return {
     ...initialStatus({ enabled, problem }),
@@ -147,7 +152,9 @@ export function resetStatus({ enabled, problem, at }: { enabled: boolean; proble
   };
 }
 
-/** Refuses null: from a variable that was never filled it would overwrite what the caller means to protect. */
+/**
+ * Rejects null: a client that forgets to set its variable would otherwise overwrite changes that it wants to protect.
+ */
 export function validateExpectedRevision(revision: number | null | undefined, issues: InputIssue[]): void {
   if (revision === null)
     issues.push({ path: ['expectedRevision'], message: 'cannot be null: leave it out to accept any revision' });

@@ -40,7 +40,10 @@ import { type ChangeContext, changeRegistry, storeKubeconfig, takeDefault } from
 import { searchText } from './search.ts';
 import { credentialWarning, findDuplicates } from './warnings.ts';
 
-/** Absent keeps (or takes the default), null clears; null where nothing can be cleared is INVALID_INPUT. */
+/**
+ * An absent field keeps its value (on create: takes its default). Null clears the field; for a field that cannot be cleared,
+ * null is INVALID_INPUT.
+ */
 interface ClusterInput {
   readonly description?: string | null | undefined;
   readonly labels?: readonly Label[] | null | undefined;
@@ -58,25 +61,25 @@ export interface CreateCluster extends ClusterInput {
 export interface UpdateCluster extends ClusterInput {
   readonly by: ClusterBy;
   readonly name?: string | null | undefined;
-  /** The revision the caller has seen; another one is REVISION_CONFLICT. */
+  /** The revision that the caller has read; any other current revision is REVISION_CONFLICT. */
   readonly expectedRevision?: number | null | undefined;
-  /** With CONNECT: takes a credential that leads to another cluster, which else is DIFFERENT_CLUSTER. */
+  /** With CONNECT: accepts a credential for a different cluster, which is otherwise DIFFERENT_CLUSTER. */
   readonly allowDifferentCluster?: boolean | null | undefined;
 }
 
-/** Which cluster, and the revision that the caller has seen; without one any will do. */
+/** A cluster, and the revision that the caller has read; if that is absent, any revision is accepted. */
 export interface ChangeCluster {
   readonly by: ClusterBy;
   readonly expectedRevision?: number | null | undefined;
 }
 
-/** The selections of a changed cluster and of the one that lost the default. */
+/** The fields to return for the changed cluster and for the previous default cluster. */
 export interface ChangeQueries {
   readonly cluster: ClusterQuery;
   readonly previousDefault?: ClusterQuery;
 }
 
-/** Creates, updates and deletes clusters: each one transaction with its audit record. */
+/** Creates, updates and deletes clusters. Each change is one transaction, which also writes the audit record. */
 export class Clusters {
   readonly #registry: ChangeContext;
   readonly #fleet: Pick<Fleet, 'testConnection' | 'inCluster'>;
@@ -89,9 +92,9 @@ export class Clusters {
   }
 
   /**
-   * Registers a cluster; `previousDefault` is the one that it takes the default from, null where the caller may not read
-   * that. The caller is given the cluster as it was created, also where they may not read it: it holds only their own
-   * input. FORBIDDEN; INVALID_INPUT by path; NAME_TAKEN; with CONNECT also CONNECTION_FAILED.
+   * Registers a cluster. `previousDefault` is the cluster that was the default until now; null if the caller may not read
+   * it. The created cluster is returned even if the caller may not read it, because it contains only their own input.
+   * Throws FORBIDDEN, INVALID_INPUT with paths, NAME_TAKEN; with CONNECT also CONNECTION_FAILED.
    */
   async create(caller: Caller, input: CreateCluster, queries: ChangeQueries) {
     requireActionOnAll(caller, 'clusters.create');
@@ -99,19 +102,19 @@ export class Clusters {
     const issues: InputIssue[] = [];
     const fields = validate(this.#fields.create, input, issues);
     const verify = validateVerification(input.verify, issues);
-    const given = await parseCredentialChange(caller, input.credential, {
+    const credential = await parseCredentialChange(caller, input.credential, {
       verify,
       policy: this.#registry.policy,
       issues,
     });
-    if (!given.inCluster && !input.credential?.kubeconfig && verify !== 'NONE')
-      issues.push({ path: ['credential'], message: 'is required: give a kubeconfig or inCluster: true' });
+    if (!credential.inCluster && !input.credential?.kubeconfig && verify !== 'NONE')
+      issues.push({ path: ['credential'], message: 'is required: set kubeconfig or inCluster: true' });
     throwIfInvalid(issues);
     if (!fields) throw new Error('fields without issues are valid');
     const { name, description = '', prometheusURL = '', enabled = true, isDefault = false, labels = [] } = fields;
-    const facts = given.inCluster ? IN_CLUSTER_CREDENTIAL : (given.read?.facts ?? MISSING_CREDENTIAL);
-    const trial = verify === 'CONNECT' ? await verifyCredentialChange(given, this.#fleet) : undefined;
-    // Asking a cluster takes its time.
+    const facts = credential.inCluster ? IN_CLUSTER_CREDENTIAL : (credential.read?.facts ?? MISSING_CREDENTIAL);
+    const test = verify === 'CONNECT' ? await verifyCredentialChange(credential, this.#fleet) : undefined;
+    // The connection test may take seconds, in which the caller's permissions may have changed.
     const now = verify === 'CONNECT' ? await refreshCaller(caller) : caller;
     requireActionOnAll(now, 'clusters.create');
 
@@ -120,30 +123,30 @@ export class Clusters {
       const holder = isDefault ? await takeDefault(tx, now, moment) : undefined;
       const { id, uid } = await tx.cluster.create({
         data: {
-          ...{ name, description, prometheusURL, enabled, isDefault, inCluster: given.inCluster },
+          ...{ name, description, prometheusURL, enabled, isDefault, inCluster: credential.inCluster },
           ...facts,
           ...initialStatus({ enabled, problem: facts.credentialProblem }),
           searchText: searchText({ name, description }),
           ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
-          // None: Prisma would read the row again.
+          // Omit an empty relation: with it, Prisma would read the row again.
           ...(labels.length > 0 ? { labels: { create: labels.map(storedLabel) } } : {}),
         },
         select: { id: true, uid: true },
       });
-      if (given.read) await storeKubeconfig(tx, this.#registry, { id, uid }, given.read.kubeconfig);
+      if (credential.read) await storeKubeconfig(tx, this.#registry, { id, uid }, credential.read.kubeconfig);
       await record(tx, now, {
         action: 'cluster.create',
         at,
         cluster: { uid, id, name },
         changes: {
           name: { to: name },
-          ...givenValues({ description, prometheusURL, isDefault, inCluster: given.inCluster }),
+          ...nonDefaultValues({ description, prometheusURL, isDefault, inCluster: credential.inCluster }),
           ...(enabled ? {} : { enabled: { to: enabled } }),
           ...(labels.length > 0 ? { labels: { to: labels } } : {}),
-          ...(given.read ? { credential: 'changed' } : {}),
+          ...(credential.read ? { credential: 'changed' } : {}),
         },
       });
-      const registering = { name, apiServer: facts.apiServer, identity: trial?.identity };
+      const registering = { name, apiServer: facts.apiServer, identity: test?.identity };
       const duplicates = await findDuplicates(tx, now, [registering]);
       const result = await this.#result(tx, now, { id, problem: facts.credentialProblem, holder }, queries);
       return { ...result, warnings: [...result.warnings, ...duplicates] };
@@ -151,8 +154,9 @@ export class Clusters {
   }
 
   /**
-   * Changes what is given; what is so already raises no revision. NOT_FOUND; FORBIDDEN; INVALID_INPUT by path;
-   * REVISION_CONFLICT with the cluster as it is; NAME_TAKEN; with CONNECT also CONNECTION_FAILED and DIFFERENT_CLUSTER.
+   * Changes the fields that are present. An update that changes nothing keeps the revision. Throws NOT_FOUND, FORBIDDEN,
+   * INVALID_INPUT with paths, REVISION_CONFLICT with the current cluster, NAME_TAKEN; with CONNECT also CONNECTION_FAILED and
+   * DIFFERENT_CLUSTER.
    */
   async update(caller: Caller, input: UpdateCluster, queries: ChangeQueries) {
     authorizeUpdate(caller, input);
@@ -160,17 +164,17 @@ export class Clusters {
     const fields = validate(this.#fields.update, input, issues);
     const verify = validateVerification(input.verify, issues);
     if (input.credential === null)
-      issues.push({ path: ['credential'], message: 'cannot be null: leave it out to keep the credential' });
+      issues.push({ path: ['credential'], message: 'cannot be null: omit it to keep the credential' });
     validateExpectedRevision(input.expectedRevision, issues);
-    const given = await parseCredentialChange(caller, input.credential, {
+    const parsed = await parseCredentialChange(caller, input.credential, {
       verify,
       policy: this.#registry.policy,
       issues,
     });
     throwIfInvalid(issues);
     if (!fields) throw new Error('fields without issues are valid');
-    const change = given.leavesCluster ? { ...given, stored: await this.#readStored(caller, input) } : given;
-    const trial = verify === 'CONNECT' ? await this.#tryFor(caller, input.by, change) : undefined;
+    const credential = parsed.leavesCluster ? { ...parsed, stored: await this.#readStored(caller, input) } : parsed;
+    const test = verify === 'CONNECT' ? await this.#testCredential(caller, input.by, credential) : undefined;
     const now = verify === 'CONNECT' ? await refreshCaller(caller) : caller;
     authorizeUpdate(now, input);
 
@@ -179,11 +183,11 @@ export class Clusters {
       const current = await this.#current(tx, now, 'clusters.update', input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
       const changes: Changes = {};
-      const met = trial?.identity;
-      if (met && current.identity && met !== current.identity) {
-        if (!input.allowDifferentCluster) throw differentCluster(current.identity, met);
-        changes.identity = { from: current.identity, to: met };
-        Object.assign(data, { identity: met, otherIdentity: null });
+      const identity = test?.identity;
+      if (identity && current.identity && identity !== current.identity) {
+        if (!input.allowDifferentCluster) throw differentCluster(current.identity, identity);
+        changes.identity = { from: current.identity, to: identity };
+        Object.assign(data, { identity, otherIdentity: null });
       }
       for (const key of ['name', 'description', 'prometheusURL', 'enabled', 'isDefault'] as const) {
         const value = fields[key];
@@ -195,7 +199,7 @@ export class Clusters {
         changes.labels = { from: current.labels.map(plainLabel), to: fields.labels };
         data.labels = { deleteMany: {}, create: fields.labels.map(storedLabel) };
       }
-      const facts = await storeCredentialChange(tx, this.#registry, current, change);
+      const facts = await storeCredentialChange(tx, this.#registry, current, credential);
       if (facts) changes.credential = 'changed';
       if (Object.keys(changes).length === 0) return this.#result(tx, now, { id: current.id, problem: null }, queries);
 
@@ -206,7 +210,7 @@ export class Clusters {
         where: { id: current.id },
         data: {
           ...data,
-          // A cluster that is enabled anew keeps what it knows, but an attempt from before counts no more.
+          // Enabling or disabling a cluster keeps its version, but discards probes that started before.
           ...(changes.enabled ? resetStatus({ enabled, problem, at }) : {}),
           ...(facts ? resetForNewCredential(facts, { enabled, at }) : {}),
           searchText: searchText({ name, description }),
@@ -221,7 +225,7 @@ export class Clusters {
     });
   }
 
-  /** Forgets a cluster and its credential. NOT_FOUND, FORBIDDEN, REVISION_CONFLICT, DEFAULT_CLUSTER. */
+  /** Deletes a cluster and its credential. Throws NOT_FOUND, FORBIDDEN, REVISION_CONFLICT, DEFAULT_CLUSTER. */
   async delete(
     caller: Caller,
     input: ChangeCluster,
@@ -236,8 +240,8 @@ export class Clusters {
       if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
       await tx.cluster.delete({ where: { id: current.id }, select: { id: true } });
       await tx.clusterTombstone.create({ data: { clusterId: current.id, uid: current.uid, registryChange } });
-      const forgotten = { registryChange: { lt: registryChange - REMEMBERED_CHANGES } };
-      await tx.clusterTombstone.deleteMany({ where: forgotten });
+      const expired = { registryChange: { lt: registryChange - REMEMBERED_CHANGES } };
+      await tx.clusterTombstone.deleteMany({ where: expired });
       await record(tx, caller, {
         action: 'cluster.delete',
         at,
@@ -248,7 +252,10 @@ export class Clusters {
     });
   }
 
-  /** Takes the other identity that a contact met as the cluster's own. NOT_FOUND, FORBIDDEN, REVISION_CONFLICT. */
+  /**
+   * Accepts the different identity that the last probe found as the cluster's identity. Throws NOT_FOUND, FORBIDDEN,
+   * REVISION_CONFLICT.
+   */
   async confirmIdentity(caller: Caller, input: ChangeCluster, query: ClusterQuery) {
     requireActionOnSome(caller, 'clusters.update');
     const issues: InputIssue[] = [];
@@ -267,22 +274,29 @@ export class Clusters {
     });
   }
 
-  /** Tries what an update gives. Nothing is asked for who may not change the cluster, nor by its own credential for who may not ask it. */
-  async #tryFor(caller: Caller, by: ClusterBy, given: CredentialChange): Promise<ConnectionTestResult | undefined> {
+  /**
+   * Tests the credential of an update. Requires that the caller may update the cluster; to test with the stored credential,
+   * also that the caller may read the cluster live.
+   */
+  async #testCredential(
+    caller: Caller,
+    by: ClusterBy,
+    credential: CredentialChange,
+  ): Promise<ConnectionTestResult | undefined> {
     const { prisma } = this.#registry.database;
     await findAuthorized(prisma, caller, 'clusters.update', by);
-    if (given.leavesCluster) await findAuthorized(prisma, caller, 'clusters.live', by);
-    return verifyCredentialChange(given, this.#fleet);
+    if (credential.leavesCluster) await findAuthorized(prisma, caller, 'clusters.live', by);
+    return verifyCredentialChange(credential, this.#fleet);
   }
 
   async #readStored(caller: Caller, { by, verify }: UpdateCluster) {
     const cluster = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.update', by);
-    // A cluster that is not in-cluster has this kubeconfig already: only a test reads it.
+    // A cluster that is not in-cluster already uses the stored kubeconfig: only a connection test needs it.
     const isNeeded = cluster.inCluster || verify === 'CONNECT';
     return isNeeded ? readStored(caller, this.#registry, cluster) : undefined;
   }
 
-  /** The cluster as it stands, at the revision the caller has seen. */
+  /** Returns the current cluster. Throws REVISION_CONFLICT if the caller has read a different revision. */
   async #current(
     tx: Transaction,
     caller: Caller,
@@ -292,9 +306,9 @@ export class Clusters {
   ) {
     const current = await findAuthorized(tx, caller, action, by);
     if (expectedRevision != null && expectedRevision !== current.revision) {
-      const message = `the cluster is at revision ${current.revision}, not ${expectedRevision}: read it again, then decide`;
-      const seen = await tx.cluster.findUnique({ ...query, where: { id: current.id } });
-      throw new DomainError('REVISION_CONFLICT', message, { current: seen });
+      const message = `the cluster is at revision ${current.revision}, not ${expectedRevision}: read it again and retry`;
+      const selected = await tx.cluster.findUnique({ ...query, where: { id: current.id } });
+      throw new DomainError('REVISION_CONFLICT', message, { current: selected });
     }
     return current;
   }
@@ -320,17 +334,17 @@ export class Clusters {
 function authorizeUpdate(caller: Caller, { credential, isDefault, name, labels }: UpdateCluster): void {
   requireActionOnSome(caller, 'clusters.update');
   if (credential?.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
-  // Names and labels decide who may what to which cluster; the default is one of all.
+  // Scopes are defined by names and labels, and the default concerns all clusters: these fields need the action on all.
   if (isDefault != null || name != null || labels !== undefined) requireActionOnAll(caller, 'clusters.update');
 }
 
-/** Of a new cluster, the values that are not what they are without being given. */
-function givenValues(values: Readonly<Record<string, string | boolean>>): Changes {
+/** The audit changes of a new cluster for fields that do not have their default: an empty text or false. */
+function nonDefaultValues(values: Readonly<Record<string, string | boolean>>): Changes {
   return Object.fromEntries(Object.entries(values).flatMap(([field, to]) => (to ? [[field, { to }]] : [])));
 }
 
 function differentCluster(knownUid: string, otherUid: string): DomainError {
-  const message = 'the credential leads to another cluster than before: check it, or set allowDifferentCluster';
+  const message = 'the credential is for a different cluster: check it, or set allowDifferentCluster to accept it';
   return new DomainError('DIFFERENT_CLUSTER', message, { knownUid, otherUid });
 }
 

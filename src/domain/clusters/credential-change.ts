@@ -19,16 +19,18 @@ import {
 import type { Fleet } from './fleet.ts';
 import { type ChangeContext, openKubeconfig, storeKubeconfig } from './registry-change.ts';
 
-/** What an input says of the credential. */
+/** The change of a cluster's credential that an input requests. */
 export interface CredentialChange {
   readonly inCluster: boolean;
+  /** The input sets `inCluster: false` without a kubeconfig: the cluster returns to its stored kubeconfig. */
   readonly leavesCluster: boolean;
+  /** The kubeconfig of the input; undefined if it has none. */
   readonly read: ReadCredential | undefined;
-  /** The stored kubeconfig that a cluster goes back to; undefined where none is stored. */
+  /** The stored kubeconfig, if `leavesCluster`; undefined if none is stored. */
   readonly stored?: ReadCredential | undefined;
 }
 
-/** Reads what an input says of the credential; what is wrong with it becomes an issue. */
+/** Parses the credential of an input. Adds problems to `issues`. */
 export async function parseCredentialChange(
   caller: Caller,
   input: CredentialInput | null | undefined,
@@ -40,7 +42,7 @@ export async function parseCredentialChange(
   return { inCluster: inCluster === true, leavesCluster: inCluster === false && !read, read };
 }
 
-/** Reads the kubeconfig that is stored for a cluster, before the transaction that goes back to it. */
+/** Reads the stored kubeconfig of a cluster. Call it before the transaction, which must not wait for the parser. */
 export async function readStored(
   caller: Caller,
   registry: ChangeContext,
@@ -52,7 +54,7 @@ export async function readStored(
   return { ...credentialOf(chooseContext(reading), text), kubeconfig: text };
 }
 
-/** Asks the API server before anything is stored. */
+/** Tests the connection with the changed credential, before anything is stored; undefined if nothing changes. */
 export async function verifyCredentialChange(
   { inCluster, leavesCluster, read, stored }: CredentialChange,
   fleet: Pick<Fleet, 'testConnection' | 'inCluster'>,
@@ -62,7 +64,7 @@ export async function verifyCredentialChange(
   return credential && testConnection(fleet, async () => ({ target: targetOf(credential) }));
 }
 
-/** Stores a given credential; answers with the new facts when it differs from what stands. */
+/** Stores the credential change. Returns the new facts; undefined if the credential is the isSame as before. */
 export async function storeCredentialChange(
   tx: Transaction,
   registry: ChangeContext,
@@ -71,18 +73,20 @@ export async function storeCredentialChange(
 ): Promise<CredentialFacts | undefined> {
   if (inCluster) return current.inCluster ? undefined : IN_CLUSTER_CREDENTIAL;
   if (read) {
-    const present = await openKubeconfig(tx, registry, current);
-    const same =
-      present === read.kubeconfig && !current.inCluster && current.credentialProblem === read.facts.credentialProblem;
-    if (same) return undefined;
+    const storedText = await openKubeconfig(tx, registry, current);
+    const isSame =
+      storedText === read.kubeconfig &&
+      !current.inCluster &&
+      current.credentialProblem === read.facts.credentialProblem;
+    if (isSame) return undefined;
     await storeKubeconfig(tx, registry, current, read.kubeconfig);
     return read.facts;
   }
   if (!leavesCluster || !current.inCluster) return undefined;
-  const present = await openKubeconfig(tx, registry, current);
-  if (present === undefined) return MISSING_CREDENTIAL;
-  // It was read before the transaction, which must not wait for that.
-  if (present !== stored?.kubeconfig)
-    throw new DomainError('UNAVAILABLE', 'The kubeconfig of the cluster was replaced just now: try again');
+  const storedText = await openKubeconfig(tx, registry, current);
+  if (storedText === undefined) return MISSING_CREDENTIAL;
+  // `stored` was read before the transaction: it may have been replaced since.
+  if (storedText !== stored?.kubeconfig)
+    throw new DomainError('UNAVAILABLE', 'The kubeconfig of the cluster has just been replaced: try again');
   return stored.facts;
 }

@@ -25,19 +25,22 @@ export const CREDENTIAL_KINDS = [
 ] as const;
 export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
 
-/** How much is looked at before a credential is stored. */
+/**
+ * How a credential is verified before it is stored: not at all (NONE), by parsing the kubeconfig (SYNTAX), or also by a call
+ * to the API server (CONNECT).
+ */
 export const VERIFICATIONS = ['NONE', 'SYNTAX', 'CONNECT'] as const;
 export type Verification = (typeof VERIFICATIONS)[number];
 
-/** How much is to be looked at, SYNTAX when absent; null is an issue. */
+/** Returns SYNTAX if `verify` is absent. Adds an issue for null. */
 export function validateVerification(verify: Verification | null | undefined, issues: InputIssue[]): Verification {
-  if (verify === null) issues.push({ path: ['verify'], message: 'cannot be null: leave it out for SYNTAX' });
+  if (verify === null) issues.push({ path: ['verify'], message: 'cannot be null: omit it for SYNTAX' });
   return verify ?? 'SYNTAX';
 }
 
 export interface KubeconfigInput {
   readonly text: string;
-  /** The context to take; else the current one, else the only one. */
+  /** The context to use. Default: the current context, or else the only one. */
   readonly context?: string | null | undefined;
 }
 
@@ -46,7 +49,7 @@ export interface CredentialInput {
   readonly inCluster?: boolean | null | undefined;
 }
 
-/** What the cluster's row tells of its credential: nothing that opens anything. */
+/** The columns of a cluster that describe its credential. They contain no secret. */
 export interface CredentialFacts {
   readonly credentialKind: CredentialKind;
   readonly credentialExpiresAt: Date | null;
@@ -55,7 +58,7 @@ export interface CredentialFacts {
   readonly apiServer: string | null;
 }
 
-/** A kubeconfig as it is sealed, its target if it can be used, and what may be told of it. */
+/** A parsed credential: the kubeconfig text to seal, its target if it is usable, and the facts to store beside it. */
 export interface ReadCredential {
   readonly kubeconfig: string;
   readonly target?: Target;
@@ -79,8 +82,8 @@ export const MISSING_CREDENTIAL: CredentialFacts = {
 };
 
 /**
- * Reads a kubeconfig that somebody hands in. With SYNTAX and CONNECT one that cannot be used becomes an issue; with NONE it is kept
- * as it came, and its facts say why it cannot be used.
+ * Parses a kubeconfig from a caller. An unusable one is an issue with SYNTAX and CONNECT; with NONE the text is kept
+ * unchanged and `facts.credentialProblem` contains the reason.
  */
 export async function readCredential(
   caller: Caller,
@@ -99,14 +102,14 @@ export async function readCredential(
   const reading = await readGivenKubeconfig(caller, text, policy);
   const chosen = chooseContext(reading, context ?? undefined);
   if (chosen.problem === undefined || verify === 'NONE') return credentialOf(chosen, text);
-  const isOfContext = context != null && reading.contexts && !('name' in chosen);
-  issues.push({ path: [...path, isOfContext ? 'context' : 'text'], message: chosen.problem });
+  const isContextProblem = context != null && reading.contexts && !('name' in chosen);
+  issues.push({ path: [...path, isContextProblem ? 'context' : 'text'], message: chosen.problem });
   return undefined;
 }
 
 /**
- * Reads a kubeconfig at the request of a caller. Throws TOO_MANY_ATTEMPTS while too many of the caller's kubeconfigs are
- * being read, and UNAVAILABLE while too many of all callers are.
+ * Parses a kubeconfig for a caller. Throws TOO_MANY_ATTEMPTS if too many kubeconfigs of this caller are being parsed, and
+ * UNAVAILABLE if too many of all callers are.
  */
 export async function readGivenKubeconfig(
   caller: Caller,
@@ -122,7 +125,7 @@ export async function readGivenKubeconfig(
   }
 }
 
-/** The credential of one context; one that could not even be chosen keeps the whole text. */
+/** The credential of one context. If no context could be chosen, it keeps the whole kubeconfig text. */
 export function credentialOf(chosen: ContextReading | { problem: string }, text: string): ReadCredential {
   const apiServer = 'apiServer' in chosen ? (chosen.apiServer ?? null) : null;
   const kubeconfig = 'kubeconfig' in chosen ? chosen.kubeconfig : text;
@@ -151,13 +154,13 @@ export function credentialOf(chosen: ContextReading | { problem: string }, text:
   };
 }
 
-/** Returns the target of a credential; a ClusterError says why it has none. */
+/** Returns the target of a credential. Throws a ClusterError with the reason if it has none. */
 export function targetOf({ target, facts }: ReadCredential): Target {
   if (target) return target;
   throw new ClusterError('CREDENTIAL_UNUSABLE', facts.credentialProblem ?? 'the kubeconfig cannot be used');
 }
 
-/** What a new credential makes of a cluster's row: whatever was seen under the old one is gone. */
+/** The columns to set for a new credential: resets everything that was observed with the old one. */
 export function resetForNewCredential(facts: CredentialFacts, { enabled, at }: { enabled: boolean; at: Date }) {
   return {
     ...facts,

@@ -3,39 +3,46 @@ import type { ClusterFilter } from './cluster-list.ts';
 import { MAX_SELECTOR, parseLabelSelector, type Requirement } from './label-selector.ts';
 import { fold, MAX_SEARCH } from './search.ts';
 
-// A step is what one row takes against one requirement: some 0.35 µs in SQLite. The rest is measured against that.
+// One step is the time to match one row against one label requirement: about 0.35 µs in SQLite. The constants below are
+// measured in steps.
+
+/** Steps to scan one row. */
 const ROW = 0.3;
-/** A statement opens a cursor for each requirement, past all that are open already: it grows with their square. */
+/**
+ * A statement opens a cursor per requirement and passes all open ones: the steps grow with the square divided by this.
+ */
 const CURSORS = 12;
-/** Each text of a list is a parameter. */
+/** Steps per text in a list: each one is a parameter of the statement. */
 const TEXT = 6;
-/** A byte against each character searched for, where the texts are the worst there are: LIKE begins anew at each byte. */
+/**
+ * Steps per stored byte and byte of the search text in the worst case, in which LIKE starts a new match at each byte.
+ */
 const BYTE = 0.004;
 
-/** The most steps that testing every cluster against a filter takes, once; 0 without a filter. */
+/** Returns the most steps that matching every cluster against a filter once can take; 0 without a filter. */
 export function stepsOfFilter(
   { search, names, labelSelector, states, enabled, credentialExpiresWithinDays: days }: ClusterFilter,
   { clusters, searchBytes }: Pick<TableSizes, 'clusters' | 'searchBytes'>,
 ): number {
   const requirements = requirementsOf(labelSelector ?? '');
-  const given = (names?.length ?? 0) + new Set(states).size;
-  const values = requirements.reduce((sum, { values }) => sum + values.length, given);
-  const isScanned = [search, states, enabled, days].some((given) => given != null) || requirements.length > 0;
+  const listed = (names?.length ?? 0) + new Set(states).size;
+  const values = requirements.reduce((sum, { values }) => sum + values.length, listed);
+  const isScanned = [search, states, enabled, days].some((condition) => condition != null) || requirements.length > 0;
   const perRow = stepsOfRequirements(requirements.length) + (isScanned ? ROW : 0);
   return clusters * perRow + TEXT * values + BYTE * searchBytes * bytesOfSearch(search ?? '');
 }
 
-/** The steps of testing one cluster against so many label requirements. */
+/** Returns the steps to match one cluster against this number of label requirements. */
 export function stepsOfRequirements(requirements: number): number {
   return requirements + requirements ** 2 / CURSORS;
 }
 
-/** None of a text that is refused anyway. */
+/** 0 for a text that is too long, which is rejected elsewhere. */
 function bytesOfSearch(text: string): number {
   return text.length > MAX_SEARCH ? 0 : Buffer.byteLength(fold(text));
 }
 
-/** None of a selector that is refused anyway. */
+/** Empty for an invalid selector, which is rejected elsewhere. */
 function requirementsOf(text: string): readonly Requirement[] {
   try {
     return text.length > MAX_SELECTOR ? [] : parseLabelSelector(text);

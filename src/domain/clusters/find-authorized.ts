@@ -5,8 +5,8 @@ import { DomainError } from '../errors.ts';
 import { type ClusterBy, whereReadable } from './cluster-list.ts';
 
 /**
- * The cluster that is meant, for who may do this to it: looked up and authorized in one step. NOT_FOUND where it is not
- * there or hidden, FORBIDDEN where it may be read alone.
+ * Returns the identified cluster if the caller is allowed the action on it. Throws NOT_FOUND if it does not exist or the
+ * caller may not read it, FORBIDDEN if the caller may read it but not perform the action.
  */
 export async function findAuthorized(
   client: Pick<Transaction, 'cluster'>,

@@ -22,17 +22,16 @@ import type { Statuses } from './statuses.ts';
 import { openStoredTarget } from './stored-target.ts';
 import type { VisibleClusters } from './visible-clusters.ts';
 
-/** What of a cluster's row decides how it is reached. */
+/** The columns of a cluster that are needed to connect to it. */
 export interface ClusterToReach {
   readonly uid: string;
   readonly enabled: boolean;
   readonly credentialsVersion: number;
 }
 
-/** How a cluster is reached: by what a kubeconfig says, or by the service account of this pod. */
+/** How to connect to a cluster: with the target of a kubeconfig, or with the service account of this pod. */
 export type ConnectionSource = Pick<ConnectionOptions, 'target' | 'token'>;
 
-/** What the fleet works with. */
 export interface FleetOptions {
   readonly registry: ChangeContext;
   readonly visible: VisibleClusters;
@@ -41,35 +40,38 @@ export interface FleetOptions {
   readonly news: ChangeNotifier;
   readonly inCluster: InClusterEnvironment;
   readonly log: Logger;
-  /** How many sockets clusters may have open. */
+  /** How many open sockets connections to clusters may use. */
   readonly descriptors: DescriptorShares;
-  /** Told of every probe that ended. */
+  /** Called after every probe. */
   readonly onProbe: (state: string, latencyMs: number) => void;
 }
 
-/** How long an import waits for the first word of its clusters (docs/architecture.md). */
-const SETTLE_MS = 1_000;
-/** How often the age of the oldest status is stored: what a restart and other replicas show. */
-const ROUND_MARK_MS = 10_000;
+/** Milliseconds that an import waits for the first probes of its clusters (docs/architecture.md). */
+const FIRST_PROBES_MS = 1_000;
+/**
+ * Milliseconds between two writes of the end of the last round. Other replicas, and this one after a restart, use it to
+ * tell how fresh the statuses are.
+ */
+const STORE_ROUND_MS = 10_000;
 
-/** Milliseconds between two log lines that say what this machine lacks. */
-const LACK_LOG_MS = 60_000;
+/** Milliseconds between two log lines about missing resources of this machine, such as file descriptors. */
+const RESOURCE_LOG_MS = 60_000;
 
-/** The clusters as they live: reached by what the registry keeps, probed in the background, asked on demand. */
+/** The connections to all registered clusters: probes them in the background and serves live reads on demand. */
 export class Fleet {
   readonly #options: FleetOptions;
   readonly #sockets: SocketBudget;
   readonly #connections: Connections;
   readonly #prober: Prober;
-  readonly #ending = new AbortController();
+  readonly #closing = new AbortController();
   readonly #liveMemory = new LiveMemory();
-  readonly #offers: PrometheusDiscovery;
+  readonly #discovery: PrometheusDiscovery;
   readonly #targets: ProbeTargets;
-  #kept: readonly ProbeTarget[] = [];
-  #marking: NodeJS.Timeout | undefined;
+  #lastTargets: readonly ProbeTarget[] = [];
+  #roundTimer: NodeJS.Timeout | undefined;
   #retiring: Promise<void> | undefined;
-  #isLimitTold = false;
-  #lackToldAt = Number.NEGATIVE_INFINITY;
+  #hasWarnedOfLimit = false;
+  #resourceLoggedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -77,7 +79,7 @@ export class Fleet {
     const sockets = new SocketBudget(options.descriptors.clusters);
     this.#sockets = sockets;
     this.#connections = new Connections({ policy, sockets, openCredential: (uid) => this.#openCredential(uid) });
-    this.#offers = new PrometheusDiscovery({ ...options, connections: this.#connections });
+    this.#discovery = new PrometheusDiscovery({ ...options, connections: this.#connections });
     this.#targets = new ProbeTargets(options);
     this.#prober = new Prober({
       targets: () => this.#readTargets(),
@@ -88,42 +90,46 @@ export class Fleet {
     });
   }
 
-  /** Begins to keep every status fresh. */
+  /** Starts background probing. */
   start(): void {
     this.#options.slots.start({
       onChange: () => {
         void this.#prober.refresh();
-        this.#offers.dropLost();
+        this.#discovery.dropLost();
       },
       loads: (slots) => this.#targets.loads(slots, (uid) => this.#options.statuses.latencyOf(uid)),
-      onError: (error) => this.#options.log.warn({ err: error }, 'the share of this replica cannot be renewed'),
+      onError: (error) =>
+        this.#options.log.warn({ err: error }, 'the probe slots of this replica cannot be renewed; retrying'),
     });
     this.#prober.start();
-    this.#marking = setInterval(() => void this.#markRound(), ROUND_MARK_MS).unref();
+    this.#roundTimer = setInterval(() => void this.#storeRoundEnd(), STORE_ROUND_MS).unref();
     this.#followChanges().catch((error: unknown) =>
-      this.#options.log.warn({ err: error }, 'changes are met when the prober looks, not at once'),
+      this.#options.log.warn(
+        { err: error },
+        'change notifications have stopped: changes to clusters are probed with a delay',
+      ),
     );
   }
 
-  /** Ends probing, and hands it over to other replicas; again does nothing. */
+  /** Stops probing and hands the clusters over to other replicas. Further calls do nothing. */
   retire(): Promise<void> {
     this.#retiring ??= this.#retire();
     return this.#retiring;
   }
 
-  /** Ends every connection and attempt; again does nothing. */
+  /** Closes every connection and cancels every probe. Further calls do nothing. */
   async close(): Promise<void> {
-    this.#ending.abort();
+    this.#closing.abort();
     await this.retire();
     await this.#connections.close();
   }
 
-  /** Clusters to which a connection is open. */
+  /** Number of clusters with an open connection. */
   get connections(): number {
     return this.#connections.size;
   }
 
-  /** Live reads of a cluster within a document's budget; null for who may not ask clusters. */
+  /** Live reads of a cluster within the budget of a document; null if the caller may not read the cluster live. */
   async live(caller: Caller, cluster: ClusterToReach, budget: LiveBudget): Promise<LiveReads | null> {
     const viewer = requireViewer(caller);
     if (!hasActionOnSome(viewer, 'clusters.live')) return null;
@@ -135,44 +141,49 @@ export class Fleet {
       if ((await visible.filterVisible(caller, rows, allowed, 'clusters.live')).length === 0) return null;
     }
     const onUnexpected = (error: unknown) => {
-      if (error instanceof ResourceError) this.#logLack(error);
+      if (error instanceof ResourceError) this.#logMissingResource(error);
       else this.#options.log.error({ err: error }, 'a live read failed');
     };
     return new LiveReads({ connect: () => this.#connect(cluster), budget, memory: this.#liveMemory, onUnexpected });
   }
 
-  /** Tries a credential that is not stored. */
+  /** Tests a connection without storing anything. */
   async testConnection(source: ConnectionSource): Promise<ConnectionTestResult> {
     return testTarget(
       { ...source, policy: this.#options.registry.policy, sockets: this.#sockets },
-      this.#ending.signal,
+      this.#closing.signal,
     );
   }
 
-  /** How the cluster that Kitestring runs in is reached; a ClusterError where it runs in none. */
+  /**
+   * How to connect to the cluster that Kitestring runs in. Throws a ClusterError if Kitestring does not run in a
+   * cluster.
+   */
   inCluster(): Promise<ConnectionSource> {
     return readInCluster(this.#options.inCluster);
   }
 
-  /** How a stored cluster is reached; a ClusterError where its credential cannot be used. */
+  /** How to connect to a stored cluster. Throws a ClusterError if its credential cannot be used. */
   connectionSourceOf(uid: string): Promise<ConnectionSource> {
     return this.#openCredential(uid);
   }
 
-  /** Tries a cluster now and stores what that finds. A cluster that is not probed stays as it is. */
+  /** Probes a cluster now and stores the result. Does nothing for a cluster that is disabled or unusable. */
   async probeNow(uid: string): Promise<void> {
     this.#targets.probeHere(uid);
     const outcome = await this.#prober.probeNow(uid);
     if (outcome) await this.#options.statuses.store([outcome]);
   }
 
-  /** Waits until each of these clusters has been tried, at most until a second after the request `began`. */
-  async settle(uids: readonly string[], began: number): Promise<void> {
-    const left = began + SETTLE_MS - performance.now();
-    if (!this.#marking || left <= 0) return;
+  /**
+   * Waits until each of these clusters has been probed, at most until a second after `began` (monotonic milliseconds).
+   */
+  async waitForFirstProbes(uids: readonly string[], began: number): Promise<void> {
+    const remaining = began + FIRST_PROBES_MS - performance.now();
+    if (!this.#roundTimer || remaining <= 0) return;
     for (const uid of uids) this.#targets.probeHere(uid);
-    const tried = this.#prober.tried(uids);
-    const outcomes = await Promise.race([tried, after(left)]);
+    const probed = this.#prober.tried(uids);
+    const outcomes = await Promise.race([probed, timeout(remaining)]);
     if (outcomes) await this.#options.statuses.store(outcomes.filter((outcome) => outcome !== undefined));
   }
 
@@ -183,69 +194,69 @@ export class Fleet {
 
   async #openCredential(uid: string): Promise<OpenedCredential> {
     const { registry } = this.#options;
-    // A kubeconfig that cannot be used may have 4 MiB: its problem is stored beside it, so that nothing reads it again.
+    // An unusable kubeconfig may be 4 MiB long. Its problem is stored beside it, so that it need not be read again.
     const row = await registry.database.prisma.cluster.findUnique({
       where: { uid, enabled: true, credentialProblem: null },
       select: { inCluster: true, credentialsVersion: true, credential: { select: { sealed: true } } },
     });
-    if (!row) throw await this.#whyUnusable(uid);
+    if (!row) throw await this.#unusableError(uid);
     const { credentialsVersion, credential } = row;
     if (row.inCluster) return { credentialsVersion, ...(await this.inCluster()) };
     return { credentialsVersion, target: await openStoredTarget(registry, { uid, sealed: credential?.sealed }) };
   }
 
-  async #whyUnusable(uid: string): Promise<ClusterError> {
+  async #unusableError(uid: string): Promise<ClusterError> {
     const { prisma } = this.#options.registry.database;
     const row = await prisma.cluster.findUnique({
       where: { uid },
       select: { enabled: true, credentialProblem: true },
     });
-    if (!row) return new ClusterError('CREDENTIAL_UNUSABLE', 'the cluster is not registered any more');
-    // A caller may have read the row before the cluster was disabled: it must not open what was just closed.
+    if (!row) return new ClusterError('CREDENTIAL_UNUSABLE', 'the cluster is no longer registered');
+    // The caller may have read the row before the cluster was disabled: it must not reopen the connection just closed.
     if (!row.enabled) return disabled();
-    const problem = row.credentialProblem ?? 'the credential of the cluster was replaced just now: try again';
+    const problem = row.credentialProblem ?? 'the credential of the cluster has just been replaced: try again';
     return new ClusterError('CREDENTIAL_UNUSABLE', problem);
   }
 
   async #retire(): Promise<void> {
-    clearInterval(this.#marking);
-    this.#offers.stop();
-    if (this.#marking) await this.#markRound();
+    clearInterval(this.#roundTimer);
+    this.#discovery.stop();
+    if (this.#roundTimer) await this.#storeRoundEnd();
     await this.#prober.stop();
     await this.#options.slots.close();
   }
 
   async #readTargets(): Promise<readonly ProbeTarget[]> {
     const targets = await this.#targets.read();
-    if (targets === this.#kept) return targets;
-    this.#kept = targets;
-    // What another replica probes is read live here too.
+    if (targets === this.#lastTargets) return targets;
+    this.#lastTargets = targets;
+    // Keep the connections to clusters that another replica probes too: live reads of them run here.
     await this.#connections.keepOnly(this.#targets.usable());
     this.#options.statuses.keepOnly(new Set(targets.map(({ uid }) => uid)));
-    this.#checkLimit(targets.length);
+    this.#warnIfTooFewSockets(targets.length);
     return targets;
   }
 
-  /** One warning, as soon as there are more clusters than sockets for them. */
-  #checkLimit(clusters: number): void {
+  /** Warns once if there are more clusters than sockets for them. */
+  #warnIfTooFewSockets(clusters: number): void {
     const { descriptors, log } = this.#options;
-    if (this.#isLimitTold || clusters <= descriptors.clusters) return;
-    this.#isLimitTold = true;
+    if (this.#hasWarnedOfLimit || clusters <= descriptors.clusters) return;
+    this.#hasWarnedOfLimit = true;
     log.warn(
       { limit: descriptors.limit, clusters, connections: descriptors.clusters, needed: limitForClusters(clusters) },
-      'the limit of open files is too low to keep a connection to each cluster: raise it (ulimit -n), or each probe connects anew',
+      'the limit of open files is too low to keep a connection to each cluster: raise it (ulimit -n), or each probe opens a new connection',
     );
   }
 
   #logError(error: unknown): void {
-    if (error instanceof ResourceError) this.#logLack(error);
-    else this.#options.log.warn({ err: error }, 'probing: the registry cannot be used, trying again');
+    if (error instanceof ResourceError) this.#logMissingResource(error);
+    else this.#options.log.warn({ err: error }, 'probing: the registry is unavailable; retrying');
   }
 
-  /** One line for all calls that fail alike. */
-  #logLack({ message }: ResourceError): void {
-    if (performance.now() - this.#lackToldAt < LACK_LOG_MS) return;
-    this.#lackToldAt = performance.now();
+  /** Logs at most one line per RESOURCE_LOG_MS, because every call fails for the same reason. */
+  #logMissingResource({ message }: ResourceError): void {
+    if (performance.now() - this.#resourceLoggedAt < RESOURCE_LOG_MS) return;
+    this.#resourceLoggedAt = performance.now();
     this.#options.log.warn({ reason: message }, 'clusters cannot be called; their statuses stay as they are');
   }
 
@@ -253,37 +264,37 @@ export class Fleet {
     for (const { state, latencyMs } of outcomes) this.#options.onProbe(state, latencyMs);
     await this.#options.statuses.store(outcomes);
     this.#targets.markProbed(outcomes.map(({ uid }) => uid));
-    // With its version a cluster has told everything that it is asked rarely: time to look for Prometheus too,
-    // as soon as every other has been asked how it is.
-    this.#offers.add(outcomes.filter(({ version }) => version !== undefined));
-    if (!this.#prober.hasUnprobedClusters) this.#offers.begin();
+    // Only some probes read the version. After such a probe, also search the cluster for Prometheus, but not before every
+    // cluster has had its first probe.
+    this.#discovery.add(outcomes.filter(({ version }) => version !== undefined));
+    if (!this.#prober.hasUnprobedClusters) this.#discovery.begin();
   }
 
-  /** A change by whichever process is met at once: what is new is tried before anything else. */
+  /** Refreshes the prober as soon as any replica changes the registry: new and changed clusters are probed first. */
   async #followChanges(): Promise<void> {
     const { registry, news } = this.#options;
     let seen = await registry.database.counters();
-    while (!this.#ending.signal.aborted) {
-      const next = await news.after(seen, this.#ending.signal);
+    while (!this.#closing.signal.aborted) {
+      const next = await news.after(seen, this.#closing.signal);
       if (!next) return;
       if (next.registry !== seen.registry) await this.#prober.refresh();
       seen = next;
     }
   }
 
-  async #markRound(): Promise<void> {
+  async #storeRoundEnd(): Promise<void> {
     const finishedAt = this.#prober.roundFinishedAt();
     if (!finishedAt) return;
     await this.#options.statuses
       .finishRound(finishedAt)
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the end of a round cannot be stored'));
+      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the end of the probe round cannot be stored'));
   }
 }
 
 function disabled(): ClusterError {
-  return new ClusterError('DISABLED', 'the cluster is disabled: nothing is asked of it');
+  return new ClusterError('DISABLED', 'the cluster is disabled: enable it to call it');
 }
 
-function after(ms: number): Promise<undefined> {
+function timeout(ms: number): Promise<undefined> {
   return new Promise((resolve) => void setTimeout(() => resolve(undefined), ms).unref());
 }

@@ -10,25 +10,25 @@ export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
 export const IMPORT_OUTCOMES = ['CREATED', 'UPDATED', 'SKIPPED', 'REFUSED'] as const;
 export type ImportOutcome = (typeof IMPORT_OUTCOMES)[number];
 
-/** What became of one context; in a dry run, what would. */
+/** The outcome for one context; in a dry run, the outcome that an import would have. */
 export interface ImportedContext {
   readonly context: string;
   readonly outcome: ImportOutcome;
   readonly problem: string | null;
 }
 
-/** What an import has to know of a context to decide on it. */
-interface Decidable {
+/** The properties of a context that decide its outcome. */
+interface ImportCandidate {
   readonly name: string;
   readonly refusal?: string | undefined;
   readonly identity?: string | null | undefined;
 }
 
-/** What becomes of each candidate, and whether no cluster is registered yet. */
+/** Decides the outcome of each candidate. `isEmpty` is true if no cluster is registered yet. */
 export async function decideAll(
   client: Pick<Transaction, 'cluster'>,
   caller: Caller,
-  candidates: readonly Decidable[],
+  candidates: readonly ImportCandidate[],
   input: Pick<ImportClusters, 'onlyIfEmpty' | 'onNameTaken'>,
 ): Promise<{ results: ImportedContext[]; isEmpty: boolean }> {
   const existing = await existingByName(client, input);
@@ -42,7 +42,7 @@ export async function decideAll(
   return { results, isEmpty: existing.size === 0 };
 }
 
-/** The names among these of clusters that the caller may update. */
+/** Returns the names of the clusters that the caller may update. */
 async function updatableNames(
   client: Pick<Transaction, 'cluster'>,
   caller: Caller,
@@ -54,7 +54,7 @@ async function updatableNames(
 }
 
 function decide(
-  { name, refusal, identity }: Decidable,
+  { name, refusal, identity }: ImportCandidate,
   existing: (Existing & { readonly isUpdatable: boolean }) | undefined,
   onNameTaken: OnNameTaken,
 ): ImportedContext {
@@ -63,27 +63,36 @@ function decide(
   if (!existing) return { ...result, outcome: 'CREATED' };
   switch (onNameTaken) {
     case 'SKIP':
-      return { ...result, outcome: 'SKIPPED', problem: 'a cluster of this name exists already' };
+      return { ...result, outcome: 'SKIPPED', problem: 'a cluster with this name already exists' };
     case 'UPDATE':
-      // Whether it is hidden from the caller, or only not theirs to update, is told alike.
+      // The same message for a hidden cluster and for one that the caller may only read: it must not reveal which.
       if (!existing.isUpdatable)
-        return { ...result, outcome: 'REFUSED', problem: 'a cluster that you may not update has this name already' };
-      // Only CONNECT knows whom a context leads to; updateCluster takes another cluster when it is told to.
+        return {
+          ...result,
+          outcome: 'REFUSED',
+          problem: 'a cluster with this name already exists, and you may not update it',
+        };
+      // Only CONNECT reads the identity of a context's cluster. To replace the cluster, use updateCluster with
+      // allowDifferentCluster.
       if (identity && existing.identity && identity !== existing.identity)
-        return { ...result, outcome: 'REFUSED', problem: 'it leads to another cluster than the one of this name' };
+        return {
+          ...result,
+          outcome: 'REFUSED',
+          problem: 'the context is for a different cluster than the registered one with this name',
+        };
       return { ...result, outcome: 'UPDATED' };
     case 'FAIL':
       throw new DomainError('NAME_TAKEN', 'cluster already exists', { name });
   }
 }
 
-/** What an import has to know of a cluster that is there. */
+/** The properties of a registered cluster that decide the outcome of a context with its name. */
 interface Existing {
   readonly name: string;
   readonly identity: string | null;
 }
 
-/** The clusters that are registered, by name; REGISTRY_NOT_EMPTY where the import is for an empty registry and one exists. */
+/** Returns the registered clusters by name. Throws REGISTRY_NOT_EMPTY if `onlyIfEmpty` is set and a cluster exists. */
 export async function existingByName(
   client: Pick<Transaction, 'cluster'>,
   { onlyIfEmpty }: Pick<ImportClusters, 'onlyIfEmpty'>,

@@ -1,25 +1,25 @@
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 
-/** A requirement of Kubernetes' label selector grammar; `values` of GREATER and LESS hold one integer. */
+/** A requirement of Kubernetes' label selector grammar. For GREATER and LESS, `values` contains exactly one integer. */
 export interface Requirement {
   readonly key: string;
   readonly operator: 'IN' | 'NOT_IN' | 'EXISTS' | 'NOT_EXISTS' | 'GREATER' | 'LESS';
   readonly values: readonly string[];
 }
 
-/** Why a selector, a label key or a label value is none, in one sentence. */
+/** A selector, label key or label value is invalid; the message is one sentence with the reason. */
 export class LabelSyntaxError extends Error {
   override readonly name = 'LabelSyntaxError';
 }
 
 const NAME = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const DNS_SUBDOMAIN = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
-/** Characters of a selector. */
+/** Maximum length of a selector in characters. */
 export const MAX_SELECTOR = 10_000;
 const INTEGER = /^[+-]?[0-9]+$/;
 const MAX_REQUIREMENTS = 100;
 
-/** The reason why a text is no label key (`[prefix/]name`, as Kubernetes has it), or undefined. */
+/** Returns why a text is not a valid Kubernetes label key (`[prefix/]name`); undefined if it is valid. */
 export function labelKeyProblem(key: string): string | undefined {
   const slash = key.indexOf('/');
   const prefix = slash < 0 ? undefined : key.slice(0, slash);
@@ -29,20 +29,20 @@ export function labelKeyProblem(key: string): string | undefined {
   return undefined;
 }
 
-/** The reason why a text is no label value, or undefined. */
+/** Returns why a text is not a valid label value; undefined if it is valid. */
 export function labelValueProblem(value: string): string | undefined {
   if (value === '' || NAME.test(value)) return undefined;
   return 'a label value is empty or 1 to 63 letters, digits, "-", "_" or ".", with a letter or digit at both ends';
 }
 
-/** The 64-bit integer that a label value spells, as `>` and `<` compare it; null when it spells none. */
+/** Parses a label value as the 64-bit integer that `>` and `<` compare; null if it is not one. */
 export function labelNumber(value: string): bigint | null {
   if (!INTEGER.test(value)) return null;
   const number = BigInt(value.replace(/^\+/, ''));
   return BigInt.asIntN(64, number) === number ? number : null;
 }
 
-/** How many requirements a selector has; 0 for one that is refused anyway. */
+/** Returns the number of requirements in a selector; 0 for an invalid one, which is rejected elsewhere. */
 export function countRequirements(text: string): number {
   try {
     return text.length > MAX_SELECTOR ? 0 : parseLabelSelector(text).length;
@@ -51,7 +51,9 @@ export function countRequirements(text: string): number {
   }
 }
 
-/** Reads a selector such as `env in (staging, prod), !legacy, tier != db, cpus > 4`; an empty one selects everything. */
+/**
+ * Parses a selector such as `env in (staging, prod), !legacy, tier != db, cpus > 4`; an empty one selects everything.
+ */
 export function parseLabelSelector(text: string): Requirement[] {
   const tokens = tokenize(text);
   const requirements: Requirement[] = [];
@@ -60,22 +62,22 @@ export function parseLabelSelector(text: string): Requirement[] {
   const take = () => tokens[next++];
   if (tokens.length === 0) return requirements;
   do {
-    // Each becomes a subquery, and databases limit how deep those stand.
+    // Each requirement becomes a subquery, and databases limit how deeply subqueries nest.
     if (requirements.length === MAX_REQUIREMENTS)
-      throw new LabelSyntaxError(`must be at most ${MAX_REQUIREMENTS} requirements`);
+      throw new LabelSyntaxError(`must have at most ${MAX_REQUIREMENTS} requirements`);
     requirements.push(parseRequirement(peek, take));
   } while (take() === ',');
   if (next <= tokens.length) throw new LabelSyntaxError(`expected "," but found ${quote(tokens[next - 1])}`);
   return requirements;
 }
 
-type Tokens = () => string | undefined;
+type TokenReader = () => string | undefined;
 
 function tokenize(text: string): string[] {
   return text.match(/==|!=|[=!<>(),]|[^ \t\r\n=!<>(),]+/g) ?? [];
 }
 
-function parseRequirement(peek: Tokens, take: Tokens): Requirement {
+function parseRequirement(peek: TokenReader, take: TokenReader): Requirement {
   if (peek() === '!') {
     take();
     return { key: takeKey(take), operator: 'NOT_EXISTS', values: [] };
@@ -101,7 +103,7 @@ function parseRequirement(peek: Tokens, take: Tokens): Requirement {
   }
 }
 
-function takeKey(take: Tokens): string {
+function takeKey(take: TokenReader): string {
   const key = take();
   if (key === undefined || isPunctuation(key))
     throw new LabelSyntaxError(`expected a label key but found ${quote(key)}`);
@@ -110,8 +112,8 @@ function takeKey(take: Tokens): string {
   return key;
 }
 
-/** An absent value is the empty one, as in Kubernetes: `env=`, `env in (,a)`. */
-function takeValue(peek: Tokens, take: Tokens): string {
+/** A missing value is the empty value, as in Kubernetes: `env=`, `env in (,a)`. */
+function takeValue(peek: TokenReader, take: TokenReader): string {
   const value = peek();
   if (value === undefined || value === ',' || value === ')') return '';
   if (isPunctuation(value)) throw new LabelSyntaxError(`expected a label value but found ${quote(value)}`);
@@ -121,7 +123,7 @@ function takeValue(peek: Tokens, take: Tokens): string {
   return value;
 }
 
-function takeValues(peek: Tokens, take: Tokens): string[] {
+function takeValues(peek: TokenReader, take: TokenReader): string[] {
   const open = take();
   if (open !== '(') throw new LabelSyntaxError(`expected "(" but found ${quote(open)}`);
   const values: string[] = [];
@@ -134,7 +136,7 @@ function takeValues(peek: Tokens, take: Tokens): string[] {
   return values;
 }
 
-function takeNumber(peek: Tokens, take: Tokens): string {
+function takeNumber(peek: TokenReader, take: TokenReader): string {
   const value = takeValue(peek, take);
   if (labelNumber(value) === null) throw new LabelSyntaxError(`expected an integer but found ${quote(value)}`);
   return value;
@@ -148,7 +150,7 @@ function quote(token: string | undefined): string {
   return token === undefined ? 'the end' : JSON.stringify(token.slice(0, 80));
 }
 
-/** The requirements as a filter of the database. NOT_IN holds for clusters without the label too, as in Kubernetes. */
+/** Translates requirements into a database filter. NOT_IN also matches clusters without the label, as in Kubernetes. */
 export function whereLabels(requirements: readonly Requirement[]): Prisma.ClusterWhereInput {
   return { AND: requirements.map(whereLabel) };
 }

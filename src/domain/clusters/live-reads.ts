@@ -18,43 +18,48 @@ import {
 import { invalidInput } from '../errors.ts';
 import { MAX_SELECTOR } from './label-selector.ts';
 
-/** Milliseconds that the live reads of one document may take in all. */
+/** Time limit in milliseconds for all live reads of one document together. */
 export const LIVE_MS = 8_000;
-/** Calls to clusters that one document may make. */
+/** Most calls to clusters per document. */
 const MAX_CALLS = 100;
 
-/** What one document may still ask of clusters; the clock starts with its first call. */
+/**
+ * The remaining calls, time and memory that one document may use for live reads. The time starts with the first call.
+ */
 export class LiveBudget {
-  readonly #outer: AbortSignal;
+  readonly #requestSignal: AbortSignal;
   #signal: AbortSignal | undefined;
   #calls = 0;
   #memory: MemoryHold | undefined;
 
-  constructor(outer: AbortSignal) {
-    this.#outer = outer;
+  constructor(requestSignal: AbortSignal) {
+    this.#requestSignal = requestSignal;
   }
 
-  /** Takes one call; the signal ends it when the document's time is up. */
+  /** Uses up one call. The returned signal aborts the call when the document's time is up. */
   take(): AbortSignal {
     if (++this.#calls > MAX_CALLS)
-      throw new ClusterError('TOO_MANY_CALLS', `one document may make ${MAX_CALLS} calls to clusters: ask for fewer`);
-    this.#signal ??= AbortSignal.any([this.#outer, lateness()]);
+      throw new ClusterError(
+        'TOO_MANY_CALLS',
+        `one document may make ${MAX_CALLS} calls to clusters: select fewer live fields`,
+      );
+    this.#signal ??= AbortSignal.any([this.#requestSignal, timeLimit()]);
     return this.#signal;
   }
 
-  /** What the document holds of the memory for live reads. */
+  /** The document's reservation of memory for live reads. */
   memoryOf(account: LiveMemory): MemoryHold {
     this.#memory ??= account.hold();
     return this.#memory;
   }
 
-  /** Gives back the memory: call it when the answer is computed. */
+  /** Releases the memory: call it when the response is complete. */
   release(): void {
     this.#memory?.release();
     this.#memory = undefined;
   }
 
-  /** Begins anew: each event of a stream is a document of its own. */
+  /** Resets the budget for the next event of a subscription: each event counts as a document of its own. */
   renew(): void {
     this.release();
     this.#calls = 0;
@@ -62,20 +67,22 @@ export class LiveBudget {
   }
 }
 
-function lateness(): AbortSignal {
-  const late = new AbortController();
-  const error = new ClusterError('TIMED_OUT', `the ${LIVE_MS / 1000} s that one document may ask clusters are over`);
-  setTimeout(() => late.abort(error), LIVE_MS).unref();
-  return late.signal;
+function timeLimit(): AbortSignal {
+  const controller = new AbortController();
+  const error = new ClusterError('TIMED_OUT', `the live reads of one document may take at most ${LIVE_MS / 1000} s`);
+  setTimeout(() => controller.abort(error), LIVE_MS).unref();
+  return controller.signal;
 }
 
-/** Characters of what a read of objects is asked by: of names as Kubernetes has them, of the rest what a URL holds. */
-const MAX_TEXTS = {
+/**
+ * Maximum lengths of a resource query's texts in characters: Kubernetes' limit for names, else what fits into a URL.
+ */
+const MAX_LENGTHS = {
   ...{ apiVersion: 253, kind: 253, namespace: 253 },
   ...{ labelSelector: MAX_SELECTOR, fieldSelector: MAX_SELECTOR, after: MAX_SELECTOR },
 } as const;
 
-/** A part of a live answer that failed. */
+/** A failed part of a live read. */
 export interface LiveFault {
   readonly path: readonly string[];
   readonly code: string;
@@ -86,11 +93,11 @@ interface LiveOptions {
   readonly connect: () => Promise<Connection>;
   readonly budget: LiveBudget;
   readonly memory: LiveMemory;
-  /** Called with a failure that says nothing of the cluster. */
+  /** Called with an error that was not caused by the cluster. */
   readonly onUnexpected: (error: unknown) => void;
 }
 
-/** Live reads of one cluster: each part stands or fails alone, and a failed one is null and among the faults. */
+/** Live reads of one cluster. Each part fails independently: a failed part is null and listed in `faults`. */
 export class LiveReads {
   readonly #connect: () => Promise<Connection>;
   readonly #budget: LiveBudget;
@@ -125,25 +132,25 @@ export class LiveReads {
   resources(path: string, query: ResourceQuery): Promise<ResourcePage | null> {
     if (query.first < 1 || query.first > MAX_OBJECTS)
       throw invalidInput([{ path: ['first'], message: `must be 1 to ${MAX_OBJECTS}` }]);
-    for (const [name, most] of Object.entries(MAX_TEXTS))
-      if ((query[name as keyof typeof MAX_TEXTS]?.length ?? 0) > most)
+    for (const [name, maxLength] of Object.entries(MAX_LENGTHS))
+      if ((query[name as keyof typeof MAX_LENGTHS]?.length ?? 0) > maxLength)
         return this.#part(path, () => {
-          const limit = most.toLocaleString('en');
+          const limit = maxLength.toLocaleString('en');
           throw new ClusterError('INVALID_QUERY', `${name} must be at most ${limit} characters`);
         });
-    return this.#part(path, (asker) => readResources(asker, query));
+    return this.#part(path, (client) => readResources(client, query));
   }
 
-  /** The faults of all parts that were asked for; waits for them. */
+  /** Waits for all parts that were requested and returns their faults. */
   async faults(): Promise<readonly LiveFault[]> {
-    // The parts beside this one in the document begin in the same turn.
+    // The other fields of the same selection start in this microtask: let them register their parts first.
     await Promise.resolve();
     await Promise.all(this.#parts);
     return this.#faults;
   }
 
-  #part<T>(path: string, ask: (asker: ClusterClient) => Promise<T>): Promise<T | null> {
-    const part = this.#ask(ask).catch((error: unknown) => {
+  #part<T>(path: string, read: (client: ClusterClient) => Promise<T>): Promise<T | null> {
+    const part = this.#read(read).catch((error: unknown) => {
       if (!(error instanceof ClusterError) || error instanceof ResourceError) this.#onUnexpected(error);
       this.#faults.push({ path: [path], ...faultOf(error) });
       return null;
@@ -152,8 +159,8 @@ export class LiveReads {
     return part;
   }
 
-  async #ask<T>(ask: (asker: ClusterClient) => Promise<T>): Promise<T> {
+  async #read<T>(read: (client: ClusterClient) => Promise<T>): Promise<T> {
     const connection = await this.#connect();
-    return ask(limitCalls(connection, () => ({ signal: this.#budget.take(), timeoutMs: LIVE_MS }), this.#memory));
+    return read(limitCalls(connection, () => ({ signal: this.#budget.take(), timeoutMs: LIVE_MS }), this.#memory));
   }
 }

@@ -15,19 +15,25 @@ const SELECT = {
   ...{ enabled: true, credentialProblem: true },
 } as const;
 
-/** Milliseconds that another replica has for a first attempt before this one makes it (docs/architecture.md). */
-const ELSEWHERE_MS = 5_000;
+/**
+ * Milliseconds that this replica waits before it first probes a cluster that another replica created or changed: that
+ * replica makes the first probe itself (docs/architecture.md).
+ */
+const FIRST_PROBE_ELSEWHERE_MS = 5_000;
 
-/** What this replica probes: the clusters of its slots, and those whose first attempt is its own. */
+/**
+ * The clusters that this replica probes: the clusters in its slots, and, once each, clusters that its callers created,
+ * changed or asked to probe.
+ */
 export class ProbeTargets {
   readonly #registry: ChangeContext;
   readonly #slots: ProbeSlots;
-  /** Every cluster that is enabled and usable, as of `#at`. */
+  /** Every enabled cluster with a usable credential, as of the registry counter `#at`. */
   readonly #rows = new Map<number, Row>();
-  /** Clusters of others' slots that are tried here once. */
+  /** Uids of clusters that this replica probes once, whichever replica holds their slot. */
   readonly #once = new Set<string>();
-  /** Clusters of our slots that another replica tries first. */
-  readonly #elsewhere = new Set<string>();
+  /** Uids of clusters in our slots that another replica probes first. */
+  readonly #firstElsewhere = new Set<string>();
   #at: number | undefined;
   #version = 0;
   #known: { readonly version: string; readonly targets: readonly ProbeTarget[] } | undefined;
@@ -37,45 +43,45 @@ export class ProbeTargets {
     this.#slots = slots;
   }
 
-  /** The targets; the same array for as long as nothing has changed. */
+  /** Returns the targets: the same array as before if nothing has changed. */
   async read(): Promise<readonly ProbeTarget[]> {
-    await this.#follow();
-    this.#forgetUnusable();
+    await this.#readChanges();
+    this.#dropUnusable();
     const version = `${this.#version}.${this.#slots.version}`;
     if (this.#known?.version === version) return this.#known.targets;
-    const given: ProbeTarget[] = [];
+    const selected: ProbeTarget[] = [];
     for (const { id, ...target } of this.#rows.values()) {
       const lease = this.#slots.leaseOf(id);
-      if (lease) given.push({ ...target, lease, firstInMs: this.#firstIn(id, target) });
-      else if (this.#once.has(target.uid)) given.push({ ...target, once: true });
+      if (lease) selected.push({ ...target, lease, firstInMs: this.#firstProbeDelay(id, target) });
+      else if (this.#once.has(target.uid)) selected.push({ ...target, once: true });
     }
-    const targets = await this.#withStates(given);
-    // Told once: what is taken over later does not wait for it.
-    this.#elsewhere.clear();
+    const targets = await this.#withFreshStates(selected);
+    // The delay applies once: slots claimed later do not wait for another replica's first probe.
+    this.#firstElsewhere.clear();
     this.#known = { version, targets };
     return targets;
   }
 
-  /** Every cluster that can be asked, by whichever replica. */
+  /** Uids of every enabled cluster with a usable credential, whichever replica probes it. */
   usable(): ReadonlySet<string> {
     return new Set(Array.from(this.#rows.values(), ({ uid }) => uid));
   }
 
-  /** Lets a cluster be tried here, whoever probes it. */
+  /** Makes this replica probe a cluster once, whichever replica holds its slot. */
   probeHere(uid: string): void {
     if (!this.#slots.isShared || this.#once.has(uid)) return;
     this.#once.add(uid);
     this.#version++;
   }
 
-  /** What is another's is its again once what was found here is stored. */
+  /** Ends the one-off probes of these clusters: call it when their results are stored. */
   markProbed(uids: Iterable<string>): void {
     for (const uid of uids) if (this.#once.delete(uid)) this.#version++;
   }
 
   /**
-   * What the last round took of each of these slots; none for a slot with a cluster that was not tried yet. `latencyOf` tells
-   * a cluster's, which costs some itself.
+   * Returns the probe time of the last round per slot, in milliseconds; omits slots with a cluster that was not probed yet.
+   * `latencyOf` returns the duration of a cluster's last probe; each probe counts as at least `MIN_PROBE_MS`.
    */
   loads(slots: Iterable<number>, latencyOf: (uid: string) => number | undefined): ReadonlyMap<number, number> {
     const loads = new Map(Array.from(slots, (slot) => [slot, 0]));
@@ -84,45 +90,53 @@ export class ProbeTargets {
       const load = loads.get(slot);
       const latency = latencyOf(uid);
       if (latency === undefined) loads.delete(slot);
-      else if (load !== undefined) loads.set(slot, load + Math.max(latency, LEAST_MS));
+      else if (load !== undefined) loads.set(slot, load + Math.max(latency, MIN_PROBE_MS));
     }
     return loads;
   }
 
-  /** Reads what changed since the last look; all of it at first, after more changes than deletes are remembered for, and where it went back. */
-  async #follow(): Promise<void> {
+  /**
+   * Reads the changes since the last call. Reads everything on the first call, if deletes may have been missed because more
+   * than `REMEMBERED_CHANGES` changes happened, and if the counter has regressed.
+   */
+  async #readChanges(): Promise<void> {
     const { database } = this.#registry;
     const { registry } = await database.counters();
     const since = this.#at;
     if (since === registry) return;
-    const isWhole = since === undefined || registry < since || registry - since > REMEMBERED_CHANGES;
+    const isFullRead = since === undefined || registry < since || registry - since > REMEMBERED_CHANGES;
     const registryChange = { gt: since ?? -1 };
-    const where = isWhole ? { enabled: true, credentialProblem: null } : { registryChange };
+    const where = isFullRead ? { enabled: true, credentialProblem: null } : { registryChange };
     const changed = await database.prisma.cluster.findMany({ where, select: SELECT });
-    const gone = isWhole ? [] : await database.prisma.clusterTombstone.findMany({ where: { registryChange } });
-    if (isWhole) this.#rows.clear();
+    const gone = isFullRead ? [] : await database.prisma.clusterTombstone.findMany({ where: { registryChange } });
+    if (isFullRead) this.#rows.clear();
     for (const { clusterId } of gone) this.#rows.delete(clusterId);
     for (const { enabled, credentialProblem, registryChange: number, ...row } of changed) {
       const before = this.#rows.get(row.id);
       if (!enabled || credentialProblem !== null) this.#rows.delete(row.id);
       else {
         this.#rows.set(row.id, row);
-        if (!isWhole && before?.credentialsVersion !== row.credentialsVersion) this.#first(row, number);
+        if (!isFullRead && before?.credentialsVersion !== row.credentialsVersion) this.#assignFirstProbe(row, number);
       }
     }
     this.#at = registry;
     this.#version++;
   }
 
-  /** Whoever asked for what cannot be tried has had the answer. */
-  #forgetUnusable(): void {
+  /**
+   * Drops one-off probe requests for clusters that are disabled or unusable: their callers have already been answered.
+   */
+  #dropUnusable(): void {
     if (this.#once.size === 0) return;
     const usable = this.usable();
     for (const uid of this.#once) if (!usable.has(uid)) this.#once.delete(uid);
   }
 
-  /** What begins here was asked by another until now: its row tells of no state since the registry changed it. */
-  async #withStates(targets: readonly ProbeTarget[]): Promise<readonly ProbeTarget[]> {
+  /**
+   * Re-reads the state of clusters that this replica has just taken over. Another replica probed them until now, so the
+   * cached row may predate its last status write.
+   */
+  async #withFreshStates(targets: readonly ProbeTarget[]): Promise<readonly ProbeTarget[]> {
     if (!this.#slots.isShared) return targets;
     const fences = new Map(this.#known?.targets.map(({ uid, lease }) => [uid, lease?.fence]));
     const isNew = ({ uid, lease }: ProbeTarget) => !fences.has(uid) || fences.get(uid) !== lease?.fence;
@@ -137,18 +151,22 @@ export class ProbeTargets {
     });
   }
 
-  /** What somebody here has changed is tried at once, whoever has asked it. */
-  #firstIn(id: number, { uid }: { uid: string }): number {
+  /**
+   * Milliseconds before the first probe of a cluster; 0 if a caller of this replica has changed it or asked for the
+   * probe.
+   */
+  #firstProbeDelay(id: number, { uid }: { uid: string }): number {
     if (this.#once.has(uid)) return 0;
-    return Math.max(this.#slots.coolDownOf(id), this.#elsewhere.has(uid) ? ELSEWHERE_MS : 0);
+    return Math.max(this.#slots.coolDownOf(id), this.#firstElsewhere.has(uid) ? FIRST_PROBE_ELSEWHERE_MS : 0);
   }
 
-  #first({ uid }: Row, number: number): void {
+  /** The replica that committed a change makes the first probe after it. */
+  #assignFirstProbe({ uid }: Row, registryChange: number): void {
     if (!this.#slots.isShared) return;
-    if (this.#registry.own.has(number)) this.#once.add(uid);
-    else this.#elsewhere.add(uid);
+    if (this.#registry.own.has(registryChange)) this.#once.add(uid);
+    else this.#firstElsewhere.add(uid);
   }
 }
 
-/** What an attempt costs at least, wherever the cluster is: so that noise moves no slots. */
-const LEAST_MS = 25;
+/** Least load of one probe in milliseconds, however near the cluster is: so that noise does not move slots. */
+const MIN_PROBE_MS = 25;

@@ -7,47 +7,50 @@ import type { Logger } from '../../log.ts';
 import type { ProbeSlots } from './probe-slots.ts';
 import type { Statuses } from './statuses.ts';
 
-interface OffersOptions {
+interface DiscoveryOptions {
   readonly connections: Connections;
   readonly statuses: Statuses;
   readonly slots: ProbeSlots;
   readonly log: Logger;
 }
 
-/** Clusters whose Prometheus is looked for at once. */
-const SEARCHES = 4;
+/** Number of clusters that are searched concurrently. */
+const MAX_SEARCHES = 4;
 
-/** Looks for a Prometheus in clusters that answer, and offers it: by whoever may ask the cluster, as long as they may. */
+/**
+ * Searches clusters for a Prometheus service and stores its URL. Only the replica that holds a cluster's lease searches it;
+ * the search is cancelled when the lease is lost.
+ */
 export class PrometheusDiscovery {
-  readonly #options: OffersOptions;
-  readonly #waiting: ProbeOutcome[] = [];
+  readonly #options: DiscoveryOptions;
+  readonly #queue: ProbeOutcome[] = [];
   readonly #running = new Map<ProbeOutcome, AbortController>();
   #isStopped = false;
 
-  constructor(options: OffersOptions) {
+  constructor(options: DiscoveryOptions) {
     this.#options = options;
   }
 
-  /** Lets clusters be looked in at the next `begin`. */
+  /** Queues clusters for the next `begin`. */
   add(outcomes: readonly ProbeOutcome[]): void {
-    this.#waiting.push(...outcomes);
+    this.#queue.push(...outcomes);
   }
 
-  /** Looks in those that wait, a few at once. */
+  /** Starts queued searches, at most `MAX_SEARCHES` at once. */
   begin(): void {
-    while (this.#running.size < SEARCHES) {
-      const next = this.#waiting.shift();
+    while (this.#running.size < MAX_SEARCHES) {
+      const next = this.#queue.shift();
       if (!next) return;
       if (!this.#isLost(next)) void this.#search(next);
     }
   }
 
-  /** Ends what goes on in clusters that have become another's, who looks there anew. */
+  /** Cancels searches in clusters that another replica has taken over: that replica searches them again. */
   dropLost(): void {
     for (const [outcome, abort] of this.#running) if (this.#isLost(outcome)) abort.abort(lost());
   }
 
-  /** Ends all of it; nothing begins afterwards. */
+  /** Cancels all searches and starts no more. */
   stop(): void {
     this.#isStopped = true;
     this.dropLost();
@@ -71,8 +74,8 @@ export class PrometheusDiscovery {
       const found = await findPrometheus(limitCalls(connection, callOf));
       await statuses.storeDiscoveredPrometheus({ uid, credentialsVersion }, found ?? null);
     } catch (error) {
-      // It is an offer and nothing else: a cluster that does not tell is as good.
-      log.debug({ err: error }, 'no Prometheus was found');
+      // Discovery is optional: its failure is not an error of the cluster.
+      log.debug({ err: error }, 'the search for a Prometheus failed');
     }
     this.#running.delete(outcome);
     this.begin();
@@ -80,5 +83,5 @@ export class PrometheusDiscovery {
 }
 
 function lost(): ClusterError {
-  return new ClusterError('CANCELLED', 'the cluster is asked by another now');
+  return new ClusterError('CANCELLED', 'another replica has taken over the cluster');
 }

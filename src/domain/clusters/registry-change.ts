@@ -8,26 +8,29 @@ import type { Caller } from '../access/viewer.ts';
 import { record } from '../audit.ts';
 import { DomainError } from '../errors.ts';
 
-/** What every change of the registry works with. */
+/** The dependencies of every change to the registry. */
 export interface ChangeContext {
   readonly database: Database;
   readonly seal: Seal;
   readonly policy: KubeconfigPolicy;
   readonly now: () => Date;
-  /** The numbers of the last changes that this process made: it makes the first attempt after each. */
+  /** Registry counters of the last changes that this process made: it makes the first probe after each of them. */
   readonly own: Set<number>;
 }
 
-/** More than are made between two looks at what changed. */
+/** Most entries of `own`: more than this process commits between two reads of the changes. */
 const MAX_OWN = 1_000;
 
-/** When a change is made, and its number in the order of commits: the registry's counter. */
+/** The time of a change, and its number in commit order: the registry counter. */
 export interface ChangeStamp {
   readonly at: Date;
   readonly registryChange: number;
 }
 
-/** Runs a caller's change under the registry's lock, if they may still ask for one by then; a name that stands already is NAME_TAKEN and nothing is stored. */
+/**
+ * Runs a caller's change in a transaction under the registry's lock, and authenticates and authorizes the caller again in it.
+ * Throws NAME_TAKEN, without storing anything, if the change violates the uniqueness of names.
+ */
 export async function changeRegistry<T>(
   { database, now, own }: ChangeContext,
   caller: Caller,
@@ -36,9 +39,9 @@ export async function changeRegistry<T>(
   let number = 0;
   try {
     return await database.write('registry', async (tx, { registry = 0 }) => {
-      // That of an attempt that was rolled back goes to another change, perhaps of another replica.
+      // The transaction is being retried. The number of the rolled-back try may be given to another replica's change.
       own.delete(number);
-      // Before the commit, which others may hear of sooner than we do.
+      // Register the number before the commit: others may notice the commit before this process does.
       number = registry;
       own.add(number);
       for (const oldest of own) if (own.size > MAX_OWN) own.delete(oldest);
@@ -53,8 +56,8 @@ export async function changeRegistry<T>(
 }
 
 /**
- * Takes the default from the cluster that has it, and gives that cluster; undefined where no cluster has it. FORBIDDEN where
- * the caller may not update that cluster.
+ * Clears `isDefault` on the current default cluster and returns that cluster; undefined if there is no default. Throws
+ * FORBIDDEN if the caller may not update that cluster.
  */
 export async function takeDefault(
   tx: Transaction,
@@ -86,12 +89,14 @@ export async function takeDefault(
   return holder;
 }
 
-/** Where a cluster's sealed kubeconfig stands: a value copied to another row does not open. */
+/**
+ * The place of a cluster's sealed kubeconfig. The seal is bound to it: a value copied to another row does not decrypt.
+ */
 export function kubeconfigPlace(uid: string): SealedPlace {
   return { table: 'ClusterCredential', column: 'sealed', uid };
 }
 
-/** Seals a kubeconfig and stores it for its cluster, in place of the one before. */
+/** Seals a kubeconfig and stores it, replacing the cluster's previous one. */
 export async function storeKubeconfig(
   tx: Transaction,
   { seal }: ChangeContext,
@@ -105,7 +110,7 @@ export async function storeKubeconfig(
   });
 }
 
-/** The kubeconfig of a cluster; undefined when none is stored. */
+/** Decrypts the stored kubeconfig of a cluster; undefined if none is stored. */
 export async function openKubeconfig(
   client: Pick<Transaction, 'clusterCredential'>,
   { seal }: ChangeContext,

@@ -2,13 +2,15 @@ import type { Database, Transaction } from '../../storage/database.ts';
 import { type Seal, SealError } from '../../storage/seal.ts';
 import { kubeconfigPlace } from './registry-change.ts';
 
-/** The ids of the keys that stored kubeconfigs are sealed with. */
+/** Returns the ids of the keys with which stored kubeconfigs are sealed. */
 export async function sealedKeyIds(database: Database): Promise<string[]> {
   const groups = await database.prisma.clusterCredential.groupBy({ by: ['keyId'], orderBy: { keyId: 'asc' } });
   return groups.map(({ keyId }) => keyId);
 }
 
-/** Which of these keys nothing is sealed with; by the values themselves too, and not only by what stands beside them. */
+/**
+ * Returns the given key ids with which no kubeconfig is sealed. Checks the sealed values as well as the column `keyId`.
+ */
 export async function unusedKeyIds(
   { clusterCredential }: Pick<Transaction, 'clusterCredential'>,
   ids: readonly string[],
@@ -21,13 +23,13 @@ export async function unusedKeyIds(
   return unused;
 }
 
-/** A kubeconfig that does not open: whose it is, and why. */
+/** A kubeconfig that cannot be decrypted: the name of its cluster, and the reason. */
 export interface SealFailure {
   readonly name: string;
   readonly problem: string;
 }
 
-/** Tries every sealed kubeconfig and tells which do not open, and why; never what they hold. */
+/** Decrypts every sealed kubeconfig. Reports each failure with its reason, but never with any content. */
 export async function verifySealed(database: Database, seal: Seal): Promise<{ opened: number; faults: SealFailure[] }> {
   const rows = await database.prisma.clusterCredential.findMany({
     select: { sealed: true, cluster: { select: { uid: true, name: true } } },
@@ -44,13 +46,13 @@ export async function verifySealed(database: Database, seal: Seal): Promise<{ op
   return { opened: rows.length - faults.length, faults };
 }
 
-/** So many are sealed anew at a time: other writers wait for no more. */
+/** Kubeconfigs per transaction: other writers wait for at most one. */
 const BATCH = 100;
 
 /**
- * Seals every kubeconfig with the first key, beside whoever else reads and writes, and tells how far it is. What is sealed
- * stays the same, so neither revision nor credentialsVersion moves and no connection is opened anew. One that does not
- * open is passed over and named.
+ * Reseals every kubeconfig with the first key, while other processes read and write, and reports progress to `onBatch`. The
+ * kubeconfigs themselves do not change, so revision and credentialsVersion stay and connections remain open. A kubeconfig
+ * that cannot be decrypted is skipped and returned in `faults`.
  */
 export async function reseal(
   database: Database,
@@ -76,7 +78,7 @@ export async function reseal(
         try {
           const place = kubeconfigPlace(cluster.uid);
           const data = { sealed: seal.seal(seal.open(sealed, place), place), keyId: seal.keyId };
-          // One that was replaced since it was read is sealed with the first key already.
+          // Matches only if unchanged: a kubeconfig replaced since the read is already sealed with the first key.
           done += (await tx.clusterCredential.updateMany({ where: { clusterId, sealed }, data })).count;
         } catch (error) {
           if (!(error instanceof SealError)) throw error;

@@ -6,81 +6,95 @@ import { record } from '../audit.ts';
 import type { ClusterState } from './cluster.ts';
 import type { ProbeSlots } from './probe-slots.ts';
 
-/** What an attempt to reach a cluster found, under the credential it was made with. */
+/** The result of one probe of a cluster, and the version of the credential that the probe used. */
 export interface Observation {
   readonly uid: string;
   readonly credentialsVersion: number;
   readonly state: ClusterState;
-  /** Absent when it was not asked for: the one that stands is kept. */
+  /** Absent if the probe did not read the version; the stored version then stays. */
   readonly version?: string;
   readonly latencyMs: number;
   readonly fault?: { readonly code: string; readonly message: string };
-  /** The UID of kube-system; null where the credential may not read it, absent when it was not asked for. */
+  /**
+   * The UID of the namespace kube-system; null if the credential may not read it, absent if the probe did not read it.
+   */
   readonly identity?: string | null;
   readonly observedAt: Date;
-  /** The lease that it was found under; none where the cluster is asked whoever holds it. */
+  /** The lease under which the probe ran; absent for a one-off probe, which needs no lease. */
   readonly lease?: ProbeLease | undefined;
 }
 
-interface Seen {
+/** The last probe that this replica made of a cluster. */
+interface LastProbe {
   readonly credentialsVersion: number;
   readonly observedAt: Date;
   readonly latencyMs: number;
 }
 
-/** When every cluster was tried at least once by whoever probes the one of this id. */
-type RoundOf = (clusterId: number) => Date | null | undefined;
+/**
+ * Returns when the replica that probes this cluster last completed a round, that is, had probed all of its clusters.
+ */
+type RoundEndOf = (clusterId: number) => Date | null | undefined;
 
+/** Milliseconds for which the round ends that were read from the database are reused. */
 const ROUND_REUSE_MS = 1_000;
-/** By how much the clocks of replicas may differ at most. */
-const SKEW_MS = 60_000;
+/** Largest difference between the clocks of two replicas that we tolerate, in milliseconds. */
+const MAX_CLOCK_SKEW_MS = 60_000;
 
 /**
- * Keeps what is observed of clusters. A state is stored when it changes, and only for the credential and the cluster it
- * was obtained with; the time of the last attempt is exact on the replica that makes them.
+ * Stores the results of probes. A status is written only when it changes, and only if the cluster still has the credential
+ * that the probe used. The time of the last probe is kept in memory: it is exact on the replica that probes the cluster.
  */
 export class Statuses {
   readonly #database: Database;
   readonly #slots: ProbeSlots;
-  readonly #seen = new Map<string, Seen>();
-  /** What was found to stand already, as long as no state has changed by whomever: the same again costs no read. */
-  #standing: { status: number; found: Map<string, Observation> } = { status: -1, found: new Map() };
-  #rounds: { at: number; finishedAt: Promise<RoundOf> } | undefined;
+  readonly #lastProbes = new Map<string, LastProbe>();
+  /**
+   * Observations that equal the stored status, valid while the status counter has this value. An equal observation needs
+   * no read of the database.
+   */
+  #unchanged: { status: number; observations: Map<string, Observation> } = { status: -1, observations: new Map() };
+  #rounds: { at: number; finishedAt: Promise<RoundEndOf> } | undefined;
 
   constructor({ database, slots }: { database: Database; slots: ProbeSlots }) {
     this.#database = database;
     this.#slots = slots;
   }
 
-  /** Stores a batch; what stands already costs no write, and no read where it was seen to stand. */
+  /**
+   * Stores a batch. An observation that equals the stored status causes no write, and no read if it was compared
+   * before.
+   */
   async store(observations: readonly Observation[]): Promise<void> {
     for (const { uid, credentialsVersion, observedAt, latencyMs } of observations)
-      if ((this.#seen.get(uid)?.credentialsVersion ?? 0) <= credentialsVersion)
-        this.#seen.set(uid, { credentialsVersion, observedAt, latencyMs });
+      if ((this.#lastProbes.get(uid)?.credentialsVersion ?? 0) <= credentialsVersion)
+        this.#lastProbes.set(uid, { credentialsVersion, observedAt, latencyMs });
     const { status } = await this.#database.counters();
-    if (this.#standing.status !== status) this.#standing = { status, found: new Map() };
-    const { found } = this.#standing;
-    const perhaps = observations.filter((observation) => !isAsBefore(observation, found.get(observation.uid)));
-    if (perhaps.length === 0) return;
-    const uids = perhaps.map(({ uid }) => uid);
+    if (this.#unchanged.status !== status) this.#unchanged = { status, observations: new Map() };
+    const known = this.#unchanged.observations;
+    const candidates = observations.filter(
+      (observation) => !isSameObservation(observation, known.get(observation.uid)),
+    );
+    if (candidates.length === 0) return;
+    const uids = candidates.map(({ uid }) => uid);
     const rows = await this.#database.prisma.cluster.findMany({ where: { uid: { in: uids } } });
     const byUid = new Map(rows.map((row) => [row.uid, row]));
-    const changed = perhaps.filter((observation) => differs(observation, byUid.get(observation.uid)));
-    for (const observation of perhaps) if (!changed.includes(observation)) found.set(observation.uid, observation);
+    const changed = candidates.filter((observation) => changesRow(observation, byUid.get(observation.uid)));
+    for (const observation of candidates) if (!changed.includes(observation)) known.set(observation.uid, observation);
     if (changed.length === 0) return;
     await this.#database.write('status', async (tx, { status = 0 }) => {
       const leases = this.#slots.isShared ? changed.flatMap(({ lease }) => lease ?? []) : [];
       const fences = await fencesOf(tx, new Set(leases.map(({ slot }) => slot)));
-      // Read again under the lock, which other results wait for.
-      const now = await tx.cluster.findMany({ where: { uid: { in: changed.map(({ uid }) => uid) } } });
-      const current = new Map(now.map((row) => [row.uid, row]));
+      // Read again under the lock: another writer may have changed the rows since the read above.
+      const lockedRows = await tx.cluster.findMany({ where: { uid: { in: changed.map(({ uid }) => uid) } } });
+      const current = new Map(lockedRows.map((row) => [row.uid, row]));
       for (const observation of changed)
-        if (!this.#isOutdated(observation, fences))
+        if (!this.#hasLostLease(observation, fences))
           await this.#apply(tx, observation, current.get(observation.uid), status);
     });
   }
 
-  /** When a cluster was tried last, and how long that took; null before the first attempt under this credential. */
+  /** When a cluster was last probed, and how long that took; null before the first probe with this credential. */
   async lastSeen(row: {
     id: number;
     uid: string;
@@ -88,35 +102,43 @@ export class Statuses {
     observedAt: Date | null;
     latencyMs: number | null;
   }): Promise<{ observedAt: Date | null; latencyMs: number | null }> {
-    const known = this.#seen.get(row.uid);
-    const seen = known?.credentialsVersion === row.credentialsVersion ? known : undefined;
-    // Exact where it is probed; elsewhere as of the last round there.
-    if (seen && this.#slots.leaseOf(row.id)) return seen;
-    if (!row.observedAt) return seen ?? { observedAt: null, latencyMs: null };
-    const times = [row.observedAt, seen?.observedAt, await this.#lastRound(row.id)].map((time) => time?.getTime() ?? 0);
+    const known = this.#lastProbes.get(row.uid);
+    const local = known?.credentialsVersion === row.credentialsVersion ? known : undefined;
+    // If this replica probes the cluster, its own time is exact. Otherwise use the probing replica's last complete round.
+    if (local && this.#slots.leaseOf(row.id)) return local;
+    if (!row.observedAt) return local ?? { observedAt: null, latencyMs: null };
+    const times = [row.observedAt, local?.observedAt, await this.#lastRound(row.id)].map(
+      (time) => time?.getTime() ?? 0,
+    );
     const now = Date.now();
-    // Later than clocks of replicas differ: stored by a clock that ran ahead.
-    const credible = times.filter((time) => time <= now + SKEW_MS);
+    // Ignore times further ahead than the clock skew we tolerate: they come from a clock that was wrong.
+    const credible = times.filter((time) => time <= now + MAX_CLOCK_SKEW_MS);
     const latest = Math.min(Math.max(...credible, 0), now);
     const observedAt = latest === 0 ? null : new Date(latest);
-    return { observedAt, latencyMs: seen?.latencyMs ?? row.latencyMs };
+    return { observedAt, latencyMs: local?.latencyMs ?? row.latencyMs };
   }
 
-  /** How long the last attempt of this replica took; undefined where it made none. */
+  /**
+   * Duration of this replica's last probe of the cluster in milliseconds; undefined if it has not probed the cluster.
+   */
   latencyOf(uid: string): number | undefined {
-    return this.#seen.get(uid)?.latencyMs;
+    return this.#lastProbes.get(uid)?.latencyMs;
   }
 
-  /** Every cluster with its state, and how long the last attempt of this replica took. */
+  /** Every cluster with its state, and the duration of this replica's last probe of it in milliseconds. */
   async sample(): Promise<{ name: string; state: string; latencyMs: number | null }[]> {
     const rows = await this.#database.prisma.cluster.findMany({
       select: { uid: true, name: true, state: true },
       orderBy: { id: 'asc' },
     });
-    return rows.map(({ uid, name, state }) => ({ name, state, latencyMs: this.#seen.get(uid)?.latencyMs ?? null }));
+    return rows.map(({ uid, name, state }) => ({
+      name,
+      state,
+      latencyMs: this.#lastProbes.get(uid)?.latencyMs ?? null,
+    }));
   }
 
-  /** Marks that this replica has tried every cluster since then. */
+  /** Records the time since which this replica has probed each of its clusters at least once. */
   async finishRound(roundFinishedAt: Date): Promise<void> {
     const id = this.#slots.replica;
     await this.#database.prisma.replica.upsert({
@@ -126,43 +148,44 @@ export class Statuses {
     });
   }
 
-  /** Offers the Prometheus that was found in a cluster; null when none was. */
+  /** Stores the URL of the Prometheus that was discovered in a cluster; null clears it. */
   async storeDiscoveredPrometheus(
     cluster: { uid: string; credentialsVersion: number },
     url: string | null,
   ): Promise<void> {
     const where = { ...cluster, enabled: true, NOT: { discoveredPrometheusURL: url } };
-    // SQL's NULL differs from nothing, so a first offer needs a where of its own.
-    const first = { ...cluster, enabled: true, discoveredPrometheusURL: null };
-    const stale = { OR: url === null ? [{ ...cluster, discoveredPrometheusURL: { not: null } }] : [where, first] };
+    // In SQL, `NOT column = value` is not true for NULL, so a row without a URL needs its own condition.
+    const unset = { ...cluster, enabled: true, discoveredPrometheusURL: null };
+    const stale = { OR: url === null ? [{ ...cluster, discoveredPrometheusURL: { not: null } }] : [where, unset] };
     if ((await this.#database.prisma.cluster.count({ where: stale })) === 0) return;
     await this.#database.write('status', (tx, { status = 0 }) =>
       tx.cluster.updateMany({ where: stale, data: { discoveredPrometheusURL: url, statusChange: status } }),
     );
   }
 
-  /** Forgets what is held of clusters that are no more. */
+  /** Drops the in-memory data of all other clusters. */
   keepOnly(uids: ReadonlySet<string>): void {
-    for (const uid of this.#seen.keys()) if (!uids.has(uid)) this.#seen.delete(uid);
-    for (const uid of this.#standing.found.keys()) if (!uids.has(uid)) this.#standing.found.delete(uid);
+    for (const uid of this.#lastProbes.keys()) if (!uids.has(uid)) this.#lastProbes.delete(uid);
+    const { observations } = this.#unchanged;
+    for (const uid of observations.keys()) if (!uids.has(uid)) observations.delete(uid);
   }
 
-  /** Whether a lease was taken from whoever found this; where nobody else probes there is none to lose. */
-  #isOutdated({ lease }: Observation, fences: ReadonlyMap<number, number>): boolean {
+  /** Whether another replica has taken over the lease since this observation. A single process cannot lose a lease. */
+  #hasLostLease({ lease }: Observation, fences: ReadonlyMap<number, number>): boolean {
     return this.#slots.isShared && lease !== undefined && fences.get(lease.slot) !== lease.fence;
   }
 
   async #apply(
     tx: Transaction,
     observation: Observation,
-    current: Standing | undefined,
+    current: StatusRow | undefined,
     statusChange: number,
   ): Promise<void> {
     const { state, version, fault, identity, observedAt, latencyMs } = observation;
-    if (!current || !differs(observation, current)) return;
+    if (!current || !changesRow(observation, current)) return;
     const other = identity && current.identity && identity !== current.identity ? identity : null;
     const { count } = await tx.cluster.updateMany({
-      where: asRead(current),
+      where: whereUnchanged(current),
       data: {
         ...{ state, observedAt, latencyMs, statusChange },
         ...(state === current.state ? {} : { stateSince: observedAt }),
@@ -181,7 +204,7 @@ export class Statuses {
       });
   }
 
-  /** The end of the last round of whoever probes a cluster, or did last. */
+  /** The end of the last complete round of the replica that probes this cluster, or that probed it last. */
   async #lastRound(clusterId: number): Promise<Date | null | undefined> {
     const now = performance.now();
     if (!this.#rounds || now - this.#rounds.at > ROUND_REUSE_MS) {
@@ -194,10 +217,10 @@ export class Statuses {
     return (await this.#rounds.finishedAt)(clusterId);
   }
 
-  async #readRounds(): Promise<RoundOf> {
+  async #readRounds(): Promise<RoundEndOf> {
     const { prisma } = this.#database;
     const rows = await prisma.replica.findMany({ orderBy: { roundFinishedAt: { sort: 'asc', nulls: 'first' } } });
-    // Where one process probes alone, a restart may have given it another name.
+    // A single process may have another replica id than before its restart: use the newest row and ignore its id.
     if (!this.#slots.isShared) return () => rows.at(-1)?.roundFinishedAt;
     const leases = await prisma.probeLease.findMany({ select: { slot: true, holder: true } });
     const rounds = new Map(rows.map(({ id, roundFinishedAt }) => [id, roundFinishedAt]));
@@ -206,14 +229,17 @@ export class Statuses {
   }
 }
 
-/** Whether an attempt found just what one before it did; what is asked rarely is always looked at. */
-function isAsBefore({ credentialsVersion, state, fault, version, identity }: Observation, before?: Observation) {
+/**
+ * Whether a probe found the same as an earlier one. Version and identity are read rarely; an observation with one of them is
+ * always compared with the stored row.
+ */
+function isSameObservation({ credentialsVersion, state, fault, version, identity }: Observation, before?: Observation) {
   if (!before || version !== undefined || identity !== undefined) return false;
   const isSameFault = fault?.code === before.fault?.code && fault?.message === before.fault?.message;
   return credentialsVersion === before.credentialsVersion && state === before.state && isSameFault;
 }
 
-interface Standing {
+interface StatusRow {
   readonly id: number;
   readonly uid: string;
   readonly name: string;
@@ -228,15 +254,17 @@ interface Standing {
 }
 
 /**
- * A row as it was read: where replicas share the database, changes of the registry go on beside those of states, and a
- * probe that ends after an update, a disable or a delete changes nothing.
+ * Matches the row only if it is as it was read. Replicas that share the database change the registry while statuses are
+ * written: a probe that ends after its cluster was updated, disabled or deleted must change nothing.
  */
-function asRead({ id, credentialsVersion, identity, otherIdentity }: Standing) {
+function whereUnchanged({ id, credentialsVersion, identity, otherIdentity }: StatusRow) {
   return { id, enabled: true, credentialsVersion, identity, otherIdentity };
 }
 
-/** Whether an observation says anything new of a cluster that is still the one it was made of. */
-function differs(observation: Observation, row: Standing | undefined): boolean {
+/**
+ * Whether storing the observation changes the row; false if the cluster was disabled or its credential replaced since.
+ */
+function changesRow(observation: Observation, row: StatusRow | undefined): boolean {
   if (!row?.enabled || row.credentialsVersion !== observation.credentialsVersion) return false;
   const { state, version, fault, identity } = observation;
   if (state !== row.state || (fault?.code ?? null) !== row.faultCode || (fault?.message ?? null) !== row.faultMessage)

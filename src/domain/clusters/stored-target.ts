@@ -5,8 +5,8 @@ import { SealError } from '../../storage/seal.ts';
 import { type ChangeContext, kubeconfigPlace } from './registry-change.ts';
 
 /**
- * Opens the sealed kubeconfig of a cluster and returns its target. Throws CREDENTIAL_UNUSABLE if there is none, and a
- * ResourceError while too many kubeconfigs are being read.
+ * Decrypts and parses the sealed kubeconfig of a cluster and returns its target. Throws CREDENTIAL_UNUSABLE if it has no
+ * usable target, and a ResourceError if too many kubeconfigs are being parsed.
  */
 export async function openStoredTarget(
   { seal, policy }: Pick<ChangeContext, 'seal' | 'policy'>,
@@ -26,10 +26,10 @@ function openSealed(seal: ChangeContext['seal'], uid: string, sealed: string): s
     return seal.open(sealed, kubeconfigPlace(uid));
   } catch (error) {
     if (!(error instanceof SealError)) throw error;
-    throw unusable('the stored kubeconfig cannot be opened: see seal verify');
+    throw unusable('the stored kubeconfig cannot be decrypted: run `kitestring seal verify`');
   }
 }
 
-function unusable(why: string): ClusterError {
-  return new ClusterError('CREDENTIAL_UNUSABLE', why);
+function unusable(reason: string): ClusterError {
+  return new ClusterError('CREDENTIAL_UNUSABLE', reason);
 }

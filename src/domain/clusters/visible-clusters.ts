@@ -4,63 +4,69 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { type Action, clustersWithAction, scopesOf } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 
-/** A cluster that a viewer may read at one moment: its uid, and the number of its last change in the registry. */
+/** A cluster that a viewer may read at one point in time: its uid, and the registry counter of its last change. */
 interface VisibleCluster {
   readonly uid: string;
   readonly registryChange: number;
 }
 
-/** The clusters that a viewer may read at one moment, by id in ascending order. Callers share it: it never changes. */
+/**
+ * The clusters that a viewer may read at one point in time, by ascending id. Callers share one set; it is immutable.
+ */
 export type VisibleSet = ReadonlyMap<number, VisibleCluster>;
 
-/** The same clusters with the numbers of their last changes, those of state included: for cursors and streams. */
+/** The same clusters with the counters of their last changes, status changes included: for cursors and streams. */
 export type VisibleChanges = ReadonlyMap<number, VisibleCluster & { readonly changes: string }>;
 
-/** A cluster's numbers, of whichever caller. */
-interface Row extends VisibleCluster {
+/** The counters of a cluster, independent of any caller. */
+interface ClusterRow extends VisibleCluster {
   readonly id: number;
   readonly statusChange: number;
 }
 
-/** The number of the last change of state by cluster id, under one value of the counter. */
-interface Statuses {
+/** The status counter of the last status change per cluster id, as of the given counters. */
+interface StatusChanges {
   readonly registry: number;
   readonly status: number;
   readonly changes: Promise<ReadonlyMap<number, number>>;
 }
 
-/** Rows that one statement reads, and clusters that one tests against scopes, each of one requirement: some 10 ms. */
+/**
+ * Rows that one statement reads, and steps of one statement that matches clusters against scopes (one step is one cluster
+ * against one label requirement): about 10 ms each.
+ */
 const ROWS_AT_ONCE = 2_500;
 const STEPS_AT_ONCE = 25_000;
-/** Sets of scopes whose clusters are kept, 2 MB each at 10,000 clusters; another one is computed again. */
-const MAX_KEPT = 20;
+/** Most sets of scopes in the cache, 2 MB each at 10,000 clusters; the oldest is evicted. */
+const MAX_CACHED = 20;
 
 const NONE: VisibleChanges = new Map();
 
 /**
- * The clusters that each set of scopes lets a caller see, computed once for each value of the registry's counter, in parts
- * between which others are answered, and shared by requests, keys and streams. A scope depends on names and labels alone,
- * so a change of state reads only the rows whose state changed, and only for cursors and streams.
+ * The clusters that each set of scopes makes visible. They are computed once per value of the registry counter and shared by
+ * requests, API keys and streams; the computation is split into batches, so that other requests are served in between. A
+ * scope depends only on names and labels. So after a status change only the rows with a new status are read, and only for
+ * cursors and streams.
  */
 export class VisibleClusters {
   readonly #database: Pick<Database, 'prisma' | 'counters'>;
-  readonly #names = new WeakMap<object, number>();
-  #named = 0;
-  #rows: { registry: number; status: number; rows: Promise<readonly Row[]> } | undefined;
-  #statuses: Statuses | undefined;
-  #members = new Kept<VisibleSet>();
-  #changes = new Kept<VisibleChanges>();
+  readonly #scopeIds = new WeakMap<object, number>();
+  #lastScopeId = 0;
+  #rows: { registry: number; status: number; rows: Promise<readonly ClusterRow[]> } | undefined;
+  #statuses: StatusChanges | undefined;
+  #members = new RegistryCache<VisibleSet>();
+  #changes = new RegistryCache<VisibleChanges>();
 
   constructor(database: Pick<Database, 'prisma' | 'counters'>) {
     this.#database = database;
   }
 
-  /** The clusters for which the caller holds the action by scopes now. */
+  /** The clusters on which the caller's scopes currently allow the action. */
   async readVisible(caller: Caller, action: Action = 'clusters.read'): Promise<VisibleSet> {
     return this.#membersAt(await this.#database.counters(), caller, action);
   }
 
-  /** The clusters that the caller may read by scopes now, with the numbers of their last changes. */
+  /** The clusters that the caller's scopes currently allow to read, with the counters of their last changes. */
   async withChanges(caller: Caller): Promise<VisibleChanges> {
     const counters = await this.#database.counters();
     const key = this.#keyOf(scopesOf(caller, 'clusters.read'));
@@ -75,22 +81,25 @@ export class VisibleClusters {
     });
   }
 
-  /** Of rows that were read after `visible`, those that the caller may see; a cluster that has changed since is tested again. */
+  /**
+   * Removes the rows that the caller may not see. The rows were read after `visible`: clusters that have changed since are
+   * matched against the scopes again.
+   */
   async filterVisible<R extends { readonly id: number; readonly registryChange: number }>(
     caller: Caller,
     rows: readonly R[],
     visible: VisibleSet,
     action: Action = 'clusters.read',
   ): Promise<R[]> {
-    const seen = rows.filter(({ id }) => visible.has(id));
-    const changed = seen.filter(({ id, registryChange }) => visible.get(id)?.registryChange !== registryChange);
-    if (changed.length === 0) return seen;
+    const candidates = rows.filter(({ id }) => visible.has(id));
+    const changed = candidates.filter(({ id, registryChange }) => visible.get(id)?.registryChange !== registryChange);
+    if (changed.length === 0) return candidates;
     const found = await this.#database.prisma.cluster.findMany({
       where: { AND: [{ id: { in: changed.map(({ id }) => id) } }, clustersWithAction(caller, action)] },
       select: { id: true },
     });
-    const still = new Set(found.map(({ id }) => id));
-    return seen.filter((row) => !changed.includes(row) || still.has(row.id));
+    const stillVisible = new Set(found.map(({ id }) => id));
+    return candidates.filter((row) => !changed.includes(row) || stillVisible.has(row.id));
   }
 
   async #membersAt(counters: Counters, caller: Caller, action: Action): Promise<VisibleSet> {
@@ -99,20 +108,20 @@ export class VisibleClusters {
     if (key === '') return NONE;
     const stepsOfRow = Math.max(1, ...scopes.map(({ steps }) => steps ?? 1));
     return this.#members.get(key, counters.registry, async () =>
-      // The rows first: a cluster that changes in between is then known to have changed since.
+      // Read the counters' rows before matching: a cluster that changes in between then counts as changed since.
       this.#membersOf(clustersWithAction(caller, action), await this.#rowsAt(counters).rows, stepsOfRow),
     );
   }
 
-  /** Names a set of scopes; the empty text names the empty set. */
+  /** Returns the cache key of a set of scopes; the empty string for the empty set. */
   #keyOf(scopes: readonly { readonly clusters: object }[]): string {
-    const nameOf = (scope: object) => {
-      const name = this.#names.get(scope) ?? ++this.#named;
-      this.#names.set(scope, name);
-      return name;
+    const idOf = (scope: object) => {
+      const id = this.#scopeIds.get(scope) ?? ++this.#lastScopeId;
+      this.#scopeIds.set(scope, id);
+      return id;
     };
     return scopes
-      .map(({ clusters }) => nameOf(clusters))
+      .map(({ clusters }) => idOf(clusters))
       .sort()
       .join();
   }
@@ -128,14 +137,14 @@ export class VisibleClusters {
     return reading;
   }
 
-  /** The numbers of the last changes of state, read once as a whole and then only where they moved. */
-  #statusesAt(counters: Counters): Statuses['changes'] {
+  /** The counters of the last status changes: read completely once, later only for clusters with a new status. */
+  #statusesAt(counters: Counters): StatusChanges['changes'] {
     const { registry, status } = counters;
     const known = this.#statuses?.registry === registry ? this.#statuses : undefined;
     if (known && known.status >= status) return known.changes;
     const changes = known
-      ? this.#addMoved(known.status, known.changes)
-      : this.#addMoved(this.#rowsAt(counters).status, this.#statusesOfRows(counters));
+      ? this.#addChangesSince(known.status, known.changes)
+      : this.#addChangesSince(this.#rowsAt(counters).status, this.#statusesOfRows(counters));
     const next = { registry, status, changes };
     this.#statuses = next;
     changes.catch(() => {
@@ -144,22 +153,22 @@ export class VisibleClusters {
     return changes;
   }
 
-  async #statusesOfRows(counters: Counters): Statuses['changes'] {
+  async #statusesOfRows(counters: Counters): StatusChanges['changes'] {
     return new Map((await this.#rowsAt(counters).rows).map(({ id, statusChange }) => [id, statusChange]));
   }
 
-  async #addMoved(since: number, before: Statuses['changes']): Statuses['changes'] {
+  async #addChangesSince(since: number, before: StatusChanges['changes']): StatusChanges['changes'] {
     const statuses = new Map(await before);
-    const moved = await this.#database.prisma.cluster.findMany({
+    const changed = await this.#database.prisma.cluster.findMany({
       where: { statusChange: { gt: since } },
       select: { id: true, statusChange: true },
     });
-    for (const { id, statusChange } of moved) statuses.set(id, statusChange);
+    for (const { id, statusChange } of changed) statuses.set(id, statusChange);
     return statuses;
   }
 
-  async #readRows(): Promise<readonly Row[]> {
-    const rows: Row[] = [];
+  async #readRows(): Promise<readonly ClusterRow[]> {
+    const rows: ClusterRow[] = [];
     for (;;) {
       const part = await this.#database.prisma.cluster.findMany({
         where: { id: { gt: rows.at(-1)?.id ?? 0 } },
@@ -172,8 +181,8 @@ export class VisibleClusters {
     }
   }
 
-  async #membersOf(scopes: Prisma.ClusterWhereInput, rows: readonly Row[], stepsOfRow: number) {
-    const members = new Map<number, Row>();
+  async #membersOf(scopes: Prisma.ClusterWhereInput, rows: readonly ClusterRow[], stepsOfRow: number) {
+    const members = new Map<number, ClusterRow>();
     const size = Math.min(rows.length, Math.max(1, Math.floor(STEPS_AT_ONCE / stepsOfRow)));
     for (let begin = 0; begin < rows.length; begin += size) {
       const part = rows.slice(begin, begin + size);
@@ -183,15 +192,15 @@ export class VisibleClusters {
         select: { id: true },
       });
       const ids = new Set(found.map(({ id }) => id));
-      // In the order of the rows, which is that of ids.
+      // Iterate over the rows, not over the ids found: the rows are in ascending order of id.
       for (const row of part) if (ids.has(row.id)) members.set(row.id, row);
     }
     return members;
   }
 }
 
-/** Values that stand for one value of the registry's counter, the newest of them. */
-class Kept<Value> {
+/** Caches values for the newest value of the registry counter, at most MAX_CACHED of them. */
+class RegistryCache<Value> {
   #registry = -1;
   #values = new Map<string, Promise<Value>>();
 
@@ -204,33 +213,37 @@ class Kept<Value> {
     const computing = compute();
     const values = this.#values;
     values.set(key, computing);
-    const [oldest] = values.size > MAX_KEPT ? values.keys() : [];
+    const [oldest] = values.size > MAX_CACHED ? values.keys() : [];
     if (oldest !== undefined) values.delete(oldest);
     computing.catch(() => values.delete(key));
     return computing;
   }
 }
 
-// The numbers count what goes on in the whole registry: without the key nobody finds them by trying.
+// The counters reveal the activity in the whole registry. With this secret in the digest, a caller cannot recover them from a
+// cursor by guessing.
 const KEY = randomBytes(32).toString('base64url');
 
 const cursors = new WeakMap<VisibleChanges, string>();
 
 /**
- * The cursor of one who does not see the whole registry. It tells nothing of the rest: what it stands for is only whether
- * the same clusters are visible, and whether nothing of them has changed.
+ * Writes the cursor of a caller who cannot read every cluster. It reveals nothing about the hidden clusters: it only allows
+ * to tell whether the same clusters are visible, and whether any of them has changed.
  */
 export function writeVisibleCursor(visible: VisibleChanges): string {
   const known = cursors.get(visible);
   if (known !== undefined) return known;
   const uids = [...visible.values()].map(({ uid }) => uid).join();
-  const changes = [...visible.values()].map((one) => one.changes).join();
+  const changes = [...visible.values()].map((cluster) => cluster.changes).join();
   const cursor = `v.${digest(uids)}.${digest(`${KEY} ${uids} ${changes}`)}`;
   cursors.set(visible, cursor);
   return cursor;
 }
 
-/** Clusters that went out of sight, and those that came into it or changed, between two moments. */
+/**
+ * The clusters that became hidden (`gone`), and the clusters that became visible or changed, between two points in
+ * time.
+ */
 export interface VisibleChange {
   readonly gone: readonly { readonly id: number; readonly uid: string }[];
   readonly changed: readonly { readonly id: number; readonly uid: string }[];
@@ -238,7 +251,7 @@ export interface VisibleChange {
 
 const differences = new WeakMap<VisibleChanges, { readonly to: VisibleChanges; readonly change: VisibleChange }>();
 
-/** What differs between two moments; the streams that stand at the same two share one comparison. */
+/** Compares two points in time. Streams that compare the same two share the result. */
 export function changeBetween(from: VisibleChanges, to: VisibleChanges): VisibleChange {
   const known = differences.get(from);
   if (known?.to === to) return known.change;
@@ -260,7 +273,10 @@ export function isVisibleCursor(text: string): boolean {
   return CURSOR.test(text);
 }
 
-/** What a cursor says of the clusters that are visible now; undefined for a text that is none of these. */
+/**
+ * Compares a cursor with the clusters that are visible now: nothing has changed (SAME), some of the same clusters have
+ * changed (CHANGED), or other clusters are visible (OTHERS). Returns undefined if the text is not such a cursor.
+ */
 export function compareVisible(cursor: string, visible: VisibleChanges): 'SAME' | 'CHANGED' | 'OTHERS' | undefined {
   const [, uids] = CURSOR.exec(cursor) ?? [];
   if (uids === undefined) return undefined;

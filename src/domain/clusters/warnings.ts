@@ -3,35 +3,35 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { canReadEveryCluster, readableClusters } from '../access/permissions.ts';
 import type { Caller } from '../access/viewer.ts';
 
-/** Something the caller should know of a change that was made. */
+/** A problem that the caller should know about, although the change was made. */
 export interface Warning {
   readonly kind: 'CREDENTIAL_UNUSABLE' | 'DUPLICATE_CLUSTER';
   readonly message: string;
 }
 
-/** Warns of a credential that was stored although it cannot be used. */
+/** Warns that the stored credential is unusable. */
 export function credentialWarning(problem: string): Warning {
   return { kind: 'CREDENTIAL_UNUSABLE', message: `the credential is stored but cannot be used: ${problem}` };
 }
 
-interface Registering {
+interface NewCluster {
   readonly name: string;
   readonly apiServer: string | null;
   readonly identity?: string | null | undefined;
 }
 
-/** How many registered clusters a change warns of by name; all that an import registers share them. */
+/** Most registered clusters that the warnings of one change or import name. */
 const MAX_NAMED = 50;
 
 /**
- * Warns of clusters that have the identity, where it is known, or the API server of one that is being registered: by
- * name of `MAX_NAMED`, the same clusters first, and of all beyond in one sentence. Clusters that the caller may not read
- * share one warning, which gives neither a name, a server nor a count.
+ * Warns about registered clusters that duplicate one being registered: same identity, if it is known, or same API server.
+ * Names up to `MAX_NAMED` clusters, those with the same identity first; one more warning covers the rest. All clusters that
+ * the caller may not read share one warning, without names, servers or a count.
  */
 export async function findDuplicates(
   tx: Pick<Transaction, 'cluster'>,
   caller: Caller,
-  registering: readonly Registering[],
+  registering: readonly NewCluster[],
 ): Promise<Warning[]> {
   const apiServers = registering.flatMap(({ apiServer }) => (apiServer ? [apiServer] : []));
   const identities = registering.flatMap(({ identity }) => (identity ? [identity] : []));
@@ -42,12 +42,13 @@ export async function findDuplicates(
       ...{ where: { AND: [{ name, ...where }, readableClusters(caller)] }, take, orderBy: { id: 'asc' } },
       select: { id: true, name: true, apiServer: true },
     });
-  const same = identities.length > 0 ? await find({ identity: { in: identities } }, take) : [];
-  const id = { notIn: same.map(({ id }) => id) };
-  const alike = apiServers.length > 0 ? await find({ apiServer: { in: apiServers }, id }, take - same.length) : [];
+  const sameIdentity = identities.length > 0 ? await find({ identity: { in: identities } }, take) : [];
+  const id = { notIn: sameIdentity.map(({ id }) => id) };
+  const sameServer =
+    apiServers.length > 0 ? await find({ apiServer: { in: apiServers }, id }, take - sameIdentity.length) : [];
   const warnings = [
-    ...same.map(({ name }) => duplicate(name, 'is the same cluster')),
-    ...alike.map(({ name, apiServer }) => duplicate(name, `has the same API server, ${apiServer}`)),
+    ...sameIdentity.map(({ name }) => duplicate(name, 'is the same cluster')),
+    ...sameServer.map(({ name, apiServer }) => duplicate(name, `has the same API server, ${apiServer}`)),
   ];
   const hidden = canReadEveryCluster(caller) ? [] : await findHidden(tx, caller, { name, apiServers, identities });
   if (warnings.length < take) return [...warnings, ...hidden];
@@ -69,6 +70,9 @@ async function findHidden(
   return [{ kind: 'DUPLICATE_CLUSTER', message }];
 }
 
-function duplicate(name: string, what: string): Warning {
-  return { kind: 'DUPLICATE_CLUSTER', message: `the cluster ${JSON.stringify(name)}, which is registered, ${what}` };
+function duplicate(name: string, relation: string): Warning {
+  return {
+    kind: 'DUPLICATE_CLUSTER',
+    message: `the cluster ${JSON.stringify(name)}, which is registered, ${relation}`,
+  };
 }

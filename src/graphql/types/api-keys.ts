@@ -6,67 +6,80 @@ import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
 import { ActionEnum } from './roles.ts';
 
 const ApiKey = builder.objectRef<ApiKeyRow>('ApiKey').implement({
-  description: 'An API key, without its secret.',
+  description: 'An API key. Its secret is never returned after creation.',
   fields: (t) => ({
-    databaseId: t.exposeInt('id', { description: 'The id that its text begins with, as `kite<id>-`.' }),
-    name: t.exposeString('name', { description: 'What it is for.' }),
+    databaseId: t.exposeInt('id', {
+      description: 'The id of the key, which is the number at the start of its text (`kite<id>-`).',
+    }),
+    name: t.exposeString('name', { description: 'The name of the key, which describes its purpose.' }),
     owner: t.exposeString('owner', {
       nullable: true,
-      description: 'The person whose key it is, and with whom it ends; null: a service’s.',
+      description:
+        'The user name of the owner of a personal key, which is deleted with that user; null for a service key.',
     }),
     roles: t.expose('roles', {
       type: ['String'],
-      description: 'Its roles; of a person’s key, those count that they hold too.',
+      description: 'The names of its roles. A role on a personal key applies only while its owner also holds it.',
     }),
     scopes: t.expose('scopes', {
       type: [ActionEnum],
       nullable: true,
-      description: 'The actions it is narrowed to; null: all that its roles allow.',
+      description: 'The actions that the key is limited to; null if it may do everything that its roles allow.',
     }),
     source: t.exposeString('source', {
-      description: 'GENERATED, or CONFIGURATION for one that ADMIN_API_KEY declares.',
+      description:
+        'How the key was created: `CONFIGURATION` if the setting ADMIN_API_KEY declares it, otherwise `GENERATED`.',
     }),
-    disabled: t.exposeBoolean('disabled', { description: 'Whether it is refused.' }),
-    weak: t.exposeBoolean('weak', { description: 'Whether it has under 128 bits, and works on loopback alone.' }),
-    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was made.' }),
+    disabled: t.exposeBoolean('disabled', {
+      description: 'Whether the key is disabled. Requests with a disabled key are rejected.',
+    }),
+    weak: t.exposeBoolean('weak', {
+      description:
+        'Whether the secret has fewer than 128 bits. A weak key is accepted only for requests over loopback.',
+    }),
+    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When the key was created.' }),
     expiresAt: t.expose('expiresAt', {
       type: 'DateTime',
       nullable: true,
-      description: 'From when on it is refused; null: never.',
+      description: 'When the key expires and requests with it are rejected; null if it never expires.',
     }),
     lastUsedAt: t.expose('lastUsedAt', {
       type: 'DateTime',
       nullable: true,
-      description: 'When it was used last, to about a minute.',
+      description: 'When the key was last used, accurate to about a minute; null if it was never used.',
     }),
   }),
 });
 
 const CreateApiKeyInput = builder.inputType('CreateApiKeyInput', {
-  description: 'A key to make.',
+  description: 'The API key to create.',
   fields: (t) => ({
-    name: t.string({ required: true, description: 'What it is for, 1 to 253 characters.' }),
+    name: t.string({
+      required: true,
+      description: 'The name of the key, which describes its purpose. 1 to 253 characters.',
+    }),
     roles: t.stringList({
       required: true,
       defaultValue: [],
-      description: 'Its roles: of one’s own key, roles one holds.',
+      description: 'The names of its roles. On a personal key, only roles that the caller holds are allowed.',
     }),
     scopes: t.field({
       type: [ActionEnum],
-      description: 'Narrows it to these actions; absent: all that its roles allow.',
+      description: 'Limits the key to these actions. If absent, it may do everything that its roles allow.',
     }),
-    expiresAt: t.field({ type: 'DateTime', description: 'From when on it is refused; absent: never.' }),
+    expiresAt: t.field({ type: 'DateTime', description: 'When the key expires. If absent, it never expires.' }),
     personal: t.boolean({
       required: true,
       defaultValue: false,
-      description: 'true: a key of one’s own, which ends with its person. false: a service’s, which needs an admin.',
+      description:
+        'true: a personal key of the caller, which is deleted with their user. false: a service key, which requires ACCESS_MANAGE.',
     }),
   }),
 });
 
 const RevokeApiKeyInput = builder.inputType('RevokeApiKeyInput', {
-  description: 'A key to forget.',
-  fields: (t) => ({ databaseId: t.int({ required: true, description: 'The id of the key.' }) }),
+  description: 'The API key to revoke.',
+  fields: (t) => ({ databaseId: t.int({ required: true, description: 'The id of the API key.' }) }),
 });
 
 interface Created {
@@ -75,31 +88,31 @@ interface Created {
 }
 
 const CreateApiKeySuccess = builder.objectRef<Created>('CreateApiKeySuccess').implement({
-  description: 'The key was made.',
+  description: 'The API key was created.',
   fields: (t) => ({
-    apiKey: t.expose('apiKey', { type: ApiKey, description: 'The key.' }),
-    text: t.exposeString('text', { description: 'The key as `Authorization` takes it: shown this once.' }),
+    apiKey: t.expose('apiKey', { type: ApiKey, description: 'The new API key.' }),
+    text: t.exposeString('text', {
+      description: 'The text to send as `Authorization`. It is returned only here, once.',
+    }),
   }),
 });
 
 const RevokeApiKeySuccess = builder.objectRef<{ databaseId: number }>('RevokeApiKeySuccess').implement({
-  description: 'The key is refused from the next request on.',
-  fields: (t) => ({ revokedDatabaseId: t.exposeInt('databaseId', { description: 'The id that it had.' }) }),
+  description: 'The API key was revoked. The next request with it is rejected.',
+  fields: (t) => ({ revokedDatabaseId: t.exposeInt('databaseId', { description: 'The id of the revoked key.' }) }),
 });
 
 const CreateApiKeyResult = builder.unionType('CreateApiKeyResult', {
-  description: 'The answer of `createApiKey`.',
+  description: 'The result of `createApiKey`: the new key, or an error.',
   types: [CreateApiKeySuccess, InvalidInputError, ForbiddenError],
   resolveType: resultType('CreateApiKeySuccess'),
 });
 
 const RevokeApiKeyResult = builder.unionType('RevokeApiKeyResult', {
-  description: 'The answer of `revokeApiKey`.',
+  description: 'The result of `revokeApiKey`: the id of the revoked key, or an error.',
   types: [RevokeApiKeySuccess, NotFoundError, InvalidInputError, ForbiddenError],
   resolveType: resultType('RevokeApiKeySuccess'),
 });
-
-const input = { required: true, description: 'What to do.' } as const;
 
 const countApiKeys: CountWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.apiKeys,
@@ -110,7 +123,8 @@ const countApiKeys: CountWork = () => (counts) => ({
 builder.queryField('apiKeys', (t) =>
   t.field({
     type: [ApiKey],
-    description: 'The API keys by id: all of them for whoever manages access, else one’s own.',
+    description:
+      'The API keys, ordered by id: all keys if the viewer holds ACCESS_MANAGE for all clusters, otherwise only the viewer’s own.',
     complexity: { field: 1, multiplier: 50 },
     extensions: { work: countApiKeys },
     resolve: (_root, _args, { apiKeys, caller }) => apiKeys.list(caller),
@@ -120,14 +134,15 @@ builder.queryField('apiKeys', (t) =>
 builder.mutationFields((t) => ({
   createApiKey: t.field({
     type: CreateApiKeyResult,
-    description: 'Makes an API key; its text is in this answer and nowhere else.',
-    args: { input: t.arg({ type: CreateApiKeyInput, ...input }) },
+    description: 'Creates an API key. Its text is returned only in this response.',
+    args: { input: t.arg({ type: CreateApiKeyInput, required: true, description: 'The API key to create.' }) },
     resolve: (_root, { input }, { apiKeys, caller }) => asErrorResult(() => apiKeys.create(caller, input)),
   }),
   revokeApiKey: t.field({
     type: RevokeApiKeyResult,
-    description: 'Forgets an API key: any for whoever manages access, else one’s own.',
-    args: { input: t.arg({ type: RevokeApiKeyInput, ...input }) },
+    description:
+      'Revokes and deletes an API key: any key if the viewer holds ACCESS_MANAGE for all clusters, otherwise only the viewer’s own.',
+    args: { input: t.arg({ type: RevokeApiKeyInput, required: true, description: 'The API key to revoke.' }) },
     resolve: (_root, { input: { databaseId } }, { apiKeys, caller }) =>
       asErrorResult(async () => {
         await apiKeys.revoke(caller, databaseId);

@@ -11,27 +11,29 @@ type Upserted = Extract<Change, { kind: 'UPSERTED' }>;
 type Removed = Extract<Change, { kind: 'REMOVED' }>;
 type Reset = Extract<Change, { kind: 'RESET' }>;
 
-const CURSOR = 'Where to go on after this: `after` of the next subscription.';
+const CURSOR = 'The cursor of this change. Pass it as `after` to resume the subscription after this change.';
 
 const ClusterUpserted = builder.objectRef<Upserted>('ClusterUpserted').implement({
-  description: 'A cluster that matches was registered or changed, or matches now.',
+  description: 'A cluster was registered or changed and matches the filter, or an existing cluster now matches it.',
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: CURSOR }),
-    cluster: t.expose('cluster', { type: Cluster, description: 'The cluster as it is now.' }),
+    cluster: t.expose('cluster', { type: Cluster, description: 'The cluster after the change.' }),
   }),
 });
 
 const ClusterRemoved = builder.objectRef<Removed>('ClusterRemoved').implement({
-  description: 'A cluster is deleted, hidden from you now, or does not match; you may never have held it.',
+  description:
+    'A cluster was deleted, is no longer visible to you, or does not match the filter. You may never have received that cluster.',
   fields: (t) => ({
     cursor: t.exposeString('cursor', { description: CURSOR }),
-    id: t.id({ description: 'Its global id.', resolve: ({ uid }) => encodeGlobalId('Cluster', uid) }),
-    databaseId: t.exposeInt('databaseId', { description: 'The id that the REST routes use.' }),
+    id: t.id({ description: 'The global id of the cluster.', resolve: ({ uid }) => encodeGlobalId('Cluster', uid) }),
+    databaseId: t.exposeInt('databaseId', { description: 'The id of the cluster in the REST API.' }),
   }),
 });
 
 const ClusterChangesReset = builder.objectRef<Reset>('ClusterChangesReset').implement({
-  description: '`after` is too old, or more has changed than is told one by one: list again, then go on from here.',
+  description:
+    'Changes were skipped because `after` is too old or too many clusters changed. List the clusters again, then continue from `cursor`.',
   fields: (t) => ({ cursor: t.exposeString('cursor', { description: CURSOR }) }),
 });
 
@@ -39,30 +41,39 @@ const TYPES = { UPSERTED: 'ClusterUpserted', REMOVED: 'ClusterRemoved', RESET: '
 
 const ClusterChange = builder.unionType('ClusterChange', {
   description:
-    'A change of a cluster. Changes come in order, each at least once; of several of one cluster perhaps the last alone.',
+    'A change of a cluster. Changes arrive in order, each at least once. Of several changes to one cluster, only the last may arrive.',
   types: [ClusterUpserted, ClusterRemoved, ClusterChangesReset],
   resolveType: ({ kind }) => TYPES[kind],
 });
 
-/** A change of 50 clusters, told to as many streams as one caller may have: each tests the rows anew. */
-const ROWS_TOLD = 50 * 50;
+/**
+ * Rows tested when 50 clusters change and the caller has 50 streams (the maximum): each stream tests every row itself.
+ */
+const ROWS_TESTED = 50 * 50;
 
-const countFollowed: CountWork = ({ filter }) => {
+const countSubscriptionWork: CountWork = ({ filter }) => {
   if (!filter) return undefined;
   return ({ clusters, searchBytes }) => {
-    const told = { clusters: ROWS_TOLD, searchBytes: (searchBytes * ROWS_TOLD) / Math.max(clusters, 1) };
-    return { steps: stepsOfFilter(filter, told), times: 1, what: 'testing each change against a filter' };
+    const tested = { clusters: ROWS_TESTED, searchBytes: (searchBytes * ROWS_TESTED) / Math.max(clusters, 1) };
+    return { steps: stepsOfFilter(filter, tested), times: 1, what: 'testing each change against a filter' };
   };
 };
 
 builder.subscriptionField('clusterChanged', (t) =>
   t.field({
     type: ClusterChange,
-    description: 'Changes of the clusters that match, beginning after the cursor; without one, from now on.',
-    extensions: { work: countFollowed },
+    description:
+      'Streams changes of the clusters that match the filter, starting after the cursor `after`, or now if it is absent.',
+    extensions: { work: countSubscriptionWork },
     args: {
-      filter: t.arg({ type: ClusterFilterInput, description: 'Only clusters for which this holds.' }),
-      after: t.arg.string({ description: 'The `changesCursor` of a list, or the `cursor` of the last change.' }),
+      filter: t.arg({
+        type: ClusterFilterInput,
+        description: 'Streams only changes of clusters that match this filter.',
+      }),
+      after: t.arg.string({
+        description:
+          'The cursor to start after: `changesCursor` of a cluster list, or `cursor` of the last change received.',
+      }),
     },
     subscribe: (_root, args, context, info) =>
       context.clusterChanges.follow(

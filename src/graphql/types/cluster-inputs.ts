@@ -5,141 +5,170 @@ import { ClusterByInput } from './cluster-queries.ts';
 import { describedEnum } from './enums.ts';
 
 const Verification = builder.enumType('Verification', {
-  description: 'How much is looked at before a credential is stored.',
+  description: 'How thoroughly a credential is checked before it is stored.',
   values: describedEnum(VERIFICATIONS, {
-    NONE: 'Nothing: a kubeconfig that cannot be used is stored, and its cluster says why.',
-    SYNTAX: 'The kubeconfig must be one that can be used.',
-    CONNECT: 'The cluster is asked, and must know the credential.',
+    NONE: 'Performs no check. A kubeconfig that cannot be used is stored, and the cluster becomes UNUSABLE with the reason.',
+    SYNTAX: 'Requires a kubeconfig that Kitestring can parse and use. Does not call the cluster.',
+    CONNECT: 'As SYNTAX, and also calls the API server, which must accept the credential.',
   }),
 });
 
 const LabelInput = builder.inputType('LabelInput', {
-  description: 'A label, as Kubernetes has them.',
+  description: 'A Kubernetes-style label.',
   fields: (t) => ({
-    key: t.string({ required: true, description: 'An optional DNS prefix and `/`, then up to 63 characters.' }),
-    value: t.string({ required: true, description: 'Empty, or up to 63 characters.' }),
+    key: t.string({
+      required: true,
+      description: 'The key: an optional DNS prefix and `/`, then up to 63 characters.',
+    }),
+    value: t.string({ required: true, description: 'The value: up to 63 characters, may be empty.' }),
   }),
 });
 
 const KubeconfigInput = builder.inputType('KubeconfigInput', {
-  description: 'A kubeconfig, and which of its contexts to take.',
+  description: 'A kubeconfig and the context to use from it.',
   fields: (t) => ({
     text: t.string({
       required: true,
-      description: 'The kubeconfig, YAML or JSON, self-contained (`kubectl config view --raw --flatten`).',
+      description: 'The kubeconfig as YAML or JSON. It must be self-contained (`kubectl config view --raw --flatten`).',
     }),
-    context: t.string({ description: 'The context; else the current one, else the only one.' }),
+    context: t.string({
+      description: 'The name of the context to use. If absent, the current context, or the only one.',
+    }),
   }),
 });
 
 export const ClusterCredentialInput = builder.inputType('ClusterCredentialInput', {
-  description: 'How Kitestring reaches the cluster.',
+  description: 'How Kitestring connects to the cluster. Exactly one field must be set.',
   isOneOf: true,
   fields: (t) => ({
-    kubeconfig: t.field({ type: KubeconfigInput, description: 'By a kubeconfig.' }),
+    kubeconfig: t.field({ type: KubeconfigInput, description: 'Connects with this kubeconfig.' }),
     inCluster: t.boolean({
       description:
-        'true: by the service account of the pod that Kitestring runs in. false: by the kubeconfig that is stored.',
+        'true: connects with the service account of the pod that Kitestring runs in. false: connects with the stored kubeconfig.',
     }),
   }),
 });
 
 export const CreateClusterInput = builder.inputType('CreateClusterInput', {
-  description: 'A cluster to register.',
+  description: 'The cluster to register.',
   fields: (t) => ({
-    name: t.string({ required: true, description: 'Unique, 1 to 253 characters, no control characters.' }),
-    description: t.string({ description: 'Up to 10,000 characters.' }),
-    labels: t.field({ type: [LabelInput], description: 'Up to 64 labels.' }),
+    name: t.string({ required: true, description: 'The name: unique, 1 to 253 characters, no control characters.' }),
+    description: t.string({ description: 'A free-text description, up to 10,000 characters.' }),
+    labels: t.field({ type: [LabelInput], description: 'The labels, at most 64.' }),
     credential: t.field({
       type: ClusterCredentialInput,
-      description: 'How Kitestring reaches it; needed unless `verify` is NONE.',
+      description: 'How Kitestring connects to the cluster. Required unless `verify` is NONE.',
     }),
-    prometheusURL: t.string({ description: 'Where its Prometheus answers: http or https, up to 2,048 characters.' }),
+    prometheusURL: t.string({
+      description: 'The URL of the cluster’s Prometheus: http or https, up to 2,048 characters.',
+    }),
     isDefault: t.boolean({
       description:
-        'true takes the default from the cluster that has it, which needs the right to update that cluster. false when absent.',
+        'true makes this the default cluster in place of the current one, which requires CLUSTERS_UPDATE on the current one. Defaults to false.',
     }),
-    enabled: t.boolean({ description: 'Whether anything is asked of it. true when absent.' }),
+    enabled: t.boolean({ description: 'Whether Kitestring connects to the cluster. Defaults to true.' }),
     verify: t.field({
       type: Verification,
       defaultValue: 'SYNTAX',
-      description: 'How much is looked at before it is stored.',
+      description: 'How thoroughly the credential is checked before the cluster is stored.',
     }),
   }),
 });
 
 export const UpdateClusterInput = builder.inputType('UpdateClusterInput', {
-  description: 'What to change of a cluster: absent keeps, null clears.',
+  description: 'Changes to a cluster. An absent field keeps its value; null clears it.',
   fields: (t) => ({
-    by: t.field({ type: ClusterByInput, required: true, description: 'Which cluster.' }),
-    expectedRevision: t.int({ description: 'The revision you have seen: another one is a RevisionConflictError.' }),
-    name: t.string({ description: 'A new name.' }),
-    description: t.string({ description: 'A new description; null or empty clears it.' }),
-    labels: t.field({ type: [LabelInput], description: 'All labels anew; null clears them.' }),
-    credential: t.field({ type: ClusterCredentialInput, description: 'A new credential.' }),
-    prometheusURL: t.string({ description: 'A new URL; null or empty clears it.' }),
-    isDefault: t.boolean({ description: 'true takes the default from the cluster that has it; false gives it up.' }),
-    enabled: t.boolean({ description: 'Whether anything is asked of it.' }),
+    by: t.field({ type: ClusterByInput, required: true, description: 'The cluster to update.' }),
+    expectedRevision: t.int({
+      description:
+        'The revision that you last read. If the cluster has another revision, the result is a RevisionConflictError.',
+    }),
+    name: t.string({ description: 'The new name: unique, 1 to 253 characters, no control characters.' }),
+    description: t.string({
+      description: 'The new description, up to 10,000 characters. Null or the empty string clears it.',
+    }),
+    labels: t.field({
+      type: [LabelInput],
+      description: 'The complete new set of labels, at most 64. It replaces all existing labels; null removes them.',
+    }),
+    credential: t.field({ type: ClusterCredentialInput, description: 'The new credential.' }),
+    prometheusURL: t.string({
+      description:
+        'The new URL of the cluster’s Prometheus, http or https, up to 2,048 characters. Null or the empty string clears it.',
+    }),
+    isDefault: t.boolean({
+      description:
+        'true makes this the default cluster in place of the current one. false on the default cluster leaves the registry without a default.',
+    }),
+    enabled: t.boolean({ description: 'Whether Kitestring connects to the cluster.' }),
     verify: t.field({
       type: Verification,
       defaultValue: 'SYNTAX',
-      description: 'How much is looked at before it is stored.',
+      description: 'How thoroughly the credential is checked before it is stored.',
     }),
     allowDifferentCluster: t.boolean({
-      description: 'With CONNECT: takes a credential that leads to another cluster, else a DifferentClusterError.',
+      description:
+        'Only with `verify: CONNECT`: true accepts a credential that leads to a different cluster. Otherwise the result is a DifferentClusterError.',
     }),
   }),
 });
 
 export const DeleteClusterInput = builder.inputType('DeleteClusterInput', {
-  description: 'A cluster to forget.',
+  description: 'The cluster to delete.',
   fields: (t) => ({
-    by: t.field({ type: ClusterByInput, required: true, description: 'Which cluster.' }),
-    expectedRevision: t.int({ description: 'The revision you have seen: another one is a RevisionConflictError.' }),
+    by: t.field({ type: ClusterByInput, required: true, description: 'The cluster to delete.' }),
+    expectedRevision: t.int({
+      description:
+        'The revision that you last read. If the cluster has another revision, the result is a RevisionConflictError.',
+    }),
   }),
 });
 
 const NameTaken = builder.enumType('NameTaken', {
-  description: 'What an import does where a cluster has the context’s name already.',
+  description: 'How an import handles a context if its name is already taken by a cluster.',
   values: describedEnum(NAME_TAKEN_CHOICES, {
-    SKIP: 'Leaves that cluster as it is.',
+    SKIP: 'Keeps the existing cluster unchanged.',
     UPDATE:
-      'Gives that cluster the context’s credential; the context is REFUSED where the viewer may not update that cluster.',
-    FAIL: 'Imports nothing at all.',
+      'Stores the context’s credential in the existing cluster. If the viewer may not update that cluster, the context is REFUSED.',
+    FAIL: 'Imports no context: the result is a NameTakenError.',
   }),
 });
 
 export const ImportClustersInput = builder.inputType('ImportClustersInput', {
-  description: 'A kubeconfig, each context of which becomes a cluster named after it.',
+  description: 'The kubeconfig to import. Each of its contexts becomes a cluster named after the context.',
   fields: (t) => ({
-    kubeconfig: t.string({ description: 'The kubeconfig, YAML or JSON; needed unless `inCluster`.' }),
+    kubeconfig: t.string({ description: 'The kubeconfig as YAML or JSON. Required unless `inCluster` is true.' }),
     inCluster: t.boolean({
       required: true,
       defaultValue: false,
-      description: 'Makes the one cluster `in-cluster`, of the pod that Kitestring runs in, and reads no kubeconfig.',
+      description:
+        'true creates one cluster, named `in-cluster`, for the cluster that Kitestring runs in, and reads no kubeconfig.',
     }),
-    contexts: t.stringList({ description: 'These contexts alone; every one when absent.' }),
+    contexts: t.stringList({
+      description: 'The names of the contexts to import. If absent, all contexts are imported.',
+    }),
     onNameTaken: t.field({
       type: NameTaken,
       required: true,
       defaultValue: 'SKIP',
-      description: 'What to do where the name is taken.',
+      description: 'How to handle a context if its name is already taken by a cluster.',
     }),
     dryRun: t.boolean({
       required: true,
       defaultValue: false,
-      description: 'Answers what would happen and stores nothing.',
+      description: 'true returns the expected results without storing anything.',
     }),
     onlyIfEmpty: t.boolean({
       required: true,
       defaultValue: false,
-      description: 'The first set-up: a RegistryNotEmptyError as soon as one cluster exists.',
+      description: 'true for first-time setup: if a cluster exists, the result is a RegistryNotEmptyError.',
     }),
     verify: t.field({
       type: Verification,
       required: true,
       defaultValue: 'SYNTAX',
-      description: 'SYNTAX refuses contexts that cannot be used, one by one; NONE stores them too.',
+      description:
+        'How thoroughly each context is checked. SYNTAX rejects each context that cannot be used; NONE stores those too.',
     }),
   }),
 });

@@ -25,9 +25,9 @@ type ClusterRow = typeof Cluster.$inferType;
 const WARNINGS = { CREDENTIAL_UNUSABLE: 'CredentialWarning', DUPLICATE_CLUSTER: 'DuplicateClusterWarning' } as const;
 
 const Warning = builder.interfaceRef<DomainWarning>('Warning').implement({
-  description: 'Something the caller should know of a change that was made. More kinds may be added.',
+  description: 'A warning about a change that was made. More types may be added.',
   resolveType: ({ kind }) => WARNINGS[kind],
-  fields: (t) => ({ message: t.exposeString('message', { description: 'One sentence for a person.' }) }),
+  fields: (t) => ({ message: t.exposeString('message', { description: 'The warning, as one sentence for humans.' }) }),
 });
 
 builder.objectRef<DomainWarning>('CredentialWarning').implement({
@@ -37,7 +37,7 @@ builder.objectRef<DomainWarning>('CredentialWarning').implement({
 
 builder.objectRef<DomainWarning>('DuplicateClusterWarning').implement({
   description:
-    'A cluster that is registered already has the same API server, or is the same cluster; one that the viewer may not read is not named.',
+    'A cluster in the registry already has the same API server or the same identity. The message names it only if the viewer may read it.',
   interfaces: [Warning],
 });
 
@@ -51,51 +51,63 @@ const changeSuccess = (name: string, description: string) =>
   builder.objectRef<Change>(name).implement({
     description,
     fields: (t) => ({
-      cluster: t.expose('cluster', { type: Cluster, description: 'The cluster as it is now.' }),
+      cluster: t.expose('cluster', { type: Cluster, description: 'The cluster after the change.' }),
       previousDefault: t.expose('previousDefault', {
         type: Cluster,
         nullable: true,
         description:
-          'The cluster that had the default before, when this change took it; null where the viewer may not read it.',
+          'The previous default cluster, if this change replaced it; null if it did not, or if the viewer may not read that cluster.',
       }),
-      warnings: t.expose('warnings', { type: [Warning], description: 'What one should know of this change.' }),
+      warnings: t.expose('warnings', {
+        type: [Warning],
+        description: 'Warnings about this change; empty if there are none.',
+      }),
     }),
   });
 
 const CreateClusterSuccess = changeSuccess('CreateClusterSuccess', 'The cluster was registered.');
-const UpdateClusterSuccess = changeSuccess('UpdateClusterSuccess', 'The cluster was changed, or was so already.');
+const UpdateClusterSuccess = changeSuccess(
+  'UpdateClusterSuccess',
+  'The cluster was updated, or already had the requested values.',
+);
 
 const DeleteClusterSuccess = builder.objectRef<{ uid: string; databaseId: number }>('DeleteClusterSuccess').implement({
   description: 'The cluster was deleted.',
   fields: (t) => ({
-    deletedId: t.id({ description: 'Its global id.', resolve: ({ uid }) => encodeGlobalId('Cluster', uid) }),
-    deletedDatabaseId: t.exposeInt('databaseId', { description: 'The id that the REST routes used for it.' }),
+    deletedId: t.id({
+      description: 'The global id of the deleted cluster.',
+      resolve: ({ uid }) => encodeGlobalId('Cluster', uid),
+    }),
+    deletedDatabaseId: t.exposeInt('databaseId', { description: 'The id of the deleted cluster in the REST API.' }),
   }),
 });
 
 const ImportOutcome = builder.enumType('ImportOutcome', {
-  description: 'What became of a context.',
+  description: 'The result of importing one context.',
   values: describedEnum(IMPORT_OUTCOMES, {
-    CREATED: 'It is a cluster now.',
-    UPDATED: 'The cluster of its name has its credential now.',
-    SKIPPED: 'A cluster of its name exists, and was left as it is.',
-    REFUSED: 'It cannot be used; `problem` says why.',
+    CREATED: 'A cluster was created from the context.',
+    UPDATED: 'The existing cluster with this name now uses the context’s credential.',
+    SKIPPED: 'A cluster with this name exists and was left unchanged.',
+    REFUSED: 'The context was not imported; `problem` states the reason.',
   }),
 });
 
 const ImportedContext = builder
   .objectRef<ImportedContextRow & { cluster: ClusterRow | null }>('ImportedContext')
   .implement({
-    description: 'What became of one context of the kubeconfig; in a dry run, what would.',
+    description: 'The result of importing one context of the kubeconfig, or the expected result in a dry run.',
     fields: (t) => ({
       context: t.exposeString('context', { description: 'The name of the context.' }),
-      outcome: t.expose('outcome', { type: ImportOutcome, description: 'What became of it.' }),
-      problem: t.exposeString('problem', { nullable: true, description: 'Why it was skipped or refused.' }),
+      outcome: t.expose('outcome', { type: ImportOutcome, description: 'The outcome for this context.' }),
+      problem: t.exposeString('problem', {
+        nullable: true,
+        description: 'The reason why the context was skipped or refused; null otherwise.',
+      }),
       cluster: t.expose('cluster', {
         type: Cluster,
         nullable: true,
         description:
-          'The cluster of its name; null when refused, when the viewer may not read it and did not create it here, and in a dry run.',
+          'The cluster with the context’s name. Null if the context was refused, in a dry run, or if the viewer may not read a cluster that this import did not create.',
       }),
     }),
   });
@@ -105,30 +117,33 @@ const ImportClustersSuccess = builder
     'ImportClustersSuccess',
   )
   .implement({
-    description: 'An answer for every context.',
+    description: 'The import succeeded, with a result for every context.',
     fields: (t) => ({
       contexts: t.expose('contexts', {
         type: [ImportedContext],
-        description: 'What became of each context, in the order of the file.',
+        description: 'The result for each context, in the order of the kubeconfig.',
       }),
       createdCount: t.int({
-        description: 'How many clusters were created; in a dry run, would be.',
+        description: 'The number of clusters created, or in a dry run, that would be created.',
         resolve: ({ contexts }) => contexts.filter(({ outcome }) => outcome === 'CREATED').length,
       }),
-      warnings: t.expose('warnings', { type: [Warning], description: 'What one should know of this import.' }),
+      warnings: t.expose('warnings', {
+        type: [Warning],
+        description: 'Warnings about this import; empty if there are none.',
+      }),
     }),
   });
 
 const commonErrors = [InvalidInputError, ForbiddenError] as const;
 
 const CreateClusterResult = builder.unionType('CreateClusterResult', {
-  description: 'The answer of `createCluster`.',
+  description: 'The result of `createCluster`: the new cluster, or an error.',
   types: [CreateClusterSuccess, NameTakenError, ConnectionFailedError, ...commonErrors],
   resolveType: resultType('CreateClusterSuccess'),
 });
 
 const UpdateClusterResult = builder.unionType('UpdateClusterResult', {
-  description: 'The answer of `updateCluster`.',
+  description: 'The result of `updateCluster`: the updated cluster, or an error.',
   types: [
     UpdateClusterSuccess,
     NotFoundError,
@@ -142,19 +157,18 @@ const UpdateClusterResult = builder.unionType('UpdateClusterResult', {
 });
 
 const DeleteClusterResult = builder.unionType('DeleteClusterResult', {
-  description: 'The answer of `deleteCluster`.',
+  description: 'The result of `deleteCluster`: the ids of the deleted cluster, or an error.',
   types: [DeleteClusterSuccess, NotFoundError, DefaultClusterError, RevisionConflictError, ...commonErrors],
   resolveType: resultType('DeleteClusterSuccess'),
 });
 
 const ImportClustersResult = builder.unionType('ImportClustersResult', {
-  description: 'The answer of `importClusters`.',
+  description: 'The result of `importClusters`: a result for every context, or an error.',
   types: [ImportClustersSuccess, NameTakenError, RegistryNotEmptyError, ...commonErrors],
   resolveType: resultType('ImportClustersSuccess'),
 });
 
-const input = { required: true, description: 'What to do.' } as const;
-/** Cost of each context of an import: reading, sealing and storing one takes almost 1 ms. */
+/** Cost per imported context: parsing, sealing and storing one takes almost 1 ms. */
 const CONTEXT_COST = 200;
 const CONFLICT = [{ name: 'current', type: 'RevisionConflictError' }];
 
@@ -162,7 +176,7 @@ builder.mutationFields((t) => ({
   createCluster: t.field({
     type: CreateClusterResult,
     description: 'Registers a cluster.',
-    args: { input: t.arg({ type: CreateClusterInput, ...input }) },
+    args: { input: t.arg({ type: CreateClusterInput, required: true, description: 'The cluster to register.' }) },
     resolve: (_root, { input }, context, info) =>
       asErrorResult(() =>
         context.clusters.create(context.caller, input, {
@@ -173,8 +187,14 @@ builder.mutationFields((t) => ({
   }),
   updateCluster: t.field({
     type: UpdateClusterResult,
-    description: 'Changes a cluster: absent keeps, null clears.',
-    args: { input: t.arg({ type: UpdateClusterInput, ...input }) },
+    description: 'Updates a cluster. An absent field keeps its value; null clears it.',
+    args: {
+      input: t.arg({
+        type: UpdateClusterInput,
+        required: true,
+        description: 'The cluster to update and its new values.',
+      }),
+    },
     resolve: (_root, { input: { by, ...changes } }, context, info) =>
       asErrorResult(() =>
         context.clusters.update(
@@ -189,8 +209,8 @@ builder.mutationFields((t) => ({
   }),
   deleteCluster: t.field({
     type: DeleteClusterResult,
-    description: 'Forgets a cluster and its credential. The default cluster is refused.',
-    args: { input: t.arg({ type: DeleteClusterInput, ...input }) },
+    description: 'Deletes a cluster and its credential. The default cluster cannot be deleted.',
+    args: { input: t.arg({ type: DeleteClusterInput, required: true, description: 'The cluster to delete.' }) },
     resolve: (_root, { input: { by, expectedRevision } }, context, info) =>
       asErrorResult(() =>
         context.clusters.delete(
@@ -203,8 +223,14 @@ builder.mutationFields((t) => ({
   importClusters: t.field({
     type: ImportClustersResult,
     description:
-      'Makes a cluster of every context of a kubeconfig, in one transaction. Into an empty registry the current context becomes the default.',
-    args: { input: t.arg({ type: ImportClustersInput, ...input }) },
+      'Creates one cluster for each context of a kubeconfig, in one transaction. If the registry was empty, the current context becomes the default cluster.',
+    args: {
+      input: t.arg({
+        type: ImportClustersInput,
+        required: true,
+        description: 'The kubeconfig to import and the import options.',
+      }),
+    },
     resolve: (_root, { input }, context, info) =>
       asErrorResult(() =>
         context.clusterImport.run(

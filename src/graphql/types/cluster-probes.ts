@@ -15,115 +15,138 @@ import {
 type Rule = NonNullable<ConnectionTestResult['rules']>[number];
 
 const PermissionRule = builder.objectRef<Rule>('PermissionRule').implement({
-  description: 'What a credential may do with some resources; `*` stands for all.',
+  description: 'The actions that a credential allows on some resources. `*` stands for all.',
   fields: (t) => ({
-    verbs: t.stringList({ description: 'Such as `get`, `list`, `watch`.', resolve: ({ verbs }) => [...verbs] }),
+    verbs: t.stringList({
+      description: 'The allowed verbs, such as `get`, `list`, `watch`.',
+      resolve: ({ verbs }) => [...verbs],
+    }),
     apiGroups: t.stringList({
-      description: 'The empty text is the core group.',
+      description: 'The API groups. The empty string is the core group.',
       resolve: ({ apiGroups }) => [...apiGroups],
     }),
-    resources: t.stringList({ description: 'Such as `pods`.', resolve: ({ resources }) => [...resources] }),
+    resources: t.stringList({
+      description: 'The resources, such as `pods`.',
+      resolve: ({ resources }) => [...resources],
+    }),
   }),
 });
 
 const TestConnectionSuccess = builder.objectRef<ConnectionTestResult>('TestConnectionSuccess').implement({
-  description: 'The cluster knows the credential.',
+  description: 'The cluster accepted the credential.',
   fields: (t) => ({
-    state: t.expose('state', { type: ClusterStateEnum, description: 'READY or DEGRADED.' }),
-    version: t.string({ nullable: true, description: 'Its version.', resolve: ({ version }) => version ?? null }),
+    state: t.expose('state', { type: ClusterStateEnum, description: 'The state that was found: READY or DEGRADED.' }),
+    version: t.string({
+      nullable: true,
+      description: 'The Kubernetes version of the cluster, such as `v1.31.0`; null if the cluster does not report it.',
+      resolve: ({ version }) => version ?? null,
+    }),
     latencyMs: t.float({
-      description: 'How long it took until the cluster answered, in milliseconds.',
+      description: 'The time until the cluster responded, in milliseconds.',
       resolve: ({ latencyMs }) => Math.round(latencyMs * 10) / 10,
     }),
     identity: t.string({
       nullable: true,
-      description: 'The UID of its namespace kube-system, where the credential may read it.',
+      description:
+        'The UID of the namespace kube-system, which identifies the cluster; null if the credential may not read it.',
       resolve: ({ identity }) => identity ?? null,
     }),
     permissions: t.field({
       type: [PermissionRule],
       nullable: true,
       description:
-        'What the credential may do in its namespace, by SelfSubjectRulesReview; null where the cluster does not tell.',
+        'The permissions of the credential in its namespace, from a SelfSubjectRulesReview; null if the cluster does not return them.',
       resolve: ({ rules }) => (rules ? [...rules] : null),
     }),
   }),
 });
 
 const TestConnectionInput = builder.inputType('TestConnectionInput', {
-  description: 'A credential to try, or a cluster to try with its own.',
+  description: 'The credential or the registered cluster to test. Exactly one field must be set.',
   isOneOf: true,
   fields: (t) => ({
-    credential: t.field({ type: ClusterCredentialInput, description: 'A credential that is not stored.' }),
-    cluster: t.field({ type: ClusterByInput, description: 'A cluster, with the credential that is stored.' }),
+    credential: t.field({ type: ClusterCredentialInput, description: 'A credential to test without storing it.' }),
+    cluster: t.field({ type: ClusterByInput, description: 'A registered cluster to test with its stored credential.' }),
   }),
 });
 
 const TestConnectionResult = builder.unionType('TestConnectionResult', {
-  description: 'The answer of `testClusterConnection`.',
+  description: 'The result of `testClusterConnection`: the test result, or an error.',
   types: [TestConnectionSuccess, ConnectionFailedError, NotFoundError, InvalidInputError, ForbiddenError],
   resolveType: resultType('TestConnectionSuccess'),
 });
 
-interface Touched {
+interface ClusterResult {
   cluster: typeof Cluster.$inferType;
 }
 
-const ProbeClusterSuccess = builder.objectRef<Touched>('ProbeClusterSuccess').implement({
-  description: 'The cluster was tried.',
+const ProbeClusterSuccess = builder.objectRef<ClusterResult>('ProbeClusterSuccess').implement({
+  description: 'The cluster was probed.',
   fields: (t) => ({
-    cluster: t.expose('cluster', { type: Cluster, description: 'The cluster, with the status that was found.' }),
+    cluster: t.expose('cluster', { type: Cluster, description: 'The cluster with its new status.' }),
   }),
 });
 
 const ProbeClusterInput = builder.inputType('ProbeClusterInput', {
-  description: 'A cluster to try now.',
-  fields: (t) => ({ by: t.field({ type: ClusterByInput, required: true, description: 'Which cluster.' }) }),
+  description: 'The cluster to probe.',
+  fields: (t) => ({ by: t.field({ type: ClusterByInput, required: true, description: 'The cluster to probe.' }) }),
 });
 
 const ProbeClusterResult = builder.unionType('ProbeClusterResult', {
-  description: 'The answer of `probeCluster`.',
+  description: 'The result of `probeCluster`: the cluster with its new status, or an error.',
   types: [ProbeClusterSuccess, NotFoundError, InvalidInputError, ForbiddenError],
   resolveType: resultType('ProbeClusterSuccess'),
 });
 
-const ConfirmClusterIdentitySuccess = builder.objectRef<Touched>('ConfirmClusterIdentitySuccess').implement({
-  description: 'The identity that was met last is the cluster’s own now.',
-  fields: (t) => ({ cluster: t.expose('cluster', { type: Cluster, description: 'The cluster as it is now.' }) }),
+const ConfirmClusterIdentitySuccess = builder.objectRef<ClusterResult>('ConfirmClusterIdentitySuccess').implement({
+  description: 'The most recently observed identity is now the cluster’s expected identity.',
+  fields: (t) => ({ cluster: t.expose('cluster', { type: Cluster, description: 'The cluster after the change.' }) }),
 });
 
 const ConfirmClusterIdentityInput = builder.inputType('ConfirmClusterIdentityInput', {
-  description: 'A cluster whose changed identity is meant.',
+  description: 'The cluster for which to confirm a changed identity.',
   fields: (t) => ({
-    by: t.field({ type: ClusterByInput, required: true, description: 'Which cluster.' }),
-    expectedRevision: t.int({ description: 'The revision you have seen: another one is a RevisionConflictError.' }),
+    by: t.field({
+      type: ClusterByInput,
+      required: true,
+      description: 'The cluster for which to confirm the identity.',
+    }),
+    expectedRevision: t.int({
+      description:
+        'The revision that you last read. If the cluster has another revision, the result is a RevisionConflictError.',
+    }),
   }),
 });
 
 const ConfirmClusterIdentityResult = builder.unionType('ConfirmClusterIdentityResult', {
-  description: 'The answer of `confirmClusterIdentity`.',
+  description: 'The result of `confirmClusterIdentity`: the updated cluster, or an error.',
   types: [ConfirmClusterIdentitySuccess, NotFoundError, RevisionConflictError, InvalidInputError, ForbiddenError],
   resolveType: resultType('ConfirmClusterIdentitySuccess'),
 });
 
-const input = { required: true, description: 'What to do.' } as const;
-/** What one try of a cluster adds to the cost of a document. */
-const TRIAL_COST = 200;
+/** Cost of one connection test or probe. */
+const PROBE_COST = 200;
 
 builder.mutationFields((t) => ({
   testClusterConnection: t.field({
     type: TestConnectionResult,
-    description: 'Tries a credential against its cluster and stores nothing.',
-    complexity: TRIAL_COST,
-    args: { input: t.arg({ type: TestConnectionInput, ...input }) },
+    description: 'Tests a credential by connecting to its cluster. Stores nothing.',
+    complexity: PROBE_COST,
+    args: {
+      input: t.arg({
+        type: TestConnectionInput,
+        required: true,
+        description: 'The credential or the registered cluster to test.',
+      }),
+    },
     resolve: (_root, { input: { cluster, credential } }, { clusterProbes, caller }) =>
       asErrorResult(() => clusterProbes.test(caller, { by: cluster ? clusterBy(cluster) : undefined, credential })),
   }),
   probeCluster: t.field({
     type: ProbeClusterResult,
-    description: 'Tries a cluster now and answers with its status.',
-    complexity: TRIAL_COST,
-    args: { input: t.arg({ type: ProbeClusterInput, ...input }) },
+    description: 'Probes a cluster now and returns it with its new status.',
+    complexity: PROBE_COST,
+    args: { input: t.arg({ type: ProbeClusterInput, required: true, description: 'The cluster to probe.' }) },
     resolve: (_root, { input: { by } }, context, info) =>
       asErrorResult(async () => {
         const query = clusterQuery(context, info, ['cluster']);
@@ -132,8 +155,15 @@ builder.mutationFields((t) => ({
   }),
   confirmClusterIdentity: t.field({
     type: ConfirmClusterIdentityResult,
-    description: 'Takes the other identity that a contact met as the cluster’s own.',
-    args: { input: t.arg({ type: ConfirmClusterIdentityInput, ...input }) },
+    description:
+      'Accepts `otherUid`, the different identity that a later connection observed, as the cluster’s expected identity.',
+    args: {
+      input: t.arg({
+        type: ConfirmClusterIdentityInput,
+        required: true,
+        description: 'The cluster for which to confirm the identity.',
+      }),
+    },
     resolve: (_root, { input: { by, expectedRevision } }, context, info) =>
       asErrorResult(async () => {
         const query = clusterQuery(context, info, ['cluster'], [{ name: 'current', type: 'RevisionConflictError' }]);

@@ -1,4 +1,4 @@
-/** The values of an enum, each with its description. */
+/** Builds the `values` of a Pothos enum, each with its description. */
 export function describedEnum<const Value extends string>(
   values: readonly Value[],
   descriptions: Readonly<Record<Value, string>>,

@@ -8,7 +8,7 @@ type Part<Name extends 'nodes' | 'namespaces' | 'readiness'> = NonNullable<
 type Page = NonNullable<Awaited<ReturnType<LiveReads['resources']>>>;
 type Fault = Awaited<ReturnType<LiveReads['faults']>>[number];
 
-/** What one call to a cluster adds to the cost of a document. */
+/** Cost of one call to a cluster. */
 const CALL_COST = 50;
 
 interface KubernetesRow {
@@ -16,38 +16,56 @@ interface KubernetesRow {
   readonly metadata?: { name?: unknown; namespace?: unknown; uid?: unknown; creationTimestamp?: unknown };
 }
 
-const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+const stringOrNull = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
 const ReadinessCheck = builder.objectRef<Part<'readiness'>>('ReadinessCheck').implement({
   description: 'One readiness check of an API server.',
   fields: (t) => ({
-    name: t.exposeString('name', { description: 'Its name, such as `etcd`.' }),
-    ok: t.exposeBoolean('ok', { description: 'Whether it passes.' }),
+    name: t.exposeString('name', { description: 'The name of the check, such as `etcd`.' }),
+    ok: t.exposeBoolean('ok', { description: 'Whether the check passes.' }),
   }),
 });
 
 const NodeCondition = builder.objectRef<Part<'nodes'>['conditions'][number]>('NodeCondition').implement({
-  description: 'A condition of a node, as the cluster has it.',
+  description: 'A condition of a node, as the cluster reports it.',
   fields: (t) => ({
-    type: t.exposeString('type', { description: 'Its type, such as `Ready`.' }),
-    status: t.exposeString('status', { description: '`True`, `False` or `Unknown`.' }),
-    reason: t.exposeString('reason', { nullable: true, description: 'A word for programs.' }),
-    message: t.exposeString('message', { nullable: true, description: 'A sentence for people.' }),
+    type: t.exposeString('type', { description: 'The type of the condition, such as `Ready`.' }),
+    status: t.exposeString('status', { description: 'The status of the condition: `True`, `False` or `Unknown`.' }),
+    reason: t.exposeString('reason', {
+      nullable: true,
+      description: 'The reason for the last status change, as one word for programs; null if the cluster reports none.',
+    }),
+    message: t.exposeString('message', {
+      nullable: true,
+      description: 'The details of the condition, for humans; null if the cluster reports none.',
+    }),
   }),
 });
 
 const ClusterNode = builder.objectRef<Part<'nodes'>>('ClusterNode').implement({
   description: 'A node of a cluster.',
   fields: (t) => ({
-    name: t.exposeString('name', { description: 'Its name.' }),
-    ready: t.exposeBoolean('ready', { description: 'Whether its condition Ready is True.' }),
-    cpu: t.exposeString('cpu', { nullable: true, description: 'Its CPU capacity, as a quantity.' }),
-    memory: t.exposeString('memory', { nullable: true, description: 'Its memory capacity, as a quantity.' }),
-    pods: t.exposeString('pods', { nullable: true, description: 'How many pods it takes, as a quantity.' }),
-    kubeletVersion: t.exposeString('kubeletVersion', { nullable: true, description: 'The version of its kubelet.' }),
+    name: t.exposeString('name', { description: 'The name of the node.' }),
+    ready: t.exposeBoolean('ready', { description: 'Whether the node’s condition `Ready` has the status `True`.' }),
+    cpu: t.exposeString('cpu', {
+      nullable: true,
+      description: 'The CPU capacity, as a Kubernetes quantity; null if the cluster does not report it.',
+    }),
+    memory: t.exposeString('memory', {
+      nullable: true,
+      description: 'The memory capacity, as a Kubernetes quantity; null if the cluster does not report it.',
+    }),
+    pods: t.exposeString('pods', {
+      nullable: true,
+      description: 'The maximum number of pods, as a Kubernetes quantity; null if the cluster does not report it.',
+    }),
+    kubeletVersion: t.exposeString('kubeletVersion', {
+      nullable: true,
+      description: 'The version of the node’s kubelet; null if the cluster does not report it.',
+    }),
     conditions: t.field({
       type: [NodeCondition],
-      description: 'Its conditions.',
+      description: 'The conditions of the node.',
       resolve: ({ conditions }) => [...conditions],
     }),
   }),
@@ -56,13 +74,16 @@ const ClusterNode = builder.objectRef<Part<'nodes'>>('ClusterNode').implement({
 const ClusterNamespace = builder.objectRef<Part<'namespaces'>>('ClusterNamespace').implement({
   description: 'A namespace of a cluster.',
   fields: (t) => ({
-    name: t.exposeString('name', { description: 'Its name.' }),
-    phase: t.exposeString('phase', { nullable: true, description: '`Active` or `Terminating`.' }),
+    name: t.exposeString('name', { description: 'The name of the namespace.' }),
+    phase: t.exposeString('phase', {
+      nullable: true,
+      description: 'The phase, `Active` or `Terminating`; null if the cluster does not report it.',
+    }),
   }),
 });
 
 builder.scalarType('JSON', {
-  description: 'Any JSON value.',
+  description: 'Any JSON value. Output only.',
   serialize: (value) => value,
   parseValue: () => {
     throw new TypeError('JSON is never an input here');
@@ -71,107 +92,137 @@ builder.scalarType('JSON', {
 
 const KubernetesObject = builder.objectRef<KubernetesRow>('KubernetesObject').implement({
   description:
-    'An object of a cluster, without the data of Secrets, annotations that carry an object, and managed fields.',
+    'A Kubernetes object of a cluster. The data of Secrets, annotations that contain a whole object, and managed fields are removed.',
   fields: (t) => ({
-    apiVersion: t.string({ description: 'Its group and version.', resolve: ({ apiVersion }) => String(apiVersion) }),
-    kind: t.string({ description: 'Its kind.', resolve: ({ kind }) => String(kind) }),
-    name: t.string({ description: 'Its name.', resolve: ({ metadata }) => text(metadata?.name) ?? '' }),
+    apiVersion: t.string({
+      description: 'The API group and version, such as `apps/v1`.',
+      resolve: ({ apiVersion }) => String(apiVersion),
+    }),
+    kind: t.string({ description: 'The kind, such as `Pod`.', resolve: ({ kind }) => String(kind) }),
+    name: t.string({
+      description: 'The name of the object.',
+      resolve: ({ metadata }) => stringOrNull(metadata?.name) ?? '',
+    }),
     namespace: t.string({
       nullable: true,
-      description: 'Its namespace.',
-      resolve: ({ metadata }) => text(metadata?.namespace),
+      description: 'The namespace of the object; null if the kind is cluster-scoped.',
+      resolve: ({ metadata }) => stringOrNull(metadata?.namespace),
     }),
-    uid: t.string({ nullable: true, description: 'Its UID.', resolve: ({ metadata }) => text(metadata?.uid) }),
+    uid: t.string({
+      nullable: true,
+      description: 'The UID of the object; null if the cluster does not report it.',
+      resolve: ({ metadata }) => stringOrNull(metadata?.uid),
+    }),
     createdAt: t.string({
       nullable: true,
-      description: 'When it was created, as the cluster tells it.',
-      resolve: ({ metadata }) => text(metadata?.creationTimestamp),
+      description: 'When the object was created, as the cluster reports it; null if the cluster does not report it.',
+      resolve: ({ metadata }) => stringOrNull(metadata?.creationTimestamp),
     }),
     manifest: t.field({
       type: 'JSON',
       description:
-        'The whole object. Of a Secret: its name, namespace, uid, labels, times, type and the names of its `keys`.',
+        'The complete object. For a Secret: only its name, namespace, UID, labels, timestamps, type and the names of its `keys`.',
       resolve: (object) => object,
     }),
   }),
 });
 
 const ResourceList = builder.objectRef<Page>('ResourceList').implement({
-  description: 'A page of objects, by the API server’s own paging.',
+  description: 'A page of Kubernetes objects, using the API server’s own paging.',
   fields: (t) => ({
     objects: t.field({
       type: [KubernetesObject],
-      description: 'The objects of this page.',
+      description: 'The objects on this page.',
       complexity: { field: 0, multiplier: 1 },
       resolve: ({ objects }) => [...objects],
     }),
-    next: t.exposeString('next', { nullable: true, description: '`after` for the next page; null on the last.' }),
+    next: t.exposeString('next', {
+      nullable: true,
+      description: 'The token to pass as `after` for the next page; null on the last page.',
+    }),
     remaining: t.exposeInt('remaining', {
       nullable: true,
-      description: 'How many objects follow, where the API server tells.',
+      description: 'The number of objects after this page; null if the API server does not report it.',
     }),
   }),
 });
 
 const LiveFault = builder.objectRef<Fault>('LiveFault').implement({
-  description: 'A part of a live answer that failed.',
+  description: 'A live field that could not be read.',
   fields: (t) => ({
-    path: t.stringList({ description: 'The part, as the document names it.', resolve: ({ path }) => [...path] }),
-    code: t.exposeString('code', { description: 'A stable code, such as `TIMED_OUT` or `FORBIDDEN`.' }),
-    message: t.exposeString('message', { description: 'One sentence for a person.' }),
+    path: t.stringList({
+      description: 'The path of the failed field, by its name or alias in the document.',
+      resolve: ({ path }) => [...path],
+    }),
+    code: t.exposeString('code', { description: 'A stable code for programs, such as `TIMED_OUT` or `FORBIDDEN`.' }),
+    message: t.exposeString('message', { description: 'The problem, as one sentence for humans.' }),
   }),
 });
 
 const ClusterLive = builder.objectRef<LiveReads>('ClusterLive').implement({
   description:
-    'What a cluster answers now. A part that fails is null and named in `faults`. At most 100 calls a document, 8 s in all.',
+    'Data read from the cluster at the time of the request. A field that cannot be read is null and is listed in `faults`. One document may make at most 100 calls to clusters, within 8 s in total.',
   fields: (t) => ({
     version: t.string({
       nullable: true,
       complexity: CALL_COST,
-      description: 'The version of its API server.',
+      description: 'The Kubernetes version of the API server; null if it cannot be read.',
       resolve: (live, _args, _context, { path }) => live.version(String(path.key)),
     }),
     readiness: t.field({
       type: [ReadinessCheck],
       nullable: true,
       complexity: { field: CALL_COST, multiplier: 1 },
-      description: 'Its readiness checks by name.',
+      description: 'The readiness checks of the API server; null if they cannot be read.',
       resolve: (live, _args, _context, { path }) => live.readiness(String(path.key)),
     }),
     nodes: t.field({
       type: [ClusterNode],
       nullable: true,
       complexity: { field: CALL_COST, multiplier: 5 },
-      description: 'Its nodes, at most 250.',
+      description: 'The nodes of the cluster, at most 250; null if they cannot be read.',
       resolve: (live, _args, _context, { path }) => live.nodes(String(path.key)),
     }),
     namespaces: t.field({
       type: [ClusterNamespace],
       nullable: true,
       complexity: { field: CALL_COST, multiplier: 5 },
-      description: 'Its namespaces, at most 250.',
+      description: 'The namespaces of the cluster, at most 250; null if they cannot be read.',
       resolve: (live, _args, _context, { path }) => live.namespaces(String(path.key)),
     }),
     resources: t.field({
       type: ResourceList,
       nullable: true,
       complexity: ({ first }) => ({ field: 2 * CALL_COST, multiplier: Math.max(1, first ?? 50) }),
-      description: 'A page of the objects of any kind.',
+      description: 'A page of the objects of one kind; null if they cannot be read.',
       args: {
-        apiVersion: t.arg.string({ required: true, description: 'Group and version, such as `v1` or `apps/v1`.' }),
-        kind: t.arg.string({ required: true, description: 'The kind, such as `Pod`.' }),
-        namespace: t.arg.string({ description: 'In this namespace alone; in all when absent.' }),
-        labelSelector: t.arg.string({ description: 'Kubernetes’ grammar.' }),
-        fieldSelector: t.arg.string({ description: 'Kubernetes’ grammar, such as `status.phase=Running`.' }),
-        first: t.arg.int({ required: true, defaultValue: 50, description: 'How many objects, 1 to 250.' }),
-        after: t.arg.string({ description: '`next` of the page before.' }),
+        apiVersion: t.arg.string({
+          required: true,
+          description: 'The API group and version, such as `v1` or `apps/v1`.',
+        }),
+        kind: t.arg.string({ required: true, description: 'The kind of object, such as `Pod`.' }),
+        namespace: t.arg.string({
+          description: 'Returns only objects in this namespace. If absent, objects of all namespaces.',
+        }),
+        labelSelector: t.arg.string({
+          description: 'Returns only objects that match this Kubernetes label selector, such as `app=web`.',
+        }),
+        fieldSelector: t.arg.string({
+          description:
+            'Returns only objects that match this Kubernetes field selector, such as `status.phase=Running`.',
+        }),
+        first: t.arg.int({
+          required: true,
+          defaultValue: 50,
+          description: 'The number of objects to return, 1 to 250.',
+        }),
+        after: t.arg.string({ description: 'The value of `next` of the previous page.' }),
       },
       resolve: (live, args, _context, { path }) => live.resources(String(path.key), args),
     }),
     faults: t.field({
       type: [LiveFault],
-      description: 'The parts that failed.',
+      description: 'The live fields that could not be read; empty if there are none.',
       resolve: async (live) => [...(await live.faults())],
     }),
   }),
@@ -181,10 +232,11 @@ builder.prismaObjectField(Cluster, 'live', (t) =>
   t.field({
     type: ClusterLive,
     nullable: true,
-    description: 'What the cluster answers now; null for who may not ask it.',
+    description:
+      'Data read from the cluster at the time of the request; null if the viewer does not hold CLUSTERS_LIVE for it.',
     select: { id: true, uid: true, enabled: true, inCluster: true, credentialsVersion: true, credentialProblem: true },
     resolve: async (cluster, _args, { fleet, caller, refresh, database, liveBudget }, { operation }) => {
-      // A stream outlives what its caller may do.
+      // The caller's permissions may change while a stream is open, so refresh them for every event.
       const now = operation.operation === 'subscription' ? await refresh(await database.counters()) : caller;
       return now.viewer ? fleet.live(now, cluster, liveBudget) : null;
     },

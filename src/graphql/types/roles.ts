@@ -14,108 +14,119 @@ interface RoleRow {
 }
 
 const DESCRIPTIONS: Readonly<Record<Action, string>> = {
-  'clusters.read': 'See clusters, in lists and streams and one by one.',
-  'clusters.live': 'Have a cluster asked now, with the credential that Kitestring holds.',
+  'clusters.read': 'Read clusters: in lists, in change streams and one by one.',
+  'clusters.live': 'Read live data from a cluster, with the credential that Kitestring stores for it.',
   'clusters.create': 'Register clusters.',
-  'clusters.update': 'Change clusters.',
+  'clusters.update': 'Update clusters.',
   'clusters.delete': 'Delete clusters.',
-  'clusters.import': 'Import a kubeconfig.',
-  'clusters.in-cluster': 'Lend a cluster the service account of Kitestring’s own pod.',
-  'access.manage': 'Manage users, roles and keys that allow no more than the viewer holds.',
+  'clusters.import': 'Import clusters from a kubeconfig.',
+  'clusters.in-cluster': 'Let a cluster connection use the service account of Kitestring’s own pod.',
+  'access.manage': 'Manage users, roles and API keys that allow no more than the viewer’s own permissions.',
   'audit.read': 'Read the audit log.',
   'metrics.read': 'Read the metrics.',
   'rest.use': 'Use the REST routes of the registry.',
 };
 
-/** The actions, named as GraphQL spells enums: `clusters.in-cluster` is CLUSTERS_IN_CLUSTER. */
+/** The actions under their GraphQL enum names: `clusters.in-cluster` is CLUSTERS_IN_CLUSTER. */
 export const ActionEnum = builder.enumType('Action', {
-  description: 'What a role allows. More may be added.',
+  description: 'An action that a role can allow. More actions may be added.',
   values: Object.fromEntries(
     ACTIONS.map((action) => [actionName(action), { value: action, description: DESCRIPTIONS[action] }]),
   ) as Record<string, { value: Action; description: string }>,
 });
 
 const RoleScope = builder.objectRef<ClusterScope>('RoleScope').implement({
-  description: 'The clusters that a role holds for: either part lets a cluster in.',
+  description: 'The clusters to which a role applies: all clusters that match one of the names or the label selector.',
   fields: (t) => ({
     names: t.expose('names', {
       type: ['String'],
-      description: 'Names, in which `*` stands for any characters and `?` for one.',
+      description: 'Cluster names. `*` matches any number of characters and `?` matches one.',
     }),
     labelSelector: t.string({
       nullable: true,
-      description: 'Kubernetes’ grammar.',
+      description: 'A Kubernetes label selector that matches clusters; null if the role selects by name only.',
       resolve: ({ labelSelector }) => labelSelector ?? null,
     }),
   }),
 });
 
 const Role = builder.objectRef<RoleRow>('Role').implement({
-  description: 'What those who hold it may do, and to which clusters.',
+  description: 'A set of allowed actions and the clusters to which they apply.',
   fields: (t) => ({
-    name: t.exposeString('name', { description: 'Its name.' }),
-    description: t.exposeString('description', { description: 'What it is for.' }),
-    builtIn: t.exposeBoolean('builtIn', { description: 'Whether it is always there, and cannot be changed.' }),
-    actions: t.field({ type: [ActionEnum], description: 'What it allows.', resolve: ({ actions }) => [...actions] }),
+    name: t.exposeString('name', { description: 'The name of the role.' }),
+    description: t.exposeString('description', {
+      description: 'The description of the role; the empty string if there is none.',
+    }),
+    builtIn: t.exposeBoolean('builtIn', {
+      description: 'Whether the role is built in. A built-in role cannot be changed or deleted.',
+    }),
+    actions: t.field({
+      type: [ActionEnum],
+      description: 'The actions that the role allows.',
+      resolve: ({ actions }) => [...actions],
+    }),
     clusters: t.expose('clusters', {
       type: RoleScope,
       nullable: true,
-      description: 'The clusters it holds for; null: every one.',
+      description: 'The clusters to which the role applies; null if it applies to all clusters.',
     }),
   }),
 });
 
 const RoleScopeInput = builder.inputType('RoleScopeInput', {
-  description: 'The clusters that a role holds for: either part lets a cluster in.',
+  description: 'The clusters to which a role applies: all clusters that match one of the names or the label selector.',
   fields: (t) => ({
-    names: t.stringList({ description: 'Names, in which `*` stands for any characters and `?` for one.' }),
-    labelSelector: t.string({ description: 'Kubernetes’ grammar: `env in (staging, prod), !legacy`.' }),
+    names: t.stringList({ description: 'Cluster names. `*` matches any number of characters and `?` matches one.' }),
+    labelSelector: t.string({ description: 'A Kubernetes label selector, such as `env in (staging, prod), !legacy`.' }),
   }),
 });
 
 const DefineRoleInput = builder.inputType('DefineRoleInput', {
-  description: 'A role of one’s own; one of the same name is defined anew.',
+  description: 'The role to create. If a custom role with this name exists, it is replaced.',
   fields: (t) => ({
-    name: t.string({ required: true, description: 'Lower-case letters, digits and `-`.' }),
-    description: t.string({ description: 'What it is for, up to 1,000 characters.' }),
+    name: t.string({ required: true, description: 'The name: lower-case letters, digits and `-`.' }),
+    description: t.string({ description: 'The description of the role, up to 1,000 characters.' }),
     actions: t.field({
       type: [ActionEnum],
       required: true,
       description:
-        'What it allows: some of CLUSTERS_READ, CLUSTERS_LIVE, CLUSTERS_UPDATE, CLUSTERS_DELETE and AUDIT_READ.',
+        'The actions to allow: any of CLUSTERS_READ, CLUSTERS_LIVE, CLUSTERS_UPDATE, CLUSTERS_DELETE and AUDIT_READ.',
     }),
-    clusters: t.field({ type: RoleScopeInput, description: 'The clusters it holds for; every one when absent.' }),
+    clusters: t.field({
+      type: RoleScopeInput,
+      description: 'The clusters to which the role applies. If absent, it applies to all clusters.',
+    }),
   }),
 });
 
 const DeleteRoleInput = builder.inputType('DeleteRoleInput', {
-  description: 'A role to forget.',
-  fields: (t) => ({ name: t.string({ required: true, description: 'Which role.' }) }),
+  description: 'The role to delete.',
+  fields: (t) => ({ name: t.string({ required: true, description: 'The name of the role.' }) }),
 });
 
 const DefineRoleSuccess = builder.objectRef<{ name: string }>('DefineRoleSuccess').implement({
-  description: 'The role is defined; whoever holds it has it from the next request on.',
-  fields: (t) => ({ name: t.exposeString('name', { description: 'Its name.' }) }),
+  description:
+    'The role was created or replaced. Users and API keys with the role have the new permissions from the next request on.',
+  fields: (t) => ({ name: t.exposeString('name', { description: 'The name of the role.' }) }),
 });
 
 const DeleteRoleSuccess = builder.objectRef<{ name: string }>('DeleteRoleSuccess').implement({
-  description: 'The role was deleted; whoever held it holds it no more, and signs in again.',
-  fields: (t) => ({ deletedName: t.exposeString('name', { description: 'Its name.' }) }),
+  description:
+    'The role was deleted and removed from all users and API keys. Sessions of users who held it were ended.',
+  fields: (t) => ({ deletedName: t.exposeString('name', { description: 'The name of the deleted role.' }) }),
 });
 
 const DefineRoleResult = builder.unionType('DefineRoleResult', {
-  description: 'The answer of `defineRole`.',
+  description: 'The result of `defineRole`: the name of the role, or an error.',
   types: [DefineRoleSuccess, InvalidInputError, ForbiddenError],
   resolveType: resultType('DefineRoleSuccess'),
 });
 
 const DeleteRoleResult = builder.unionType('DeleteRoleResult', {
-  description: 'The answer of `deleteRole`.',
+  description: 'The result of `deleteRole`: the name of the deleted role, or an error.',
   types: [DeleteRoleSuccess, NotFoundError, InvalidInputError, ForbiddenError],
   resolveType: resultType('DeleteRoleSuccess'),
 });
-
-const input = { required: true, description: 'What to do.' } as const;
 
 const countRoles: CountWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.roles,
@@ -126,7 +137,8 @@ const countRoles: CountWork = () => (counts) => ({
 builder.queryField('roles', (t) =>
   t.field({
     type: [Role],
-    description: 'The roles: the built-in ones, then the others by name. None for whoever may not manage them.',
+    description:
+      'All roles: first the built-in ones, then the others by name. Empty if the viewer does not hold ACCESS_MANAGE.',
     complexity: { field: 1, multiplier: 50 },
     extensions: { work: countRoles },
     resolve: (_root, _args, { roles, caller }) => roles.list(caller),
@@ -136,16 +148,16 @@ builder.queryField('roles', (t) =>
 builder.mutationFields((t) => ({
   defineRole: t.field({
     type: DefineRoleResult,
-    description: 'Defines a role, or defines it anew.',
-    args: { input: t.arg({ type: DefineRoleInput, ...input }) },
+    description: 'Creates a role, or replaces the custom role of the same name.',
+    args: { input: t.arg({ type: DefineRoleInput, required: true, description: 'The role to create or replace.' }) },
     resolve: (_root, { input }, { roles, caller }) =>
-      // The domain says which actions a role may give.
+      // The domain validates which of the actions a custom role may allow.
       asErrorResult(() => roles.define(caller, input as Parameters<typeof roles.define>[1])),
   }),
   deleteRole: t.field({
     type: DeleteRoleResult,
-    description: 'Forgets a role.',
-    args: { input: t.arg({ type: DeleteRoleInput, ...input }) },
+    description: 'Deletes a role and removes it from all users and API keys.',
+    args: { input: t.arg({ type: DeleteRoleInput, required: true, description: 'The role to delete.' }) },
     resolve: (_root, { input: { name } }, { roles, caller }) =>
       asErrorResult(async () => {
         await roles.delete(caller, name);

@@ -5,103 +5,112 @@ import { type CountWork, STEPS_OF_ROW } from '../work.ts';
 import { ForbiddenError, InvalidInputError, LastAdminError, NameTakenError, NotFoundError } from './errors.ts';
 
 const User = builder.objectRef<DomainUser>('User').implement({
-  description: 'A person who signs in.',
+  description: 'A user, who can sign in to Kitestring.',
   fields: (t) => ({
-    databaseId: t.exposeInt('id', { description: 'What audit records name them by, as `user:<id>`.' }),
-    username: t.exposeString('username', { description: 'The name they sign in with.' }),
-    name: t.exposeString('name', { description: 'The name that is shown.' }),
-    provider: t.exposeString('provider', {
-      description: '`password`, or the OpenID Connect provider they sign in by.',
+    databaseId: t.exposeInt('id', {
+      description: 'The id of the user. Audit records identify the user as `user:<id>`.',
     }),
-    disabled: t.exposeBoolean('disabled', { description: 'Whether they may not sign in.' }),
-    roles: t.expose('roles', { type: ['String'], description: 'The roles they hold.' }),
-    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When they were made.' }),
+    username: t.exposeString('username', { description: 'The name that the user signs in with.' }),
+    name: t.exposeString('name', { description: 'The display name.' }),
+    provider: t.exposeString('provider', {
+      description: 'How the user signs in: `password`, or the name of an OpenID Connect provider.',
+    }),
+    disabled: t.exposeBoolean('disabled', { description: 'Whether the user is disabled and cannot sign in.' }),
+    roles: t.expose('roles', { type: ['String'], description: 'The names of the user’s roles.' }),
+    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When the user was created.' }),
   }),
 });
 
 const CreateUserInput = builder.inputType('CreateUserInput', {
-  description: 'A person to make.',
+  description: 'The user to create.',
   fields: (t) => ({
-    username: t.string({ required: true, description: 'Unique in any letter case: letters, digits and any of ._@+-.' }),
-    password: t.string({
-      description: '10 to 256 characters; without one they cannot sign in before an admin gives them one.',
+    username: t.string({
+      required: true,
+      description: 'The name to sign in with, unique regardless of case: letters, digits and any of ._@+-.',
     }),
-    name: t.string({ description: 'The name that is shown, up to 253 characters.' }),
-    roles: t.stringList({ required: true, defaultValue: [], description: 'The roles they hold.' }),
+    password: t.string({
+      description:
+        'The password, 10 to 256 characters. Without one, the user cannot sign in until an admin sets a password.',
+    }),
+    name: t.string({ description: 'The display name, up to 253 characters.' }),
+    roles: t.stringList({ required: true, defaultValue: [], description: 'The names of the user’s roles.' }),
   }),
 });
 
 const UpdateUserInput = builder.inputType('UpdateUserInput', {
   description:
-    'What to change of a person: absent keeps. A new password, other roles and disabling end their sessions.',
+    'Changes to a user. An absent field keeps its value. A new password, changed roles or disabling ends all sessions of the user.',
   fields: (t) => ({
-    username: t.string({ required: true, description: 'Which person.' }),
-    name: t.string({ description: 'A new name to show.' }),
-    password: t.string({ description: 'A new password, 10 to 256 characters.' }),
-    disabled: t.boolean({ description: 'Whether they may not sign in.' }),
-    roles: t.stringList({ description: 'All roles anew.' }),
+    username: t.string({ required: true, description: 'The name of the user to update.' }),
+    name: t.string({ description: 'The new display name.' }),
+    password: t.string({ description: 'The new password, 10 to 256 characters.' }),
+    disabled: t.boolean({ description: 'true disables the user, who then cannot sign in; false enables the user.' }),
+    roles: t.stringList({ description: 'The complete new set of role names. It replaces all existing roles.' }),
   }),
 });
 
 const DeleteUserInput = builder.inputType('DeleteUserInput', {
-  description: 'A person to forget, with their sessions and keys.',
-  fields: (t) => ({ username: t.string({ required: true, description: 'Which person.' }) }),
+  description: 'The user to delete, together with their sessions and personal API keys.',
+  fields: (t) => ({ username: t.string({ required: true, description: 'The name of the user to delete.' }) }),
 });
 
 const ChangePasswordInput = builder.inputType('ChangePasswordInput', {
-  description: 'A new password of one’s own.',
+  description: 'A new password for the calling user.',
   fields: (t) => ({
-    oldPassword: t.string({ required: true, description: 'The present password.' }),
-    newPassword: t.string({ required: true, description: 'The new one, 10 to 256 characters.' }),
+    oldPassword: t.string({ required: true, description: 'The current password.' }),
+    newPassword: t.string({ required: true, description: 'The new password, 10 to 256 characters.' }),
   }),
 });
 
 const userSuccess = (name: string, description: string) =>
   builder.objectRef<{ user: DomainUser }>(name).implement({
     description,
-    fields: (t) => ({ user: t.expose('user', { type: User, description: 'The person as they are now.' }) }),
+    fields: (t) => ({ user: t.expose('user', { type: User, description: 'The user after the change.' }) }),
   });
 
-const CreateUserSuccess = userSuccess('CreateUserSuccess', 'The person was made.');
-const UpdateUserSuccess = userSuccess('UpdateUserSuccess', 'The person was changed, or was so already.');
+const CreateUserSuccess = userSuccess('CreateUserSuccess', 'The user was created.');
+const UpdateUserSuccess = userSuccess(
+  'UpdateUserSuccess',
+  'The user was updated, or already had the requested values.',
+);
 
 const DeleteUserSuccess = builder.objectRef<{ username: string }>('DeleteUserSuccess').implement({
-  description: 'The person was deleted.',
-  fields: (t) => ({ deletedUsername: t.exposeString('username', { description: 'The name they signed in with.' }) }),
+  description: 'The user was deleted.',
+  fields: (t) => ({ deletedUsername: t.exposeString('username', { description: 'The name of the deleted user.' }) }),
 });
 
 const ChangePasswordSuccess = builder.objectRef<{ signedOut: boolean }>('ChangePasswordSuccess').implement({
-  description: 'The password was changed, and every session ended, this one too.',
-  fields: (t) => ({ signedOut: t.exposeBoolean('signedOut', { description: 'Always true: sign in again.' }) }),
+  description: 'The password was changed, and all sessions of the user were ended, including this one.',
+  fields: (t) => ({
+    signedOut: t.exposeBoolean('signedOut', { description: 'Always true: the user must sign in again.' }),
+  }),
 });
 
 const commonErrors = [InvalidInputError, ForbiddenError] as const;
 
 const CreateUserResult = builder.unionType('CreateUserResult', {
-  description: 'The answer of `createUser`.',
+  description: 'The result of `createUser`: the new user, or an error.',
   types: [CreateUserSuccess, NameTakenError, ...commonErrors],
   resolveType: resultType('CreateUserSuccess'),
 });
 
 const UpdateUserResult = builder.unionType('UpdateUserResult', {
-  description: 'The answer of `updateUser`.',
+  description: 'The result of `updateUser`: the updated user, or an error.',
   types: [UpdateUserSuccess, NotFoundError, LastAdminError, ...commonErrors],
   resolveType: resultType('UpdateUserSuccess'),
 });
 
 const DeleteUserResult = builder.unionType('DeleteUserResult', {
-  description: 'The answer of `deleteUser`.',
+  description: 'The result of `deleteUser`: the name of the deleted user, or an error.',
   types: [DeleteUserSuccess, NotFoundError, LastAdminError, ...commonErrors],
   resolveType: resultType('DeleteUserSuccess'),
 });
 
 const ChangePasswordResult = builder.unionType('ChangePasswordResult', {
-  description: 'The answer of `changePassword`.',
+  description: 'The result of `changePassword`: success, or an error.',
   types: [ChangePasswordSuccess, ...commonErrors],
   resolveType: resultType('ChangePasswordSuccess'),
 });
-
-const input = { required: true, description: 'What to do.' } as const;
 
 const countUsers: CountWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.users,
@@ -112,7 +121,7 @@ const countUsers: CountWork = () => (counts) => ({
 builder.queryField('users', (t) =>
   t.field({
     type: [User],
-    description: 'The people, by their names; none for whoever may not manage them.',
+    description: 'All users, ordered by user name. Empty if the viewer does not hold ACCESS_MANAGE.',
     complexity: { field: 1, multiplier: 50 },
     extensions: { work: countUsers },
     resolve: (_root, _args, { users, caller }) => users.list(caller),
@@ -122,22 +131,24 @@ builder.queryField('users', (t) =>
 builder.mutationFields((t) => ({
   createUser: t.field({
     type: CreateUserResult,
-    description: 'Makes a person.',
-    args: { input: t.arg({ type: CreateUserInput, ...input }) },
+    description: 'Creates a user.',
+    args: { input: t.arg({ type: CreateUserInput, required: true, description: 'The user to create.' }) },
     resolve: (_root, { input }, { users, caller }) =>
       asErrorResult(async () => ({ user: await users.create(caller, input) })),
   }),
   updateUser: t.field({
     type: UpdateUserResult,
-    description: 'Changes a person. The last enabled admin stays one.',
-    args: { input: t.arg({ type: UpdateUserInput, ...input }) },
+    description: 'Updates a user. The last enabled admin cannot be disabled or lose the role `admin`.',
+    args: {
+      input: t.arg({ type: UpdateUserInput, required: true, description: 'The user to update and the new values.' }),
+    },
     resolve: (_root, { input }, { users, caller }) =>
       asErrorResult(async () => ({ user: await users.update(caller, input) })),
   }),
   deleteUser: t.field({
     type: DeleteUserResult,
-    description: 'Forgets a person, with their sessions and keys. The last enabled admin stays.',
-    args: { input: t.arg({ type: DeleteUserInput, ...input }) },
+    description: 'Deletes a user with their sessions and personal API keys. The last enabled admin cannot be deleted.',
+    args: { input: t.arg({ type: DeleteUserInput, required: true, description: 'The user to delete.' }) },
     resolve: (_root, { input: { username } }, { users, caller }) =>
       asErrorResult(async () => {
         await users.delete(caller, username);
@@ -146,8 +157,10 @@ builder.mutationFields((t) => ({
   }),
   changePassword: t.field({
     type: ChangePasswordResult,
-    description: 'Changes one’s own password and ends all of one’s sessions.',
-    args: { input: t.arg({ type: ChangePasswordInput, ...input }) },
+    description: 'Changes the password of the calling user and ends all sessions of that user.',
+    args: {
+      input: t.arg({ type: ChangePasswordInput, required: true, description: 'The current and the new password.' }),
+    },
     resolve: (_root, { input }, { users, caller }) =>
       asErrorResult(async () => {
         await users.changePassword(caller, input);

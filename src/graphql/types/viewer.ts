@@ -5,23 +5,23 @@ import { describedEnum } from './enums.ts';
 import { ActionEnum } from './roles.ts';
 
 const ViewerKind = builder.enumType('ViewerKind', {
-  description: 'What kind of caller the viewer is.',
+  description: 'The kind of caller.',
   values: describedEnum(['USER', 'API_KEY', 'SYSTEM'], {
-    USER: 'A person.',
+    USER: 'A user who signed in.',
     API_KEY: 'An API key.',
     SYSTEM: 'Kitestring itself.',
   }),
 });
 
 const ViewerType = builder.objectRef<Viewer>('Viewer').implement({
-  description: 'Whoever sent the request.',
+  description: 'The authenticated caller of this request.',
   fields: (t) => ({
-    kind: t.expose('kind', { type: ViewerKind, description: 'What kind of caller it is.' }),
-    name: t.exposeString('name', { description: 'The name of the person or the API key.' }),
-    roles: t.expose('roles', { type: ['String'], description: 'The roles it holds, such as `admin`.' }),
+    kind: t.expose('kind', { type: ViewerKind, description: 'The kind of caller.' }),
+    name: t.exposeString('name', { description: 'The name of the user or of the API key.' }),
+    roles: t.expose('roles', { type: ['String'], description: 'The names of the caller’s roles, such as `admin`.' }),
     actions: t.field({
       type: [ActionEnum],
-      description: 'What it may do, for some clusters at least.',
+      description: 'The actions that the caller may perform on at least one cluster.',
       resolve: (viewer) => ACTIONS.filter((action) => hasActionOnSome(viewer, action)),
     }),
   }),
@@ -31,7 +31,7 @@ builder.queryField('viewer', (t) =>
   t.field({
     type: ViewerType,
     nullable: true,
-    description: 'Whoever sent the request; null for a stranger.',
+    description: 'The authenticated caller of this request; null if the request is anonymous.',
     resolve: (_root, _args, { caller }) => caller.viewer,
   }),
 );

@@ -1,2 +1,2 @@
-/** Where the assets of GraphiQL's page are, each named by a hash of its content. */
+/** The path prefix of the assets of the GraphiQL page. Their names contain a hash of their content. */
 export const ASSETS = '/graphql/assets/';

@@ -1,17 +1,17 @@
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 
-/** GraphiQL's files as bytes. */
+/** The files of GraphiQL. */
 export type Bundle = Readonly<
   Record<'css' | 'js' | 'editorWorkerService' | 'jsonWorker' | 'graphqlWorker', Uint8Array<ArrayBuffer>>
 >;
 
-/** Reads them in a thread of its own: what the module takes, some 100 MB, ends with the thread. */
+/** Reads the files in a worker thread, so that the module's memory of about 100 MB is freed when the thread ends. */
 export async function readBundle(): Promise<Bundle> {
   const { promise, resolve, reject } = Promise.withResolvers<Bundle>();
   new Worker(new URL(import.meta.url))
     .once('message', resolve)
     .once('error', reject)
-    .once('exit', () => reject(new Error('the thread that reads GraphiQL ended early')));
+    .once('exit', () => reject(new Error('the worker thread that loads GraphiQL exited early')));
   return promise;
 }
 

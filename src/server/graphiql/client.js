@@ -1,4 +1,5 @@
-// Runs in the browser. The key lives in its field; a tick keeps it in sessionStorage, which ends with the tab.
+// Runs in the browser. The API key is only in its input field; the checkbox also stores it in sessionStorage until the
+// tab closes.
 const STORED = 'kitestring-api-key';
 const ENDPOINT = new URL('/graphql', location.origin).href;
 
@@ -7,11 +8,11 @@ const field = document.querySelector('#key');
 const remember = document.querySelector('#remember');
 const state = document.querySelector('#state');
 const send = globalThis.fetch;
-let asks = 0;
+let checks = 0;
 
 const key = () => field.value.trim().replace(/^Bearer +/i, '');
 
-/** Sends the key to our own endpoint, and nowhere else. */
+/** Adds the key to requests to our own endpoint only. */
 function fetchWithKey(resource, init) {
   const request = new Request(resource, init);
   if (key() !== '' && request.url === ENDPOINT && !request.headers.has('Authorization'))
@@ -19,15 +20,16 @@ function fetchWithKey(resource, init) {
   return send(request);
 }
 
-/** Asks who the key makes of us, shows it, and keeps the key while it is good and the tick is set. */
+/** Shows the viewer that the key authenticates. Stores the key if it is valid and the checkbox is set. */
 async function showViewer() {
-  asks += 1;
-  const ask = asks;
-  show('', 'Asking…');
+  checks += 1;
+  const check = checks;
+  show('', 'Checking…');
   const { kind, text } = await viewer();
-  if (ask !== asks) return;
+  if (check !== checks) return;
   show(kind, text);
-  // No answer says nothing of the key: the page may be on its way out.
+  // Without a response, the key may still be valid, for example if the page is being closed: leave the stored key
+  // alone.
   if (kind === 'silent') return;
   if (kind === 'known' && key() !== '' && remember.checked) sessionStorage.setItem(STORED, key());
   else sessionStorage.removeItem(STORED);
@@ -46,7 +48,7 @@ async function viewer() {
     if (key() !== '') return { kind: 'refused', text: 'An API key looks like kite1-…' };
     return { kind: '', text: 'Without a key: the schema, and no data' };
   } catch {
-    return { kind: 'silent', text: 'Kitestring does not answer' };
+    return { kind: 'silent', text: 'Kitestring does not respond' };
   }
 }
 
@@ -55,7 +57,7 @@ function show(kind, text) {
   state.textContent = text;
 }
 
-/** GraphiQL's storage for as long as the page: a query or its variables may hold a kubeconfig. */
+/** Storage for GraphiQL that ends with the page, because a query or its variables may contain a kubeconfig. */
 function memoryStorage() {
   const items = new Map();
   return {
@@ -75,20 +77,20 @@ field.addEventListener('change', showViewer);
 remember.addEventListener('change', showViewer);
 globalThis.fetch = fetchWithKey;
 await showViewer();
-// A kept key that is refused by now would refuse us the schema too.
+// A stored key that has become invalid would also prevent GraphiQL from loading the schema.
 if (state.className === 'refused') field.value = '';
 
 globalThis.MonacoEnvironment = { globalAPI: false, getWorkerUrl: (_module, label) => workers[label] };
 globalThis.YogaGraphiQL.renderYogaGraphiQL(document.querySelector('#graphiql'), {
   endpoint: '/graphql',
-  // A subscription too: a URL is no place for variables.
+  // Subscriptions use POST too: variables must not appear in a URL.
   method: 'POST',
   title: 'Kitestring',
   logo: '',
   defaultTabs: tabs,
   storage: memoryStorage(),
   shouldPersistHeaders: false,
-  // Neither taken from the address bar nor written into it.
+  // Do not read the query from the address bar or write it there.
   initialQuery: undefined,
   onEditQuery() {},
 });

@@ -1,4 +1,4 @@
-/** An operation to start from: a tab of GraphiQL. */
+/** An example operation: one tab of GraphiQL. */
 export interface Example {
   readonly query: string;
   readonly variables?: object;
@@ -17,12 +17,12 @@ const REFUSAL = `... on Error {
       message
     }`;
 
-/** What the schema is for, in the order in which one meets it. */
+/** The examples that GraphiQL opens with, in the order in which a new user needs them. */
 export const EXAMPLES: readonly Example[] = [
   {
     query: `# Enter an API key above, then press Ctrl-Enter.
-# The state is the last observed one: no dead
-# cluster delays the list.
+# Shows the last observed status, so that an
+# unreachable cluster does not delay the list.
 query Clusters {
   clusters(first: 20) {
     totalCount
@@ -56,7 +56,7 @@ query Clusters {
 `,
   },
   {
-    query: `# By { id } and by { databaseId } work too.
+    query: `# You can also use { id } or { databaseId }.
 query ClusterByName($name: String!) {
   cluster(by: { name: $name }) {
     id
@@ -78,7 +78,7 @@ query ClusterByName($name: String!) {
     variables: { name: 'demo-cluster' },
   },
   {
-    query: `# The kubeconfig of one cluster, self-contained:
+    query: `# Print a self-contained kubeconfig of one cluster:
 # kubectl config view --raw --flatten --minify
 mutation CreateCluster($input: CreateClusterInput!) {
   createCluster(input: $input) {
@@ -113,8 +113,9 @@ mutation CreateCluster($input: CreateClusterInput!) {
     },
   },
   {
-    query: `# Absent keeps, null clears. expectedRevision
-# refuses to overwrite a change you have not seen.
+    query: `# Omitted fields keep their values; null clears a
+# field. With expectedRevision, the update fails if
+# the cluster has changed since you read it.
 mutation UpdateCluster($input: UpdateClusterInput!) {
   updateCluster(input: $input) {
     ... on UpdateClusterSuccess {
@@ -139,7 +140,8 @@ mutation UpdateCluster($input: UpdateClusterInput!) {
     },
   },
   {
-    query: `# An answer for every context; nothing is stored.
+    query: `# Shows the outcome for every context. A dry run
+# stores nothing.
 mutation ImportDryRun($input: ImportClustersInput!) {
   importClusters(input: $input) {
     ... on ImportClustersSuccess {
@@ -157,8 +159,8 @@ mutation ImportDryRun($input: ImportClustersInput!) {
     variables: { input: { kubeconfig: KUBECONFIG, onNameTaken: 'SKIP', dryRun: true } },
   },
   {
-    query: `# Forgets the cluster and its credential, unless
-# it was changed meanwhile.
+    query: `# Deletes the cluster and its credential, unless
+# it has changed since you read it.
 mutation DeleteCluster($input: DeleteClusterInput!) {
   deleteCluster(input: $input) {
     ... on DeleteClusterSuccess {
@@ -172,8 +174,8 @@ mutation DeleteCluster($input: DeleteClusterInput!) {
     variables: { input: { by: { name: 'demo-cluster' }, expectedRevision: 2 } },
   },
   {
-    query: `# Goes on until you stop it. After a break: begin
-# after the last cursor you saw.
+    query: `# Runs until you stop it. To resume later, pass the
+# last cursor that you received as $after.
 subscription ClusterChanges($after: String) {
   clusterChanged(after: $after) {
     ... on ClusterUpserted {

@@ -4,7 +4,7 @@ import { ASSETS } from './assets.ts';
 import { readBundle } from './bundle.ts';
 import { EXAMPLES } from './examples.ts';
 
-/** The page, and its assets by name. */
+/** The GraphiQL page, and its assets by name. */
 export interface GraphiQL {
   readonly page: StaticContent;
   readonly assets: ReadonlyMap<string, StaticContent>;
@@ -13,7 +13,8 @@ export interface GraphiQL {
 const SCRIPT = 'text/javascript; charset=utf-8';
 const STYLE = 'text/css; charset=utf-8';
 
-// The editor writes style elements and has its font and icons in its style sheet; nothing else is let in.
+// The editor inserts style elements, and its style sheet contains its font and icons as data URLs. Nothing else is
+// allowed.
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -27,7 +28,7 @@ const POLICY = [
   "form-action 'none'",
 ].join('; ');
 
-/** GraphiQL under a bar that takes the API key, wholly from here. */
+/** Builds the GraphiQL page, with a header for the API key. Every asset is served from this origin. */
 export async function loadGraphiQL(): Promise<GraphiQL> {
   const [bundle, client, style, icon] = await Promise.all([
     readBundle(),

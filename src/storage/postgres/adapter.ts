@@ -13,42 +13,45 @@ import { TOO_MANY_CONNECTIONS, toDriverError } from './errors.ts';
 import { StatementNames } from './statement-names.ts';
 import type { PostgresLocation } from './url.ts';
 
-/** Prisma's adapter over a pool. Changes of this process take turns, so that those who wait leave the connections to readers. */
+/**
+ * Creates Prisma's driver adapter over a pool. Only one transaction of this process runs at a time, so that waiting
+ * transactions do not occupy connections that reads need.
+ */
 export function adapterOver(pool: Pool, { schema }: PostgresLocation): SqlDriverAdapterFactory {
   const names = new StatementNames();
-  // That a statement may have no name is not in the types; pg then sends it as it is.
+  // PrismaPg's types require a name, but pg accepts undefined and then does not prepare the statement.
   const statementNameGenerator = ({ sql }: SqlQuery) => names.of(sql) as string;
-  const published = new PrismaPg(pool, { schema, statementNameGenerator });
-  const turns = new Mutex();
+  const prismaAdapter = new PrismaPg(pool, { schema, statementNameGenerator });
+  const transactions = new Mutex();
   return {
-    provider: published.provider,
-    adapterName: published.adapterName,
+    provider: prismaAdapter.provider,
+    adapterName: prismaAdapter.adapterName,
     async connect() {
-      const adapter = explained(await published.connect(), async (error, ask) => {
-        if (isServerFull(error)) return retryWithOpenConnection(pool, ask);
-        if (!isOutdated(error)) throw error;
-        names.forget();
-        return ask();
+      const adapter = withDriverErrors(await prismaAdapter.connect(), async (error, retry) => {
+        if (isServerFull(error)) return retryWithOpenConnection(pool, retry);
+        if (!isOutdatedStatement(error)) throw error;
+        names.renameAll();
+        return retry();
       });
       const start = adapter.startTransaction.bind(adapter);
       adapter.startTransaction = async (isolationLevel) => {
-        const endTurn = await turns.take();
+        const release = await transactions.acquire();
         try {
-          const transaction = inTurn(
-            explained(await start(isolationLevel), (error) => {
-              if (!isOutdated(error)) throw error;
-              names.forget();
-              // Nothing of the transaction stays: it is run again.
+          const transaction = oneAtATime(
+            withDriverErrors(await start(isolationLevel), (error) => {
+              if (!isOutdatedStatement(error)) throw error;
+              names.renameAll();
+              // PostgreSQL rolls back the transaction, so report a conflict: the caller runs it again.
               throw new DriverAdapterError({ kind: 'TransactionWriteConflict' });
             }),
           );
           for (const end of ['commit', 'rollback'] as const) {
             const run = transaction[end].bind(transaction);
-            transaction[end] = () => run().finally(endTurn);
+            transaction[end] = () => run().finally(release);
           }
           return transaction;
         } catch (error) {
-          endTurn();
+          release();
           throw toDriverError(error);
         }
       };
@@ -78,45 +81,53 @@ async function retryWithOpenConnection<T>(pool: Pool, read: () => Promise<T>): P
   }
 }
 
-/** A newer version has changed the type of a column: what was prepared before answers no more, and changed nothing. */
-function isOutdated(error: unknown): boolean {
+/**
+ * Whether a prepared statement failed because a newer version changed the type of a column. The statement had no
+ * effect.
+ */
+function isOutdatedStatement(error: unknown): boolean {
   if (!isDriverAdapterError(error)) return false;
   return error.cause.originalCode === '0A000' && /cached plan/.test(error.cause.originalMessage ?? '');
 }
 
-/** Errors without a code of PostgreSQL, as of a connection that broke, pass the adapter as they are. */
-function explained<Queryable extends SqlQueryable>(
+/**
+ * Converts errors that PrismaPg does not convert, such as a broken connection, to driver errors. A failed query calls
+ * `recover`, which may run the query again.
+ */
+function withDriverErrors<Queryable extends SqlQueryable>(
   queryable: Queryable,
-  mend: <T>(error: unknown, ask: () => Promise<T>) => Promise<T>,
+  recover: <T>(error: unknown, retry: () => Promise<T>) => Promise<T>,
 ): Queryable {
-  return around(queryable, async (ask) => {
-    const asked = () =>
-      ask().catch((error: unknown) => {
+  return wrapQueries(queryable, async (query) => {
+    const run = () =>
+      query().catch((error: unknown) => {
         throw toDriverError(error);
       });
     try {
-      return await asked();
+      return await run();
     } catch (error) {
-      return mend(error, asked);
+      return recover(error, run);
     }
   });
 }
 
-/** Prisma sends parts of a large statement at once, which one connection takes one after another. */
-function inTurn<Queryable extends SqlQueryable>(queryable: Queryable): Queryable {
-  const turns = new Mutex();
-  return around(queryable, async (ask) => {
-    const endTurn = await turns.take();
-    return ask().finally(endTurn);
+/**
+ * Runs queries one after another: Prisma sends the parts of a large statement at once, but a connection runs only one.
+ */
+function oneAtATime<Queryable extends SqlQueryable>(queryable: Queryable): Queryable {
+  const queries = new Mutex();
+  return wrapQueries(queryable, async (query) => {
+    const release = await queries.acquire();
+    return query().finally(release);
   });
 }
 
-function around<Queryable extends SqlQueryable>(
+function wrapQueries<Queryable extends SqlQueryable>(
   queryable: Queryable,
-  run: <T>(ask: () => Promise<T>) => Promise<T>,
+  wrapper: <T>(query: () => Promise<T>) => Promise<T>,
 ): Queryable {
   const { queryRaw, executeRaw } = queryable;
-  queryable.queryRaw = (query) => run(() => queryRaw.call(queryable, query));
-  queryable.executeRaw = (query) => run(() => executeRaw.call(queryable, query));
+  queryable.queryRaw = (query) => wrapper(() => queryRaw.call(queryable, query));
+  queryable.executeRaw = (query) => wrapper(() => executeRaw.call(queryable, query));
   return queryable;
 }

@@ -15,30 +15,30 @@ import { ReadShares } from '../read-shares.ts';
 import { reuseRecentSuccess } from '../reuse-recent-success.ts';
 import { adapterOver } from './adapter.ts';
 import { leasesOver } from './leases.ts';
-import { migrate, refuseUsed } from './migrations.ts';
+import { migrate, requireUnused } from './migrations.ts';
 import { CONNECTIONS, openPool } from './pool.ts';
-import { explainStart } from './startup.ts';
+import { withStartupErrors } from './startup.ts';
 import { type PostgresLocation, readPostgresUrl } from './url.ts';
 import { channelOf, Watch } from './watch.ts';
 
-/** How often a change is tried that meets another in a deadlock: counters and rows may be locked in either order. */
+/** How often a change is attempted in total. Changes can deadlock, because they lock counters and rows in any order. */
 const ATTEMPTS = 4;
 
-/** Opens a database of PostgreSQL and brings it to this version's models. */
+/** Opens a PostgreSQL database and applies pending migrations. */
 export async function openPostgres(url: string): Promise<PostgresDatabase> {
-  const place = readPostgresUrl(url);
-  await explainStart(place, () => migrate(place));
-  return new PostgresDatabase(place);
+  const location = readPostgresUrl(url);
+  await withStartupErrors(location, () => migrate(location));
+  return new PostgresDatabase(location);
 }
 
-/** Opens a database that no server has changed anything in; another is refused, and stays as it is. */
+/** Opens a PostgreSQL database in which no server has changed anything. Throws, without changes, if a server has. */
 export async function openUnusedPostgres(url: string): Promise<PostgresDatabase> {
-  const place = readPostgresUrl(url);
-  await explainStart(place, () => refuseUsed(place));
+  const location = readPostgresUrl(url);
+  await withStartupErrors(location, () => requireUnused(location));
   return openPostgres(url);
 }
 
-/** The database that replicas share. */
+/** A PostgreSQL database, which several replicas can share. */
 export class PostgresDatabase implements Database {
   readonly kind = 'postgres';
   readonly prisma: PrismaClient;
@@ -51,20 +51,20 @@ export class PostgresDatabase implements Database {
   readonly #channel: string;
   #closing: Promise<void> | undefined;
 
-  constructor(place: PostgresLocation) {
-    this.#pool = openPool(place);
-    this.#watch = new Watch(place);
+  constructor(location: PostgresLocation) {
+    this.#pool = openPool(location);
+    this.#watch = new Watch(location);
     this.leases = leasesOver(this.#pool, this.#watch);
-    this.#channel = channelOf(place);
-    // One schema, two generated clients that differ in nothing we use.
+    this.#channel = channelOf(location);
+    // The clients for PostgreSQL and SQLite are generated from the same models and do not differ in anything we use.
     this.prisma = new PostgresClient({
-      adapter: adapterOver(this.#pool, place),
+      adapter: adapterOver(this.#pool, location),
       transactionOptions: TRANSACTION,
       errorFormat: 'minimal',
     }) as unknown as PrismaClient;
-    // PostgreSQL writes a row anew whatever its values are: on a full disk or a standby this fails. While a change holds
-    // the row nothing is written: waiting for a replica that stands still in its middle would tell that of every other.
-    // And every request reads the counters first, on a connection apart.
+    // PostgreSQL writes a new row version even if no value changes, so this update fails on a full disk or a standby.
+    // It skips the row while a change has it locked; otherwise one replica that hangs during a change would make every
+    // other replica unready. The check also reads the counters, as every request does, on their separate connection.
     this.check = reuseRecentSuccess(async () => {
       await this.counters();
       await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value"
@@ -74,7 +74,7 @@ export class PostgresDatabase implements Database {
 
   async write<T>(
     counters: CounterName | readonly CounterName[],
-    change: (tx: Transaction, raised: Partial<Counters>) => Promise<T>,
+    change: (tx: Transaction, incremented: Partial<Counters>) => Promise<T>,
   ): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -87,13 +87,13 @@ export class PostgresDatabase implements Database {
 
   #write<T>(
     counters: CounterName | readonly CounterName[],
-    change: (tx: Transaction, raised: Partial<Counters>) => Promise<T>,
+    change: (tx: Transaction, incremented: Partial<Counters>) => Promise<T>,
   ): Promise<T> {
     return this.prisma.$transaction(async (tx) => {
-      // Who raises none wants to be alone with the writers all the same.
+      // A change that increments no counter must still exclude every other writer.
       if (counters.length === 0) await tx.$queryRaw`SELECT 1 FROM "Counter" ORDER BY "name" FOR UPDATE`;
       const result = await change(tx, await incrementCounters(tx, counters));
-      // Sent with the commit; its connections hear it too.
+      // PostgreSQL delivers the notification on commit, to this process as well.
       if (counters.length > 0) await tx.$queryRaw`SELECT pg_notify(${this.#channel}, '')::text`;
       return result;
     });
@@ -103,8 +103,8 @@ export class PostgresDatabase implements Database {
     return this.#watch.counters();
   }
 
-  watch(look: () => void): () => void {
-    return this.#watch.watch(look);
+  watch(onPossibleChange: () => void): () => void {
+    return this.#watch.watch(onPossibleChange);
   }
 
   close(): Promise<void> {

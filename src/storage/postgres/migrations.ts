@@ -3,68 +3,79 @@ import { PrismaPg } from '@prisma/adapter-pg';
 import type { SqlDriverAdapter, SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import { Client, type ClientBase, DatabaseError, escapeIdentifier, Pool, type QueryResult } from 'pg';
 import {
-  APPLIED,
   type AppliedMigration,
-  appliedOf,
   applyMigrations,
   migratedBy,
   PATIENCE_MS,
+  parseAppliedMigrations,
   pendingMigrations,
+  SELECT_APPLIED_MIGRATIONS,
   waitForMigrationLock,
 } from '../migrations.ts';
 import { StartupError } from '../startup-error.ts';
 import { setUp } from './pool.ts';
 import type { PostgresLocation } from './url.ts';
 
-/** How long a migration waits for a table at once. Whoever else asks for the table waits behind it, with their callers. */
+/**
+ * How long one attempt of a migration waits for table locks. Other queries of the table queue up behind the attempt.
+ */
 const LOCK_WAIT = '2s';
 const LOCK_PAUSE_MS = 1_000;
 const LOCK_NOT_AVAILABLE = '55P03';
-/** Ids of types, as in pg_type. */
+/** Type ids from pg_type. */
 const CHAR = 18;
 const TEXT = 25;
-/** Held by each connection that runs migrations, for as long as the server has it. */
-const RUNS = `hashtext('kitestring runs a migration')`;
+/** The advisory lock of a connection that runs migrations. PostgreSQL releases it when the connection ends. */
+const RUN_LOCK = `hashtext('kitestring runs a migration')`;
 
-/** Brings the database to this version's models. Replicas that start at once take turns. */
-export async function migrate(place: PostgresLocation, folder?: string): Promise<void> {
-  const shipped = migratedBy('postgres', postgresForSchemaEngine(place));
+/**
+ * Applies pending migrations. An advisory lock makes replicas that start at the same time migrate one after another.
+ */
+export async function migrate(location: PostgresLocation, folder?: string): Promise<void> {
+  const shipped = migratedBy('postgres', postgresForSchemaEngine(location));
   const postgres = { ...shipped, folder: folder ?? shipped.folder };
-  await withClient(place, async (client) => {
-    await refuseUnfit(client, place);
+  await withClient(location, async (client) => {
+    await requireSuitableDatabase(client, location);
     if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
-    await waitForMigrationLock(() => takeLock(client, place), 50);
-    await makeSchema(client, place);
+    await waitForMigrationLock(() => tryLock(client, location), 50);
+    await createSchema(client, location);
     const applied = await appliedMigrations(client);
     if ((await pendingMigrations(postgres.folder, applied)).length > 0) await applyMigrations(postgres, applied);
   });
 }
 
-/** Refuses a database in which something was changed, of whichever version; every change raises a counter. */
-export async function refuseUsed(place: PostgresLocation): Promise<void> {
-  await withClient(place, async (client) => {
-    await refuseUnfit(client, place);
+/**
+ * Throws a StartupError if a server of any version has changed something in the database: every change raises a
+ * counter.
+ */
+export async function requireUnused(location: PostgresLocation): Promise<void> {
+  await withClient(location, async (client) => {
+    await requireSuitableDatabase(client, location);
     if ((await appliedMigrations(client)).length === 0) return;
     const { rows } = await client.query('SELECT 1 FROM "Counter" WHERE "value" > 0');
-    if (rows.length > 0) throw new StartupError('The database is not empty: name one that no server has used yet.');
+    if (rows.length > 0)
+      throw new StartupError('The database is not empty: choose a database that no server has used yet.');
   });
 }
 
-/** One connection; what is locked ends with it. */
-async function withClient(place: PostgresLocation, use: (client: Client) => Promise<void>): Promise<void> {
-  const client = new Client(place.client);
+/** Runs `use` with a connection and closes it afterwards, which also releases its advisory locks. */
+async function withClient(location: PostgresLocation, use: (client: Client) => Promise<void>): Promise<void> {
+  const client = new Client(location.client);
   client.on('error', ignore);
   await client.connect();
   try {
-    await setUp(client, place);
+    await setUp(client, location);
     await use(client);
   } finally {
     await client.end();
   }
 }
 
-/** Without `?schema=` PostgreSQL looks into a schema that is called as the user first; any text is stored, in one encoding alone. */
-async function refuseUnfit(client: Client, { schema }: PostgresLocation): Promise<void> {
+/**
+ * Throws a StartupError unless the encoding is UTF8, which can store any text, and the connection uses the configured
+ * schema. Without `?schema=`, PostgreSQL prefers a schema with the name of the user if one exists.
+ */
+async function requireSuitableDatabase(client: Client, { schema }: PostgresLocation): Promise<void> {
   const { rows } = await client.query(
     `SELECT current_schema() AS name, current_setting('server_encoding') AS encoding`,
   );
@@ -77,8 +88,8 @@ async function refuseUnfit(client: Client, { schema }: PostgresLocation): Promis
     throw new StartupError(`DATABASE_URL leads to the schema ${name} of its user: add ?schema=${name} to it.`);
 }
 
-/** PostgreSQL asks for the right to make a schema even where there is one. */
-async function makeSchema(client: Client, { schema }: PostgresLocation): Promise<void> {
+/** Creates the schema if it does not exist. CREATE SCHEMA IF NOT EXISTS would require a privilege even if it exists. */
+async function createSchema(client: Client, { schema }: PostgresLocation): Promise<void> {
   const { rows } = await client.query(
     `SELECT has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE') AS allowed
      FROM pg_namespace WHERE nspname = $1`,
@@ -92,75 +103,76 @@ async function makeSchema(client: Client, { schema }: PostgresLocation): Promise
 }
 
 /**
- * An advisory lock of this schema: it ends with the process, however that ends. The script of a process that was killed
- * may still run in the server: it has ended once the other lock is free. Undefined while another has either.
+ * Tries to acquire the migration lock of this schema, an advisory lock that PostgreSQL releases when the process ends
+ * in any way. Also checks that RUN_LOCK is free: PostgreSQL may still be running the script of a killed process.
+ * Returns undefined while another process holds either lock.
  */
-async function takeLock(client: Client, { schema }: PostgresLocation): Promise<true | undefined> {
+async function tryLock(client: Client, { schema }: PostgresLocation): Promise<true | undefined> {
   const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken,
-    pg_try_advisory_xact_lock(${RUNS}, hashtext($1)) AS alone`;
+    pg_try_advisory_xact_lock(${RUN_LOCK}, hashtext($1)) AS alone`;
   const [row] = (await client.query(text, [schema])).rows;
   return (row?.taken && row.alone) || undefined;
 }
 
 async function appliedMigrations(client: Client): Promise<AppliedMigration[]> {
   const tables = await client.query(
-    // Those that the user may not read too, but none of an extension.
+    // pg_class also lists tables that the user may not read. Tables of extensions are excluded.
     `SELECT relname AS name FROM pg_class
      WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relkind IN ('r', 'p')
        AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')`,
   );
   const names = tables.rows.map(({ name }) => String(name));
   if (names.length === 0) return [];
-  if (!names.includes('_prisma_migrations') || (names.length > 1 && !names.includes('Counter'))) throw foreign();
-  return appliedOf((await client.query(APPLIED)).rows);
+  if (!names.includes('_prisma_migrations') || (names.length > 1 && !names.includes('Counter'))) throw foreignTables();
+  return parseAppliedMigrations((await client.query(SELECT_APPLIED_MIGRATIONS)).rows);
 }
 
-function foreign(): StartupError {
+function foreignTables(): StartupError {
   return new StartupError(
-    'DATABASE_URL names a database that holds the tables of another program: name an empty one, or a schema of its own with ?schema=kitestring.',
+    'DATABASE_URL names a database that contains tables of another program: use an empty database, or add ?schema=kitestring for a separate schema.',
   );
 }
 
-/** The connections of Prisma's schema engine; whoever uses them keeps other migrations out by a lock of their own. */
-export function postgresForSchemaEngine(place: PostgresLocation): SqlMigrationAwareDriverAdapterFactory {
+/** Creates the connections of Prisma's schema engine. The caller must hold a lock that excludes other migrations. */
+export function postgresForSchemaEngine(location: PostgresLocation): SqlMigrationAwareDriverAdapterFactory {
   const about = { provider: 'postgres', adapterName: '@prisma/adapter-pg' } as const;
-  return { ...about, connect: () => connect(place), connectToShadowDb: () => connectToShadow(place) };
+  return { ...about, connect: () => connect(location), connectToShadowDb: () => connectToShadow(location) };
 }
 
-async function connect(place: PostgresLocation): Promise<SqlDriverAdapter> {
-  const { client, schema } = place;
+async function connect(location: PostgresLocation): Promise<SqlDriverAdapter> {
+  const { client, schema } = location;
   const onConnect = async (connection: ClientBase) => {
-    await setUp(connection, place);
+    await setUp(connection, location);
     await connection.query('SET idle_in_transaction_session_timeout = 0');
   };
-  // One connection: what the engine sets on it must hold for what it does next.
+  // A single connection, because the engine relies on settings of earlier statements.
   const pool = new Pool({ ...client, max: 1, idleTimeoutMillis: 0, onConnect });
   pool.on('error', ignore);
-  await pool.query(`SELECT pg_advisory_lock_shared(${RUNS}, hashtext($1))`, [schema]);
-  const query = pool.query.bind(pool) as (...given: unknown[]) => Promise<QueryResult>;
-  // The engine asks for PostgreSQL's "char", which the adapter does not know.
+  await pool.query(`SELECT pg_advisory_lock_shared(${RUN_LOCK}, hashtext($1))`, [schema]);
+  const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<QueryResult>;
+  // The engine reads columns of PostgreSQL's type "char", which the adapter does not support.
   Object.assign(pool, {
-    query: async (...given: unknown[]) => {
-      const result = await query(...given);
+    query: async (...args: unknown[]) => {
+      const result = await query(...args);
       for (const field of result.fields ?? []) if (field.dataTypeID === CHAR) field.dataTypeID = TEXT;
       return result;
     },
   });
   const connection = await new PrismaPg(pool, { schema, disposeExternalPool: true }).connect();
   const execute = connection.executeRaw.bind(connection);
-  // The engine's lock is one for all schemas of a database, and waited for 10 s at most.
+  // Skips the engine's own lock, which covers every schema of the database and times out after 10 s.
   connection.executeRaw = async (query) => (query.sql.includes('pg_advisory_lock') ? 0 : execute(query));
-  // As one message it is one transaction; the adapter's own cuts it at each semicolon.
+  // A script sent as one message runs in one transaction. The adapter's own method splits it at each semicolon.
   connection.executeScript = (script) => runScript(pool, script);
-  // The engine ends a shadow itself, and whoever started the engine ends all that it opened.
+  // Disposed of twice: the engine disposes of a shadow database, then `withSchemaEngine` of every connection.
   connection.dispose = once(connection.dispose.bind(connection));
   return connection;
 }
 
-/** Runs a script, which is whole or not there, as soon as nobody is in its way. */
+/** Runs a script atomically. Retries for a minute while other sessions have locked its tables. */
 async function runScript(pool: Pool, script: string): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
-  // A query of the pool ends its connection when it fails, and the lock with it.
+  // pool.query() would close the connection if the script fails, which would release RUN_LOCK.
   const client = await pool.connect();
   client.on('error', ignore);
   try {
@@ -172,7 +184,7 @@ async function runScript(pool: Pool, script: string): Promise<void> {
       } catch (error) {
         if (!(error instanceof DatabaseError) || error.code !== LOCK_NOT_AVAILABLE) throw error;
         if (performance.now() > deadline)
-          throw new Error('others have been using its tables for a minute, as a backup does', { cause: error });
+          throw new Error('other sessions, such as a backup, have locked its tables for a minute', { cause: error });
       }
       await sleep(LOCK_PAUSE_MS);
     }
@@ -181,29 +193,29 @@ async function runScript(pool: Pool, script: string): Promise<void> {
   }
 }
 
-/** What breaks while nothing is asked shows at the next question. */
+/** Ignores errors of an idle connection: the next query reports them. */
 function ignore(): void {}
 
-function once(end: () => Promise<void>): () => Promise<void> {
-  let ending: Promise<void> | undefined;
+function once(run: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
   return () => {
-    ending ??= end();
-    return ending;
+    running ??= run();
+    return running;
   };
 }
 
-/** A database for the time of a comparison. */
-async function connectToShadow(place: PostgresLocation): Promise<SqlDriverAdapter> {
+/** Creates a temporary database, in which the engine compares the migrations with the models. */
+async function connectToShadow(location: PostgresLocation): Promise<SqlDriverAdapter> {
   const database = `kitestring_shadow_${crypto.randomUUID().replaceAll('-', '')}`;
   const run = async (statement: string) => {
-    const client = new Client(place.client);
+    const client = new Client(location.client);
     await client.connect();
     await client.query(statement).finally(() => client.end());
   };
   await run(`CREATE DATABASE ${escapeIdentifier(database)}`);
-  const url = new URL(place.client.connectionString ?? '');
+  const url = new URL(location.client.connectionString ?? '');
   url.pathname = `/${database}`;
-  const shadow = await connect({ client: { ...place.client, connectionString: url.href }, schema: 'public' });
+  const shadow = await connect({ client: { ...location.client, connectionString: url.href }, schema: 'public' });
   const dispose = shadow.dispose.bind(shadow);
   shadow.dispose = once(async () => {
     await dispose();

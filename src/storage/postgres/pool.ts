@@ -3,60 +3,64 @@ import { type Client, type ClientBase, escapeIdentifier, Pool } from 'pg';
 import { READ_ONLY } from './errors.ts';
 import type { PostgresLocation } from './url.ts';
 
-/** Milliseconds after which an answer is waited for no longer. */
-const ANSWER_MS = 10_000;
-/** Connections of a replica: changes take turns in one of them, the rest read. PostgreSQL allows 100 in all by default. */
+/** Milliseconds without a response from PostgreSQL after which a connection is closed. */
+const RESPONSE_TIMEOUT_MS = 10_000;
+/** Connections per replica: one for changes, the others for reads. PostgreSQL allows 100 connections by default. */
 export const CONNECTIONS = 8;
 /**
- * Seconds after which PostgreSQL stops a statement, whose caller then hears of it: longer than the 8 s that a change may wait
- * for another replica's, shorter than ANSWER_MS, which costs the connection.
+ * Seconds after which PostgreSQL cancels a statement and reports an error to the caller. It is longer than the 8 s that
+ * a change may wait for another replica, and shorter than RESPONSE_TIMEOUT_MS, which would close the connection.
  */
-const STATEMENT_S = 9;
+const STATEMENT_TIMEOUT_S = 9;
 
-/** The connections that Prisma works with. */
-export function openPool(place: PostgresLocation): Pool {
+/** Opens the connection pool of the Prisma client. */
+export function openPool(location: PostgresLocation): Pool {
   const readOnly = new WeakSet<ClientBase>();
   const onConnect = async (connection: ClientBase) => {
-    endWhenSilent(connection as Client);
+    closeOnResponseTimeout(connection as Client);
     const { connection: wire } = connection as Client;
     wire.on('errorMessage', ({ code }: { code?: string }) => {
       if (code === READ_ONLY) readOnly.add(connection);
     });
-    await setUp(connection, place);
-    await connection.query(`SET statement_timeout = '${STATEMENT_S}s'`);
+    await setUp(connection, location);
+    await connection.query(`SET statement_timeout = '${STATEMENT_TIMEOUT_S}s'`);
   };
-  const pool = new Pool({ ...place.client, max: CONNECTIONS, idleTimeoutMillis: 60_000, onConnect });
-  // A connection stays as read-only as the database was when it was opened: the next one may write again.
+  const pool = new Pool({ ...location.client, max: CONNECTIONS, idleTimeoutMillis: 60_000, onConnect });
+  // Closes a connection that reported a read-only database. It may remain read-only although the database has become
+  // writable; a new connection is not.
   pool.on('release', (_error, connection) => {
     if (readOnly.has(connection)) void (connection as Client).end();
   });
-  // One that breaks while nothing is asked of it is replaced at the next need.
+  // The pool replaces an idle connection that breaks, so its error needs no handling.
   pool.on('error', () => {});
   return pool;
 }
 
-/** Sets what a new connection works under, before anything else is asked of it. */
+/** Configures the session of a new connection. Must run before any other statement. */
 export async function setUp(connection: ClientBase, { schema }: PostgresLocation): Promise<void> {
-  // A replica that stands still in the middle of a change would keep every other from changing anything.
+  // A replica that hangs during a change would block the changes of every other replica.
   const settings = ["SET idle_in_transaction_session_timeout = '8s'"];
-  // Times are read as ISO 8601; the server, the database or the user may have been set to another style.
+  // The driver expects ISO 8601, but the server, database or user may be configured with another style.
   settings.push("SET DateStyle = 'ISO'");
-  // Whoever names no schema may have set the way to theirs for the user.
+  // Without `?schema=`, a search_path that an administrator has set for the user stays in effect.
   if (schema !== 'public') settings.push(`SET search_path = ${escapeIdentifier(schema)}`);
   await connection.query(settings.join(';'));
 }
 
-/** Ends a connection whose answer does not come: a server that hangs would else keep it, and its caller, for ever. */
-export function endWhenSilent(client: Client): void {
-  // Whether an answer is awaited is not in the types; pg's own time-out would leave the connection to the next caller.
-  const asked = client as Client & { readonly _activeQuery?: unknown };
+/**
+ * Closes the connection if a query gets no response in time. Otherwise a hung server would block its caller forever.
+ */
+export function closeOnResponseTimeout(client: Client): void {
+  // pg's types omit `_activeQuery`. pg's own query timeout is unsuitable: it would return the hung connection to the
+  // pool.
+  const internals = client as Client & { readonly _activeQuery?: unknown };
   const stream = client.connection.stream as Socket;
-  stream.setTimeout(ANSWER_MS, () => {
-    if (asked._activeQuery) stream.destroy(timedOut());
+  stream.setTimeout(RESPONSE_TIMEOUT_MS, () => {
+    if (internals._activeQuery) stream.destroy(timeoutError());
   });
 }
 
-function timedOut(): Error {
+function timeoutError(): Error {
   return Object.assign(new Error('the database did not answer in time'), {
     code: 'ETIMEDOUT',
     syscall: 'read',

@@ -1,47 +1,48 @@
-/** Names that this process gives: each connection keeps a prepared statement for every one it met. */
-const NAMES = 200;
-/** Of them, those for statements with lists, whose every length is a statement of its own. */
-const NAMES_OF_LISTS = 100;
-/** How often a statement comes before it is worth a name. */
-const OFTEN = 5;
-/** Statements that are counted at once, the one longest ago forgotten first; none longer than so many characters. */
-const COUNTED = 500;
-const LONGEST = 16 * 1024;
+/** The maximum number of names. Each connection keeps one prepared statement per name that it has used. */
+const MAX_NAMES = 200;
+/** The maximum number of names for statements with lists, where each list length is a different statement. */
+const MAX_LIST_NAMES = 100;
+/** How often a statement must run before it gets a name. */
+const MIN_RUNS = 5;
+/** The maximum number of statements that are counted; the least recently used one is dropped first. */
+const MAX_COUNTED = 500;
+/** The maximum length, in characters, of a statement that gets a name. */
+const MAX_LENGTH = 16 * 1024;
 const LIST = /\bIN \(\$\d+,|\), ?\(\$\d/;
 
-/** The names of the statements that come often; each connection prepares one as it meets it. */
+/** Assigns names to frequent statements. A connection prepares a named statement when it first runs it. */
 export class StatementNames {
   readonly #names = new Map<string, string>();
   readonly #counts = new Map<string, number>();
-  #lists = 0;
-  #forgotten = 0;
+  #listNames = 0;
+  #generation = 0;
 
-  /** The name to prepare a statement by, unless it is to be sent as it is. */
+  /** Returns the name under which to prepare a statement; undefined if it should be sent without preparation. */
   of(sql: string): string | undefined {
     const known = this.#names.get(sql);
-    if (known !== undefined || this.#names.size === NAMES || sql.length > LONGEST) return known;
+    if (known !== undefined || this.#names.size === MAX_NAMES || sql.length > MAX_LENGTH) return known;
     const isList = LIST.test(sql);
-    if ((isList && this.#lists === NAMES_OF_LISTS) || !this.#isOften(sql)) return undefined;
-    if (isList) this.#lists++;
-    const name = `kitestring_${this.#forgotten}_${this.#names.size}`;
+    if ((isList && this.#listNames === MAX_LIST_NAMES) || !this.#isFrequent(sql)) return undefined;
+    if (isList) this.#listNames++;
+    const name = `kitestring_${this.#generation}_${this.#names.size}`;
     this.#names.set(sql, name);
     this.#counts.delete(sql);
     return name;
   }
 
-  /** Gives every statement another name from now on. */
-  forget(): void {
+  /** Discards all names, so that every statement gets a new name and is prepared again. */
+  renameAll(): void {
     this.#names.clear();
-    this.#lists = 0;
-    this.#forgotten++;
+    this.#listNames = 0;
+    this.#generation++;
   }
 
-  #isOften(sql: string): boolean {
+  #isFrequent(sql: string): boolean {
     const count = (this.#counts.get(sql) ?? 0) + 1;
     this.#counts.delete(sql);
     this.#counts.set(sql, count);
-    const [oldest] = this.#counts.size > COUNTED ? this.#counts.keys() : [];
+    const [oldest] = this.#counts.size > MAX_COUNTED ? this.#counts.keys() : [];
     if (oldest !== undefined) this.#counts.delete(oldest);
-    return count >= OFTEN;
+    return count >= MIN_RUNS;
   }
 }

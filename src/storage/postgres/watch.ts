@@ -2,64 +2,67 @@ import { Client, escapeIdentifier, type Pool } from 'pg';
 import { type Counters, countersOf } from '../database.ts';
 import { advancePastSeen, hasRegressed } from './counter-history.ts';
 import { toDriverError } from './errors.ts';
-import { endWhenSilent, setUp } from './pool.ts';
+import { closeOnResponseTimeout, setUp } from './pool.ts';
 import type { PostgresLocation } from './url.ts';
 
-/** How late a change is heard of whose notice was lost: by a pooler, or with a connection. */
+/** Milliseconds between polls, which detect changes when a notification is lost by a pooler or a broken connection. */
 const POLL_MS = 1_000;
-/** What a notice says that tells of no change. */
-const GIVEN = 'slots';
+/** The payload of a notification that slots were released. Notifications of changes have an empty payload. */
+const SLOTS_RELEASED = 'slots';
 
-/** The name that changes are told under; a schema of its own has one of its own. */
+/** The notification channel of this database. Each schema has its own. */
 export function channelOf({ schema }: PostgresLocation): string {
   return `kitestring ${schema}`.slice(0, 63);
 }
 
-/** A connection apart from Prisma's: it reads the counters, and hears of commits by whichever replica. */
+/** A connection separate from Prisma's. It reads the counters and receives notifications of commits by all replicas. */
 export class Watch {
-  readonly #place: PostgresLocation;
-  readonly #looks = new Set<() => void>();
-  readonly #listeners = new Set<() => void>();
+  readonly #location: PostgresLocation;
+  readonly #changeListeners = new Set<() => void>();
+  readonly #releaseListeners = new Set<() => void>();
   #client: Promise<Client> | undefined;
-  #reading: Promise<unknown> = Promise.resolve();
-  #next: Promise<Counters> | undefined;
+  #currentRead: Promise<unknown> = Promise.resolve();
+  #nextRead: Promise<Counters> | undefined;
   #seen: Counters | undefined;
-  /** Whether commits that were seen may have been lost since. */
+  /** Whether the database may have lost commits that this process has seen. */
   #mayHaveLost = false;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(place: PostgresLocation) {
-    this.#place = place;
+  constructor(location: PostgresLocation) {
+    this.#location = location;
   }
 
-  /** Those who ask while a read is under way share the one after it: that one began after they came. */
+  /**
+   * Reads the counters. Callers that arrive during a read share the next one, because only a read that starts after the
+   * call is sure to include every earlier commit.
+   */
   counters(): Promise<Counters> {
-    this.#next ??= this.#afterReading();
-    return this.#next;
+    this.#nextRead ??= this.#readAfterCurrent();
+    return this.#nextRead;
   }
 
-  /** Calls `look` at each notice, and each second beside; gives what ends that. */
-  watch(look: () => void): () => void {
-    this.#looks.add(look);
-    this.#timer ??= setInterval(() => this.#tell(this.#looks), POLL_MS).unref();
+  /** Calls `listener` on each change notification and every second. Returns a function that removes the listener. */
+  watch(listener: () => void): () => void {
+    this.#changeListeners.add(listener);
+    this.#timer ??= setInterval(() => this.#call(this.#changeListeners), POLL_MS).unref();
     return () => {
-      this.#looks.delete(look);
-      if (this.#looks.size > 0) return;
+      this.#changeListeners.delete(listener);
+      if (this.#changeListeners.size > 0) return;
       clearInterval(this.#timer);
       this.#timer = undefined;
     };
   }
 
-  /** Tells every replica that slots were given up. */
-  async tellGiven(pool: Pool): Promise<void> {
-    await pool.query('SELECT pg_notify($1, $2)', [channelOf(this.#place), GIVEN]);
+  /** Notifies every replica that slots were released. */
+  async notifyReleased(pool: Pool): Promise<void> {
+    await pool.query('SELECT pg_notify($1, $2)', [channelOf(this.#location), SLOTS_RELEASED]);
   }
 
-  /** Calls `listener` when slots were given up; gives what ends that. */
-  onGiven(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  /** Calls `listener` when slots are released. Returns a function that removes the listener. */
+  onReleased(listener: () => void): () => void {
+    this.#releaseListeners.add(listener);
+    return () => void this.#releaseListeners.delete(listener);
   }
 
   async close(): Promise<void> {
@@ -69,21 +72,21 @@ export class Watch {
     await client?.end().catch(() => {});
   }
 
-  async #afterReading(): Promise<Counters> {
-    await this.#reading;
-    this.#next = undefined;
-    const reading = this.#read();
-    this.#reading = reading.catch(() => {});
-    return reading;
+  async #readAfterCurrent(): Promise<Counters> {
+    await this.#currentRead;
+    this.#nextRead = undefined;
+    const read = this.#read();
+    this.#currentRead = read.catch(() => {});
+    return read;
   }
 
   async #read(): Promise<Counters> {
     try {
-      const client = await this.#connected();
-      let counters = await this.#ask(client);
+      const client = await this.#connect();
+      let counters = await this.#query(client);
       if (this.#seen && (this.#mayHaveLost || hasRegressed(counters, this.#seen))) {
         this.#mayHaveLost = !(await advancePastSeen(client, this.#seen));
-        counters = await this.#ask(client);
+        counters = await this.#query(client);
       }
       this.#seen = counters;
       return counters;
@@ -92,21 +95,23 @@ export class Watch {
     }
   }
 
-  async #ask(client: Client): Promise<Counters> {
-    // Of one type whatever a newer version makes of the column: a prepared statement keeps to it.
+  async #query(client: Client): Promise<Counters> {
+    // The cast keeps the prepared statement valid if a newer version changes the type of the column.
     const text = 'SELECT "name", "value"::float8 FROM "Counter"';
     return countersOf((await client.query({ name: 'counters', text })).rows);
   }
 
-  #connected(): Promise<Client> {
+  #connect(): Promise<Client> {
     if (this.#client) return this.#client;
-    const client = new Client(this.#place.client);
+    const client = new Client(this.#location.client);
     const forget = () => {
       if (this.#client === opening) this.#client = undefined;
     };
-    // Forgotten when it fails or breaks: the next read opens another.
+    // The next read then opens a new connection.
     client.on('error', forget).on('end', forget);
-    client.on('notification', ({ payload }) => this.#tell(payload === GIVEN ? this.#listeners : this.#looks));
+    client.on('notification', ({ payload }) =>
+      this.#call(payload === SLOTS_RELEASED ? this.#releaseListeners : this.#changeListeners),
+    );
     const opening = this.#open(client);
     opening.catch(forget);
     this.#client = opening;
@@ -115,22 +120,22 @@ export class Watch {
 
   async #open(client: Client): Promise<Client> {
     if (this.#isClosed) throw new Error('the database was closed');
-    // Whatever broke the last connection may have been a failover.
+    // The previous connection may have broken because of a failover, which can lose commits.
     this.#mayHaveLost = this.#seen !== undefined;
     try {
       await client.connect();
-      endWhenSilent(client);
-      await setUp(client, this.#place);
-      await client.query(`LISTEN ${escapeIdentifier(channelOf(this.#place))}`);
+      closeOnResponseTimeout(client);
+      await setUp(client, this.#location);
+      await client.query(`LISTEN ${escapeIdentifier(channelOf(this.#location))}`);
       return client;
     } catch (error) {
-      // A standby lets everybody in, and refuses to LISTEN.
+      // The client may be connected: a standby accepts connections but rejects LISTEN.
       client.end().catch(() => {});
       throw error;
     }
   }
 
-  #tell(listeners: ReadonlySet<() => void>): void {
+  #call(listeners: ReadonlySet<() => void>): void {
     for (const listener of listeners) listener();
   }
 }

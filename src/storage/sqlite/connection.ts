@@ -17,23 +17,23 @@ import { isBusy, toDriverError } from './errors.ts';
 import { openSqlite, PATIENCE_MS } from './file.ts';
 import { declaredType, type SqliteValue, toPrisma, toSqlite, typeOfValues } from './values.ts';
 
-const KEPT_STATEMENTS = 200;
+const MAX_CACHED_STATEMENTS = 200;
 const RETRY_MS = 15;
-/** SQLite's own limit, https://sqlite.org/limits.html; Prisma takes 999 for granted. */
+/** SQLite's default limit of bound values (https://sqlite.org/limits.html). Prisma would assume 999. */
 const MAX_VALUES = 32_766;
 
 const about = { provider: 'sqlite', adapterName: 'node:sqlite' } as const;
 
 type Prepared = { statement: StatementSync; names: string[]; types: (ColumnType | undefined)[] };
 
-/** Prisma's driver adapter over one connection: a query of others never lands in an open transaction. */
+/** Prisma's driver adapter over one connection. Queries outside a transaction wait until the open transaction ends. */
 export class SqliteConnection implements SqlDriverAdapter {
   readonly provider = about.provider;
   readonly adapterName = about.adapterName;
   readonly #database: DatabaseSync;
-  readonly #kept = new Map<string, Prepared>();
-  /** Settles when the open transaction ends. */
-  #open: Promise<void> | undefined;
+  readonly #statements = new Map<string, Prepared>();
+  /** Resolves when the open transaction ends; undefined if no transaction is open. */
+  #openTransaction: Promise<void> | undefined;
   readonly #writers = new Mutex();
   readonly #pace = new Pace();
 
@@ -41,7 +41,7 @@ export class SqliteConnection implements SqlDriverAdapter {
     this.#database = openSqlite(file, options);
   }
 
-  /** For the one PrismaClient over this connection, which closes it. */
+  /** The adapter factory for the single PrismaClient that uses this connection and closes it. */
   get factory(): SqlDriverAdapterFactory {
     return { ...about, connect: async () => this };
   }
@@ -58,17 +58,17 @@ export class SqliteConnection implements SqlDriverAdapter {
     return this.#alone(() => this.#execute(query));
   }
 
-  /** Runs a script whole or not at all; foreign keys are checked at its end instead of at each statement. */
+  /** Runs a script atomically. Foreign keys are checked once at its end instead of after each statement. */
   executeScript(script: string): Promise<void> {
     return this.#alone(() => {
-      this.#kept.clear();
+      this.#statements.clear();
       this.#database.exec('PRAGMA foreign_keys = OFF');
       try {
         this.#database.exec('BEGIN IMMEDIATE');
         this.#database.exec(script);
         const [broken] = this.#database.prepare('PRAGMA foreign_key_check').all();
         if (broken)
-          throw new Error(`rows of table ${broken.table} would refer to rows of ${broken.parent} that are not there`);
+          throw new Error(`table ${broken.table} would contain references to missing rows of ${broken.parent}`);
         this.#database.exec('COMMIT');
       } finally {
         if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
@@ -80,40 +80,43 @@ export class SqliteConnection implements SqlDriverAdapter {
   async startTransaction(isolationLevel?: IsolationLevel): Promise<Transaction> {
     if (isolationLevel && isolationLevel !== 'SERIALIZABLE')
       throw new DriverAdapterError({ kind: 'InvalidIsolationLevel', level: isolationLevel });
-    const endTurn = await this.#writers.take();
-    // All of a transaction may run without a turn of the event loop: many in a row would keep everything else waiting.
+    const release = await this.#writers.acquire();
+    // A whole transaction can run within one turn of the event loop. Without this pause, a series of transactions would
+    // block everything else.
     await nextTurn();
-    const open = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
     try {
       await this.#alone(() => {
-        // IMMEDIATE: a transaction that reads first could not write once another process has written.
+        // IMMEDIATE takes the write lock now. A transaction that starts with a read could not write any more after
+        // another process has written.
         this.#database.exec('BEGIN IMMEDIATE');
-        this.#open = open.promise;
+        this.#openTransaction = ended.promise;
       });
     } catch (error) {
-      endTurn();
+      release();
       throw error;
     }
-    // Readers that waited go first, then the next writer.
+    // The order matters: waiting readers resume before the next writer.
     const end = () => {
-      this.#open = undefined;
-      open.resolve();
-      endTurn();
+      this.#openTransaction = undefined;
+      ended.resolve();
+      release();
     };
     return this.#transaction(end);
   }
 
   async dispose(): Promise<void> {
-    this.#kept.clear();
+    this.#statements.clear();
     if (this.#database.isOpen) this.#database.close();
   }
 
   #transaction(end: () => void): Transaction {
-    // A full disk or a failed write ends SQLite's transaction: what follows must not be committed one by one.
+    // A full disk or a failed write ends SQLite's transaction. Later statements must not run outside of it, where each
+    // would be committed separately.
     const within = async <T>(run: () => T): Promise<T> => {
       if (!this.#database.isOpen || !this.#database.isTransaction)
         throw new DriverAdapterError({ kind: 'TransactionAlreadyClosed', cause: 'an earlier statement of it failed' });
-      return this.#mapped(run);
+      return this.#withDriverErrors(run);
     };
     const finish = async (statement: 'COMMIT' | 'ROLLBACK') => {
       try {
@@ -133,12 +136,19 @@ export class SqliteConnection implements SqlDriverAdapter {
     };
   }
 
-  /** Runs outside of every transaction, as soon as this and other processes let it. */
+  /**
+   * Runs `run` outside any transaction. Waits for this process's transaction and retries while others lock the file.
+   */
   async #alone<T>(run: () => T): Promise<T> {
     const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
-      // A transaction may begin while a turn is waited for.
-      for (let wait = this.#open ?? this.#pace.wait(); wait; wait = this.#open ?? this.#pace.wait()) await wait;
+      // Check both again after each wait: a transaction may have started meanwhile.
+      for (
+        let wait = this.#openTransaction ?? this.#pace.wait();
+        wait;
+        wait = this.#openTransaction ?? this.#pace.wait()
+      )
+        await wait;
       try {
         return this.#pace.run(run);
       } catch (error) {
@@ -148,7 +158,7 @@ export class SqliteConnection implements SqlDriverAdapter {
     }
   }
 
-  #mapped<T>(run: () => T): T {
+  #withDriverErrors<T>(run: () => T): T {
     try {
       return run();
     } catch (error) {
@@ -174,21 +184,21 @@ export class SqliteConnection implements SqlDriverAdapter {
   }
 
   #prepare(sql: string): Prepared {
-    let prepared = this.#kept.get(sql);
+    let prepared = this.#statements.get(sql);
     if (prepared) {
-      this.#kept.delete(sql);
+      this.#statements.delete(sql);
     } else {
       const statement = this.#database.prepare(sql);
       const columns = statement.columns();
       const types = columns.map(({ type }) => declaredType(type));
       statement.setReturnArrays(true);
-      // Only where an integer may exceed 2^53: reading all as BigInt costs.
+      // Reading every integer as a BigInt is slow, so do it only for columns that may exceed 2^53.
       statement.setReadBigInts(types.some((type) => type === undefined || type === ColumnTypeEnum.Int64));
       prepared = { statement, names: columns.map(({ name }) => name), types };
-      const [oldest] = this.#kept.size >= KEPT_STATEMENTS ? this.#kept.keys() : [];
-      if (oldest !== undefined) this.#kept.delete(oldest);
+      const [oldest] = this.#statements.size >= MAX_CACHED_STATEMENTS ? this.#statements.keys() : [];
+      if (oldest !== undefined) this.#statements.delete(oldest);
     }
-    this.#kept.set(sql, prepared);
+    this.#statements.set(sql, prepared);
     return prepared;
   }
 }

@@ -6,13 +6,13 @@ const UNIQUE = [2067, 1555, 2579];
 const NOT_NULL = 1299;
 const FOREIGN_KEY = [787, 1811];
 
-/** Another connection holds the lock that is needed. */
+/** Whether another connection holds the required lock. */
 export const isBusy = (error: unknown) => (codeOf(error) & 0xff) === BUSY;
 
-/** The file was removed while it was open. */
+/** Whether the file was removed while it was open. */
 export const isRemoved = (error: unknown) => codeOf(error) === REMOVED;
 
-/** What Prisma makes its own errors of. */
+/** Converts an error of node:sqlite to the driver error that Prisma expects. Returns any other error unchanged. */
 export function toDriverError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof DriverAdapterError) return error;
   const code = codeOf(error);
@@ -27,7 +27,7 @@ export function toDriverError(error: unknown): unknown {
       kind: 'ForeignKeyConstraintViolation',
       constraint: { foreignKey: {} },
     });
-  // "UNIQUE constraint failed: Cluster.name, Cluster.uid"
+  // Example message: "UNIQUE constraint failed: Cluster.name, Cluster.uid"
   const columns = error.message.split('constraint failed: ')[1]?.split(', ') ?? [];
   const constraint = { fields: columns.map((column) => column.slice(column.indexOf('.') + 1)) };
   if (UNIQUE.includes(code)) {

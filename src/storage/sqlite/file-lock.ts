@@ -1,7 +1,10 @@
 import { DatabaseSync } from 'node:sqlite';
 import { isBusy, isRemoved } from './errors.ts';
 
-/** SQLite's lock of a file of its own: it ends with the process, however that ends. Undefined while another process has it. */
+/**
+ * Acquires an exclusive SQLite lock on a lock file. The operating system releases it when the process ends in any way.
+ * Returns undefined if another process holds the lock.
+ */
 export function takeFileLock(file: string): DatabaseSync | undefined {
   const lock = new DatabaseSync(file);
   try {

@@ -6,10 +6,10 @@ import { makeDirectory } from '../directory.ts';
 import { StartupError } from '../startup-error.ts';
 import { isBusy } from './errors.ts';
 
-/** How long another process may hold the write lock before a change is refused. */
+/** Milliseconds that a change waits for another process's write lock before it fails. */
 export const PATIENCE_MS = 5_000;
 
-/** Makes sure that there is a file which only its owner reads. SQLite gives its companions the same mode. */
+/** Creates the file with mode 600 if it does not exist. SQLite creates its -wal and -shm files with the same mode. */
 export function createFile(file: string): void {
   try {
     makeDirectory(dirname(file));
@@ -25,12 +25,12 @@ export function createFile(file: string): void {
   }
 }
 
-/** Opens a file in the mode everything here relies on: WAL, each commit synced, foreign keys held. */
+/** Opens a file with the required settings: WAL mode, a sync per commit and enforced foreign keys. */
 export function openSqlite(file: string, options?: DatabaseSyncOptions): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: PATIENCE_MS, enableForeignKeyConstraints: true, ...options });
   try {
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
-    // SQLite waits inside its call and holds up the event loop: from here on the waiting is ours.
+    // SQLite waits for locks synchronously, which blocks the event loop. From here on SqliteConnection waits instead.
     database.exec('PRAGMA busy_timeout = 5;');
   } catch (error) {
     database.close();
@@ -43,7 +43,7 @@ export function openSqlite(file: string, options?: DatabaseSyncOptions): Databas
 export function isInUse(file: string): boolean {
   const database = new DatabaseSync(file);
   try {
-    // Whoever has it open keeps a share of its lock: all of it is to be had only while nobody does.
+    // Every open connection in WAL mode holds a shared lock, so the exclusive lock is available only if there is none.
     database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;');
     return false;
   } catch (error) {
@@ -54,16 +54,16 @@ export function isInUse(file: string): boolean {
   }
 }
 
-/** Copies the database as it is at one moment, while others write; the copy appears whole or not at all. */
+/** Copies a consistent snapshot of the database, even while others write to it. The copy is created atomically. */
 export async function backupFile(file: string, copy: string): Promise<void> {
   if (statSync(copy, { throwIfNoEntry: false })?.ino === statSync(file).ino)
-    throw new Error(`${copy} is the database itself: name another file for its backup`);
+    throw new Error(`${copy} is the database itself: choose another file for the backup`);
   const partial = `${copy}.partial`;
   await rm(partial, { force: true });
   closeSync(openSync(partial, 'wx', 0o600));
   const source = openSqlite(file);
   try {
-    // In one step: a backup in several starts over whenever somebody writes.
+    // Copies all pages in one step. A backup in several steps starts over after each write by another process.
     await backup(source, partial, { rate: 2 ** 30 });
     checkIntegrity(partial);
     await rename(partial, copy);
@@ -73,7 +73,7 @@ export async function backupFile(file: string, copy: string): Promise<void> {
   }
 }
 
-/** Throws when the file is damaged. Reads all of it. */
+/** Throws if the database file is damaged. Reads the whole file. */
 export function checkIntegrity(file: string): void {
   const database = new DatabaseSync(file);
   try {

@@ -1,19 +1,21 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { findWalDamage } from './wal.ts';
-import { hasUnprobedClusters, type Progress, readWitness, type Witness } from './witness.ts';
+import { isBehindWitness, type Progress, readWitness, type Witness } from './witness.ts';
 
-/** What shows that a database lacks what it had, as it stands before SQLite opens the database. */
+/** Evidence that a database has lost data, collected before SQLite opens the database. */
 export interface Evidence {
   readonly walDamage: string | undefined;
   readonly witness: Witness | undefined;
-  /** The key file that another start has made beside the database. */
+  /** The key file that an earlier start created beside the database; undefined if there is none. */
   readonly keyFile: string | undefined;
 }
 
 const RESTORE = 'restore a backup with npm run kitestring -- restore FILE';
 
-/** Reads the files beside the database. SQLite removes some of them as soon as it opens the database. */
+/**
+ * Reads the files beside the database. Must run before SQLite opens the database, because SQLite removes some of them.
+ */
 export function gatherEvidence(file: string): Evidence {
   const keyFile = join(dirname(file), 'seal-keys');
   return {
@@ -23,26 +25,29 @@ export function gatherEvidence(file: string): Evidence {
   };
 }
 
-/** Sentences for the log, one for each thing that a database lacks. `isNew`: nothing was in it before it was opened. */
+/** Describes each detected loss in one sentence for the log. `isNew`: the database was empty before it was opened. */
 export function describeLoss(
   file: string,
   { walDamage, witness, keyFile }: Evidence,
   { isNew, progress }: { isNew: boolean; progress: Progress },
 ): string[] {
   const warnings = walDamage === undefined ? [] : [describeWalDamage(file, walDamage)];
-  const sign = keyFile ?? (witness && `${file}-witness`);
-  if (isNew && sign !== undefined)
+  const trace = keyFile ?? (witness && `${file}-witness`);
+  if (isNew && trace !== undefined)
     warnings.push(
-      `The database ${file} was missing or empty and begins anew, although ${sign} shows that there was one: ${RESTORE}, unless this registry is meant to be new.`,
+      `The database ${file} was missing or empty and a new one was created, although ${trace} shows that a database existed: ${RESTORE}, unless this registry is meant to be new.`,
     );
-  if (!isNew && witness && hasUnprobedClusters(progress, witness))
+  if (!isNew && witness && isBehindWitness(progress, witness))
     warnings.push(
       `The database ${file} lacks changes that it had at ${witness.at}: its log ${file}-wal was removed or damaged, or an older file was put in its place. If the changes matter, ${RESTORE}.`,
     );
   return warnings;
 }
 
-/** The sentence about the log of a database that no process has open, for what opens the database without migrating it. */
+/**
+ * Warns about a damaged write-ahead log, for commands that open the database without migrating it. No process may have
+ * the database open.
+ */
 export function warnOfWal(file: string): string[] {
   const damage = findWalDamage(file);
   return damage === undefined ? [] : [describeWalDamage(file, damage)];

@@ -2,18 +2,18 @@ import { rmSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import type { SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
 import {
-  APPLIED,
   type AppliedMigration,
-  appliedOf,
   applyMigrations,
   migratedBy,
+  parseAppliedMigrations,
   pendingMigrations,
+  SELECT_APPLIED_MIGRATIONS,
   waitForMigrationLock,
 } from '../migrations.ts';
 import { SqliteConnection } from './connection.ts';
 import { takeFileLock } from './file-lock.ts';
 
-/** Brings the file to this version's models. Processes that start at once take turns. */
+/** Applies pending migrations. A lock file makes processes that start at the same time migrate one after another. */
 export async function migrate(file: string, database: DatabaseSync, folder?: string): Promise<void> {
   const shipped = migratedBy('sqlite', sqliteForSchemaEngine(file));
   const sqlite = { ...shipped, folder: folder ?? shipped.folder };
@@ -23,38 +23,39 @@ export async function migrate(file: string, database: DatabaseSync, folder?: str
   try {
     const applied = appliedMigrations(database);
     if ((await pendingMigrations(sqlite.folder, applied)).length > 0) await applyMigrations(sqlite, applied);
-    // Only now: whoever takes a new lock from here on finds nothing pending.
+    // Safe only after the migrations: a process that creates a new lock file from here on finds nothing pending.
     rmSync(lockFile, { force: true });
   } finally {
     lock.close();
   }
 }
 
-/** The migrations that a file has; none where it is empty. */
+/** Reads the migrations that were applied to the file. Returns an empty list if the file is empty. */
 export function appliedMigrations(database: DatabaseSync): AppliedMigration[] {
   const table = database.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_prisma_migrations'");
   if (!table.get()) return [];
-  return appliedOf(database.prepare(APPLIED).all());
+  return parseAppliedMigrations(database.prepare(SELECT_APPLIED_MIGRATIONS).all());
 }
 
-// The schema engine asks for names in double quotes, which SQLite otherwise takes for columns.
-const ENGINE = { enableDoubleQuotedStringLiterals: true };
+// The schema engine writes strings in double quotes, which SQLite treats as column names without this option.
+const ENGINE_OPTIONS = { enableDoubleQuotedStringLiterals: true };
 
-/** The connections of Prisma's schema engine; whoever uses them keeps other migrations out by a lock of their own. */
+/** Creates the connections of Prisma's schema engine. The caller must hold a lock that excludes other migrations. */
 export function sqliteForSchemaEngine(file: string): SqlMigrationAwareDriverAdapterFactory {
   return {
     provider: 'sqlite',
     adapterName: 'node:sqlite',
     async connect() {
-      const connection = new SqliteConnection(file, ENGINE);
+      const connection = new SqliteConnection(file, ENGINE_OPTIONS);
       const execute = connection.executeRaw.bind(connection);
-      // The engine's lock would wait for every other process to close the file, and outlive the engine.
+      // Skips the engine's own lock: it would wait for every other process to close the file, and the engine never
+      // releases it.
       connection.executeRaw = async (query) => (query.sql.includes('locking_mode=EXCLUSIVE') ? 0 : execute(query));
       return connection;
     },
     async connectToShadowDb() {
-      const shadow = new SqliteConnection(':memory:', ENGINE);
-      // The engine sends whole scripts as statements.
+      const shadow = new SqliteConnection(':memory:', ENGINE_OPTIONS);
+      // The engine passes whole scripts to the method for single statements.
       shadow.executeRaw = async ({ sql }) => {
         await shadow.executeScript(sql);
         return 0;

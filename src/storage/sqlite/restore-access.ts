@@ -1,21 +1,25 @@
 import { NO_JSON, type Transaction } from '../database.ts';
 import type { Prisma } from '../generated/sqlite/client.ts';
 
-/** What a backup would give back although it was taken away after it: nothing of it is restored, and all of it is named. */
-export interface TakenAway {
-  /** The usernames of those who were disabled, deleted or given another password: they are disabled. */
+/** Access that was revoked after the backup was made. A restore must not bring it back, and reports it instead. */
+export interface Revocations {
+  /**
+   * Usernames of users who were disabled or deleted or got a new password since: their restored accounts are disabled.
+   */
   readonly disabled: readonly string[];
-  /** What is left out of roles, of what users hold and of what API keys hold; a text each, such as `user ann: admin`. */
+  /**
+   * Roles, actions and other rights that were removed; one text per role, user or API key, such as `user ann: admin`.
+   */
   readonly revoked: readonly string[];
 }
 
-/** Who may do what, before the rows of a backup take the place of these. */
-export interface AccessBefore {
+/** Users, roles and API keys as they were before the restore replaced their rows. */
+export interface AccessSnapshot {
   readonly lastUserId: number;
   readonly users: ReadonlyMap<string, KnownUser>;
   readonly roles: ReadonlyMap<string, KnownRole>;
   readonly apiKeys: ReadonlyMap<number, KnownKey>;
-  /** The names that a role was deleted under, as far back as the audit records go. */
+  /** The names of deleted roles, as far back as the audit records go. */
   readonly deletedRoles: ReadonlySet<string>;
 }
 
@@ -25,8 +29,8 @@ type KnownKey = Pick<Prisma.ApiKeyGetPayload<object>, 'hash' | 'roles' | 'scopes
 
 const withRoles = { include: { roles: { select: { role: true }, orderBy: { role: 'asc' } } } } as const;
 
-/** Reads who may do what now. */
-export async function readAccess(tx: Transaction): Promise<AccessBefore> {
+/** Reads the users, roles and API keys that the restore is about to replace. */
+export async function readAccess(tx: Transaction): Promise<AccessSnapshot> {
   const users = await tx.user.findMany(withRoles);
   const [last] = await tx.$queryRaw<{ seq: number | bigint }[]>`
     SELECT "seq" FROM main.sqlite_sequence WHERE "name" = 'User'`;
@@ -45,8 +49,8 @@ function deletedRole(changes: Prisma.JsonValue): string | undefined {
   return typeof role?.from === 'string' ? role.from : undefined;
 }
 
-/** Takes away from the restored rows what was taken away before, and names it. The rows of API keys come first. */
-export async function takeAwayAgain(tx: Transaction, before: AccessBefore): Promise<TakenAway> {
+/** Applies the revocations since the backup to the restored rows and returns them. Restore the API keys before this. */
+export async function reapplyRevocations(tx: Transaction, before: AccessSnapshot): Promise<Revocations> {
   const deleted = await deleteRoles(tx, before);
   const revoked = [
     ...deleted.map((name) => `role ${name}`),
@@ -57,45 +61,51 @@ export async function takeAwayAgain(tx: Transaction, before: AccessBefore): Prom
   return { disabled: await disableUsers(tx, before), revoked };
 }
 
-/** A user who is in the backup and whose id was given out here, but who does not exist any more, was deleted since. */
-async function disableUsers(tx: Transaction, { lastUserId, users }: AccessBefore): Promise<string[]> {
+/**
+ * Disables users who were disabled, deleted or given a new password since the backup. A user in the backup was deleted
+ * since if this database has already assigned the user's id but no longer has the user.
+ */
+async function disableUsers(tx: Transaction, { lastUserId, users }: AccessSnapshot): Promise<string[]> {
   const restored = await tx.user.findMany({ where: { disabled: false }, orderBy: { username: 'asc' } });
-  const ended = restored.filter(({ id, uid, passwordHash }) => {
+  const revoked = restored.filter(({ id, uid, passwordHash }) => {
     const known = users.get(uid);
     return known ? known.disabled || known.passwordHash !== passwordHash : id <= lastUserId;
   });
-  for (const { id } of ended) await tx.user.update({ where: { id }, data: { disabled: true } });
-  return ended.map(({ username }) => username);
+  for (const { id } of revoked) await tx.user.update({ where: { id }, data: { disabled: true } });
+  return revoked.map(({ username }) => username);
 }
 
-async function deleteRoles(tx: Transaction, { roles, deletedRoles }: AccessBefore): Promise<string[]> {
+async function deleteRoles(tx: Transaction, { roles, deletedRoles }: AccessSnapshot): Promise<string[]> {
   const restored = await tx.role.findMany({ select: { name: true }, orderBy: { name: 'asc' } });
   const names = restored.map(({ name }) => name).filter((name) => !roles.has(name) && deletedRoles.has(name));
   await tx.role.deleteMany({ where: { name: { in: names } } });
   return names;
 }
 
-/** No role gives more than it does now. Two sets of clusters cannot be intersected, so the present one stays. */
-async function narrowRoles(tx: Transaction, { roles }: AccessBefore): Promise<string[]> {
+/**
+ * Removes actions that a role has lost since the backup. Cluster selections cannot be intersected, so a role that is
+ * currently limited to some clusters keeps its current selection.
+ */
+async function narrowRoles(tx: Transaction, { roles }: AccessSnapshot): Promise<string[]> {
   const revoked: string[] = [];
   for (const { name, actions, clusters } of await tx.role.findMany({ orderBy: { name: 'asc' } })) {
     const now = roles.get(name);
     if (!now) continue;
-    const kept = textsOf(actions).filter((action) => textsOf(now.actions).includes(action));
-    const lost = textsOf(actions).filter((action) => !kept.includes(action));
+    const remaining = textsOf(actions).filter((action) => textsOf(now.actions).includes(action));
+    const lost = textsOf(actions).filter((action) => !remaining.includes(action));
     const isNarrower = now.clusters !== null && !isSame(now.clusters, clusters);
     if (lost.length === 0 && !isNarrower) continue;
-    const data = { actions: kept, clusters: now.clusters ?? clusters ?? NO_JSON };
+    const data = { actions: remaining, clusters: now.clusters ?? clusters ?? NO_JSON };
     await tx.role.update({ where: { name }, data });
     revoked.push(`role ${name}: ${[...lost, ...(isNarrower ? ['other clusters'] : [])].join(', ')}`);
   }
   return revoked;
 }
 
-/** A user who was deleted since has lost every role. */
+/** Removes roles that a user has lost since the backup. A user who was deleted since has lost every role. */
 async function narrowUsers(
   tx: Transaction,
-  { lastUserId, users }: AccessBefore,
+  { lastUserId, users }: AccessSnapshot,
   deleted: readonly string[],
 ): Promise<string[]> {
   const revoked: string[] = [];
@@ -113,23 +123,23 @@ async function narrowUsers(
 
 async function narrowApiKeys(
   tx: Transaction,
-  { apiKeys }: AccessBefore,
+  { apiKeys }: AccessSnapshot,
   deleted: readonly string[],
 ): Promise<string[]> {
   const revoked: string[] = [];
   for (const key of await tx.apiKey.findMany({ orderBy: { id: 'asc' } })) {
     const { id, name, hash, roles, scopes, expiresAt } = key;
     const known = apiKeys.get(id);
-    // Another secret is another key: on a new machine the first key of its own registry.
+    // A different hash means a different key with the same id, for example the first key of a new machine's registry.
     const now = known?.hash === hash ? known : undefined;
-    const kept = textsOf(roles).filter(
+    const remaining = textsOf(roles).filter(
       (role) => !deleted.includes(role) && (!now || textsOf(now.roles).includes(role)),
     );
-    const lost = textsOf(roles).filter((role) => !kept.includes(role));
+    const lost = textsOf(roles).filter((role) => !remaining.includes(role));
     const narrowed = now && narrowScopes(scopes, now.scopes);
     const earlier = now?.expiresAt && (!expiresAt || now.expiresAt < expiresAt) ? now.expiresAt : undefined;
     if (lost.length === 0 && !narrowed && !earlier) continue;
-    const data = { roles: kept, ...(narrowed && { scopes: narrowed }), ...(earlier && { expiresAt: earlier }) };
+    const data = { roles: remaining, ...(narrowed && { scopes: narrowed }), ...(earlier && { expiresAt: earlier }) };
     await tx.apiKey.update({ where: { id }, data });
     const more = [...(narrowed ? ['other actions'] : []), ...(earlier ? ['a later expiry'] : [])];
     revoked.push(`API key ${id} (${name}): ${[...lost, ...more].join(', ')}`);
@@ -137,12 +147,15 @@ async function narrowApiKeys(
   return revoked;
 }
 
-/** The actions that both allow, where that is less than the backup's; null narrows nothing. */
+/**
+ * The actions that both scopes allow; undefined if the backup's scopes need no narrowing. Null scopes allow every
+ * action.
+ */
 function narrowScopes(scopes: Prisma.JsonValue, now: Prisma.JsonValue): string[] | undefined {
   if (now === null) return undefined;
   if (scopes === null) return textsOf(now);
-  const kept = textsOf(scopes).filter((scope) => textsOf(now).includes(scope));
-  return kept.length < textsOf(scopes).length ? kept : undefined;
+  const remaining = textsOf(scopes).filter((scope) => textsOf(now).includes(scope));
+  return remaining.length < textsOf(scopes).length ? remaining : undefined;
 }
 
 const textsOf = (value: Prisma.JsonValue): string[] => (Array.isArray(value) ? value.map(String) : []);

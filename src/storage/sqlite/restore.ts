@@ -1,10 +1,13 @@
-import { AHEAD, COUNTERS, type Database, NUMBERED, type Transaction } from '../database.ts';
+import { COUNTER_JUMP, COUNTERS, type Database, SEQUENTIAL_ID_TABLES, type Transaction } from '../database.ts';
 import { StartupError } from '../startup-error.ts';
 import { MAX_ID } from './backup-file.ts';
-import { readAccess, type TakenAway, takeAwayAgain } from './restore-access.ts';
+import { type Revocations, readAccess, reapplyRevocations } from './restore-access.ts';
 
-/** These do not simply become what they were. The first two tell of the file and of those who run on it. */
-const APART = ['_prisma_migrations', 'Replica', 'ProbeLease', 'Counter', 'ApiKey', 'AuditRecord'];
+/**
+ * Tables that are not replaced by the backup's. The first three describe this file and the processes that use it and
+ * stay as they are; the others have their own functions below.
+ */
+const NOT_REPLACED = ['_prisma_migrations', 'Replica', 'ProbeLease', 'Counter', 'ApiKey', 'AuditRecord'];
 
 const REGISTRY = `(SELECT "value" FROM main."Counter" WHERE "name" = 'registry')`;
 const STATUS = `(SELECT "value" FROM main."Counter" WHERE "name" = 'status')`;
@@ -12,63 +15,66 @@ const STATUS = `(SELECT "value" FROM main."Counter" WHERE "name" = 'status')`;
 type Run = (sql: string) => Promise<number>;
 
 /**
- * Puts the content of another database of the same models in the place of this one's, in one transaction that other
- * processes see whole. What only ever grows goes on from here, so that nothing kept or connected anywhere passes for
- * fresh: counters, revisions and ids. Keys that were revoked or disabled since stay so, declared ones stay as they are,
- * and no audit record is lost. `finish` runs inside the transaction, and is told what the backup would have given back.
+ * Replaces the content of this database with the content of the database in `file`, in one transaction. Both must have
+ * the same migrations. Counters, revisions and ids continue from the higher value, so that no cached response or open
+ * connection elsewhere seems current. API keys that were revoked or disabled since the backup stay so, keys from the
+ * configuration stay unchanged, and no audit record is lost. `finish` runs inside the transaction and receives the
+ * revocations since the backup.
  */
 export async function restoreInto<T>(
   database: Database,
   file: string,
-  finish: (tx: Transaction, takenAway: TakenAway) => Promise<T>,
+  finish: (tx: Transaction, revocations: Revocations) => Promise<T>,
 ): Promise<T> {
   const { prisma } = database;
   await prisma.$executeRaw`ATTACH DATABASE ${file} AS "backup"`;
   try {
-    await refuseStrangeContent(database);
+    await rejectForeignContent(database);
     return await database.write(COUNTERS, async (tx) => {
       const run: Run = (sql) => tx.$executeRawUnsafe(sql);
       await run('PRAGMA defer_foreign_keys = ON');
       await raiseCounters(run);
       const access = await readAccess(tx);
-      // The people go for a moment; their keys must not go with them.
+      // restoreRows() deletes the users before it inserts them again. Without this, their API keys would be deleted
+      // too.
       await run('UPDATE main."ApiKey" SET "ownerId" = NULL');
       await restoreRows(tx, run);
       await markChanged(run);
       await restoreApiKeys(tx, run);
-      const takenAway = await takeAwayAgain(tx, access);
+      const revocations = await reapplyRevocations(tx, access);
       await addAuditRecords(tx, run);
       await raiseIds(run);
-      return finish(tx, takenAway);
+      return finish(tx, revocations);
     });
   } finally {
     await prisma.$executeRaw`DETACH DATABASE "backup"`;
   }
 }
 
-/** Both databases have this version's models: whatever else the backup has is none of ours. */
-async function refuseStrangeContent({ prisma }: Database): Promise<void> {
+/** Throws a StartupError if the backup has objects that this database lacks: both have the same migrations. */
+async function rejectForeignContent({ prisma }: Database): Promise<void> {
   const objects = await prisma.$queryRaw<unknown[]>`
     SELECT "type", "name", "tbl_name" FROM "backup".sqlite_master WHERE "name" NOT LIKE 'sqlite\\_%' ESCAPE '\\'
     EXCEPT SELECT "type", "name", "tbl_name" FROM main.sqlite_master`;
-  if (objects.length > 0) throw new StartupError('The backup has tables that are none of Kitestring: name another.');
-  for (const table of NUMBERED) {
-    const beyond = `SELECT 1 FROM "backup"."${table}" WHERE "id" < 1 OR "id" >= ${MAX_ID} LIMIT 1`;
-    if ((await prisma.$queryRawUnsafe<unknown[]>(beyond)).length > 0)
-      throw new StartupError('The backup has ids that Kitestring never gives: name another.');
+  if (objects.length > 0)
+    throw new StartupError('The backup contains tables that do not belong to Kitestring: choose another backup.');
+  for (const table of SEQUENTIAL_ID_TABLES) {
+    const outOfRange = `SELECT 1 FROM "backup"."${table}" WHERE "id" < 1 OR "id" >= ${MAX_ID} LIMIT 1`;
+    if ((await prisma.$queryRawUnsafe<unknown[]>(outOfRange)).length > 0)
+      throw new StartupError('The backup contains ids that are out of range: choose another backup.');
   }
 }
 
 async function raiseCounters(run: Run): Promise<void> {
-  await run(`UPDATE main."Counter" SET "value" = ${AHEAD} + max("value",
+  await run(`UPDATE main."Counter" SET "value" = ${COUNTER_JUMP} + max("value",
     coalesce((SELECT kept."value" FROM "backup"."Counter" AS kept WHERE kept."name" = "Counter"."name"), 0))`);
 }
 
 async function restoreRows(tx: Transaction, run: Run): Promise<void> {
   const found = await tx.$queryRaw<{ name: string }[]>`
     SELECT "name" FROM main.sqlite_master WHERE "type" = 'table' AND "name" NOT LIKE 'sqlite\\_%' ESCAPE '\\'`;
-  const tables = found.map(({ name }) => name).filter((name) => !APART.includes(name));
-  // All of them before the first row is written: a delete cascades to the tables that refer to it.
+  const tables = found.map(({ name }) => name).filter((name) => !NOT_REPLACED.includes(name));
+  // Empty every table before inserting the first row, because a delete cascades to referring tables.
   for (const table of tables) await run(`DELETE FROM main."${table}"`);
   for (const table of tables) {
     const columns = (await columnsOf(tx, table)).join();
@@ -76,7 +82,10 @@ async function restoreRows(tx: Transaction, run: Run): Promise<void> {
   }
 }
 
-/** A key that is in the backup and whose id was given out here, but which no longer stands, was revoked since. */
+/**
+ * Restores the API keys except keys that were revoked since the backup: keys with an id that this database has already
+ * assigned but no longer contains.
+ */
 async function restoreApiKeys(tx: Transaction, run: Run): Promise<void> {
   const columns = await columnsOf(tx, 'ApiKey');
   const updates = columns.filter((column) => column !== '"disabled"').map((column) => `${column} = excluded.${column}`);
@@ -99,7 +108,9 @@ async function addAuditRecords(tx: Transaction, run: Run): Promise<void> {
     WHERE NOT EXISTS (SELECT 1 FROM main."AuditRecord" AS here WHERE ${same}) ORDER BY kept."id"`);
 }
 
-/** No revision has ever been above the registry's counter, since each change raises both by one. */
+/**
+ * Marks every cluster as changed. A revision never exceeds the `registry` counter, because each change increments both.
+ */
 async function markChanged(run: Run): Promise<void> {
   await run(`UPDATE main."Cluster" SET "revision" = ${REGISTRY}, "credentialsVersion" = ${REGISTRY},
     "registryChange" = ${REGISTRY}, "statusChange" = ${STATUS}`);
@@ -112,7 +123,7 @@ async function raiseIds(run: Run): Promise<void> {
     WHERE "name" NOT IN (SELECT "name" FROM main.sqlite_sequence)`);
 }
 
-/** In quotes. By name, since another history of migrations may have left them in another order. */
+/** The quoted column names of a table. Copies name their columns, because databases may order them differently. */
 async function columnsOf(tx: Transaction, table: string): Promise<string[]> {
   const found = await tx.$queryRaw<{ name: string }[]>`SELECT "name" FROM pragma_table_info(${table}, 'main')`;
   return found.map(({ name }) => `"${name}"`);

@@ -19,12 +19,12 @@ const DECLARED: Readonly<Record<string, ColumnType>> = {
   JSONB: ColumnTypeEnum.Json,
 };
 
-/** The Prisma type of a column by its declared type; `undefined` for an expression, which has none. */
+/** Maps the declared type of a column to its Prisma type. Returns undefined for an expression, which has none. */
 export function declaredType(declared: string | null): ColumnType | undefined {
   return declared === null ? undefined : DECLARED[declared.toUpperCase()];
 }
 
-/** The Prisma type of an expression by its first value. */
+/** Derives the Prisma type of an expression from its first value that is not null. */
 export function typeOfValues(rows: SqliteValue[][], column: number): ColumnType {
   const value = rows.find((row) => row[column] !== null)?.[column] ?? null;
   if (typeof value === 'string') return ColumnTypeEnum.Text;
@@ -33,10 +33,10 @@ export function typeOfValues(rows: SqliteValue[][], column: number): ColumnType 
   return value === null ? ColumnTypeEnum.Int32 : ColumnTypeEnum.Bytes;
 }
 
-/** A stored value as Prisma expects it for a column of this type. */
+/** Converts a stored value to the form that Prisma expects for a column of this type. */
 export function toPrisma(value: SqliteValue, type: ColumnType): unknown {
   if (value === null || typeof value === 'string') return value;
-  // JSONB has numeric affinity: a document that is only a number is stored as one.
+  // JSONB has numeric affinity, so SQLite stores a document that is only a number as a number.
   if (type === ColumnTypeEnum.Json) return String(value);
   if (type === ColumnTypeEnum.DateTime) return new Date(Number(value)).toISOString();
   if (typeof value === 'bigint') return isSafe(value) ? Number(value) : String(value);
@@ -44,8 +44,8 @@ export function toPrisma(value: SqliteValue, type: ColumnType): unknown {
 }
 
 /**
- * A value of Prisma's as it is stored. Dates are ISO 8601 text in UTC with milliseconds, as the published adapters
- * write them: the order of the text is the order of time.
+ * Converts a value from Prisma to its stored form. Dates are stored as ISO 8601 text in UTC with milliseconds, as
+ * Prisma's own adapters do, so that sorting the texts sorts the times.
  */
 export function toSqlite(value: unknown, type: ArgType | undefined): SqliteValue {
   if (typeof value === 'boolean') return value ? 1 : 0;

@@ -6,35 +6,35 @@ const HEADER = 32;
 const FRAME_HEADER = 24;
 const MAGIC = 0x377f0682;
 const VERSION = 3_007_000;
-/** The index begins with its header twice, and then the number of frames that the database file has already. */
+/** The -shm index starts with two copies of its header, then the number of frames already in the database file. */
 const INDEX_HEADER = 48;
-const BACKFILLED = 2 * INDEX_HEADER;
+const BACKFILLED_OFFSET = 2 * INDEX_HEADER;
 
 type Checksum = readonly [number, number];
 
 /**
- * What is wrong with the write-ahead log of a database that no process has open, as the end of a sentence about it;
- * undefined where SQLite will read all that was committed. It must be asked before SQLite opens the database, which
- * silently ignores whatever does not verify. After a killed process the index beside the log tells how many frames were
- * committed; without the index only the log's own header can be checked.
+ * Describes damage to the write-ahead log as the end of a sentence, such as "is missing"; undefined if SQLite can read
+ * everything that was committed. Call this before SQLite opens the database, while no process has it open: SQLite
+ * silently ignores invalid frames. After a process was killed, the index (-shm) contains the number of committed
+ * frames. Without the index, only the header of the log can be checked.
  */
 export function findWalDamage(file: string): string | undefined {
   const index = readIndex(`${file}-shm`);
   const damage = damageOf(`${file}-wal`, index);
-  // A process that has the database open may have moved on between the two reads.
+  // If the index has changed, another process has the database open and the two files were read at different times.
   return damage !== undefined && isSame(index, readIndex(`${file}-shm`)) ? damage : undefined;
 }
 
 function damageOf(wal: string, index: Index | undefined): string | undefined {
   const size = statSync(wal, { throwIfNoEntry: false })?.size ?? 0;
-  const isAwaited = index !== undefined && index.frames > index.backfilled;
-  if (size === 0) return isAwaited ? 'is missing' : undefined;
+  const isNeeded = index !== undefined && index.frames > index.backfilled;
+  if (size === 0) return isNeeded ? 'is missing' : undefined;
   const log = openSync(wal, 'r');
   try {
     const header = readAt(log, 0, HEADER);
     const read = header && readHeader(header);
     if (!read) return 'is damaged';
-    if (!isAwaited) return undefined;
+    if (!isNeeded) return undefined;
     if (!read.salt.equals(index.salt)) return isLater(read.salt, index.salt) ? undefined : 'is an older one';
     return countCommitted(log, read, index) < index.frames ? 'is cut or damaged' : undefined;
   } finally {
@@ -59,15 +59,18 @@ function readHeader(header: Buffer): Header | undefined {
 }
 
 /**
- * Whether a log was begun after the one that an index belongs to: each adds one to the first half of the salt, and begins
- * once the database file has all of the one before. After a power failure an index may be older than its log.
+ * Whether a log was started after the log that the index belongs to. SQLite starts a new log once the database file
+ * contains the whole previous one, and increments the first half of the salt each time. After a power failure the index
+ * may be older than the log.
  */
-function isLater(salt: Buffer, than: Buffer): boolean {
-  const ahead = (salt.readUInt32BE(0) - than.readUInt32BE(0)) >>> 0;
-  return ahead > 0 && ahead < 2 ** 31;
+function isLater(salt: Buffer, indexSalt: Buffer): boolean {
+  const difference = (salt.readUInt32BE(0) - indexSalt.readUInt32BE(0)) >>> 0;
+  return difference > 0 && difference < 2 ** 31;
 }
 
-/** The frames up to the last commit that verify, of those that the index knows; a frame at a time is in memory. */
+/**
+ * Counts the valid frames up to the last commit, at most the number in the index. Holds one frame in memory at a time.
+ */
 function countCommitted(log: number, { pageSize, littleEndian, salt, checksum }: Header, { frames }: Index): number {
   let [committed, running] = [0, checksum];
   for (let number = 1; number <= frames; number++) {
@@ -88,24 +91,26 @@ interface Index {
   readonly salt: Buffer;
 }
 
-/** The index as the last commit left it; undefined where there is none, or it is not whole. */
+/**
+ * Reads the index as the last commit wrote it. Returns undefined if the file is missing, incomplete or inconsistent.
+ */
 function readIndex(file: string): Index | undefined {
   if (endianness() !== 'LE' || !statSync(file, { throwIfNoEntry: false })?.isFile()) return undefined;
   const index = readFileSync(file);
-  if (index.length < BACKFILLED + 4) return undefined;
+  if (index.length < BACKFILLED_OFFSET + 4) return undefined;
   const header = index.subarray(0, INDEX_HEADER);
-  const isWhole = header.equals(index.subarray(INDEX_HEADER, BACKFILLED)) && index[12] === 1;
+  const isConsistent = header.equals(index.subarray(INDEX_HEADER, BACKFILLED_OFFSET)) && index[12] === 1;
   const [first, second] = sum([0, 0], header.subarray(0, 40), true);
-  if (!isWhole || header.readUInt32LE(40) !== first || header.readUInt32LE(44) !== second) return undefined;
+  if (!isConsistent || header.readUInt32LE(40) !== first || header.readUInt32LE(44) !== second) return undefined;
   const frames = header.readUInt32LE(16);
-  return { header, frames, backfilled: index.readUInt32LE(BACKFILLED), salt: header.subarray(32, 40) };
+  return { header, frames, backfilled: index.readUInt32LE(BACKFILLED_OFFSET), salt: header.subarray(32, 40) };
 }
 
 function isSame(left: Index | undefined, right: Index | undefined): boolean {
   return left === undefined ? right === undefined : right !== undefined && left.header.equals(right.header);
 }
 
-/** SQLite's running checksum over a multiple of eight bytes. */
+/** Continues SQLite's running checksum. The length of `bytes` must be a multiple of eight. */
 function sum([first, second]: Checksum, bytes: Buffer, littleEndian: boolean): Checksum {
   let [one, two] = [first, second];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -2,27 +2,29 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import type { DatabaseSync } from 'node:sqlite';
 
-/** How far a database had come: its counters and its last ids, which only ever grow, by name. */
+/** The progress of a database: its counters and last assigned ids by name. These numbers only ever grow. */
 export interface Progress {
-  /** The random id of its first migration, which tells one database from another. */
+  /** The random id of the first migration, which identifies the database. */
   readonly identity: string;
   readonly numbers: Readonly<Record<string, number>>;
 }
 
-/** What was seen of a database while it was open, and when. */
+/** The content of a witness file: the progress of a database at the time `at`. */
 export interface Witness extends Progress {
   readonly at: string;
 }
 
-/** How old a witness may become: what was committed later can be lost unnoticed, if the log and its index both are. */
+/**
+ * Milliseconds between updates of the witness. Commits since the last update can be lost unnoticed if the write-ahead
+ * log and its index are both lost.
+ */
 const WITNESS_MS = 10_000;
 
-/** Stands beside the database while a process has it open, and after one that was killed. */
+/** The witness file. It exists while a server has the database open, and remains if that server is killed. */
 const witnessOf = (file: string) => `${file}-witness`;
-/** One name, so that the next server replaces or removes what a killed one has left. */
+/** A fixed name, so that the next server overwrites or removes the draft of a killed one. */
 const draftOf = (file: string) => `${witnessOf(file)}.draft`;
 
-/** Reads how far the database has come. */
 export function readProgress(database: DatabaseSync): Progress {
   const first = database.prepare('SELECT "id" FROM "_prisma_migrations" ORDER BY "started_at", "id" LIMIT 1').get();
   const rows = database
@@ -36,7 +38,7 @@ export function readProgress(database: DatabaseSync): Progress {
   };
 }
 
-/** What a process has left that was killed; undefined where there is none or it cannot be read. */
+/** Reads the witness that a killed process left behind. Returns undefined if it does not exist or cannot be read. */
 export function readWitness(file: string): Witness | undefined {
   try {
     const { identity, numbers, at } = JSON.parse(readFileSync(witnessOf(file), 'utf8')) as Partial<Witness>;
@@ -47,29 +49,30 @@ export function readWitness(file: string): Witness | undefined {
 }
 
 /**
- * Writes a witness now and every ten seconds in which something was committed, while a server has the database open; gives
- * what ends that and removes it, since a database that was closed has everything in its own file.
+ * Writes the witness now and, if something was committed, every ten seconds. Returns a function that stops this and
+ * removes the witness, because a closed database has every commit in its main file.
  */
 export async function keepWitness(file: string, progress: () => Progress | undefined): Promise<() => Promise<void>> {
   let written = '';
-  const look = async () => {
+  const update = async () => {
     try {
       const now = progress();
       if (!now || (JSON.stringify(now) === written && existsSync(witnessOf(file)))) return;
       await writeWitness(file, now);
       written = JSON.stringify(now);
     } catch {
-      // The witness stays as it is: it then tells of less than was committed, never of more.
+      // The previous witness remains. It records less than was committed, never more, so it cannot cause a false
+      // warning.
     }
   };
-  await look();
-  let looking = Promise.resolve();
+  await update();
+  let updating = Promise.resolve();
   const timer = setInterval(() => {
-    looking = looking.then(look);
+    updating = updating.then(update);
   }, WITNESS_MS).unref();
   return async () => {
     clearInterval(timer);
-    await looking;
+    await updating;
     for (const name of [draftOf(file), witnessOf(file)]) rmSync(name, { force: true });
   };
 }
@@ -85,8 +88,8 @@ async function writeWitness(file: string, progress: Progress): Promise<void> {
   await rename(draft, witnessOf(file));
 }
 
-/** Whether a database lacks something that a witness saw in it. */
-export function hasUnprobedClusters({ identity, numbers }: Progress, witness: Witness): boolean {
+/** Whether the database has less progress than its witness recorded, so that commits were lost. */
+export function isBehindWitness({ identity, numbers }: Progress, witness: Witness): boolean {
   return (
     identity === witness.identity &&
     Object.entries(witness.numbers).some(([name, value]) => (numbers[name] ?? 0) < value)

@@ -1,8 +1,8 @@
-import { type Ask, askWell } from './client.ts';
+import { callOrThrow, type HttpRequest } from './client.ts';
 import { COUNTED } from './load.ts';
 import { API_KEY } from './product.ts';
 
-/** Every stored field of a page of clusters. */
+/** A page of clusters with every stored field. */
 export const PAGE = `query Page($first: Int!, $after: String) {
   clusters(first: $first, after: $after) {
     totalCount
@@ -35,14 +35,14 @@ export const CLUSTERS = '/api/v1/admin/clusters/';
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 const HEADERS = { Authorization: API_KEY };
 
-export const restList: Ask = { method: 'GET', path: CLUSTERS, headers: HEADERS };
+export const restList: HttpRequest = { method: 'GET', path: CLUSTERS, headers: HEADERS };
 
-export function rest(method: string, path: string, body?: object): Ask {
+export function rest(method: string, path: string, body?: object): HttpRequest {
   if (!body) return { method, path, headers: HEADERS };
   return { method, path, headers: { ...HEADERS, ...JSON_TYPE }, body: JSON.stringify(body) };
 }
 
-export function graphql(query: string, variables: object): Ask {
+export function graphql(query: string, variables: object): HttpRequest {
   return {
     method: 'POST',
     path: '/graphql',
@@ -51,15 +51,15 @@ export function graphql(query: string, variables: object): Ask {
   };
 }
 
-/** The data that a document gives. */
+/** Sends a GraphQL document and returns its data. Throws if the response contains errors. */
 export async function query<Data>(url: string, document: string, variables: object = {}): Promise<Data> {
-  const { body } = await askWell(url, graphql(document, variables));
+  const { body } = await callOrThrow(url, graphql(document, variables));
   return (JSON.parse(body.toString()) as { data: Data }).data;
 }
 
-export const page = (first: number, after: string | null = null): Ask => graphql(PAGE, { first, after });
+export const page = (first: number, after: string | null = null): HttpRequest => graphql(PAGE, { first, after });
 
-/** The same page, in a request that was never sent before: it is computed anew, over a document that is known. */
-export const freshPage = (first: number): Ask => graphql(PAGE, { first, after: null, unused: COUNTED });
+/** The same page with an unused variable that differs in each request, so that the response is not in the cache. */
+export const freshPage = (first: number): HttpRequest => graphql(PAGE, { first, after: null, unused: COUNTED });
 
-export const oneCluster = (name: string): Ask => graphql(ONE, { name });
+export const oneCluster = (name: string): HttpRequest => graphql(ONE, { name });

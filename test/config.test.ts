@@ -28,7 +28,7 @@ describe('the default configuration', () => {
       ...{ trustedProxies: [], graphqlCostPerMinute: 10_000_000, kiteUiDir: undefined },
       keepAliveMs: 75_000,
       ...{ auditRetentionDays: 365, openId: [] },
-      metrics: { host: '127.0.0.1', port: 9464, asked: false, loopback: true },
+      metrics: { host: '127.0.0.1', port: 9464, isConfigured: false, loopback: true },
       inCluster: { host: undefined, port: undefined },
       policy: { allowLoopback: true, allowHttp: false, allowInsecureTls: false, allowProxy: false },
     });
@@ -72,7 +72,7 @@ describe('an invalid variable', () => {
 
   it('requires a seal key with DATABASE_URL, because all replicas must share it', () => {
     const url = 'postgresql://kitestring:canary-password@db/kitestring';
-    expect(startupErrorOf({ DATABASE_URL: url })).toMatch(/^DATABASE_URL is given, [^\n]+set SEAL_KEY [^\n]+\.$/);
+    expect(startupErrorOf({ DATABASE_URL: url })).toMatch(/^DATABASE_URL is set, [^\n]+set SEAL_KEY [^\n]+\.$/);
     expect(startupErrorOf({ DATABASE_URL: url })).not.toContain('canary');
   });
 });

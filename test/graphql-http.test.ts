@@ -86,8 +86,8 @@ it('form, text and multipart bodies execute nothing', async () => {
   form.set('operations', JSON.stringify({ query }));
   form.set('map', '{}');
   const first = { username: 'ada', password: 'correct horse battery' };
-  const signedIn = await app.rest('POST', '/api/v1/admin/users/create_super_user', first, {});
-  const Cookie = signedIn.headers.get('set-cookie')?.split(';')[0] ?? '';
+  const signedInUser = await app.rest('POST', '/api/v1/admin/users/create_super_user', first, {});
+  const Cookie = signedInUser.headers.get('set-cookie')?.split(';')[0] ?? '';
   const bodies: [string | undefined, string | FormData][] = [
     ['application/x-www-form-urlencoded', new URLSearchParams({ query }).toString()],
     ['text/plain', JSON.stringify({ query })],

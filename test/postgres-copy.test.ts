@@ -37,8 +37,8 @@ async function makeRegistry() {
     defineRole(input: { name: "staging", actions: [CLUSTERS_READ], clusters: { names: ["t*"] } }) { __typename }
   }`);
   expect(JSON.stringify(data)).not.toContain('Error');
-  const signedIn = await app.rest('POST', '/api/auth/login/password', { username: 'ada', password: PASSWORD }, {});
-  const [cookie = ''] = signedIn.headers.getSetCookie();
+  const signedInUser = await app.rest('POST', '/api/auth/login/password', { username: 'ada', password: PASSWORD }, {});
+  const [cookie = ''] = signedInUser.headers.getSetCookie();
   const url = databaseOf(join(dataDir, 'the copy command')).DATABASE_URL ?? '';
   return { app, dataDir, url, cookie: cookie.split(';')[0] as string };
 }

@@ -151,12 +151,12 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     await untilEven(dataDir, 2);
     const heldBySecond = async () => (await rowsOf(dataDir, LEASES)).filter(({ holder }) => holder !== holderOfFirst);
     // None of its attempts is in progress: a connection that was begun before would continue when it resumes.
-    const untried = async () => {
+    const unprobed = async () => {
       const slots = new Set((await heldBySecond()).map(({ slot }) => slot));
       const tried = lastProbedBy(asked, second.name);
       return names.slice(0, 12).filter((name, index) => slots.has(index + 1) && !tried.includes(name));
     };
-    await expect.poll(untried, { timeout: 30_000 }).toEqual([]);
+    await expect.poll(unprobed, { timeout: 30_000 }).toEqual([]);
     const ofSecond = await heldBySecond();
     expect(ofSecond.length).toBeGreaterThan(0);
     second.kill('SIGSTOP');

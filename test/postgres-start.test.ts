@@ -90,7 +90,9 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     await once(other.listen(0, '127.0.0.1'), 'listening');
     onTestFinished(() => void other.close());
     const { port } = other.address() as AddressInfo;
-    expect(await refusalOf(`postgresql://kite:${escaped(WRONG)}@127.0.0.1:${port}/x`)).toMatch(/as no PostgreSQL does/);
+    expect(await refusalOf(`postgresql://kite:${escaped(WRONG)}@127.0.0.1:${port}/x`)).toMatch(
+      /does not respond like PostgreSQL/,
+    );
   });
 
   it('a start that fails unexpectedly is reported with a code, and the log has the location', async () => {
@@ -98,7 +100,7 @@ describe.runIf(isThere)('a start with DATABASE_URL', () => {
     await run(server.url, `ALTER DATABASE ${pathname.slice(1)} ALLOW_CONNECTIONS false`);
     const environment = { DATABASE_URL: href, SEAL_KEY };
     const { code, stdout, stderr } = await failToStart({ dataDir: await temporaryDirectory(), environment });
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/^[^\n]+not known \(55000\)\.\n$/)]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^[^\n]+unknown error occurred \(55000\)\.\n$/)]);
     expect(JSON.parse(stdout)).toMatchObject({ level: 60, err: { code: '55000' } });
     expect(stdout).not.toContain(pathname.slice(1));
   });

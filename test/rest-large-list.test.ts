@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Context } from '../src/graphql/context.ts';
-import { readList, Turns } from '../src/rest/lists.ts';
+import { PagePacer, readList } from '../src/rest/lists.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { send } from './support/wire.ts';
 
@@ -189,7 +189,7 @@ describe('reading a list', () => {
   });
 
   it('a read takes one page per turn of the event loop, for any number of clients', async () => {
-    const turns = new Turns();
+    const turns = new PagePacer();
     const read: number[] = [];
     let loop = 0;
     const count = () => {

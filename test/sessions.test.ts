@@ -39,11 +39,11 @@ describe('a session', () => {
     expect(more).toEqual([]);
     expect(cookie).toMatch(/^auth_token=[\w-]{43}; Path=\/; HttpOnly; SameSite=Lax; Expires=[^;]+$/);
     expect(headers.get('cache-control')).toBe('no-store');
-    const signedIn = { Cookie: cookie.split(';')[0] ?? '' };
-    expect((await user(signedIn)).body).toEqual({
+    const signedInUser = { Cookie: cookie.split(';')[0] ?? '' };
+    expect((await user(signedInUser)).body).toEqual({
       user: { username: 'ann', name: '', provider: 'password', avatar_url: '', roles: [{ name: 'viewer' }] },
     });
-    const { data } = await app.graphql('{ viewer { kind name roles actions } }', {}, signedIn);
+    const { data } = await app.graphql('{ viewer { kind name roles actions } }', {}, signedInUser);
     expect(data.viewer).toEqual({ kind: 'USER', name: 'ann', roles: ['viewer'], actions: ['CLUSTERS_READ'] });
   });
 

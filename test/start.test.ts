@@ -333,7 +333,7 @@ describe('a shutdown', () => {
       // The server refused new connections; it never answered with an error.
       for (const { status, reason } of refused as PromiseRejectedResult[])
         expect([status, reason instanceof TypeError]).toEqual(['rejected', true]);
-      expect(output).toContain('"msg":"ending"');
+      expect(output).toContain('"msg":"shutting down"');
       const [{ count } = {}] = await rowsOf(dataDir, 'SELECT count(*) AS "count" FROM "Cluster"');
       expect(Number(count)).toBeGreaterThanOrEqual(acknowledged);
       untouched.socket.destroy();

@@ -58,7 +58,7 @@ export async function readList(
 }
 
 /** The JSON text of a list, one page at a time. A page is only read when the consumer asks for it. */
-export async function* jsonPages(context: Context, read: ReadPage, turns: Turns): AsyncGenerator<Buffer> {
+export async function* jsonPages(context: Context, read: ReadPage, turns: PagePacer): AsyncGenerator<Buffer> {
   let position: Parameters<ReadPage>[1];
   for (;;) {
     await turns.next();
@@ -73,7 +73,7 @@ export async function* jsonPages(context: Context, read: ReadPage, turns: Turns)
 /**
  * Limits all callers together to one page per turn of the event loop, so that other requests are handled in between.
  */
-export class Turns {
+export class PagePacer {
   #isTaken = false;
   readonly #waiting: (() => void)[] = [];
 

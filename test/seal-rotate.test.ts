@@ -129,7 +129,7 @@ describeFile('seal rotate beside a running server', () => {
   it('a rotation is recorded in the audit log, without the key', async () => {
     const app = await serve();
     await rotate(app);
-    await rotate(app, ['seal rotate --prune']);
+    await rotate(app, ['--prune']);
     const records = await app.domain.database.prisma.auditRecord.findMany({
       where: { action: { startsWith: 'seal.' } },
     });
@@ -161,7 +161,7 @@ describeFile('seal rotate --prune', () => {
     await rotate(app);
     const [first = '', ...others] = await keysOf(app.dataDir);
     expect(others).toHaveLength(2);
-    await rotate(app, ['seal rotate --prune']);
+    await rotate(app, ['--prune']);
     expect(await keysOf(app.dataDir)).toEqual([first]);
     expect((await verifySealed(app.domain.database, app.domain.seal)).opened).toBe(5);
     await create(app, 'after');
@@ -181,7 +181,7 @@ describeFile('seal rotate --prune', () => {
     expect([lost.code, lost.stderr]).toEqual([1, expect.stringContaining('AAAAAAAA')]);
     await prisma.clusterCredential.update({ where: { clusterId: broken.clusterId }, data: { ...data, keyId: old } });
     await runCommand(['seal', 'rotate'], { dataDir: app.dataDir });
-    const pruned = await runCommand(['seal', 'rotate', 'seal rotate --prune'], { dataDir: app.dataDir });
+    const pruned = await runCommand(['seal', 'rotate', '--prune'], { dataDir: app.dataDir });
     expect([pruned.code, pruned.stderr]).toEqual([1, expect.stringContaining('"filled-0" does not open')]);
     expect(await keysOf(app.dataDir)).toContain(old);
   });
@@ -203,7 +203,7 @@ describe('seal rotate with SEAL_KEY', () => {
     const both = { SEAL_KEY: `${newer.toString('hex')},${SEAL_KEY}` };
     const before = await serve({ SEAL_KEY });
     await fill(before, 120);
-    const said = await rotate(before, ['seal rotate --prune'], both);
+    const said = await rotate(before, ['--prune'], both);
     expect(await sealedWith(before)).toEqual([sealKey(newer).id]);
     expect(said).toContain(`${sealKey(older).id} is no longer needed`);
     for (const key of [newer.toString('hex'), SEAL_KEY]) expect(said).not.toContain(key);
@@ -258,7 +258,7 @@ describeFile('a rotation that is killed', () => {
     // An interrupted rotation is completed, and no new one is begun.
     const before = await keysOf(app.dataDir);
     expect(before.length).toBeLessThan(5);
-    await rotate(app, ['seal rotate --prune']);
+    await rotate(app, ['--prune']);
     expect(await keysOf(app.dataDir)).toEqual(before.slice(0, 1));
     const verified = await runCommand(['seal', 'verify'], { dataDir: app.dataDir });
     expect(verified).toMatchObject({ code: 0, stdout: expect.stringContaining('1500 of 1500') });

@@ -101,7 +101,7 @@ describe('a document that needs too much database work', () => {
   it('the error names the most expensive part and the limit', async () => {
     const { message } = await runDocument(FILTERED, { filter: { labelSelector: selector(100) } });
     expect(message).toContain('testing 10,000 clusters against a filter, 3 times');
-    expect(message).toContain(`at most ${MAX_STEPS.toLocaleString('en')}`);
+    expect(message).toContain(`the maximum is ${MAX_STEPS.toLocaleString('en')}`);
   });
 
   it('rejects a subscription whose filter is too expensive for every change', async () => {

@@ -111,7 +111,7 @@ describe('an installation without the database clients', () => {
     const directory = await cloneInto('nowhere');
     const { code, stdout, stderr } = await runIn(directory, 'src/main.js');
     expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(/\nKitestring cannot generate .* here: run npm ci && npm run prepare where [^\n]*\n$/);
+    expect(stderr).toMatch(/\nKitestring cannot generate [^\n]*, then run npm ci && npm run prepare\.\n$/);
   });
 
   it('every script of package.json that imports the database clients checks for them', () => {

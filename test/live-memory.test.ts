@@ -51,7 +51,9 @@ describe('a list that is read item by item', () => {
 
   it('omits and counts items that are not objects', async () => {
     expect((await read('{"items":[1,null,[],"x",{"a":1}]}')).items).toEqual([{ a: 1 }]);
-    await expect(read('{"items":[1,null,[]]}', { maxItems: 2 })).rejects.toThrow('asked for 2 items and sends more');
+    await expect(read('{"items":[1,null,[]]}', { maxItems: 2 })).rejects.toThrow(
+      'sent more than the requested 2 items',
+    );
   });
 
   it.each([
@@ -75,7 +77,7 @@ describe('a list that is read item by item', () => {
       'RESPONSE_TOO_LARGE',
       'more than 2 MiB in one of its items',
     ],
-    ['a long head', `{"items":[],"x":"${'x'.repeat(MiB)}"}`, 'RESPONSE_TOO_LARGE', '262144 bytes beside its items'],
+    ['a long head', `{"items":[],"x":"${'x'.repeat(MiB)}"}`, 'RESPONSE_TOO_LARGE', '262144 bytes besides its items'],
     ['a list under another name', `{"others":[${Array(100_000).fill('{}')}]}`, 'RESPONSE_TOO_LARGE', '262144 bytes'],
   ])('names the limit that %s exceed', async (_what, text, code, limit) => {
     const pick = vi.fn();

@@ -39,7 +39,7 @@ async function makeRegistry() {
   expect(JSON.stringify(data)).not.toContain('Error');
   const signedInUser = await app.rest('POST', '/api/auth/login/password', { username: 'ada', password: PASSWORD }, {});
   const [cookie = ''] = signedInUser.headers.getSetCookie();
-  const url = databaseOf(join(dataDir, 'the copy command')).DATABASE_URL ?? '';
+  const url = databaseOf(join(dataDir, 'copy')).DATABASE_URL ?? '';
   return { app, dataDir, url, cookie: cookie.split(';')[0] as string };
 }
 

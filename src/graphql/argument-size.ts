@@ -13,6 +13,7 @@ import type { Plugin } from 'graphql-yoga';
 import type { Context } from './context.ts';
 import { chargeOrThrow } from './cost.ts';
 import { rejectBeforeExecution } from './limits.ts';
+import { tooCostly } from './too-costly.ts';
 
 /**
  * Maximum characters that the uses of variables after their first may add in total: a body of the default maximum size,
@@ -60,11 +61,9 @@ function variablesTooLargeError(uses: readonly Use[], { document, operationName 
   const { name, size, times } = uses.reduce((left, right) => (repeatedSize(right) > repeatedSize(left) ? right : left));
   const [characters, limit] = [size, MAX_REPEATED].map((count) => count.toLocaleString('en'));
   const nodes = getOperationAST(document, operationName) ?? undefined;
-  // `spec` makes Yoga send 200 if the response type is application/json, as for any error in a document.
-  const extensions = { code: 'TOO_COSTLY', http: { status: 400, spec: true } };
-  return new GraphQLError(
-    `The document is too costly: it uses the variable "$${name}", whose size is ${characters} characters, ${times} times; after the first use of each, variables may add at most ${limit} characters. Send a shorter value, or use it in fewer fields.`,
-    { nodes, extensions },
+  return tooCostly(
+    `it uses the variable "$${name}", whose size is ${characters} characters, ${times} times; after the first use of each, variables may add at most ${limit} characters. Send a shorter value, or use it in fewer fields`,
+    nodes ? { nodes } : {},
   );
 }
 

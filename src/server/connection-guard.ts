@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { ConcurrencyCounter } from '../domain/access/concurrency-counter.ts';
 import { networkOf } from '../domain/access/network.ts';
 
 /** Limits on the number of connections, and on how long a connection may be idle or make no progress. */
@@ -54,7 +55,7 @@ interface Connection {
 export class ConnectionGuard {
   readonly #limits: ConnectionLimits;
   readonly #isTrusted: (address: string | undefined) => boolean;
-  readonly #byAddress = new Map<string, number>();
+  readonly #byAddress = new ConcurrencyCounter();
   readonly #connections = new WeakMap<Socket, Connection>();
 
   constructor(limits: ConnectionLimits, isTrusted: (address: string | undefined) => boolean) {
@@ -111,14 +112,8 @@ export class ConnectionGuard {
 
   #count(address: string, onClose: (release: () => void) => void): boolean {
     const network = networkOf(address);
-    const count = this.#byAddress.get(network) ?? 0;
-    if (count >= this.#limits.perAddress) return false;
-    this.#byAddress.set(network, count + 1);
-    onClose(() => {
-      const remaining = (this.#byAddress.get(network) ?? 1) - 1;
-      if (remaining === 0) this.#byAddress.delete(network);
-      else this.#byAddress.set(network, remaining);
-    });
+    if (this.#byAddress.of(network) >= this.#limits.perAddress) return false;
+    onClose(this.#byAddress.begin(network));
     return true;
   }
 }

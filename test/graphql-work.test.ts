@@ -1,11 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { yieldWhenBusy } from '../src/event-loop.ts';
 import { MAX_STEPS } from '../src/graphql/work.ts';
 import { CostBudget } from '../src/server/cost-budget.ts';
-import { Pace } from '../src/storage/pace.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
-import { describeFile, itOfFile } from './support/database.ts';
+import { describeFile } from './support/database.ts';
+
+vi.mock('../src/event-loop.ts', async (original) => {
+  const eventLoop = await original<typeof import('../src/event-loop.ts')>();
+  return { ...eventLoop, yieldWhenBusy: vi.fn(eventLoop.yieldWhenBusy) };
+});
 
 const CLUSTERS = 10_000;
 const RECORDS = 200_000;
@@ -216,35 +221,9 @@ describeFile('the audit log of one cluster', () => {
 });
 
 describe('work on the main thread', () => {
-  it('Pace waits for the next turn of the event loop once this turn has used its time', async () => {
-    const pace = new Pace();
-    const work = () => {
-      for (const end = performance.now() + 11; performance.now() < end; );
-    };
-    expect(pace.wait()).toBeUndefined();
-    let turns = 0;
-    const count = () => {
-      turns++;
-      counting = setImmediate(count);
-    };
-    let counting = setImmediate(count);
-    pace.run(work);
-    // All five wait at the same time, like the statements of concurrent requests.
-    const seen: number[] = [];
-    await Promise.all(
-      Array.from({ length: 5 }, async () => {
-        for (let wait = pace.wait(); wait; wait = pace.wait()) await wait;
-        pace.run(work);
-        seen.push(turns);
-      }),
-    );
-    clearImmediate(counting);
-    expect(new Set(seen).size).toBe(5);
-  });
-
-  itOfFile('SQLite statements run through Pace', async () => {
-    const waits = vi.spyOn(Pace.prototype, 'run');
+  it('a request yields to the event loop before it is parsed, before it is executed and before each statement', async () => {
+    vi.mocked(yieldWhenBusy).mockClear();
     await app.graphql('{ clusters(first: 1, filter: { labelSelector: "!fresh" }) { totalCount } }');
-    expect(waits.mock.calls.length).toBeGreaterThanOrEqual(2);
+    expect(vi.mocked(yieldWhenBusy).mock.calls.length).toBeGreaterThanOrEqual(3);
   });
 });

@@ -1,9 +1,9 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { yieldNow } from '../src/event-loop.ts';
 import { Connection } from '../src/kubernetes/connection.ts';
 import { MAX_ITEM_BYTES, readJsonList, VALUE_BYTES } from '../src/kubernetes/json-list.ts';
 import { LiveMemory } from '../src/kubernetes/live-memory.ts';
-import { nextSlice } from '../src/kubernetes/slices.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
 
@@ -132,7 +132,7 @@ describe('a list that is read item by item', () => {
     setImmediate(count);
     const slices = async () => {
       for (let slice = 0; slice < 3; slice++) {
-        await nextSlice();
+        await yieldNow();
         begun += 1;
         perTurn.set(turn, (perTurn.get(turn) ?? 0) + 1);
       }

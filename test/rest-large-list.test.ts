@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Context } from '../src/graphql/context.ts';
-import { PagePacer, readList } from '../src/rest/lists.ts';
+import { readList } from '../src/rest/lists.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { send } from './support/wire.ts';
 
@@ -186,24 +186,6 @@ describe('reading a list', () => {
     expect((await rest?.next())?.value).toHaveLength(10);
     const refused = readList(context, pages, { maxBytes: 9, grow: () => false, shrink: () => {} });
     await expect(refused).rejects.toMatchObject({ status: 429 });
-  });
-
-  it('a read takes one page per turn of the event loop, for any number of clients', async () => {
-    const turns = new PagePacer();
-    const read: number[] = [];
-    let loop = 0;
-    const count = () => {
-      loop++;
-      if (read.length < 5) setImmediate(count);
-    };
-    setImmediate(count);
-    await Promise.all(
-      Array.from({ length: 5 }, async () => {
-        await turns.next();
-        read.push(loop);
-      }),
-    );
-    expect(new Set(read).size).toBe(5);
   });
 });
 

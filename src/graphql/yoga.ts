@@ -1,5 +1,6 @@
 import { type ExecutionArgs, type ExecutionResult, execute, subscribe } from 'graphql';
 import { createYoga, type Plugin } from 'graphql-yoga';
+import { yieldWhenBusy } from '../event-loop.ts';
 import type { Logger } from '../log.ts';
 import { argumentLimit } from './argument-size.ts';
 import type { Context } from './context.ts';
@@ -73,6 +74,8 @@ function referenceExecutor(): Plugin<Context> {
 async function executeWithinSize(args: ExecutionArgs): Promise<ExecutionResult> {
   const { answerSize, answer } = args.contextValue as Context;
   if (!answerSize) return execute(args);
+  // Parsing, validation and the variables may have used up this iteration.
+  await yieldWhenBusy();
   try {
     return await execute({ ...args, fieldResolver: readCounted, abortSignal: answerSize.signal });
   } catch (error) {

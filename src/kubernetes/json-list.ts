@@ -1,7 +1,7 @@
+import { yieldNow } from '../event-loop.ts';
 import { ClusterError, notKubernetes } from './cluster-error.ts';
 import type { MemoryHold } from './live-memory.ts';
 import { isRecord } from './redact.ts';
-import { nextSlice } from './slices.ts';
 
 /** Maximum nesting depth of a response; redaction allows 200 levels in one object. */
 const MAX_DEPTH = 210;
@@ -78,7 +78,7 @@ export async function readJsonList<Item>(bytes: Buffer, options: JsonListOptions
   for (let at = 0; at < bytes.length; at++) {
     if (++work > SLICE_BYTES) {
       work = 0;
-      await nextSlice();
+      await yieldNow();
     }
     if (string >= 0) {
       if (bytes[at] === BACKSLASH) at += 1;

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { yieldNow } from '../event-loop.ts';
 import { type KubeconfigPolicy, type KubeconfigReading, readKubeconfig } from './kubeconfig.ts';
 import type { KubeconfigJob } from './kubeconfig-worker.ts';
 import { measureYaml } from './kubeconfig-yaml.ts';
-import { nextSlice } from './slices.ts';
 
 /**
  * Largest kubeconfig, in characters and in lexical parts, that is parsed in the main
@@ -94,7 +94,7 @@ async function readInWorker(job: KubeconfigJob): Promise<KubeconfigReading> {
     current.unref();
     idleTimer = setTimeout(() => void terminate(current), IDLE_MS).unref();
     // Deserializing the result of 5,000 contexts takes a whole event-loop iteration.
-    await nextSlice();
+    await yieldNow();
     return reading as KubeconfigReading;
   } catch (error) {
     await terminate(current);

@@ -1,3 +1,4 @@
+import { yieldNow } from '../event-loop.ts';
 import type { Context } from '../graphql/context.ts';
 import { overMemoryError } from '../http-error.ts';
 
@@ -57,38 +58,18 @@ export async function readList(
   }
 }
 
-/** The JSON text of a list, one page at a time. A page is only read when the consumer asks for it. */
-export async function* jsonPages(context: Context, read: ReadPage, turns: PagePacer): AsyncGenerator<Buffer> {
+/**
+ * The JSON text of a list, one page at a time. A page is only read when the consumer asks for it, in its own iteration
+ * of the event loop.
+ */
+export async function* jsonPages(context: Context, read: ReadPage): AsyncGenerator<Buffer> {
   let position: Parameters<ReadPage>[1];
   for (;;) {
-    await turns.next();
+    await yieldNow();
     const { items, next, first } = await read(context, position);
     const text = JSON.stringify(items).slice(1, -1);
     yield Buffer.from(`${position === undefined ? '[' : text && ','}${text}${next === null ? ']' : ''}`);
     if (next === null) return;
     position = { after: next, first };
-  }
-}
-
-/**
- * Limits all callers together to one page per turn of the event loop, so that other requests are handled in between.
- */
-export class PagePacer {
-  #isTaken = false;
-  readonly #waiting: (() => void)[] = [];
-
-  next(): Promise<void> | undefined {
-    if (this.#isTaken) return new Promise((resolve) => this.#waiting.push(resolve));
-    this.#isTaken = true;
-    setImmediate(() => this.#pass());
-    return undefined;
-  }
-
-  #pass(): void {
-    const next = this.#waiting.shift();
-    this.#isTaken = next !== undefined;
-    if (!next) return;
-    next();
-    setImmediate(() => this.#pass());
   }
 }

@@ -12,7 +12,7 @@ import { executeDocument } from '../graphql/execute.ts';
 import { describeJsonExcess } from '../graphql/json-limits.ts';
 import { HttpError } from '../http-error.ts';
 import { MAX_ANONYMOUS_BODY, parseFields } from './body.ts';
-import { jsonPages, type ListPage, PagePacer, type ReadList, type ReadPage, readList } from './lists.ts';
+import { jsonPages, type ListPage, type ReadList, type ReadPage, readList } from './lists.ts';
 import { ROWS } from './routes.ts';
 import type { Row } from './row.ts';
 import { isPublic, SIGN_IN_ROUTES, type SignInRoute } from './sign-in.ts';
@@ -61,10 +61,9 @@ export interface Rest {
 /** The REST API: each row of the table executes its GraphQL document in process. */
 export function createRest({ maxBody, mask }: RestOptions): Rest {
   const lists = new Map<string, RestList>();
-  const turns = new PagePacer();
   for (const row of ROWS as unknown as AnyRow[]) {
     if (!row.next) continue;
-    const pages = (context: Context) => jsonPages(context, (...args) => readPage(row, ...args), turns);
+    const pages = (context: Context) => jsonPages(context, (...args) => readPage(row, ...args));
     const read: RestList['read'] = (context, options) =>
       readList(context, () => pages(context), options).catch((error: unknown) => {
         const { message, ...response } = toErrorResponse(error, mask, context);

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { yieldWhenBusy } from '../event-loop.ts';
 import type { Context } from '../graphql/context.ts';
 import { describeJsonExcess } from '../graphql/json-limits.ts';
 import { acceptsEventStream } from '../graphql/limits.ts';
@@ -24,6 +25,8 @@ export async function executeGraphQL(
   graphql: GraphQL,
   { request, body, context }: { request: IncomingMessage; body: Buffer<ArrayBuffer>; context: Context },
 ): Promise<Response> {
+  // Many requests may arrive in one iteration of the event loop.
+  await yieldWhenBusy();
   // Yoga would replace each invalid byte with U+FFFD, and so store other text than the client sent.
   if (!isUtf8(body)) return badRequest('the body is not valid UTF-8');
   const excess = describeJsonExcess(body, 'the body') ?? describeUrlProblem(request.url ?? '');

@@ -1,5 +1,5 @@
+import { yieldWhenBusy } from '../../event-loop.ts';
 import { type Counters, type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
-import { Pace } from '../../storage/pace.ts';
 import { record } from '../audit.ts';
 import { throwIfInvalid, validate } from '../clusters/cluster.ts';
 import { stepsOfRequirements } from '../clusters/filter-steps.ts';
@@ -37,7 +37,6 @@ interface CachedRole {
 export class Roles {
   readonly #database: Database;
   readonly #now: () => Date;
-  readonly #pace = new Pace();
   #cache:
     | { access: number; roles: Promise<ReadonlyMap<string, CachedRole>>; loaded?: ReadonlyMap<string, CachedRole> }
     | undefined;
@@ -223,12 +222,11 @@ export class Roles {
       const registered = await this.#clusterNames(registry);
       for (const name of registered) {
         if (globMatches.has(name)) continue;
-        for (let wait = this.#pace.wait(); wait; wait = this.#pace.wait()) await wait;
-        this.#pace.run(() =>
-          globMatches.set(
-            name,
-            globs.some((glob) => matchesGlob(name, glob)),
-          ),
+        const turn = yieldWhenBusy();
+        if (turn) await turn;
+        globMatches.set(
+          name,
+          globs.some((glob) => matchesGlob(name, glob)),
         );
       }
       for (const name of globMatches.keys()) if (!registered.has(name)) globMatches.delete(name);

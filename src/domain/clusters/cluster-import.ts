@@ -1,4 +1,5 @@
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { yieldNow } from '../../event-loop.ts';
 import type { ContextReading } from '../../kubernetes/kubeconfig.ts';
 import { FAST_MS, FAST_SLOTS } from '../../kubernetes/probe-scheduler.ts';
 import type { Transaction } from '../../storage/database.ts';
@@ -111,12 +112,12 @@ export class ClusterImport {
       const changed: { uid: string }[] = [];
       for (const [index, candidate] of decided('UPDATED').entries()) {
         changed.push(await this.#update(tx, now, moment, candidate));
-        if (index % UPDATES_AT_ONCE === 0) await nextTurn();
+        if (index % UPDATES_AT_ONCE === 0) await yieldNow();
       }
       for (let begin = 0; begin < creating.length; begin += ROWS_AT_ONCE) {
         const batch = creating.slice(begin, begin + ROWS_AT_ONCE);
         changed.push(...(await this.#create(tx, now, moment, batch, defaultName)));
-        await nextTurn();
+        await yieldNow();
       }
       return {
         contexts: await withClusters(tx, now, results, query),
@@ -275,7 +276,7 @@ async function withClusters(tx: Transaction, caller: Caller, results: readonly I
     for (let begin = 0; begin < names.length; begin += ROWS_AT_ONCE) {
       for (const cluster of await find(names.slice(begin, begin + ROWS_AT_ONCE), where))
         clusters.set(cluster.name, cluster);
-      await nextTurn();
+      await yieldNow();
     }
   };
   await add(namesOf('CREATED'), {});

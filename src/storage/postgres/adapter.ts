@@ -8,6 +8,7 @@ import {
   type SqlQueryable,
 } from '@prisma/driver-adapter-utils';
 import type { Pool } from 'pg';
+import { yieldWhenBusy } from '../../event-loop.ts';
 import { Mutex } from '../mutex.ts';
 import { TOO_MANY_CONNECTIONS, toDriverError } from './errors.ts';
 import { StatementNames } from './statement-names.ts';
@@ -104,7 +105,10 @@ function withDriverErrors<Queryable extends SqlQueryable>(
         throw toDriverError(error);
       });
     try {
-      return await run();
+      const rows = await run();
+      // Many results may arrive in one iteration of the event loop, and the caller computes with them.
+      await yieldWhenBusy();
+      return rows;
     } catch (error) {
       return recover(error, run);
     }

@@ -1,5 +1,5 @@
 import type { DatabaseSync, DatabaseSyncOptions, StatementSync } from 'node:sqlite';
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ColumnType,
   ColumnTypeEnum,
@@ -11,8 +11,8 @@ import {
   type SqlResultSet,
   type Transaction,
 } from '@prisma/driver-adapter-utils';
+import { yieldNow, yieldWhenBusy } from '../../event-loop.ts';
 import { Mutex } from '../mutex.ts';
-import { Pace } from '../pace.ts';
 import { isBusy, toDriverError } from './errors.ts';
 import { openSqlite, PATIENCE_MS } from './file.ts';
 import { declaredType, type SqliteValue, toPrisma, toSqlite, typeOfValues } from './values.ts';
@@ -35,7 +35,6 @@ export class SqliteConnection implements SqlDriverAdapter {
   /** Resolves when the open transaction ends; undefined if no transaction is open. */
   #openTransaction: Promise<void> | undefined;
   readonly #writers = new Mutex();
-  readonly #pace = new Pace();
 
   constructor(file: string, options?: DatabaseSyncOptions) {
     this.#database = openSqlite(file, options);
@@ -83,7 +82,7 @@ export class SqliteConnection implements SqlDriverAdapter {
     const release = await this.#writers.acquire();
     // A whole transaction can run within one turn of the event loop. Without this pause, a series of transactions would
     // block everything else.
-    await nextTurn();
+    await yieldNow();
     const ended = Promise.withResolvers<void>();
     try {
       await this.#alone(() => {
@@ -142,20 +141,25 @@ export class SqliteConnection implements SqlDriverAdapter {
   async #alone<T>(run: () => T): Promise<T> {
     const deadline = performance.now() + PATIENCE_MS;
     for (;;) {
-      // Check both again after each wait: a transaction may have started meanwhile.
-      for (
-        let wait = this.#openTransaction ?? this.#pace.wait();
-        wait;
-        wait = this.#openTransaction ?? this.#pace.wait()
-      )
-        await wait;
+      await this.#waitForTurn();
       try {
-        return this.#pace.run(run);
+        return run();
       } catch (error) {
         if (!isBusy(error) || performance.now() > deadline) throw toDriverError(error);
       }
       await sleep(RETRY_MS);
     }
+  }
+
+  /** Waits until no transaction is open and this iteration of the event loop has time left. */
+  async #waitForTurn(): Promise<void> {
+    do {
+      while (this.#openTransaction) await this.#openTransaction;
+      const turn = yieldWhenBusy();
+      if (!turn) return;
+      await turn;
+      // A transaction may have started meanwhile.
+    } while (this.#openTransaction);
   }
 
   #withDriverErrors<T>(run: () => T): T {

@@ -143,6 +143,39 @@ describe('pipelined requests on one connection', () => {
     expect(server.handled).toHaveLength(1);
   });
 
+  it('a connection that is closed for too many pipelined requests counts against its address for a while', async () => {
+    const server = await answeredByTest({ perAddress: 1, stallMs: 1_000 });
+    const flood = await open(server);
+    flood.write(HEALTH.repeat(2_000));
+    await new Promise((resolve) => flood.once('close', resolve));
+    const refused = await open(server);
+    refused.write(HEALTH);
+    await new Promise((resolve) => refused.once('close', resolve));
+    expect(server.handled).toHaveLength(1);
+    const another = await open(server, '127.0.0.2');
+    another.write(HEALTH);
+    await vi.waitFor(() => expect(server.handled).toHaveLength(2));
+    await vi.waitFor(async () => {
+      (await open(server)).write(HEALTH);
+      await vi.waitFor(() => expect(server.handled).toHaveLength(3));
+    }, 10_000);
+  });
+
+  it('a closed connection creates no stack trace for each of its unanswered requests', async () => {
+    const errors: Error[] = [];
+    const limit = Error.stackTraceLimit;
+    const guarded = createServer((request) => void request.once('error', (error) => errors.push(error)));
+    new ConnectionGuard({ ...CONNECTION_LIMITS, keepAliveMs: 1_000 }, () => false).guard(guarded);
+    onTestFinished(await listen(guarded, { host: '127.0.0.1', port: 0 }));
+    const socket = await open({ url: `http://127.0.0.1:${(guarded.address() as AddressInfo).port}` });
+    socket.write(HEALTH.replace('\r\n\r\n', '\r\nContent-Length: 5\r\n\r\n'));
+    await once(guarded, 'request');
+    socket.destroy();
+    await vi.waitFor(() => expect(errors).toHaveLength(1));
+    expect(errors[0]?.stack?.split('\n')).toHaveLength(1);
+    expect(Error.stackTraceLimit).toBe(limit);
+  });
+
   it('answers pipelined requests in order', async () => {
     const app = await startLimited({});
     const socket = await open(app);

@@ -1,9 +1,10 @@
 import type { Dispatcher } from 'undici';
+import { yieldWhenBusy } from '../event-loop.ts';
 import { ClusterError } from './cluster-error.ts';
 import type { MemoryHold } from './live-memory.ts';
 
-/** Minimum bytes by which the buffer grows. */
-const MIN_GROWTH = 4 * 1024;
+/** Minimum and maximum bytes of a block after the first. */
+const [MIN_BLOCK, MAX_BLOCK] = [4 * 1024, 1024 * 1024];
 
 /** A complete response of the API server, with any HTTP status. */
 export interface ApiResponse {
@@ -28,11 +29,12 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
   #status = 0;
   #contentType = '';
   /**
-   * Chunks are copied into this buffer: a chunk is a view of undici's read
-   * buffer, so keeping 1 byte would retain 64 KiB.
+   * Chunks are copied into blocks: a chunk is a view of undici's read buffer, so keeping 1 byte would retain 64 KiB.
+   * All blocks but the last are full.
    */
-  #buffer = Buffer.alloc(0);
+  #blocks: Buffer[] = [];
   #size = 0;
+  #capacity = 0;
 
   constructor({ server, maxBytes, memory }: { server: string; maxBytes: number; memory?: MemoryHold | undefined }) {
     this.#server = server;
@@ -76,45 +78,64 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
 
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#stopped) return;
-    const size = this.#size + chunk.length;
-    if (size > this.#maxBytes) this.#stopTooLarge();
-    else if (size <= this.#buffer.length || this.#grow(size)) {
-      chunk.copy(this.#buffer, this.#size);
-      this.#size = size;
+    if (this.#size + chunk.length > this.#maxBytes) {
+      this.#stopTooLarge();
+      return;
+    }
+    for (let copied = 0; copied < chunk.length; ) {
+      if (this.#size === this.#capacity && !this.#addBlock(chunk.length - copied)) return;
+      const block = this.#blocks.at(-1) as Buffer;
+      const bytes = chunk.copy(block, block.length - (this.#capacity - this.#size), copied);
+      copied += bytes;
+      this.#size += bytes;
     }
   }
 
-  /**
-   * Doubles the buffer, so that at most twice the response is copied in total. A
-   * response that arrives in one chunk is copied once.
-   */
-  #grow(size: number): boolean {
-    const { length } = this.#buffer;
-    const capacity = length === 0 ? size : Math.min(this.#maxBytes, Math.max(size, 2 * length, MIN_GROWTH));
+  /** Adds a block of the size of the response so far: a response that arrives in one chunk needs one block. */
+  #addBlock(bytes: number): boolean {
+    const growth = Math.min(Math.max(this.#size, MIN_BLOCK), MAX_BLOCK, this.#maxBytes - this.#size);
+    const length = this.#size === 0 ? bytes : Math.max(bytes, growth);
     try {
-      this.#memory?.take(capacity - length);
+      this.#memory?.take(length);
     } catch (error) {
       this.stop(error as Error);
       return false;
     }
-    const buffer = Buffer.allocUnsafeSlow(capacity);
-    this.#buffer.copy(buffer, 0, 0, this.#size);
-    this.#buffer = buffer;
+    this.#blocks.push(Buffer.allocUnsafeSlow(length));
+    this.#capacity += length;
     return true;
   }
 
   #discard(): void {
-    this.#memory?.giveBack(this.#buffer.length);
-    this.#buffer = Buffer.alloc(0);
+    this.#memory?.giveBack(this.#capacity);
+    this.#blocks = [];
     this.#size = 0;
+    this.#capacity = 0;
   }
 
   onResponseEnd(): void {
-    const body = this.#buffer.subarray(0, this.#size);
-    const response = { status: this.#status, contentType: this.#contentType, body, discard: () => this.#discard() };
     // undici frees the socket in its next task. Resolve after that: a call that follows immediately would otherwise
     // open a new socket.
-    queueMicrotask(() => setImmediate(this.#result.resolve, response));
+    queueMicrotask(() => setImmediate(() => this.#finish().catch((error: Error) => this.stop(error))));
+  }
+
+  async #finish(): Promise<void> {
+    if (this.#blocks.length > 1) {
+      this.#memory?.take(this.#size);
+      const body = Buffer.allocUnsafeSlow(this.#size);
+      let copied = 0;
+      for (const block of this.#blocks) {
+        // Copying 16 MiB takes up to 40 ms, because the memory is used for the first time.
+        await yieldWhenBusy();
+        copied += block.copy(body, copied);
+      }
+      this.#memory?.giveBack(this.#capacity);
+      this.#blocks = [body];
+      this.#capacity = this.#size;
+    }
+    const body = this.#blocks[0]?.subarray(0, this.#size) ?? Buffer.alloc(0);
+    const discard = () => this.#discard();
+    this.#result.resolve({ status: this.#status, contentType: this.#contentType, body, discard });
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {

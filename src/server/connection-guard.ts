@@ -11,7 +11,10 @@ export interface ConnectionLimits {
    * /64).
    */
   readonly perAddress: number;
-  /** Maximum requests that a connection may queue with HTTP pipelining. */
+  /**
+   * Maximum requests that a connection may queue with HTTP pipelining. A connection that queues more is closed, and
+   * counts against its address for another `stallMs`.
+   */
   readonly pipelined: number;
   /** A connection with unsent bytes is closed if it makes no progress for one to two times this long. */
   readonly stallMs: number;
@@ -45,6 +48,8 @@ interface Connection {
   /** Whether a request is being handled. */
   isBusy: boolean;
   readonly waiting: RequestAndResponse[];
+  /** Whether it was closed because it queued too many requests. */
+  isFlood: boolean;
 }
 
 /**
@@ -82,7 +87,9 @@ export class ConnectionGuard {
     if (!connection || socket.destroyed) return;
     if (connection.isBusy) {
       connection.waiting.push([request, response]);
-      if (connection.waiting.length > this.#limits.pipelined) socket.destroy();
+      if (connection.waiting.length <= this.#limits.pipelined) return;
+      connection.isFlood = true;
+      socket.destroy();
       return;
     }
     connection.isBusy = true;
@@ -104,10 +111,18 @@ export class ConnectionGuard {
   }
 
   #accept(socket: Socket): void {
-    this.#connections.set(socket, { isBusy: false, waiting: [] });
+    const connection: Connection = { isBusy: false, waiting: [], isFlood: false };
+    this.#connections.set(socket, connection);
+    withoutStackTraces(socket);
     const address = socket.remoteAddress;
     if (address === undefined || this.#isTrusted(address)) return;
-    if (!this.#count(address, (release) => socket.once('close', release))) socket.destroy();
+    const isAdmitted = this.#count(address, (release) =>
+      socket.once('close', () => {
+        if (connection.isFlood) setTimeout(release, this.#limits.stallMs).unref();
+        else release();
+      }),
+    );
+    if (!isAdmitted) socket.destroy();
   }
 
   #count(address: string, onClose: (release: () => void) => void): boolean {
@@ -116,4 +131,19 @@ export class ConnectionGuard {
     onClose(this.#byAddress.begin(network));
     return true;
   }
+}
+
+/**
+ * Omits the stack traces of the errors that Node creates for each unanswered request when a connection closes: a
+ * connection may have received 2,000 requests at once, and a stack trace takes most of the time of each.
+ */
+function withoutStackTraces(socket: Socket): void {
+  let limit = Error.stackTraceLimit;
+  socket.prependListener('close', () => {
+    limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
+  });
+  socket.on('close', () => {
+    Error.stackTraceLimit = limit;
+  });
 }

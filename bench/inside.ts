@@ -1,5 +1,5 @@
 import { parse } from 'graphql';
-import { LiveBudget } from '../src/domain/clusters/live-reads.ts';
+import { LiveBudget } from '../src/domain/probing/live-reads.ts';
 import type { Context } from '../src/graphql/context.ts';
 import { maskError } from '../src/graphql/errors.ts';
 import { executeDocument } from '../src/graphql/execute.ts';

@@ -1,7 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DatabaseLocation, openDatabase } from '../src/storage/database.ts';
+import type { DatabaseLocation } from '../src/storage/database.ts';
+import { openDatabase } from '../src/storage/open-database.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from '../test/support/postgres-server.ts';
 import { callOrThrow, type HttpRequest } from './client.ts';
 import { describeMachine } from './machine.ts';

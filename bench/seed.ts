@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { type Domain, openDomain } from '../src/app.ts';
 import { readConfig } from '../src/config.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
-import { searchText } from '../src/domain/clusters/search.ts';
+import { searchText } from '../src/domain/text.ts';
 import { makeAuthority } from '../test/support/certificates.ts';
 
 /** The caller that fills the registry. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemCaller } from '../src/domain/access/system-caller.ts';
 import {
   formatApiKey,
   hashSecret,
@@ -7,8 +8,7 @@ import {
   makeSecret,
   parseApiKey,
   secretMatches,
-} from '../src/domain/access/api-key.ts';
-import { systemCaller } from '../src/domain/access/system-caller.ts';
+} from '../src/domain/accounts/api-key.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf, versionOf } from './support/database.ts';
 import { follow } from './support/followed-changes.ts';

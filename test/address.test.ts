@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { judgeAddress, judgeHost } from '../src/kubernetes/address.ts';
+import { judgeAddress, judgeHost } from '../src/kubernetes/transport/address.ts';
 
 const open = { allowLoopback: true };
 const closed = { allowLoopback: false };

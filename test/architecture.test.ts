@@ -34,7 +34,7 @@ const ORDER = [
 ];
 
 // Pure functions and types that every part may import. They import no other part.
-const SHARED = ['json-size', 'http-error'];
+const SHARED = ['json-size', 'http-error', 'event-loop'];
 
 it('shared functions import no other part', () => {
   expect(imports.filter(({ file, path }) => SHARED.includes(partOf(file)) && path.startsWith('src/'))).toEqual([]);
@@ -59,6 +59,35 @@ it('only main and the CLI import configuration and log at run time; other parts 
     return ['config', 'log'].includes(partOf(path)) && !typeOnly && !top;
   });
   expect(taken.map(show)).toEqual([]);
+});
+
+it('no file imports itself through other files, type imports included', () => {
+  const importsOf = Map.groupBy(imports, ({ file }) => file);
+  const finished = new Set<string>();
+  const cycles: string[] = [];
+  const follow = (file: string, trail: readonly string[]): void => {
+    if (trail.includes(file)) cycles.push([...trail.slice(trail.indexOf(file)), file].join(' → '));
+    if (trail.includes(file) || finished.has(file)) return;
+    for (const { path } of importsOf.get(file) ?? []) follow(path, [...trail, file]);
+    finished.add(file);
+  };
+  for (const file of files) follow(file, []);
+  expect(cycles).toEqual([]);
+});
+
+// From top to bottom, like ORDER. All folders share the files directly in src/domain.
+const DOMAIN_ORDER = ['clusters', 'probing', 'credentials', 'accounts', 'audit', 'access'];
+
+it('every folder of the domain imports only folders below it', () => {
+  const folderOf = (path: string) => /^src\/domain\/([^/]+)\//.exec(path)?.[1] ?? '';
+  const inner = imports.filter(({ path }) => folderOf(path) !== '' && path.startsWith('src/domain/'));
+  const upward = inner.filter(({ file, path }) => {
+    const [from, to] = [folderOf(file), folderOf(path)];
+    return from !== '' && from !== to && DOMAIN_ORDER.indexOf(from) >= DOMAIN_ORDER.indexOf(to);
+  });
+  expect(upward.map(show)).toEqual([]);
+  const folders = new Set(files.map(folderOf).filter((folder) => folder !== ''));
+  expect([...folders].sort()).toEqual([...DOMAIN_ORDER].sort());
 });
 
 it.each([

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
-import { REMEMBERED_CHANGES } from '../src/domain/clusters/cluster-changes.ts';
+import { REMEMBERED_CHANGES } from '../src/domain/registry-change.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { describeFile } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '../src/config.ts';
-import { judgeAddress } from '../src/kubernetes/address.ts';
+import { judgeAddress } from '../src/kubernetes/transport/address.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
 import { temporaryDirectory } from './support/directory.ts';
 

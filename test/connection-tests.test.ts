@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { ResourceError } from '../src/kubernetes/cluster-error.ts';
-import { testTarget } from '../src/kubernetes/connection-test.ts';
-import type { Target } from '../src/kubernetes/kubeconfig.ts';
-import { SocketBudget } from '../src/kubernetes/socket-budget.ts';
+import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
+import { testTarget } from '../src/kubernetes/prober/connection-test.ts';
+import { SocketBudget } from '../src/kubernetes/transport/socket-budget.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
 import { makeAuthority } from './support/certificates.ts';
 import { base64, kubeconfig } from './support/kubeconfigs.ts';

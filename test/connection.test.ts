@@ -3,15 +3,15 @@ import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ClusterError, faultOf } from '../src/kubernetes/cluster-error.ts';
+import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import {
   type Call,
   CONNECT_TIMEOUT_MS,
   Connection,
   type ConnectionOptions,
   MAX_SOCKETS,
-} from '../src/kubernetes/connection.ts';
-import type { Lookup } from '../src/kubernetes/connector.ts';
-import type { Target } from '../src/kubernetes/kubeconfig.ts';
+} from '../src/kubernetes/transport/connection.ts';
+import type { Lookup } from '../src/kubernetes/transport/connector.ts';
 import { makeAuthority } from './support/certificates.ts';
 import {
   answerWith,

@@ -1,9 +1,13 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { Connection } from '../src/kubernetes/connection.ts';
-import { Connections, type ConnectionsOptions, type OpenedCredential } from '../src/kubernetes/connections.ts';
-import { readInCluster, TOKEN_REUSE_MS } from '../src/kubernetes/in-cluster.ts';
+import { readInCluster, TOKEN_REUSE_MS } from '../src/kubernetes/kubeconfig/in-cluster.ts';
+import { Connection } from '../src/kubernetes/transport/connection.ts';
+import {
+  Connections,
+  type ConnectionsOptions,
+  type OpenedCredential,
+} from '../src/kubernetes/transport/connections.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { answerWith, authority, standIn } from './support/stand-in.ts';
 

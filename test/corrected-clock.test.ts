@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
+import { SignInLimits } from '../src/domain/accounts/sign-in-limits.ts';
 import { CautiousClock } from '../src/domain/cautious-clock.ts';
 import type { DomainError } from '../src/domain/errors.ts';
 import type { TestApp } from './support/app.ts';

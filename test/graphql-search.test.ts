@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fold } from '../src/domain/clusters/search.ts';
+import { fold } from '../src/domain/text.ts';
 import { startApp, type TestApp } from './support/app.ts';
 
 let app: TestApp;

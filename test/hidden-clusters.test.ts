@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { ACTIONS, actionName } from '../src/domain/access/permissions.ts';
+import { ACTIONS, actionName } from '../src/domain/access/action.ts';
 import { schema } from '../src/graphql/schema.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { readKubeconfig } from '../src/kubernetes/kubeconfig.ts';
+import { readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
 import { makeAuthority } from './support/certificates.ts';
 
 const policy = { allowHttp: false, allowInsecureTls: false, allowProxy: false, allowLoopback: true };

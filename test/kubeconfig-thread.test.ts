@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readKubeconfig } from '../src/kubernetes/kubeconfig.ts';
-import { isReadAside, readKubeconfigAside, TooManyKubeconfigs } from '../src/kubernetes/kubeconfig-reader.ts';
+import { readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
+import { isReadAside, readKubeconfigAside, TooManyKubeconfigs } from '../src/kubernetes/kubeconfig/reader.ts';
 import { makeAuthority } from './support/certificates.ts';
 import { base64 } from './support/kubeconfigs.ts';
 

@@ -3,14 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import {
-  chooseContext,
-  describeCredential,
-  type KubeconfigPolicy,
-  readKubeconfig,
-  type Target,
-} from '../src/kubernetes/kubeconfig.ts';
-import { readYaml } from '../src/kubernetes/kubeconfig-yaml.ts';
+import { chooseContext, describeCredential, readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
+import type { KubeconfigPolicy, Target } from '../src/kubernetes/kubeconfig/target.ts';
+import { readYaml } from '../src/kubernetes/kubeconfig/yaml.ts';
 import { makeAuthority } from './support/certificates.ts';
 import {
   base64,

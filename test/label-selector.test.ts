@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { labelNumber } from '../src/domain/clusters/label-selector.ts';
+import { labelNumber } from '../src/domain/label-selector.ts';
 import { startApp, type TestApp } from './support/app.ts';
 
 let app: TestApp;

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { FaultCode } from '../src/kubernetes/cluster-error.ts';
-import { Connections } from '../src/kubernetes/connections.ts';
-import { readKubeconfig, type Target } from '../src/kubernetes/kubeconfig.ts';
-import type { ProbeState } from '../src/kubernetes/probe.ts';
-import { type ProbeOutcome, probeOver } from '../src/kubernetes/probe-function.ts';
-import { Prober } from '../src/kubernetes/prober.ts';
+import { readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
+import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
+import type { ProbeState } from '../src/kubernetes/prober/probe.ts';
+import { type ProbeOutcome, probeOver } from '../src/kubernetes/prober/probe-function.ts';
+import { Prober } from '../src/kubernetes/prober/prober.ts';
+import { Connections } from '../src/kubernetes/transport/connections.ts';
 import { type ApiServers, findApiServers, startApiServers } from './support/api-servers.ts';
 import { fastClock } from './support/clock.ts';
 

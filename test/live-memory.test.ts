@@ -1,9 +1,9 @@
 import type { RequestListener } from 'node:http';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { yieldNow } from '../src/event-loop.ts';
-import { Connection } from '../src/kubernetes/connection.ts';
-import { MAX_ITEM_BYTES, readJsonList, VALUE_BYTES } from '../src/kubernetes/json-list.ts';
-import { LiveMemory } from '../src/kubernetes/live-memory.ts';
+import { MAX_ITEM_BYTES, readJsonList, VALUE_BYTES } from '../src/kubernetes/api/json-list.ts';
+import { Connection } from '../src/kubernetes/transport/connection.ts';
+import { LiveMemory } from '../src/kubernetes/transport/live-memory.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
 

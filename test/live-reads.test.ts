@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Connection } from '../src/kubernetes/connection.ts';
+import { Connection } from '../src/kubernetes/transport/connection.ts';
 import { type ApiServers, startApiServers } from './support/api-servers.ts';
 import { type GraphQLAnswer, startApp, type TestApp } from './support/app.ts';
 import { needingCommand } from './support/kubeconfigs.ts';

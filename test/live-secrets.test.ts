@@ -1,8 +1,8 @@
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { expect, it, vi } from 'vitest';
-import { carriesObject } from '../src/kubernetes/applied-copies.ts';
-import { redact } from '../src/kubernetes/redact.ts';
+import { carriesObject } from '../src/kubernetes/api/applied-copies.ts';
+import { redact } from '../src/kubernetes/api/redact.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
-import { openDatabase } from '../src/storage/database.ts';
+import { openDatabase } from '../src/storage/open-database.ts';
 import { CLUSTERS } from './support/app.ts';
 import { CHANGES, openChanges } from './support/changes.ts';
 import { locationOf } from './support/database-location.ts';

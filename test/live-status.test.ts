@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import type { Observation } from '../src/domain/clusters/statuses.ts';
+import type { Observation } from '../src/domain/probing/statuses.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';

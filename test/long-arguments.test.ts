@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { roleSchema } from '../src/domain/access/role.ts';
-import { createSchema } from '../src/domain/access/user.ts';
+import { roleSchema } from '../src/domain/accounts/role.ts';
+import { createSchema } from '../src/domain/accounts/user.ts';
 import { clusterFields } from '../src/domain/clusters/cluster.ts';
 import { stepsOfFilter } from '../src/domain/clusters/filter-steps.ts';
 import { readBounds } from '../src/domain/page.ts';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ACTIONS, actionName } from '../src/domain/access/permissions.ts';
+import { ACTIONS, actionName } from '../src/domain/access/action.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { createUser, defineRole, keyWith, PASSWORD, signedInUser } from './support/users.ts';

@@ -1,8 +1,9 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
-import { record } from '../src/domain/audit.ts';
-import { AuditLog } from '../src/domain/audit-log.ts';
-import { type Database, openDatabase, type Transaction } from '../src/storage/database.ts';
+import { AuditLog } from '../src/domain/audit/audit-log.ts';
+import { record } from '../src/domain/audit/record.ts';
+import type { Database, Transaction } from '../src/storage/database.ts';
+import { openDatabase } from '../src/storage/open-database.ts';
 import { countWaiting } from './support/database.ts';
 import { locationOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';

@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { openDatabase } from '../src/storage/database.ts';
 import { isUnavailable } from '../src/storage/database-error.ts';
+import { openDatabase } from '../src/storage/open-database.ts';
 import { toDriverError } from '../src/storage/postgres/errors.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';

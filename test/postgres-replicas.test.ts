@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { SLOTS } from '../src/domain/clusters/probe-slots.ts';
+import { SLOTS } from '../src/domain/probing/probe-slots.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { rowsOf } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { ApiKeys } from '../src/domain/access/api-keys.ts';
-import { Roles } from '../src/domain/access/roles.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
-import { changeRegistry } from '../src/domain/clusters/registry-change.ts';
-import { reseal } from '../src/domain/clusters/sealed-kubeconfigs.ts';
-import { type Database, openDatabase } from '../src/storage/database.ts';
+import { ApiKeys } from '../src/domain/accounts/api-keys.ts';
+import { Roles } from '../src/domain/accounts/roles.ts';
+import { reseal } from '../src/domain/credentials/sealed-kubeconfigs.ts';
+import { changeRegistry } from '../src/domain/registry-change.ts';
+import type { Database } from '../src/storage/database.ts';
+import { openDatabase } from '../src/storage/open-database.ts';
 import { Seal, sealKey } from '../src/storage/seal.ts';
 import { clusterRow } from './support/cluster-row.ts';
 import { countWaiting } from './support/database.ts';

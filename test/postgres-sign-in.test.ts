@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { SignInLimits } from '../src/domain/access/sign-in-limits.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
+import { SignInLimits } from '../src/domain/accounts/sign-in-limits.ts';
 import type { DomainError } from '../src/domain/errors.ts';
 import { whileAuditWaits } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';

@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { openDatabase } from '../src/storage/database.ts';
+import { openDatabase } from '../src/storage/open-database.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 

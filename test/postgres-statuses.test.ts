@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Observation } from '../src/domain/clusters/statuses.ts';
+import type { Observation } from '../src/domain/probing/statuses.ts';
 import type { Transaction } from '../src/storage/database.ts';
 import type { TestApp } from './support/app.ts';
 import { POSTGRES } from './support/database-location.ts';

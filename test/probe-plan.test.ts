@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { planFor } from '../src/domain/clusters/probe-plan.ts';
+import { planFor } from '../src/domain/probing/probe-plan.ts';
 import type { Lease, LeaseView } from '../src/storage/leases.ts';
 
 const REPLICAS = ['a', 'b', 'c', 'd', 'e'];

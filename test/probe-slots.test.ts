@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { ProbeSlots, SLOTS } from '../src/domain/clusters/probe-slots.ts';
+import { ProbeSlots, SLOTS } from '../src/domain/probing/probe-slots.ts';
 import type { Leases } from '../src/storage/leases.ts';
 
 /** Leases that only this replica ever takes, though another replica is counted on. */

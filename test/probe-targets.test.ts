@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest';
-import { ProbeSlots } from '../src/domain/clusters/probe-slots.ts';
-import { ProbeTargets } from '../src/domain/clusters/probe-targets.ts';
+import { ProbeSlots } from '../src/domain/probing/probe-slots.ts';
+import { ProbeTargets } from '../src/domain/probing/probe-targets.ts';
 import type { Leases } from '../src/storage/leases.ts';
 import { startApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';

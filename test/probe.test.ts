@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { Connection } from '../src/kubernetes/connection.ts';
-import type { Target } from '../src/kubernetes/kubeconfig.ts';
-import { type ProbeOptions, type ProbeResult, probe } from '../src/kubernetes/probe.ts';
+import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
+import { type ProbeOptions, type ProbeResult, probe } from '../src/kubernetes/prober/probe.ts';
+import { Connection } from '../src/kubernetes/transport/connection.ts';
 import { makeAuthority } from './support/certificates.ts';
 import {
   answerWith,

@@ -1,11 +1,11 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ClusterError, ResourceError } from '../src/kubernetes/cluster-error.ts';
-import { Connections } from '../src/kubernetes/connections.ts';
-import type { Target } from '../src/kubernetes/kubeconfig.ts';
-import type { ProbeState } from '../src/kubernetes/probe.ts';
-import { type ProbeOutcome, type ProbeReport, probeOver } from '../src/kubernetes/probe-function.ts';
-import type { ProbeTarget } from '../src/kubernetes/probe-target.ts';
-import { Prober } from '../src/kubernetes/prober.ts';
+import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
+import type { ProbeState } from '../src/kubernetes/prober/probe.ts';
+import { type ProbeOutcome, type ProbeReport, probeOver } from '../src/kubernetes/prober/probe-function.ts';
+import type { ProbeTarget } from '../src/kubernetes/prober/probe-target.ts';
+import { Prober } from '../src/kubernetes/prober/prober.ts';
+import { Connections } from '../src/kubernetes/transport/connections.ts';
 import { makeAuthority } from './support/certificates.ts';
 import { StillClock } from './support/clock.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';

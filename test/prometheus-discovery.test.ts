@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { SLOTS } from '../src/domain/clusters/probe-slots.ts';
+import { SLOTS } from '../src/domain/probing/probe-slots.ts';
 import { POSTGRES } from './support/database-location.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { kubernetes, standIn } from './support/stand-in.ts';

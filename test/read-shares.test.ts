@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { openDatabase } from '../src/storage/database.ts';
+import { openDatabase } from '../src/storage/open-database.ts';
 import { ReadShares } from '../src/storage/read-shares.ts';
 import { startApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';

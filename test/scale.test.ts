@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { searchText } from '../src/domain/clusters/search.ts';
+import { searchText } from '../src/domain/text.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';

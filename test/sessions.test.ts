@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { ApiKeys } from '../src/domain/access/api-keys.ts';
-import { Roles } from '../src/domain/access/roles.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
+import { ApiKeys } from '../src/domain/accounts/api-keys.ts';
+import { Roles } from '../src/domain/accounts/roles.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
 import { createUser, defineRole, keyWith, LOGIN, PASSWORD, signedInUser, signIn } from './support/users.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { hashPassword } from '../src/domain/access/password.ts';
+import { hashPassword } from '../src/domain/accounts/password.ts';
 import type { DomainError } from '../src/domain/errors.ts';
 import type { TestApp } from './support/app.ts';
 import { versionOf } from './support/database.ts';

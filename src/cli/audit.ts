@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { systemCaller } from '../domain/access/system-caller.ts';
-import { AuditLog } from '../domain/audit-log.ts';
+import { AuditLog } from '../domain/audit/audit-log.ts';
 import { isStorableTime } from '../domain/storable.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';

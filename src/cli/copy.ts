@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { sealedKeyIds } from '../domain/clusters/sealed-kubeconfigs.ts';
+import { sealedKeyIds } from '../domain/credentials/sealed-kubeconfigs.ts';
 import { copyInto, openTarget } from '../storage/copy.ts';
-import { openDatabase } from '../storage/database.ts';
 import { loadKeyRing } from '../storage/key-file.ts';
+import { openDatabase } from '../storage/open-database.ts';
 import { isInUse } from '../storage/sqlite/file.ts';
 import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { StartupError } from '../storage/startup-error.ts';

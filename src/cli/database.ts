@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
-import { type Database, openDatabase } from '../storage/database.ts';
+import type { Database } from '../storage/database.ts';
+import { openDatabase } from '../storage/open-database.ts';
 import { StartupError } from '../storage/startup-error.ts';
 
 /** Returns the SQLite file. Throws if PostgreSQL is used; `instead` names its tool for the same task. */

@@ -1,8 +1,8 @@
 import type { Config } from '../config.ts';
-import { ApiKeys } from '../domain/access/api-keys.ts';
-import { ACTIONS, actionName } from '../domain/access/permissions.ts';
-import { Roles } from '../domain/access/roles.ts';
+import { ACTIONS, actionName } from '../domain/access/action.ts';
 import { systemCaller } from '../domain/access/system-caller.ts';
+import { ApiKeys } from '../domain/accounts/api-keys.ts';
+import { Roles } from '../domain/accounts/roles.ts';
 import { isStorableTime } from '../domain/storable.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';

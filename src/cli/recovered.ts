@@ -1,6 +1,6 @@
 import { systemCaller } from '../domain/access/system-caller.ts';
-import { record } from '../domain/audit.ts';
-import { initialStatus } from '../domain/clusters/cluster.ts';
+import { record } from '../domain/audit/record.ts';
+import { initialStatus } from '../domain/cluster-status.ts';
 import { advancePastLostHistory } from '../storage/postgres/lost-history.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import type { Command } from './command.ts';

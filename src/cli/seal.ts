@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts';
 import { systemCaller } from '../domain/access/system-caller.ts';
-import { record } from '../domain/audit.ts';
-import { reseal, sealedKeyIds, unusedKeyIds, verifySealed } from '../domain/clusters/sealed-kubeconfigs.ts';
+import { record } from '../domain/audit/record.ts';
+import { reseal, sealedKeyIds, unusedKeyIds, verifySealed } from '../domain/credentials/sealed-kubeconfigs.ts';
 import type { Database } from '../storage/database.ts';
 import { addKey, type KeyRing, loadKeyRing, removeKeys } from '../storage/key-file.ts';
 import { Seal } from '../storage/seal.ts';

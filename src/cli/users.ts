@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
-import { Roles } from '../domain/access/roles.ts';
-import { SignInLimits } from '../domain/access/sign-in-limits.ts';
 import { systemCaller } from '../domain/access/system-caller.ts';
-import { Users } from '../domain/access/users.ts';
-import { AuditLog } from '../domain/audit-log.ts';
+import { Roles } from '../domain/accounts/roles.ts';
+import { SignInLimits } from '../domain/accounts/sign-in-limits.ts';
+import { Users } from '../domain/accounts/users.ts';
+import { AuditLog } from '../domain/audit/audit-log.ts';
 import { type Command, UsageError } from './command.ts';
 import { requireDatabase, withDatabase } from './database.ts';
 import { readPassword } from './password.ts';

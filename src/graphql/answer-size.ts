@@ -1,8 +1,6 @@
 import { GraphQLError } from 'graphql';
 import { OVER_MEMORY } from '../http-error.ts';
-import type { Context } from './context.ts';
-import { chargeOrThrow } from './cost.ts';
-import { rateLimited } from './running-work.ts';
+import { type Charge, chargeOrThrow, rateLimited } from './charge.ts';
 
 const MIB = 1024 * 1024;
 /**
@@ -36,7 +34,7 @@ export interface CallerMemory {
  * execution as soon as the response exceeds 16 MiB, before it is serialized.
  */
 export class AnswerSize {
-  readonly #charge: Context['charge'];
+  readonly #charge: Charge;
   readonly #memory: CallerMemory;
   readonly #stop = new AbortController();
   /** Sizes in bytes of long strings: the response may repeat a description under many aliases. */
@@ -48,7 +46,7 @@ export class AnswerSize {
   /** The cost charged for this response so far. */
   cost = 0;
 
-  constructor({ charge, memory }: { charge: Context['charge']; memory: CallerMemory }) {
+  constructor({ charge, memory }: { charge: Charge; memory: CallerMemory }) {
     this.#charge = charge;
     this.#memory = memory;
   }

@@ -10,8 +10,8 @@ import {
   visit,
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
+import { chargeOrThrow } from './charge.ts';
 import type { Context } from './context.ts';
-import { chargeOrThrow } from './cost.ts';
 import { rejectBeforeExecution } from './limits.ts';
 import { tooCostly } from './too-costly.ts';
 

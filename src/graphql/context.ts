@@ -1,22 +1,23 @@
-import type { ApiKeys } from '../domain/access/api-keys.ts';
-import type { OpenId } from '../domain/access/open-id.ts';
-import type { Roles } from '../domain/access/roles.ts';
-import type { Sessions } from '../domain/access/sessions.ts';
-import type { SetUp } from '../domain/access/set-up.ts';
-import type { Users } from '../domain/access/users.ts';
-import type { Caller } from '../domain/access/viewer.ts';
-import type { AuditLog } from '../domain/audit-log.ts';
+import type { Caller } from '../domain/access/caller.ts';
+import type { ApiKeys } from '../domain/accounts/api-keys.ts';
+import type { OpenId } from '../domain/accounts/open-id/open-id.ts';
+import type { Roles } from '../domain/accounts/roles.ts';
+import type { Sessions } from '../domain/accounts/sessions.ts';
+import type { SetUp } from '../domain/accounts/set-up.ts';
+import type { Users } from '../domain/accounts/users.ts';
+import type { AuditLog } from '../domain/audit/audit-log.ts';
 import type { ClusterChanges } from '../domain/clusters/cluster-changes.ts';
 import type { ClusterImport } from '../domain/clusters/cluster-import.ts';
 import type { ClusterList } from '../domain/clusters/cluster-list.ts';
-import type { ClusterProbes } from '../domain/clusters/cluster-probes.ts';
 import type { Clusters } from '../domain/clusters/clusters.ts';
-import type { Fleet } from '../domain/clusters/fleet.ts';
-import type { LiveBudget } from '../domain/clusters/live-reads.ts';
-import type { Statuses } from '../domain/clusters/statuses.ts';
+import type { ClusterProbes } from '../domain/probing/cluster-probes.ts';
+import type { Fleet } from '../domain/probing/fleet.ts';
+import type { LiveBudget } from '../domain/probing/live-reads.ts';
+import type { Statuses } from '../domain/probing/statuses.ts';
 import type { Sizes } from '../domain/sizes.ts';
 import type { Counters, Database } from '../storage/database.ts';
 import type { AnswerSize } from './answer-size.ts';
+import type { Charge } from './charge.ts';
 
 /** The services that resolvers call; built once by `app.ts`. */
 export interface Services {
@@ -55,8 +56,7 @@ export interface Context extends Services {
    * cost.
    */
   readonly answer: { isCacheable: boolean; readsClock?: boolean; operation?: string; cost?: number };
-  /** Charges a cost to the caller's budget of this minute. Returns the seconds to wait if the budget is exhausted. */
-  readonly charge: (cost: number) => number | undefined;
+  readonly charge: Charge;
   /** Counts the bytes of the response. Undefined for the REST routes' documents, which have no size limit. */
   readonly answerSize?: AnswerSize | undefined;
   /** The remaining calls to clusters, time and memory for live reads of this document. */

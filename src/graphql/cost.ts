@@ -2,16 +2,15 @@ import { complexityFromQuery } from '@pothos/plugin-complexity';
 import { type DocumentNode, type ExecutionArgs, GraphQLError, getOperationAST, Kind } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { LIMITS } from './builder.ts';
+import { chargeOrThrow } from './charge.ts';
 import type { Context } from './context.ts';
 import { introspectionsIn, MAX_INTROSPECTIONS } from './introspection.ts';
-import { RunningWork, rateLimited } from './running-work.ts';
+import { RunningWork } from './running-work.ts';
 import { tooCostly } from './too-costly.ts';
 import { estimateWork, MAX_STEPS, tooMuchWork, totalSteps, type WorkEstimate } from './work.ts';
 
 /** Cost of introspecting the whole schema: about 10 ms, the same as five pages of 100 clusters. */
 const INTROSPECTION_COST = 20_000;
-/** Cost of parsing and validating one token: the most expensive document of 2,000 tokens takes 5 ms. */
-export const TOKEN_COST = 5;
 /** Database steps that take as long as resolving one field. */
 const STEPS_OF_FIELD = 2;
 
@@ -35,14 +34,11 @@ export function costBudget(): Plugin<Context> {
   };
 }
 
-export const OVER_BUDGET =
-  'Your documents of this minute cost too much in total: wait for the next minute, or request less';
-
 /**
  * Charges a document. Returns an error if the document is too costly or the caller's budget of this minute is
  * exhausted. A cost beyond a limit is charged up to that limit, so that a rejected document is never free.
  */
-function charge(args: ExecutionArgs, works: readonly WorkEstimate[]): GraphQLError | undefined {
+export function charge(args: ExecutionArgs, works: readonly WorkEstimate[]): GraphQLError | undefined {
   const { charge, answer } = args.contextValue as Context;
   const steps = totalSteps(works);
   try {
@@ -54,12 +50,6 @@ function charge(args: ExecutionArgs, works: readonly WorkEstimate[]): GraphQLErr
     if (error instanceof GraphQLError) return error;
     throw error;
   }
-}
-
-/** Charges a cost to the caller's budget of this minute; throws RATE_LIMITED if the budget is exhausted. */
-export function chargeOrThrow(charge: Context['charge'], cost: number): void {
-  const seconds = charge(cost);
-  if (seconds !== undefined) throw rateLimited(OVER_BUDGET, seconds);
 }
 
 /**

@@ -12,8 +12,8 @@ import {
 } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
 import { SIGN_IN_FIRST } from '../domain/access/permissions.ts';
+import { chargeOrThrow, TOKEN_COST } from './charge.ts';
 import type { Context } from './context.ts';
-import { chargeOrThrow, TOKEN_COST } from './cost.ts';
 import { rootFieldsOf } from './document-facts.ts';
 import { quotableVariables } from './quotable.ts';
 import { variableError } from './request-error.ts';

@@ -1,17 +1,11 @@
-import { type ExecutionArgs, type ExecutionResult, GraphQLError } from 'graphql';
+import type { ExecutionArgs, ExecutionResult } from 'graphql';
+import { limitKeyOf } from '../domain/access/caller.ts';
 import { ConcurrencyCounter } from '../domain/access/concurrency-counter.ts';
-import { limitKeyOf } from '../domain/access/viewer.ts';
+import { rateLimited } from './charge.ts';
 import type { Context } from './context.ts';
 
 /** Maximum number of documents with database work that one caller may run at once. More would wait for seconds. */
 const MAX_RUNNING = 100;
-
-/** Builds the error RATE_LIMITED: HTTP 429 with the seconds to wait in `Retry-After`. */
-export function rateLimited(message: string, seconds: number): GraphQLError {
-  return new GraphQLError(message, {
-    extensions: { code: 'RATE_LIMITED', http: { status: 429, headers: { 'Retry-After': String(seconds) } } },
-  });
-}
 
 /** Limits how many documents with database work each caller runs at once. */
 export class RunningWork {

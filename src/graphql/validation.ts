@@ -1,11 +1,10 @@
 import { type DocumentNode, type GraphQLError, NoFragmentCyclesRule, specifiedRules, validate } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
+import { OVER_BUDGET, rateLimited, TOKEN_COST } from './charge.ts';
 import type { Context } from './context.ts';
-import { OVER_BUDGET, TOKEN_COST } from './cost.ts';
 import { limitIntrospection } from './introspection.ts';
 import { closedFieldsOf } from './limits.ts';
 import { withoutQuotedValue } from './request-error.ts';
-import { rateLimited } from './running-work.ts';
 import { schema } from './schema.ts';
 import { validationCostError } from './selections.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ACTIONS, actionName } from '../domain/access/permissions.ts';
+import { ACTIONS, actionName } from '../domain/access/action.ts';
 import { isStorable, isStorableTime, UNSTORABLE } from '../domain/storable.ts';
 import type { Action } from './operations.generated.ts';
 

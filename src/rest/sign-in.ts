@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { PendingSignIn } from '../domain/access/open-id.ts';
-import type { NewSession } from '../domain/access/sessions.ts';
 import { isThrottled } from '../domain/access/throttle.ts';
+import type { PendingSignIn } from '../domain/accounts/open-id/open-id.ts';
+import type { NewSession } from '../domain/accounts/sessions.ts';
 import type { Context } from '../graphql/context.ts';
 import { HttpError } from '../http-error.ts';
 import {

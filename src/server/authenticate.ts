@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import type { ApiKeys } from '../domain/access/api-keys.ts';
-import type { Sessions } from '../domain/access/sessions.ts';
-import type { Viewer } from '../domain/access/viewer.ts';
+import type { Viewer } from '../domain/access/caller.ts';
+import type { ApiKeys } from '../domain/accounts/api-keys.ts';
+import type { Sessions } from '../domain/accounts/sessions.ts';
 import type { Counters } from '../storage/database.ts';
 import { readCookie } from './cookie.ts';
 

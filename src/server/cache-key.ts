@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Viewer } from '../domain/access/viewer.ts';
+import type { Viewer } from '../domain/access/caller.ts';
 
 /**
  * The cache key of a request: everything that its response depends on except the counters, that is the caller and the

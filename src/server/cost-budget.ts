@@ -1,4 +1,4 @@
-import type { Caller } from '../domain/access/viewer.ts';
+import type { Caller } from '../domain/access/caller.ts';
 import { callerKey } from './caller-key.ts';
 
 const MINUTE_MS = 60_000;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Caller } from '../domain/access/viewer.ts';
+import type { Caller } from '../domain/access/caller.ts';
 import type { Logger } from '../log.ts';
 import { endInBatch } from './end-in-batch.ts';
 import type { MemoryBudget, MemoryHolding } from './memory-budget.ts';

@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Config } from '../config.ts';
+import type { Caller, Viewer } from '../domain/access/caller.ts';
 import { requireActionOnSome } from '../domain/access/permissions.ts';
-import type { Caller, Viewer } from '../domain/access/viewer.ts';
-import { LiveBudget } from '../domain/clusters/live-reads.ts';
+import { LiveBudget } from '../domain/probing/live-reads.ts';
 import { AnswerSize } from '../graphql/answer-size.ts';
+import { OVER_BUDGET } from '../graphql/charge.ts';
 import type { Context, Services } from '../graphql/context.ts';
-import { OVER_BUDGET } from '../graphql/cost.ts';
 import { maskError } from '../graphql/errors.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import { HttpError, OVER_SHARE } from '../http-error.ts';

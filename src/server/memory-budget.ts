@@ -1,4 +1,4 @@
-import type { Caller } from '../domain/access/viewer.ts';
+import type { Caller } from '../domain/access/caller.ts';
 import { callerKey } from './caller-key.ts';
 
 /** Maximum bytes per caller at a time: request bodies, computed responses, and responses that are not sent yet. */

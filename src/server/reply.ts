@@ -1,4 +1,4 @@
-import type { Viewer } from '../domain/access/viewer.ts';
+import type { Viewer } from '../domain/access/caller.ts';
 import { ERRORS, maskError } from '../graphql/errors.ts';
 import { HttpError, overMemoryError } from '../http-error.ts';
 import type { Logger } from '../log.ts';

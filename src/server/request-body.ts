@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
-import type { Viewer } from '../domain/access/viewer.ts';
+import type { Viewer } from '../domain/access/caller.ts';
 import {
   CUT_BODY,
   HttpError,

@@ -1,5 +1,5 @@
-import type { PendingSignIn } from '../domain/access/open-id.ts';
-import type { NewSession } from '../domain/access/sessions.ts';
+import type { PendingSignIn } from '../domain/accounts/open-id/open-id.ts';
+import type { NewSession } from '../domain/accounts/sessions.ts';
 import { type Authenticators, isLocal } from './authenticate.ts';
 import { clearCookie, PENDING, readCookie, writeCookie } from './cookie.ts';
 import type { HttpExchange } from './http-exchange.ts';

@@ -62,13 +62,6 @@ export interface Database {
 /** Milliseconds that a change may wait for its transaction to start (`maxWait`) and may run (`timeout`). */
 export const TRANSACTION = { maxWait: 10_000, timeout: 15_000 };
 
-/** Opens the database and applies pending migrations. */
-export async function openDatabase(location: DatabaseLocation, { isServer = false } = {}): Promise<Database> {
-  // Imported lazily, so that only the driver in use is loaded.
-  if ('url' in location) return (await import('./postgres/database.ts')).openPostgres(location.url);
-  return (await import('./sqlite/database.ts')).openSqliteDatabase(location.file, { isServer });
-}
-
 /**
  * Increments counters and returns their new values. Must run first in a transaction. The counters are incremented in
  * alphabetical order, so that two changes cannot deadlock on them.

@@ -1,5 +1,3 @@
-import type { Transaction } from './database.ts';
-
 /** Milliseconds after its last heartbeat at which a lease expires, by the database's clock (docs/architecture.md). */
 export const LEASE_MS = 10_000;
 /**
@@ -54,12 +52,4 @@ export interface Leases {
   leave(replica: string): Promise<void>;
   /** Calls `listener` when a replica releases slots. Returns a function that removes the listener. */
   onGiven(listener: () => void): () => void;
-}
-
-/** Reads the current fencing numbers of slots. */
-export async function fencesOf(tx: Transaction, slots: ReadonlySet<number>): Promise<ReadonlyMap<number, number>> {
-  if (slots.size === 0) return new Map();
-  const where = { slot: { in: [...slots] } };
-  const found = await tx.probeLease.findMany({ where, select: { slot: true, fence: true } });
-  return new Map(found.map(({ slot, fence }) => [slot, fence]));
 }

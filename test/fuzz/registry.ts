@@ -1,5 +1,5 @@
 import { caller, openBenchDomain } from '../../bench/seed.ts';
-import { searchText } from '../../src/domain/clusters/search.ts';
+import { searchText } from '../../src/domain/text.ts';
 import { encodeGlobalId } from '../../src/graphql/global-id.ts';
 import type { ApiServers } from './api-servers.ts';
 

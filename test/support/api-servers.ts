@@ -10,7 +10,8 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
-import { readKubeconfig, type Target } from '../../src/kubernetes/kubeconfig.ts';
+import { readKubeconfig } from '../../src/kubernetes/kubeconfig/kubeconfig.ts';
+import type { Target } from '../../src/kubernetes/kubeconfig/target.ts';
 
 const source = fileURLToPath(new URL('../api-server/', import.meta.url));
 /** Where a prebuilt program may lie beside the checkout; see test/api-server/README.md. */

@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from '../../src/kubernetes/clock.ts';
+import { type Clock, systemClock } from '../../src/kubernetes/prober/clock.ts';
 
 /** A clock that stands still until a test advances it. */
 export class StillClock implements Clock {

@@ -1,7 +1,8 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { describe, it, onTestFinished } from 'vitest';
-import { type Database, openDatabase, type Transaction } from '../../src/storage/database.ts';
+import type { Database, Transaction } from '../../src/storage/database.ts';
+import { openDatabase } from '../../src/storage/open-database.ts';
 import { locationOf, POSTGRES } from './database-location.ts';
 
 /** For tests that apply only to a database in a file: on PostgreSQL they are skipped, and the run reports it. */

@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { onTestFinished, vi } from 'vitest';
-import type { Target } from '../../src/kubernetes/kubeconfig.ts';
+import type { Target } from '../../src/kubernetes/kubeconfig/target.ts';
 import { findApiServers } from './api-servers.ts';
 import { CLUSTERS, startApp, type TestApp } from './app.ts';
 import { base64 } from './kubeconfigs.ts';

@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { expect } from 'vitest';
-import { SLOTS } from '../../src/domain/clusters/probe-slots.ts';
+import { SLOTS } from '../../src/domain/probing/probe-slots.ts';
 import { CLUSTERS } from './app.ts';
 import { rowsOf } from './database.ts';
 import { databaseOf } from './database-location.ts';

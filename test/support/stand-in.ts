@@ -3,7 +3,7 @@ import { createServer as createHttps } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcp, type Server, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { onTestFinished } from 'vitest';
-import type { Target } from '../../src/kubernetes/kubeconfig.ts';
+import type { Target } from '../../src/kubernetes/kubeconfig/target.ts';
 import { type Authority, type Issued, makeAuthority } from './certificates.ts';
 
 /** Signs the stand-ins' certificates unless a test says otherwise. */

@@ -1,8 +1,8 @@
 // Another process over the same files: `node storage-process.ts <task> <directory>`.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { openDatabase } from '../../src/storage/database.ts';
 import { loadKeyRing } from '../../src/storage/key-file.ts';
+import { openDatabase } from '../../src/storage/open-database.ts';
 import { clusterRow } from './cluster-row.ts';
 import { locationOf } from './database-location.ts';
 

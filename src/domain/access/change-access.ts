@@ -1,9 +1,8 @@
 import type { Database, Transaction } from '../../storage/database.ts';
 import { DomainError } from '../errors.ts';
-import { rolesOfKey } from './api-key-cache.ts';
+import type { Caller } from './caller.ts';
+import { rolesOfKey, rolesOfSession } from './current-roles.ts';
 import { forbidden, SIGN_IN_FIRST } from './permissions.ts';
-import { rolesOfSession } from './sessions.ts';
-import type { Caller } from './viewer.ts';
 
 /**
  * Runs a change to users, roles, keys or sessions in a transaction. First checks that the caller is still authorized.

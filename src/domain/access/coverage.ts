@@ -1,8 +1,9 @@
 import type { Transaction } from '../../storage/database.ts';
 import { DomainError } from '../errors.ts';
-import { toStrings } from './api-key-cache.ts';
-import { ACTIONS, type Action, actionName, builtInGrant, hasActionOnAll, requireViewer } from './permissions.ts';
-import type { Caller, Viewer } from './viewer.ts';
+import { ACTIONS, type Action, actionName } from './action.ts';
+import type { Caller, Viewer } from './caller.ts';
+import { toStrings } from './current-roles.ts';
+import { builtInGrant, hasActionOnAll, requireViewer } from './permissions.ts';
 
 /** The roles of a user or a key, and the actions that a key is limited to. */
 export interface Entitlement {

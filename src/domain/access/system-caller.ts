@@ -1,5 +1,5 @@
+import type { Caller } from './caller.ts';
 import { builtInGrant } from './permissions.ts';
-import type { Caller } from './viewer.ts';
 
 /** The caller for work that Kitestring does itself, or for its operator on this machine. It holds the admin role. */
 export function systemCaller(name: 'command line' | 'configuration' | 'prober'): Caller {

@@ -1,7 +1,7 @@
 import { DomainError } from '../errors.ts';
+import type { Caller } from './caller.ts';
 import { ConcurrencyCounter } from './concurrency-counter.ts';
 import { networkOf } from './network.ts';
-import type { Caller } from './viewer.ts';
 
 export interface ThrottleLimits {
   /** Maximum number of concurrent runs: per network, and in total. */

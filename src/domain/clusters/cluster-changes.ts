@@ -3,11 +3,10 @@ import type { ChangeNotifier } from '../../storage/change-notifier.ts';
 import type { Counters, Database } from '../../storage/database.ts';
 import { isUnavailable, tookTooLong } from '../../storage/database-error.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import { type Caller, limitKeyOf } from '../access/caller.ts';
+import type { ClusterQuery } from '../access/clusters.ts';
 import { ConcurrencyCounter } from '../access/concurrency-counter.ts';
 import { canReadEveryCluster, hasActionOnSome, requireViewer } from '../access/permissions.ts';
-import { type Caller, limitKeyOf } from '../access/viewer.ts';
-import { DomainError, domainErrorOf, invalidInput } from '../errors.ts';
-import { type ClusterFilter, type ClusterQuery, whereFilter } from './cluster-list.ts';
 import {
   changeBetween,
   compareVisible,
@@ -16,7 +15,10 @@ import {
   type VisibleClusters,
   type VisibleSet,
   writeVisibleCursor,
-} from './visible-clusters.ts';
+} from '../access/visible-clusters.ts';
+import { DomainError, domainErrorOf, invalidInput } from '../errors.ts';
+import { REMEMBERED_CHANGES } from '../registry-change.ts';
+import { type ClusterFilter, whereFilter } from './cluster-list.ts';
 
 /** A change to a cluster, as far as the subscriber may see it. */
 export type ClusterChange<Row> =
@@ -44,9 +46,6 @@ const RETRY_MS = 1_000;
 const ROWS_AT_ONCE = 50;
 /** Maximum length of a cursor in characters: two numbers of 15 digits and a dot are 42 characters in base64url. */
 const MAX_CHANGES_CURSOR = 42;
-/** Number of registry changes for which deletes are remembered; an older cursor has expired. */
-export const REMEMBERED_CHANGES = 100_000;
-
 export function writeChangesCursor({ registry, status }: ChangesCursor): string {
   return Buffer.from(`${registry}.${status}`).toString('base64url');
 }

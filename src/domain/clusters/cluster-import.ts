@@ -1,16 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { yieldNow } from '../../event-loop.ts';
-import type { ContextReading } from '../../kubernetes/kubeconfig.ts';
-import { FAST_MS, FAST_SLOTS } from '../../kubernetes/probe-scheduler.ts';
+import type { ContextReading } from '../../kubernetes/kubeconfig/kubeconfig.ts';
+import { FAST_MS, FAST_SLOTS } from '../../kubernetes/prober/probe-scheduler.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import type { Caller } from '../access/caller.ts';
+import type { ClusterQuery } from '../access/clusters.ts';
 import { readableClusters, refreshCaller, requireActionOnAll } from '../access/permissions.ts';
-import type { Caller } from '../access/viewer.ts';
-import { auditRow, record } from '../audit.ts';
-import { DomainError, type InputIssue } from '../errors.ts';
-import { initialStatus, nameProblem, throwIfInvalid } from './cluster.ts';
-import type { ClusterQuery } from './cluster-list.ts';
-import { testConnection } from './cluster-probes.ts';
+import { auditRow, record } from '../audit/record.ts';
+import { initialStatus } from '../cluster-status.ts';
 import {
   credentialOf,
   IN_CLUSTER_CREDENTIAL,
@@ -19,18 +17,23 @@ import {
   resetForNewCredential,
   targetOf,
   type Verification,
-} from './credential.ts';
-import { storeCredentialChange } from './credential-change.ts';
-import type { Fleet } from './fleet.ts';
+} from '../credentials/credential.ts';
+import { storeCredentialChange } from '../credentials/credential-change.ts';
+import { kubeconfigPlace } from '../credentials/stored-kubeconfig.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
+import { testConnection } from '../probing/connection-tests.ts';
+import type { Fleet } from '../probing/fleet.ts';
+import { type ChangeContext, type ChangeStamp, changeRegistry } from '../registry-change.ts';
+import { searchText } from '../text.ts';
+import { throwIfInvalid } from '../validation.ts';
+import { nameProblem } from './cluster.ts';
 import {
   decideAll,
   existingByName,
+  type ImportClusters,
   type ImportedContext,
   type ImportOutcome,
-  type OnNameTaken,
 } from './import-decisions.ts';
-import { type ChangeContext, type ChangeStamp, changeRegistry, kubeconfigPlace } from './registry-change.ts';
-import { searchText } from './search.ts';
 import { findDuplicates } from './warnings.ts';
 
 /** Milliseconds within which connection tests may start; contexts not reached by then are refused. */
@@ -44,20 +47,6 @@ const MAX_UNKNOWN = 20;
 
 /** Rows per statement: planning a thousand at once takes longer and blocks other requests meanwhile. */
 const ROWS_AT_ONCE = 100;
-
-export interface ImportClusters {
-  readonly kubeconfig?: string | null | undefined;
-  /** Creates the single cluster `in-cluster` instead of reading a kubeconfig. */
-  readonly inCluster: boolean;
-  /** The contexts to import; absent: all. */
-  readonly contexts?: readonly string[] | null | undefined;
-  readonly onNameTaken: OnNameTaken;
-  readonly dryRun: boolean;
-  /** For first-time setup: throws REGISTRY_NOT_EMPTY if a cluster exists. */
-  readonly onlyIfEmpty: boolean;
-  /** NONE also stores unusable contexts; with SYNTAX their outcome is REFUSED. */
-  readonly verify: Verification;
-}
 
 interface Candidate {
   readonly name: string;

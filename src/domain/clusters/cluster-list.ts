@@ -1,11 +1,15 @@
 import type { Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { canReadEveryCluster, readableClusters, requireViewer } from '../access/permissions.ts';
-import { type Caller, limitKeyOf } from '../access/viewer.ts';
+import { type Caller, limitKeyOf } from '../access/caller.ts';
+import { type ClusterBy, type ClusterQuery, whereStored } from '../access/clusters.ts';
+import { canReadEveryCluster, requireViewer } from '../access/permissions.ts';
+import type { VisibleClusters, VisibleSet } from '../access/visible-clusters.ts';
+import type { ClusterState } from '../cluster-status.ts';
 import { invalidInput } from '../errors.ts';
+import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from '../label-selector.ts';
 import { cutPage, type PageArguments } from '../page.ts';
 import { canBeName, isStorable, isWithin, MAX_NAME, UNSTORABLE } from '../storable.ts';
-import type { ClusterState } from './cluster.ts';
+import { fold, MAX_SEARCH } from '../text.ts';
 import {
   type ClusterOrder,
   type CursorRow,
@@ -18,18 +22,9 @@ import {
   wherePage,
   writeCursor,
 } from './cluster-page.ts';
-import { LabelSyntaxError, MAX_SELECTOR, parseLabelSelector, whereLabels } from './label-selector.ts';
-import { fold, MAX_SEARCH } from './search.ts';
-import type { VisibleClusters, VisibleSet } from './visible-clusters.ts';
 
 /** Most uids that one query may ask for. */
 export const MAX_UIDS = 100;
-
-/** The columns and relations that a GraphQL document selects: the Pothos plugin's `query`, passed on to Prisma. */
-export type ClusterQuery = { select?: Prisma.ClusterSelect };
-
-/** One of the three ways to identify a cluster; `uid` is the part of a global id that identifies it. */
-export type ClusterBy = { readonly uid: string } | { readonly databaseId: number } | { readonly name: string };
 
 export interface ClusterFilter {
   readonly search?: string | null | undefined;
@@ -56,17 +51,6 @@ const BATCH_GROWTH = 8;
 const MAX_NAMES = 1_000;
 const MAX_DAYS = 3_650;
 const DAY_MS = 24 * 60 * 60 * 1000;
-
-/** Matches the identified cluster if the caller may read it: lookup and authorization in one step. */
-export function whereReadable(caller: Caller, by: ClusterBy): Prisma.ClusterWhereInput {
-  return { AND: [readableClusters(caller), whereStored(by)] };
-}
-
-function whereStored(by: ClusterBy): Prisma.ClusterWhereInput {
-  if ('databaseId' in by) return { id: by.databaseId };
-  // A uid or name that cannot be stored matches no row: do not send it to the database.
-  return Object.values(by).every(canBeName) ? by : { id: { in: [] } };
-}
 
 /**
  * Reads of the registry. Each one looks up and authorizes in one step: a hidden cluster is treated like a missing one.

@@ -1,20 +1,10 @@
 import { z } from 'zod';
-import { type AddressPolicy, judgeHost } from '../../kubernetes/address.ts';
+import { type AddressPolicy, judgeHost } from '../../kubernetes/transport/address.ts';
 import { listWithin, textWithin } from '../bounded.ts';
-import { type InputIssue, invalidInput } from '../errors.ts';
+import type { InputIssue } from '../errors.ts';
+import { labelKeyProblem, labelNumber, labelValueProblem } from '../label-selector.ts';
 import { MAX_NAME } from '../storable.ts';
-import { labelKeyProblem, labelNumber, labelValueProblem } from './label-selector.ts';
-
-export const CLUSTER_STATES = [
-  'PENDING',
-  'READY',
-  'DEGRADED',
-  'UNAUTHORIZED',
-  'UNREACHABLE',
-  'UNUSABLE',
-  'DISABLED',
-] as const;
-export type ClusterState = (typeof CLUSTER_STATES)[number];
+import { CANNOT_BE_NULL } from '../validation.ts';
 
 export interface Label {
   readonly key: string;
@@ -23,8 +13,6 @@ export interface Label {
 
 const MAX_LABELS = 64;
 const CONTROL = /\p{Cc}/u;
-const CANNOT_BE_NULL = 'cannot be null: omit it to keep the value';
-
 const text = (maxLength: number) =>
   textWithin(maxLength)
     .refine((value) => value.isWellFormed(), 'must not contain a lone surrogate')
@@ -91,32 +79,6 @@ export function nameProblem(candidate: string): string | undefined {
   return name.safeParse(candidate).error?.issues[0]?.message;
 }
 
-/**
- * Validates input against a schema. Adds problems to `issues`, with their paths; returns undefined if there are any.
- */
-export function validate<Schema extends z.ZodType>(
-  schema: Schema,
-  input: unknown,
-  issues: InputIssue[],
-): z.output<Schema> | undefined {
-  const result = schema.safeParse(input);
-  for (const { path, message, code } of result.error?.issues ?? [])
-    issues.push({
-      path: path.map(String),
-      message: code === 'invalid_type' && isNull(input, path) ? CANNOT_BE_NULL : message,
-    });
-  return result.data;
-}
-
-/** Throws INVALID_INPUT if there are issues. */
-export function throwIfInvalid(issues: readonly InputIssue[]): void {
-  if (issues.length > 0) throw invalidInput(issues);
-}
-
-function isNull(input: unknown, path: readonly PropertyKey[]): boolean {
-  return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | null)?.[key], input) === null;
-}
-
 /** Returns only the key and value of a label, without its other columns. */
 export function plainLabel({ key, value }: Label): Label {
   return { key, value };
@@ -131,25 +93,6 @@ export function sameLabels(left: readonly Label[], right: readonly Label[]): boo
 /** Adds the column `number`, which the selector operators `>` and `<` compare. */
 export function storedLabel({ key, value }: Label): Label & { number: bigint | null } {
   return { key, value, number: labelNumber(value) };
-}
-
-/** The status of a cluster before its first probe with the current credential. */
-export function initialStatus({ enabled, problem }: { enabled: boolean; problem: string | null }) {
-  if (!enabled) return { state: 'DISABLED', faultCode: null, faultMessage: null } as const;
-  if (problem) return { state: 'UNUSABLE', faultCode: 'KUBECONFIG_UNUSABLE', faultMessage: problem } as const;
-  return { state: 'PENDING', faultCode: null, faultMessage: null } as const;
-}
-
-/**
- * Resets the status for a new first probe. The new `credentialsVersion` invalidates earlier probes and those in
- * progress.
- */
-export function resetStatus({ enabled, problem, at }: { enabled: boolean; problem: string | null; at: Date }) {
-  return {
-    ...initialStatus({ enabled, problem }),
-    ...{ stateSince: at, observedAt: null, latencyMs: null },
-    credentialsVersion: { increment: 1 },
-  };
 }
 
 /**

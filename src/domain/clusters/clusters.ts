@@ -1,24 +1,12 @@
-import type { ConnectionTestResult } from '../../kubernetes/connection-test.ts';
+import type { ConnectionTestResult } from '../../kubernetes/prober/connection-test.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { type Action, refreshCaller, requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
-import type { Caller } from '../access/viewer.ts';
-import { type Changes, record } from '../audit.ts';
-import { DomainError, type InputIssue } from '../errors.ts';
-import {
-  clusterFields,
-  initialStatus,
-  type Label,
-  plainLabel,
-  resetStatus,
-  sameLabels,
-  storedLabel,
-  throwIfInvalid,
-  validate,
-  validateExpectedRevision,
-} from './cluster.ts';
-import { REMEMBERED_CHANGES } from './cluster-changes.ts';
-import { type ClusterBy, type ClusterQuery, whereReadable } from './cluster-list.ts';
+import type { Action } from '../access/action.ts';
+import type { Caller } from '../access/caller.ts';
+import { type ClusterBy, type ClusterQuery, findAuthorized, whereReadable } from '../access/clusters.ts';
+import { refreshCaller, requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
+import { type Changes, record } from '../audit/record.ts';
+import { initialStatus, resetStatus } from '../cluster-status.ts';
 import {
   type CredentialInput,
   IN_CLUSTER_CREDENTIAL,
@@ -26,18 +14,21 @@ import {
   resetForNewCredential,
   type Verification,
   validateVerification,
-} from './credential.ts';
+} from '../credentials/credential.ts';
 import {
   type CredentialChange,
   parseCredentialChange,
   readStored,
   storeCredentialChange,
-  verifyCredentialChange,
-} from './credential-change.ts';
-import { findAuthorized } from './find-authorized.ts';
-import type { Fleet } from './fleet.ts';
-import { type ChangeContext, changeRegistry, storeKubeconfig, takeDefault } from './registry-change.ts';
-import { searchText } from './search.ts';
+} from '../credentials/credential-change.ts';
+import { storeKubeconfig } from '../credentials/stored-kubeconfig.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
+import { verifyCredentialChange } from '../probing/connection-tests.ts';
+import type { Fleet } from '../probing/fleet.ts';
+import { type ChangeContext, changeRegistry, REMEMBERED_CHANGES, takeDefault } from '../registry-change.ts';
+import { searchText } from '../text.ts';
+import { throwIfInvalid, validate } from '../validation.ts';
+import { clusterFields, type Label, plainLabel, sameLabels, storedLabel, validateExpectedRevision } from './cluster.ts';
 import { credentialWarning, findDuplicates } from './warnings.ts';
 
 /**

@@ -1,17 +1,13 @@
+import { MAX_SELECTOR, parseLabelSelector, type Requirement, stepsOfRequirements } from '../label-selector.ts';
 import type { TableSizes } from '../sizes.ts';
+import { fold, MAX_SEARCH } from '../text.ts';
 import type { ClusterFilter } from './cluster-list.ts';
-import { MAX_SELECTOR, parseLabelSelector, type Requirement } from './label-selector.ts';
-import { fold, MAX_SEARCH } from './search.ts';
 
 // One step is the time to match one row against one label requirement: about 0.35 µs in SQLite. The constants below are
 // measured in steps.
 
 /** Steps to scan one row. */
 const ROW = 0.3;
-/**
- * A statement opens a cursor per requirement and passes all open ones: the steps grow with the square divided by this.
- */
-const CURSORS = 12;
 /** Steps per text in a list: each one is a parameter of the statement. */
 const TEXT = 6;
 /**
@@ -30,11 +26,6 @@ export function stepsOfFilter(
   const isScanned = [search, states, enabled, days].some((condition) => condition != null) || requirements.length > 0;
   const perRow = stepsOfRequirements(requirements.length) + (isScanned ? ROW : 0);
   return clusters * perRow + TEXT * values + BYTE * searchBytes * bytesOfSearch(search ?? '');
-}
-
-/** Returns the steps to match one cluster against this number of label requirements. */
-export function stepsOfRequirements(requirements: number): number {
-  return requirements + requirements ** 2 / CURSORS;
 }
 
 /** 0 for a text that is too long, which is rejected elsewhere. */

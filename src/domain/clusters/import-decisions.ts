@@ -1,8 +1,8 @@
 import type { Transaction } from '../../storage/database.ts';
+import type { Caller } from '../access/caller.ts';
 import { clustersWithAction } from '../access/permissions.ts';
-import type { Caller } from '../access/viewer.ts';
+import type { Verification } from '../credentials/credential.ts';
 import { DomainError } from '../errors.ts';
-import type { ImportClusters } from './cluster-import.ts';
 
 export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
 export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
@@ -101,4 +101,18 @@ export async function existingByName(
   if (onlyIfEmpty && rows.length > 0)
     throw new DomainError('REGISTRY_NOT_EMPTY', 'import not allowed when clusters exist');
   return new Map(rows.map((row) => [row.name, row]));
+}
+
+export interface ImportClusters {
+  readonly kubeconfig?: string | null | undefined;
+  /** Creates the single cluster `in-cluster` instead of reading a kubeconfig. */
+  readonly inCluster: boolean;
+  /** The contexts to import; absent: all. */
+  readonly contexts?: readonly string[] | null | undefined;
+  readonly onNameTaken: OnNameTaken;
+  readonly dryRun: boolean;
+  /** For first-time setup: throws REGISTRY_NOT_EMPTY if a cluster exists. */
+  readonly onlyIfEmpty: boolean;
+  /** NONE also stores unusable contexts; with SYNTAX their outcome is REFUSED. */
+  readonly verify: Verification;
 }

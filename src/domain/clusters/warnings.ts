@@ -1,7 +1,7 @@
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import type { Caller } from '../access/caller.ts';
 import { canReadEveryCluster, readableClusters } from '../access/permissions.ts';
-import type { Caller } from '../access/viewer.ts';
 
 /** A problem that the caller should know about, although the change was made. */
 export interface Warning {

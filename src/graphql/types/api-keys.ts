@@ -1,4 +1,4 @@
-import type { ApiKey as ApiKeyRow } from '../../domain/access/api-keys.ts';
+import type { ApiKey as ApiKeyRow } from '../../domain/accounts/api-keys.ts';
 import { builder } from '../builder.ts';
 import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';

@@ -1,5 +1,5 @@
 import { hasActionOnAll, requireViewer } from '../../domain/access/permissions.ts';
-import type { AuditPage, AuditRow } from '../../domain/audit-log.ts';
+import type { AuditPage, AuditRow } from '../../domain/audit/audit-log.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
 import { encodeGlobalId } from '../global-id.ts';

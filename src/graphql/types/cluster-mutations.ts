@@ -1,7 +1,7 @@
 import { IMPORT_OUTCOMES, type ImportedContext as ImportedContextRow } from '../../domain/clusters/import-decisions.ts';
 import type { Warning as DomainWarning } from '../../domain/clusters/warnings.ts';
 import { builder } from '../builder.ts';
-import { chargeOrThrow } from '../cost.ts';
+import { chargeOrThrow } from '../charge.ts';
 import { asErrorResult, resultType } from '../errors.ts';
 import { encodeGlobalId } from '../global-id.ts';
 import { Cluster } from './cluster.ts';

@@ -1,4 +1,4 @@
-import type { ConnectionTestResult } from '../../domain/clusters/cluster-probes.ts';
+import type { ConnectionTestResult } from '../../domain/probing/cluster-probes.ts';
 import { builder } from '../builder.ts';
 import { asErrorResult, resultType } from '../errors.ts';
 import { Cluster, ClusterStateEnum } from './cluster.ts';

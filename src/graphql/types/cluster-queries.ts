@@ -1,13 +1,14 @@
 import { queryFromInfo } from '@pothos/plugin-prisma';
 import { type GraphQLResolveInfo, Kind } from 'graphql';
+import type { ClusterBy, ClusterQuery } from '../../domain/access/clusters.ts';
 import { canReadEveryCluster } from '../../domain/access/permissions.ts';
-import type { ClusterState } from '../../domain/clusters/cluster.ts';
+import { type VisibleChanges, writeVisibleCursor } from '../../domain/access/visible-clusters.ts';
+import type { ClusterState } from '../../domain/cluster-status.ts';
 import { writeChangesCursor } from '../../domain/clusters/cluster-changes.ts';
-import { type ClusterBy, type ClusterQuery, type ListArguments, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
+import { type ListArguments, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
 import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
-import { countRequirements } from '../../domain/clusters/label-selector.ts';
-import { type VisibleChanges, writeVisibleCursor } from '../../domain/clusters/visible-clusters.ts';
 import { invalidInput } from '../../domain/errors.ts';
+import { countRequirements } from '../../domain/label-selector.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
 import type { Context } from '../context.ts';

@@ -1,5 +1,5 @@
-import { CLUSTER_STATES, type ClusterState } from '../../domain/clusters/cluster.ts';
-import { CREDENTIAL_KINDS, type CredentialKind } from '../../domain/clusters/credential.ts';
+import { CLUSTER_STATES, type ClusterState } from '../../domain/cluster-status.ts';
+import { CREDENTIAL_KINDS, type CredentialKind } from '../../domain/credentials/credential.ts';
 import { builder } from '../builder.ts';
 import { encodeGlobalId } from '../global-id.ts';
 import { describedEnum } from './enums.ts';

@@ -1,4 +1,4 @@
-import type { LiveReads } from '../../domain/clusters/live-reads.ts';
+import type { LiveReads } from '../../domain/probing/live-reads.ts';
 import { builder } from '../builder.ts';
 import { Cluster } from './cluster.ts';
 

@@ -1,5 +1,5 @@
-import { ACTIONS, type Action, actionName } from '../../domain/access/permissions.ts';
-import type { ClusterScope } from '../../domain/access/role.ts';
+import { ACTIONS, type Action, actionName } from '../../domain/access/action.ts';
+import type { ClusterScope } from '../../domain/accounts/role.ts';
 import { builder } from '../builder.ts';
 import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';

@@ -1,4 +1,4 @@
-import type { User as DomainUser } from '../../domain/access/users.ts';
+import type { User as DomainUser } from '../../domain/accounts/users.ts';
 import { builder } from '../builder.ts';
 import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';

@@ -1,5 +1,6 @@
-import { ACTIONS, hasActionOnSome } from '../../domain/access/permissions.ts';
-import type { Viewer } from '../../domain/access/viewer.ts';
+import { ACTIONS } from '../../domain/access/action.ts';
+import type { Viewer } from '../../domain/access/caller.ts';
+import { hasActionOnSome } from '../../domain/access/permissions.ts';
 import { builder } from '../builder.ts';
 import { describedEnum } from './enums.ts';
 import { ActionEnum } from './roles.ts';

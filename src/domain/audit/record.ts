@@ -1,0 +1,43 @@
+import type { Transaction } from '../../storage/database.ts';
+import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import type { Caller } from '../access/caller.ts';
+
+/** The old and the new value of each changed field. A changed credential appears only as `changed`. */
+export type Changes = Record<string, { from?: unknown; to?: unknown } | 'changed'>;
+
+export interface AuditEntry {
+  readonly action: string;
+  readonly at: Date;
+  readonly cluster?: { readonly uid: string; readonly id: number; readonly name: string } | null | undefined;
+  readonly changes: Changes;
+  /** The error code of a refused attempt; DONE if absent. */
+  readonly outcome?: string;
+}
+
+/** Writes one audit record. Call it in the transaction of the change that it describes. */
+export async function record(tx: Transaction, caller: Caller, entry: AuditEntry): Promise<void> {
+  await tx.auditRecord.create({ data: auditRow(caller, entry), select: { id: true } });
+}
+
+export function auditRow(
+  { viewer, requestId, address }: Caller,
+  { action, at, cluster, changes, outcome = 'DONE' }: AuditEntry,
+): Prisma.AuditRecordCreateInput {
+  const keyId = /^api-key:([0-9]+)$/.exec(viewer?.id ?? '')?.[1];
+  return {
+    at,
+    actor: viewer ? `${viewer.id} (${viewer.name})` : 'stranger',
+    actorId: viewer?.id ?? 'stranger',
+    actorName: viewer?.name ?? '',
+    userId: viewer?.userId ?? null,
+    apiKeyId: keyId === undefined ? null : Number(keyId),
+    action,
+    clusterUid: cluster?.uid ?? null,
+    clusterId: cluster?.id ?? null,
+    clusterName: cluster?.name ?? null,
+    requestId: requestId ?? null,
+    address: address ?? null,
+    outcome,
+    changes: JSON.parse(JSON.stringify(changes)),
+  };
+}

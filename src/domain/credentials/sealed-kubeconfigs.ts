@@ -1,0 +1,94 @@
+import type { Database, Transaction } from '../../storage/database.ts';
+import { type Seal, SealError } from '../../storage/seal.ts';
+import { kubeconfigPlace } from './stored-kubeconfig.ts';
+
+/** Returns the ids of the keys with which stored kubeconfigs are sealed. */
+export async function sealedKeyIds(database: Database): Promise<string[]> {
+  const groups = await database.prisma.clusterCredential.groupBy({ by: ['keyId'], orderBy: { keyId: 'asc' } });
+  return groups.map(({ keyId }) => keyId);
+}
+
+/**
+ * Returns the given key ids with which no kubeconfig is sealed. Checks the sealed values as well as the column `keyId`.
+ */
+export async function unusedKeyIds(
+  { clusterCredential }: Pick<Transaction, 'clusterCredential'>,
+  ids: readonly string[],
+): Promise<string[]> {
+  const unused: string[] = [];
+  for (const id of ids) {
+    const where = { OR: [{ keyId: id }, { sealed: { startsWith: `k1.${id}.` } }] };
+    if ((await clusterCredential.count({ where })) === 0) unused.push(id);
+  }
+  return unused;
+}
+
+/** A kubeconfig that cannot be decrypted: the name of its cluster, and the reason. */
+export interface SealFailure {
+  readonly name: string;
+  readonly problem: string;
+}
+
+/** Decrypts every sealed kubeconfig. Reports each failure with its reason, but never with any content. */
+export async function verifySealed(database: Database, seal: Seal): Promise<{ opened: number; faults: SealFailure[] }> {
+  const rows = await database.prisma.clusterCredential.findMany({
+    select: { sealed: true, cluster: { select: { uid: true, name: true } } },
+    orderBy: { clusterId: 'asc' },
+  });
+  const faults: SealFailure[] = [];
+  for (const { sealed, cluster } of rows) {
+    try {
+      seal.open(sealed, kubeconfigPlace(cluster.uid));
+    } catch (error) {
+      faults.push({ name: cluster.name, problem: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return { opened: rows.length - faults.length, faults };
+}
+
+/** Kubeconfigs per transaction: other writers wait for at most one. */
+const BATCH = 100;
+
+/**
+ * Reseals every kubeconfig with the first key, while other processes read and write, and reports progress to `onBatch`. The
+ * kubeconfigs themselves do not change, so revision and credentialsVersion stay and connections remain open. A kubeconfig
+ * that cannot be decrypted is skipped and returned in `faults`.
+ */
+export async function reseal(
+  database: Database,
+  seal: Seal,
+  onBatch: (done: number) => void,
+): Promise<{ done: number; faults: SealFailure[] }> {
+  const faults: SealFailure[] = [];
+  let done = 0;
+  for (let after = 0; ; ) {
+    const rows = await database.prisma.clusterCredential.findMany({
+      where: { keyId: { not: seal.keyId }, clusterId: { gt: after } },
+      select: { clusterId: true, sealed: true, cluster: { select: { uid: true, name: true } } },
+      orderBy: { clusterId: 'asc' },
+      take: BATCH,
+    });
+    const last = rows.at(-1);
+    if (!last) return { done, faults };
+    after = last.clusterId;
+    const batch = await database.write([], async (tx) => {
+      const faults: SealFailure[] = [];
+      let done = 0;
+      for (const { clusterId, sealed, cluster } of rows) {
+        try {
+          const place = kubeconfigPlace(cluster.uid);
+          const data = { sealed: seal.seal(seal.open(sealed, place), place), keyId: seal.keyId };
+          // Matches only if unchanged: a kubeconfig replaced since the read is already sealed with the first key.
+          done += (await tx.clusterCredential.updateMany({ where: { clusterId, sealed }, data })).count;
+        } catch (error) {
+          if (!(error instanceof SealError)) throw error;
+          faults.push({ name: cluster.name, problem: error.message });
+        }
+      }
+      return { done, faults };
+    });
+    done += batch.done;
+    faults.push(...batch.faults);
+    onBatch(done);
+  }
+}

@@ -1,0 +1,70 @@
+import type { ConnectionTestResult } from '../../kubernetes/prober/connection-test.ts';
+import type { Caller } from '../access/caller.ts';
+import { type ClusterBy, type ClusterQuery, findAuthorized, whereReadable } from '../access/clusters.ts';
+import { requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
+import { type CredentialInput, readCredential, targetOf } from '../credentials/credential.ts';
+import { DomainError, type InputIssue } from '../errors.ts';
+import type { ChangeContext } from '../registry-change.ts';
+import { throwIfInvalid } from '../validation.ts';
+import { testConnection } from './connection-tests.ts';
+import type { Fleet } from './fleet.ts';
+
+export type { ConnectionTestResult };
+
+/** Connection tests and probes that a caller requests. */
+export class ClusterProbes {
+  readonly #registry: ChangeContext;
+  readonly #fleet: Fleet;
+
+  constructor({ registry, fleet }: { registry: ChangeContext; fleet: Fleet }) {
+    this.#registry = registry;
+    this.#fleet = fleet;
+  }
+
+  /**
+   * Tests the stored credential of a cluster (`by`), or a credential that is not stored. Throws CONNECTION_FAILED with
+   * the reason.
+   */
+  async test(
+    caller: Caller,
+    { by, credential }: { by?: ClusterBy | undefined; credential?: CredentialInput | null | undefined },
+  ): Promise<ConnectionTestResult> {
+    if (by) {
+      requireActionOnSome(caller, 'clusters.live');
+      const { uid } = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.live', by);
+      return testConnection(this.#fleet, () => this.#fleet.connectionSourceOf(uid));
+    }
+    requireActionOnAll(caller, 'clusters.create');
+    if (credential?.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
+    const issues: InputIssue[] = [];
+    const { policy } = this.#registry;
+    const path = ['credential', 'kubeconfig'];
+    const read = credential?.kubeconfig
+      ? await readCredential(caller, credential.kubeconfig, { verify: 'SYNTAX', policy, path, issues })
+      : undefined;
+    if (!credential?.kubeconfig && !credential?.inCluster)
+      issues.push({ path: ['credential'], message: 'is required: set kubeconfig or inCluster: true' });
+    throwIfInvalid(issues);
+    return testConnection(this.#fleet, async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster()));
+  }
+
+  /**
+   * Probes a cluster now and returns it with its new status. A disabled or unusable cluster is returned without a
+   * probe.
+   */
+  async probe(caller: Caller, by: ClusterBy, query: ClusterQuery) {
+    requireActionOnSome(caller, 'clusters.live');
+    const { uid } = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.live', by);
+    await this.#fleet.probeNow(uid);
+    const cluster = await this.#registry.database.prisma.cluster.findFirst({
+      ...query,
+      where: whereReadable(caller, { uid }),
+    });
+    if (!cluster) throw notFound();
+    return cluster;
+  }
+}
+
+function notFound(): DomainError {
+  return new DomainError('NOT_FOUND', 'cluster not found');
+}

@@ -1,0 +1,175 @@
+import { ClusterError, type Fault, ResourceError, refusalOf } from '../cluster-error.ts';
+import { type Call, type Connection, objectOf } from '../transport/connection.ts';
+import type { ApiResponse } from '../transport/response-collector.ts';
+
+/** Time budget of one probe in milliseconds, for all its calls together (docs/architecture.md). */
+export const PROBE_BUDGET_MS = 5_000;
+/** Maximum bytes of one response to a probe: /readyz?verbose with a hundred checks is 8 KiB. */
+const MAX_RESPONSE_BYTES = 256 * 1024;
+/** Maximum failing checks that the fault lists. */
+const MAX_CHECKS = 32;
+
+/** The cluster states that a probe can determine. */
+export type ProbeState = 'READY' | 'DEGRADED' | 'UNAUTHORIZED' | 'UNREACHABLE';
+
+export interface ProbeResult {
+  readonly state: ProbeState;
+  /** Present if it was requested and the API server reported it. */
+  readonly version?: string;
+  /**
+   * UID of the namespace kube-system; null if it does not exist or the credential
+   * may not read it; absent if not requested or unknown.
+   */
+  readonly identity?: string | null;
+  /** Milliseconds until the first response, or until the probe failed without one. */
+  readonly latencyMs: number;
+  readonly fault?: Fault;
+}
+
+export interface ProbeOptions {
+  /** Whether to read version and identity too. */
+  details: boolean;
+  signal?: AbortSignal | undefined;
+  budgetMs?: number;
+}
+
+/**
+ * Probes a cluster once and determines its state (rules: docs/architecture.md).
+ * Throws only a ResourceError, or an error that is a bug.
+ */
+export async function probe(connection: Connection, options: ProbeOptions): Promise<ProbeResult> {
+  const { details, signal, budgetMs = PROBE_BUDGET_MS } = options;
+  const { server } = connection;
+  const begin = performance.now();
+  let latencyMs: number | undefined;
+  const callApi = async (path: string, call: Call = {}): Promise<ApiResponse> => {
+    const timeoutMs = Math.max(1, Math.ceil(budgetMs - (performance.now() - begin)));
+    const response = await connection.call(path, { signal, timeoutMs, maxBytes: MAX_RESPONSE_BYTES, ...call });
+    latencyMs ??= performance.now() - begin;
+    return response;
+  };
+  const resultOf = (state: ProbeState, fields: Omit<ProbeResult, 'state' | 'latencyMs'> = {}): ProbeResult => {
+    return { state, latencyMs: latencyMs ?? performance.now() - begin, ...fields };
+  };
+  try {
+    const readiness = await readReadiness(callApi, server);
+    const refusal = await checkAuthentication(callApi, connection);
+    if (refusal) return resultOf('UNAUTHORIZED', { fault: faultFrom(refusal) });
+    const found = details ? await readDetails(callApi) : {};
+    // 403: the credential may not read /readyz, which does not mean that the cluster is not ready.
+    if (isSuccess(readiness) || readiness.status === 403) return resultOf('READY', found);
+    const failingChecks = failingChecksOf(readiness);
+    const checks = failingChecks.length > 0 ? `: ${failingChecks.join(', ')}` : ` (${readiness.status})`;
+    const fault: Fault = { code: 'NOT_READY', message: `${server} reports that it is not ready${checks}` };
+    return resultOf('DEGRADED', { ...found, fault });
+  } catch (error) {
+    if (!(error instanceof ClusterError) || error instanceof ResourceError) throw error;
+    return resultOf(error.code === 'UNAUTHORIZED' ? 'UNAUTHORIZED' : 'UNREACHABLE', { fault: faultFrom(error) });
+  }
+}
+
+type CallApi = (path: string, call?: Call) => Promise<ApiResponse>;
+
+/** Reads /readyz, or /healthz from an API server before Kubernetes 1.16, which has no /readyz. */
+async function readReadiness(callApi: CallApi, server: string): Promise<ApiResponse> {
+  const accept = 'text/plain, */*';
+  const readyz = await callApi('/readyz?verbose', { accept });
+  const response = readyz.status === 404 ? await callApi('/healthz', { accept }) : readyz;
+  const { status } = response;
+  if (isSuccess(response) || status === 403 || status === 429 || status >= 500) return response;
+  if (status === 401) throw refusalOf(status, server);
+  throw notAnApiServer(server, `its readiness endpoint responded with HTTP ${status}`);
+}
+
+const reviews = [
+  { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' },
+  // Kubernetes before 1.28. Both an allowed and a denied review prove that the API server authenticated the caller.
+  {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SelfSubjectAccessReview',
+    spec: { nonResourceAttributes: { path: '/version', verb: 'get' } },
+  },
+];
+
+/**
+ * Checks that the API server accepts the credential, which needs no permissions.
+ * Returns an error if it treats the request as anonymous.
+ */
+async function checkAuthentication(callApi: CallApi, connection: Connection): Promise<ClusterError | undefined> {
+  const { server } = connection;
+  for (const review of reviews) {
+    const path = `/apis/${review.apiVersion}/${review.kind.toLowerCase()}s`;
+    const response = await callApi(path, { method: 'POST', body: review });
+    if (response.status === 404) continue;
+    if (response.status === 401) return refusalOf(401, server);
+    const object = objectOf(response);
+    if (response.status === 403 && object?.kind === 'Status') {
+      // The message of a 403 names the user that the API server authenticated the request as.
+      const isAnonymous = !connection.hasCredential || String(object.message).includes('"system:anonymous"');
+      return isAnonymous ? anonymousError(connection) : undefined;
+    }
+    if (response.status === 429 || response.status >= 500) throw refusalOf(response.status, server);
+    if (!isSuccess(response) || object?.kind !== review.kind)
+      throw notAnApiServer(server, `it did not respond with a ${review.kind}`);
+    return userOf(object) === 'system:anonymous' ? anonymousError(connection) : undefined;
+  }
+  throw notAnApiServer(server, 'it has none of the review APIs');
+}
+
+function notAnApiServer(server: string, why: string): ClusterError {
+  return new ClusterError('NOT_KUBERNETES', `${server} is not a Kubernetes API server: ${why}`);
+}
+
+function anonymousError({ server, hasCredential }: Connection): ClusterError {
+  const why = hasCredential
+    ? 'received no credential: does a proxy remove it from requests?'
+    : 'requires authentication, and the kubeconfig has no credential';
+  return new ClusterError('UNAUTHORIZED', `${server} ${why}`);
+}
+
+/** Reads version and identity. A part that cannot be read is absent and does not change the state of the cluster. */
+async function readDetails(callApi: CallApi): Promise<Pick<ProbeResult, 'version' | 'identity'>> {
+  const absentIfUnreadable = (error: unknown) => {
+    if (!(error instanceof ClusterError)) throw error;
+    return {};
+  };
+  const version = await readVersion(callApi).catch(absentIfUnreadable);
+  return { ...version, ...(await readIdentity(callApi).catch(absentIfUnreadable)) };
+}
+
+async function readVersion(callApi: CallApi): Promise<Pick<ProbeResult, 'version'>> {
+  const version = objectOf(await callApi('/version'))?.gitVersion;
+  return typeof version === 'string' && /^[\x21-\x7e]{1,64}$/.test(version) ? { version } : {};
+}
+
+async function readIdentity(callApi: CallApi): Promise<Pick<ProbeResult, 'identity'>> {
+  const accept = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json';
+  const response = await callApi('/api/v1/namespaces/kube-system', { accept });
+  if (response.status === 403 || response.status === 404) return { identity: null };
+  const identity = isSuccess(response) ? uidOf(objectOf(response)?.metadata) : undefined;
+  return identity === undefined ? {} : { identity };
+}
+
+function uidOf(metadata: unknown): string | undefined {
+  const uid = typeof metadata === 'object' && metadata !== null && 'uid' in metadata ? metadata.uid : undefined;
+  return typeof uid === 'string' && /^[\w-]{1,64}$/.test(uid) ? uid : undefined;
+}
+
+function userOf(review: Record<string, unknown>): unknown {
+  const { userInfo } = (review.status ?? {}) as { userInfo?: { username?: unknown } };
+  return userInfo?.username;
+}
+
+// The body has one line per check, such as `[-]etcd failed: reason withheld` (k8s.io/apiserver, server/healthz).
+function failingChecksOf({ body }: ApiResponse): string[] {
+  const names = Array.from(body.toString().matchAll(/^\[-\]([\w./-]{1,100}) /gm), ([, name = '']) => name);
+  return names.slice(0, MAX_CHECKS);
+}
+
+function isSuccess({ status }: ApiResponse): boolean {
+  return status >= 200 && status < 300;
+}
+
+function faultFrom({ code, message }: ClusterError): Fault {
+  return { code, message };
+}

@@ -1,0 +1,224 @@
+import Pool from 'undici/lib/dispatcher/pool.js';
+import { findJsonExcess } from '../../json-size.ts';
+import { ClusterError, clusterErrorOf, connectionClosed, type ErrorContext, refusalOf } from '../cluster-error.ts';
+import type { Target } from '../kubeconfig/target.ts';
+import type { AddressPolicy } from './address.ts';
+import { type Connector, createConnector, type Lookup } from './connector.ts';
+import type { MemoryHold } from './live-memory.ts';
+import { type ApiResponse, ResponseCollector } from './response-collector.ts';
+import type { IdleConnection, SocketBudget } from './socket-budget.ts';
+
+/** Maximum sockets per cluster: one for each concurrent call that docs/architecture.md allows, and one for probes. */
+export const MAX_SOCKETS = 5;
+/**
+ * Milliseconds for DNS lookup, connection and TLS handshake together: the
+ * whole time budget of a probe (docs/architecture.md).
+ */
+export const CONNECT_TIMEOUT_MS = 5_000;
+/** Default timeout of a call in milliseconds: the time budget of a probe (docs/architecture.md). */
+const CALL_TIMEOUT_MS = 5_000;
+/**
+ * Default maximum bytes of a response body: enough for a page of 250 objects
+ * of 64 KiB each, which real pages rarely reach.
+ */
+const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
+/** Maximum bytes of response headers; same as Node's default. */
+const MAX_HEADER_BYTES = 16 * 1024;
+/**
+ * Milliseconds until an idle socket is closed. API servers close it after 90 s (IdleTimeout in k8s.io/apiserver),
+ * load balancers usually later.
+ */
+export const KEEP_ALIVE_MS = 75_000;
+
+/** Returns the current bearer token; called for each request, because in-cluster tokens rotate. */
+export type TokenSource = () => string | Promise<string>;
+
+export interface Call {
+  method?: 'GET' | 'POST';
+  /** Sent as JSON. */
+  body?: object;
+  accept?: string;
+  signal?: AbortSignal | undefined;
+  /** Milliseconds until the complete response must have arrived. */
+  timeoutMs?: number;
+  /** Maximum bytes of the response body. */
+  maxBytes?: number;
+  /** Charged with the received bytes until the response is discarded. */
+  memory?: MemoryHold | undefined;
+}
+
+export interface ConnectionOptions {
+  target: Target;
+  policy: AddressPolicy;
+  /** Replaces the target's token. */
+  token?: TokenSource | undefined;
+  lookup?: Lookup | undefined;
+  /** Limit on open sockets that is shared with other connections. */
+  sockets?: SocketBudget | undefined;
+}
+
+/** A connection to one cluster. Owns its sockets and enforces deadlines. Calls only ever fail with a ClusterError. */
+export class Connection implements IdleConnection {
+  readonly server: string;
+  /** Whether requests authenticate with a token or a client certificate. */
+  readonly hasCredential: boolean;
+  readonly #pool: Pool;
+  readonly #connector: Connector;
+  readonly #prefix: string;
+  readonly #token: TokenSource | undefined;
+  readonly #errorContext: ErrorContext;
+  readonly #sockets: SocketBudget | undefined;
+  readonly #running = new Set<ResponseCollector>();
+  #isClosed = false;
+  #lastUsed = performance.now();
+
+  constructor({ target, policy, token = tokenOf(target), lookup, sockets }: ConnectionOptions) {
+    const { origin, pathname } = new URL(target.server);
+    this.server = target.server;
+    this.hasCredential = token !== undefined || target.clientCertificate !== undefined;
+    this.#prefix = pathname.replace(/\/$/, '');
+    this.#token = token;
+    this.#errorContext = {
+      server: target.server,
+      hasOwnCA: target.caData !== undefined,
+      tlsServerName: target.tlsServerName,
+    };
+    this.#sockets = sockets;
+    this.#connector = createConnector({ target, policy, lookup, sockets, timeoutMs: CONNECT_TIMEOUT_MS });
+    this.#pool = new Pool(origin, {
+      connect: this.#connector.connect,
+      connections: MAX_SOCKETS,
+      allowH2: false,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Each call has a total deadline of its own. undici's body timeout restarts with every chunk, so it is turned
+      // off.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  /** Sends a request to a path below the server URL and returns the complete response for any HTTP status. */
+  async call(path: string, call: Call = {}): Promise<ApiResponse> {
+    const { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes = MAX_RESPONSE_BYTES, memory } = call;
+    const collector = new ResponseCollector({ server: this.server, maxBytes, memory });
+    this.#running.add(collector);
+    this.#sockets?.setIdle(this, false);
+    const timer = setTimeout(() => collector.stop(this.#timeoutError(timeoutMs)), timeoutMs);
+    const cancel = () => collector.stop(cancellationOf(signal, this.server));
+    signal?.addEventListener('abort', cancel);
+    try {
+      if (this.#isClosed) throw connectionClosed(this.server);
+      if (signal?.aborted) throw cancellationOf(signal, this.server);
+      this.#send(path, call, collector).catch((error: Error) => collector.stop(error));
+      return await collector.response;
+    } catch (error) {
+      throw clusterErrorOf(error, this.#errorContext);
+    } finally {
+      this.#running.delete(collector);
+      this.#lastUsed = performance.now();
+      this.#sockets?.setIdle(this, this.#running.size === 0 && !this.#isClosed);
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  /**
+   * Like `call`, and returns the parsed JSON object. Throws a ClusterError if
+   * the status is not 2xx or the body is not an object.
+   */
+  async read(path: string, call: Call = {}): Promise<Record<string, unknown>> {
+    const response = await this.call(path, call);
+    if (response.status < 200 || response.status > 299) throw refusalOf(response.status, this.server);
+    const object = objectOf(response);
+    if (object) return object;
+    throw new ClusterError('NOT_KUBERNETES', `${this.server} sent a response that is not a JSON object`);
+  }
+
+  /** When the last call ended, as a `performance.now()` time; Infinity while a call runs. */
+  idleSince(): number {
+    return this.#running.size > 0 ? Number.POSITIVE_INFINITY : this.#lastUsed;
+  }
+
+  closeSockets(): boolean {
+    return this.#connector.close();
+  }
+
+  /** Closes the connection and aborts its running calls. Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#sockets?.setIdle(this, false);
+    for (const collector of this.#running) collector.stop(connectionClosed(this.server));
+    this.#connector.close();
+    await this.#pool.destroy();
+  }
+
+  #timeoutError(timeoutMs: number): ClusterError {
+    const within = `within ${Math.ceil(timeoutMs / 1000)} s`;
+    const isConnected = this.#pool.stats.connected > 0;
+    return new ClusterError(
+      'TIMED_OUT',
+      isConnected
+        ? `${this.server} did not respond ${within}`
+        : `no connection to ${this.server} could be established ${within}`,
+    );
+  }
+
+  async #send(path: string, { method = 'GET', body, accept }: Call, collector: ResponseCollector): Promise<void> {
+    const token = await this.#token?.();
+    if (collector.isStopped) return;
+    const headers = {
+      accept: accept ?? 'application/json',
+      // Responses are never decompressed, to rule out decompression bombs.
+      'accept-encoding': 'identity',
+      'user-agent': 'kitestring',
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      ...(body && { 'content-type': 'application/json' }),
+    };
+    const request = { method, path: this.#prefix + checkPath(path), headers };
+    this.#pool.dispatch(body ? { ...request, body: JSON.stringify(body) } : request, collector);
+  }
+}
+
+/** Limits for a body that is parsed without yielding: parsing one of this size blocks for about 20 ms. */
+const JSON_LIMITS = { maxValues: 100_000, maxDepth: 200 };
+
+/**
+ * Parses the body; undefined if it is not a JSON object. Throws
+ * RESPONSE_TOO_LARGE if it has more than 100,000 values.
+ */
+export function objectOf({ body }: Pick<ApiResponse, 'body'>): Record<string, unknown> | undefined {
+  const excess = findJsonExcess(body, JSON_LIMITS);
+  if (excess?.what === 'depth') return undefined;
+  if (excess) {
+    const why = `the response of the cluster has more than ${excess.limit.toLocaleString('en')} values`;
+    throw new ClusterError('RESPONSE_TOO_LARGE', why);
+  }
+  try {
+    const value: unknown = JSON.parse(body.toString());
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function tokenOf({ token }: Target): TokenSource | undefined {
+  return token === undefined ? undefined : () => token;
+}
+
+// Defence in depth for paths built from resource names: rejects everything that a proxy may interpret as path
+// traversal.
+function checkPath(path: string): string {
+  const [pathname = ''] = path.split('?');
+  const isPlain = /^\/[\x21-\x7e]*$/.test(path) && !/\/\/|\\|#/.test(path) && !/%(?![0-9a-f]{2})/i.test(path);
+  if (isPlain && !/%(2f|5c|00)/i.test(pathname) && !/\/(\.|%2e){1,2}(\/|$)/i.test(pathname)) return path;
+  throw new ClusterError('UNKNOWN', 'the path of a call to a cluster contains characters that are not allowed');
+}
+
+function cancellationOf(signal: AbortSignal | undefined, server: string): ClusterError {
+  const reason: unknown = signal?.reason;
+  return reason instanceof ClusterError ? reason : new ClusterError('CANCELLED', `the call to ${server} was cancelled`);
+}

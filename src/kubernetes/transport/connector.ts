@@ -1,0 +1,224 @@
+import { type LookupAddress, type LookupAllOptions, lookup as lookupName } from 'node:dns';
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
+import { checkServerIdentity, connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
+import type { buildConnector } from 'undici';
+import { ClusterError, resourceErrorOf } from '../cluster-error.ts';
+import type { Target } from '../kubeconfig/target.ts';
+import { type AddressPolicy, judgeAddress, judgeHost } from './address.ts';
+import type { SocketBudget } from './socket-budget.ts';
+
+/** Resolves a name to all of its addresses, as `dns.lookup` does. */
+export type Lookup = (
+  hostname: string,
+  options: LookupAllOptions,
+  callback: (error: NodeJS.ErrnoException | null, addresses: LookupAddress[]) => void,
+) => void;
+
+/**
+ * Opens sockets to one target for undici, including the TLS handshake. `close`
+ * destroys its open sockets and returns whether there were any.
+ */
+export interface Connector {
+  readonly connect: buildConnector.connector;
+  readonly close: () => boolean;
+}
+
+interface ConnectorOptions {
+  target: Target;
+  policy: AddressPolicy;
+  /** Milliseconds from the DNS lookup to the end of the TLS handshake. */
+  timeoutMs: number;
+  lookup?: Lookup | undefined;
+  /** Limit on open sockets: each dial takes one, which is returned when the socket closes. */
+  sockets?: SocketBudget | undefined;
+}
+
+/**
+ * Creates the connector of a target. The address policy is applied to the very DNS response that is then dialled, so
+ * DNS rebinding cannot bypass it. Names that a proxy resolves cannot be checked here.
+ */
+export function createConnector({
+  target,
+  policy,
+  timeoutMs,
+  lookup = lookupName,
+  sockets,
+}: ConnectorOptions): Connector {
+  const open = new Set<Socket>();
+  const context = secureContextOf(target);
+  const guardedLookup = guardLookup(lookup, policy);
+  const proxy = target.proxyURL === undefined ? undefined : new URL(target.proxyURL);
+  const track = (socket: Socket): Socket => {
+    open.add(socket);
+    // Without this listener, an error that is emitted while no other owner listens would crash the process.
+    return socket.on('error', () => {}).once('close', () => open.delete(socket));
+  };
+  const secure = (host: string, route: { socket: Socket } | { port: number }): Socket => {
+    const name = target.tlsServerName ?? host;
+    return connectTls({
+      ...route,
+      host,
+      lookup: guardedLookup,
+      secureContext: context,
+      rejectUnauthorized: !target.insecureSkipTlsVerify,
+      // SNI must not be an IP address (RFC 6066). Without SNI, Node would check the certificate against the URL's
+      // host: hence our own `checkServerIdentity`.
+      ...(isIP(name) === 0 && { servername: name }),
+      checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
+      ALPNProtocols: ['http/1.1'],
+    });
+  };
+  const dial = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
+    const releaseSocket = sockets?.take();
+    try {
+      const socket = await openSocket(host, port, isTls, signal);
+      if (releaseSocket) socket.once('close', releaseSocket);
+      return socket;
+    } catch (error) {
+      releaseSocket?.();
+      throw error;
+    }
+  };
+  const openSocket = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
+    throwIfRefused(judgeHost(host, policy), target.server);
+    if (proxy) throwIfRefused(judgeHost(proxy.hostname, policy), target.proxyURL ?? '');
+    const tunnel = proxy && (await openTunnel(proxy, { host, port, lookup: guardedLookup, signal, track }));
+    const plain = () => tunnel ?? connectTcp({ host, port, lookup: guardedLookup });
+    const socket = track(isTls ? secure(host, tunnel ? { socket: tunnel } : { port }) : plain());
+    if (socket !== tunnel) await waitUntilConnected(socket, isTls ? 'secureConnect' : 'connect', signal);
+    // undici would redial in a loop if it received a destroyed socket.
+    if (socket.destroyed) throw connectionResetError();
+    // Same as kubectl: keep-alive probes detect a dead peer that never closes the connection.
+    return socket.setNoDelay(true).setKeepAlive(true, 30_000);
+  };
+  return {
+    connect: ({ hostname, port, protocol }, callback) => {
+      const timeoutError = new ClusterError(
+        'TIMED_OUT',
+        `no connection to ${target.server} could be established within ${timeoutMs / 1000} s`,
+      );
+      const deadline = new AbortController();
+      const timer = setTimeout(() => deadline.abort(timeoutError), timeoutMs);
+      const isTls = protocol === 'https:';
+      dial(hostname, Number(port) || (isTls ? 443 : 80), isTls, deadline.signal)
+        .finally(() => clearTimeout(timer))
+        .then(
+          (socket) => callback(null, socket),
+          (error: unknown) => callback(asError(error), null),
+        );
+    },
+    close: () => {
+      const hadAny = open.size > 0;
+      for (const socket of open) socket.destroy();
+      return hadAny;
+    },
+  };
+}
+
+function secureContextOf({ caData, clientCertificate }: Target): SecureContext {
+  try {
+    return createSecureContext({
+      ...(caData !== undefined && { ca: caData }),
+      ...(clientCertificate && { cert: clientCertificate.certificate, key: clientCertificate.key }),
+      // Same as Go: any certificate in the CA bundle is a trust anchor, even an intermediate or the server's own
+      // certificate.
+      allowPartialTrustChain: true,
+    });
+  } catch {
+    // OpenSSL's message may quote the key.
+    throw new ClusterError('CREDENTIAL_UNUSABLE', 'the CA, client certificate or key cannot be used for TLS');
+  }
+}
+
+function guardLookup(lookup: Lookup, policy: AddressPolicy): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(error, []);
+      const reasons = addresses.map(({ address }) => judgeAddress(address, policy));
+      const allowed = addresses.filter((_, index) => reasons[index] === undefined);
+      const [first] = allowed;
+      const refused = `the name ${hostname} resolves only to addresses that may not be dialled: ${reasons[0]}`;
+      if (!first) return callback(new ClusterError('ADDRESS_REFUSED', refused), []);
+      if (options.all) callback(null, allowed);
+      else callback(null, first.address, first.family);
+    });
+  };
+}
+
+function throwIfRefused(reason: string | undefined, url: string): void {
+  if (reason !== undefined) throw new ClusterError('ADDRESS_REFUSED', `${url} may not be dialled: ${reason}`);
+}
+
+function waitUntilConnected(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => socket.destroy(asError(signal.reason));
+    signal.addEventListener('abort', abort, { once: true });
+    socket.once('error', reject).once('close', () => reject(connectionResetError()));
+    socket.once(event, () => {
+      signal.removeEventListener('abort', abort);
+      socket.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+interface Tunnel {
+  host: string;
+  port: number;
+  lookup: LookupFunction;
+  signal: AbortSignal;
+  track: (socket: Socket) => Socket;
+}
+
+/** Opens a CONNECT tunnel through an HTTP proxy. An https proxy's certificate is verified with Node's default CAs. */
+function openTunnel(proxy: URL, { host, port, lookup, signal, track }: Tunnel): Promise<Socket> {
+  const { protocol, hostname } = proxy;
+  const path = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  const proxyError = (why: string) => new ClusterError('PROXY', `the proxy ${proxy.origin} ${why}`);
+  return new Promise<Socket>((resolve, reject) => {
+    const request = (protocol === 'https:' ? requestHttps : requestHttp)({
+      method: 'CONNECT',
+      host: hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: proxy.port || (protocol === 'https:' ? 443 : 80),
+      path,
+      headers: { host: path },
+      lookup,
+      agent: false,
+    });
+    const abort = () => request.destroy(asError(signal.reason));
+    signal.addEventListener('abort', abort, { once: true });
+    request.once('socket', track);
+    request.once('connect', ({ statusCode }, socket) => {
+      signal.removeEventListener('abort', abort);
+      if (statusCode === 200) return resolve(socket);
+      socket.destroy();
+      reject(proxyError(`responded with HTTP ${statusCode} instead of opening a tunnel`));
+    });
+    request.once('response', (response) => {
+      response.destroy();
+      reject(proxyError('does not support CONNECT'));
+    });
+    request.on('error', (error) =>
+      reject(
+        error instanceof ClusterError || resourceErrorOf(error)
+          ? error
+          : proxyError(`cannot be used${errorCodeSuffix(error)}`),
+      ),
+    );
+    request.end();
+  });
+}
+
+function errorCodeSuffix(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : '';
+}
+
+function connectionResetError(): Error {
+  return Object.assign(new Error('closed'), { code: 'ECONNRESET' });
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -58,7 +58,14 @@ function unreadConnections(
 /** Counts the open sockets of a server. A client that does not read is not told that its connection was closed. */
 function countSockets({ pid }: ServerUnderTest): number {
   const directory = `/proc/${pid}/fd`;
-  const isSocket = (name: string) => readlinkSync(`${directory}/${name}`).startsWith('socket:');
+  const isSocket = (name: string) => {
+    try {
+      return readlinkSync(`${directory}/${name}`).startsWith('socket:');
+    } catch {
+      // It was closed meanwhile.
+      return false;
+    }
+  };
   return readdirSync(directory).filter(isSocket).length;
 }
 

@@ -12,6 +12,7 @@ import {
 } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
 import { SIGN_IN_FIRST } from '../domain/access/permissions.ts';
+import { yieldWhenBusy } from '../event-loop.ts';
 import { chargeOrThrow, TOKEN_COST } from './charge.ts';
 import type { Context } from './context.ts';
 import { rootFieldsOf } from './document-facts.ts';
@@ -32,12 +33,16 @@ function documentTooLargeError(message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
 }
 
-/** Rejects documents longer than MAX_DOCUMENT before they are parsed. */
+/**
+ * Rejects documents longer than MAX_DOCUMENT. Then lets other requests run before the document is parsed and validated:
+ * many documents may arrive in one iteration of the event loop.
+ */
 export function documentLimit(): Plugin {
   return {
     onParams({ params: { query } }) {
       if ((query?.length ?? 0) > MAX_DOCUMENT)
         throw documentTooLargeError(`The document has more than ${MAX_DOCUMENT} characters: pass values as variables`);
+      return yieldWhenBusy();
     },
   };
 }

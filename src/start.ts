@@ -5,7 +5,9 @@ import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts
 import { startBackgroundJobs } from './background-jobs.ts';
 import type { Config } from './config.ts';
 import { systemCaller } from './domain/access/system-caller.ts';
-import { DomainError } from './domain/errors.ts';
+import { DomainError, type InputIssue } from './domain/errors.ts';
+import { decodeKubeconfig } from './kubernetes/kubeconfig/decode.ts';
+import { UnusableKubeconfig } from './kubernetes/kubeconfig/yaml.ts';
 import type { Logger } from './log.ts';
 import { makeDirectory } from './storage/directory.ts';
 import { removeAbandonedDrafts } from './storage/key-file.ts';
@@ -145,9 +147,10 @@ async function renameExisting(path: string): Promise<void> {
 async function importKubeconfig(path: string, log: Logger, { clusterImport, database }: Domain): Promise<void> {
   // Check first, so that later starts do not need the file.
   if ((await database.prisma.cluster.count()) > 0) return;
-  const kubeconfig = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     throw new StartupError(`IMPORT_KUBECONFIG names ${path}, which cannot be read (${error.code}).`);
   });
+  const kubeconfig = decodeFile(path, bytes);
   const choices = {
     inCluster: false,
     onNameTaken: 'SKIP',
@@ -165,7 +168,21 @@ async function importKubeconfig(path: string, log: Logger, { clusterImport, data
     }
   } catch (error) {
     if (error instanceof DomainError && error.code === 'REGISTRY_NOT_EMPTY') return;
-    throw error instanceof DomainError ? new StartupError(`IMPORT_KUBECONFIG: ${error.message}.`) : error;
+    if (!(error instanceof DomainError)) throw error;
+    // An issue's path names the field of a request, which a file does not have.
+    const issues = error.details.issues as readonly InputIssue[] | undefined;
+    const reason = issues?.map(({ message }) => message).join('; ') ?? error.message;
+    throw new StartupError(`IMPORT_KUBECONFIG: ${path} cannot be imported: ${reason}.`);
+  }
+}
+
+function decodeFile(path: string, bytes: Buffer): string {
+  try {
+    return decodeKubeconfig(bytes);
+  } catch (error) {
+    throw error instanceof UnusableKubeconfig
+      ? new StartupError(`IMPORT_KUBECONFIG: ${path}: ${error.message}.`)
+      : error;
   }
 }
 

@@ -1,9 +1,12 @@
+import { createPrivateKey } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { chooseContext, describeCredential, readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
+import { decodeKubeconfig } from '../src/kubernetes/kubeconfig/decode.ts';
+import { describeCredential } from '../src/kubernetes/kubeconfig/describe.ts';
+import { chooseContext, readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
 import type { KubeconfigPolicy, Target } from '../src/kubernetes/kubeconfig/target.ts';
 import { readYaml } from '../src/kubernetes/kubeconfig/yaml.ts';
 import { makeAuthority } from './support/certificates.ts';
@@ -39,6 +42,11 @@ function problemOf(text: string, policy = strict): string {
   const { problem } = chooseContext(readKubeconfig(text, policy));
   if (problem === undefined) throw new Error('a target where a problem was expected');
   return problem;
+}
+
+function warningsOf(text: string, policy = strict): readonly string[] {
+  const chosen = chooseContext(readKubeconfig(text, policy));
+  return 'warnings' in chosen ? chosen.warnings : [];
 }
 
 describe('kubeconfigs of common distributions', () => {
@@ -170,16 +178,95 @@ describe('a field of a kubeconfig', () => {
   });
 
   test.each([
-    [{ cluster: { foo: canary } }, 'clusters["c"].cluster.foo is not known'],
-    [{ context: { foo: canary } }, 'contexts["x"].context.foo is not known'],
-    [{ user: { token, foo: canary } }, 'users["u"].user.foo is not known'],
     [{ user: { token, Exec: canary } }, 'users["u"].user.Exec is not known'],
-    [{ user: { toString: canary } }, 'users["u"].user.toString is not known'],
-    [{ user: { 'a\u001b[31m"b': canary } }, 'users["u"].user."a\\u{1b}[31m\\u{22}b" is not known'],
-    [{ user: { [canary.repeat(40)]: 1 } }, 'users["u"].user.(440 characters) is not known'],
-    [{ root: { users: [{ name: 'u', user: {}, foo: canary }] } }, 'users["u"].foo is not known'],
-  ])('rejects an unknown field by its path (%#)', (fields, problem) => {
+    [{ user: { token, 'id-token-file': canary } }, 'users["u"].user.id-token-file is not known'],
+    [{ user: { token, asUser: canary } }, 'users["u"].user.asUser is not known'],
+    [{ user: { token, x: [{ command: canary }] } }, 'users["u"].user.x is not known'],
+    [{ cluster: { tls: { 'ca-file': canary } } }, 'clusters["c"].cluster.tls is not known'],
+    [{ root: { users: [{ name: 'u', user: {}, exec: canary }] } }, 'users["u"].exec is not known'],
+  ])('rejects an unknown field that may name a command, a file or an identity by its path (%#)', (fields, problem) => {
     expect(problemOf(kubeconfig(fields))).toBe(problem);
+  });
+
+  test.each([
+    [{ cluster: { LocationOfOrigin: canary } }, 'clusters["c"].cluster.LocationOfOrigin'],
+    [{ context: { foo: canary } }, 'contexts["x"].context.foo'],
+    [{ user: { token, foo: [{ bar: canary }] } }, 'users["u"].user.foo'],
+    [{ user: { token, toString: canary } }, 'users["u"].user.toString'],
+    [{ user: { token, 'a\u001b[31m"b': canary } }, 'users["u"].user."a\\u{1b}[31m\\u{22}b"'],
+    [{ user: { token, ['x'.repeat(440)]: 1 } }, 'users["u"].user.(440 characters)'],
+    [{ root: { users: [{ name: 'u', user: { token }, foo: canary }] } }, 'users["u"].foo'],
+  ])('warns about another unknown field by its path, without quoting its value (%#)', (fields, path) => {
+    expect(warningsOf(kubeconfig(fields))).toEqual([`${path} is not known and was ignored`]);
+  });
+
+  test.each(['as-user-extra', 'as-groups', 'as', 'client-certificate', 'tokenFile', 'foo'])(
+    'a field that Go omits when it is empty is absent: %s',
+    (key) => {
+      for (const empty of [{}, [], '', null]) {
+        expect(warningsOf(kubeconfig({ user: { token, [key]: empty } }))).toEqual([]);
+        expect(targetOf(kubeconfig({ user: { token, [key]: empty } }))).toEqual(targetOf(kubeconfig()));
+      }
+    },
+  );
+
+  test('half of a certificate pair beside a token is ignored with a warning', () => {
+    for (const key of ['client-certificate-data', 'client-key-data']) {
+      const text = kubeconfig({ user: { token, [key]: base64(canary) } });
+      expect(targetOf(text)).toEqual(targetOf(kubeconfig()));
+      expect(warningsOf(text)).toEqual([expect.stringMatching(`^users\\["u"\\].user.${key} is set without client-`)]);
+    }
+  });
+
+  test.each(['client-certificate', 'client-key', 'certificate-authority'])(
+    'the file of %s is ignored with a warning if the kubeconfig contains its content',
+    (key) => {
+      const pair = { 'client-certificate-data': base64(client.certificate), 'client-key-data': base64(client.key) };
+      const cluster = { 'certificate-authority-data': base64(authority.certificate) };
+      const isOfUser = key.startsWith('client');
+      const plain = kubeconfig({ cluster, user: pair });
+      const text = kubeconfig({
+        cluster: { ...cluster, ...(isOfUser ? {} : { [key]: canary }) },
+        user: { ...pair, ...(isOfUser ? { [key]: canary } : {}) },
+      });
+      expect(targetOf(text)).toEqual(targetOf(plain));
+      expect(warningsOf(text)).toEqual([expect.stringContaining(`.${key} was ignored, because ${key}-data is set`)]);
+    },
+  );
+
+  test('basic authentication beside a token or a certificate is ignored with a warning', () => {
+    const pair = { 'client-certificate-data': base64(client.certificate), 'client-key-data': base64(client.key) };
+    for (const user of [{ token }, pair]) {
+      const text = kubeconfig({ user: { ...user, username: 'admin', password: canary } });
+      expect(targetOf(text)).toEqual(targetOf(kubeconfig({ user })));
+      expect(warningsOf(text)).toEqual([
+        expect.stringContaining('user.username was ignored'),
+        expect.stringContaining('user.password was ignored'),
+      ]);
+    }
+  });
+
+  test.each([
+    ...['true', 'True', 'TRUE', 'yes', 'on', 'y'].map((word) => [word, true] as const),
+    ...['false', 'False', 'FALSE', 'no', 'No', 'off', 'n'].map((word) => [word, false] as const),
+  ])('reads the boolean %s as kubectl does', (word, expected) => {
+    const text = usable.kind.replace(/( +)server:/, `$1insecure-skip-tls-verify: ${word}\n$1server:`);
+    const withoutCa = text.replace(/ +certificate-authority-data: .*\n/, '');
+    expect(targetOf(withoutCa, lenient).insecureSkipTlsVerify).toBe(expected);
+  });
+
+  test.each([[`${token} `], [`\t ${token}`], [`${token}\n`], [` ${token} \r\n`]])(
+    'removes blanks and one line break around a token, with a warning (%#)',
+    (text) => {
+      expect(targetOf(kubeconfig({ user: { token: text } })).token).toBe(token);
+      expect(warningsOf(kubeconfig({ user: { token: text } }))).toEqual([expect.stringContaining('were removed')]);
+    },
+  );
+
+  test('a namespace that is not a DNS label is ignored with a warning', () => {
+    const text = kubeconfig({ context: { namespace: `../${canary}` } });
+    expect(targetOf(text)).not.toHaveProperty('namespace');
+    expect(warningsOf(text)).toEqual(['contexts["x"].context.namespace is not a valid namespace name and was ignored']);
   });
 
   const secret = { command: canary, args: [canary], password: canary };
@@ -203,8 +290,10 @@ describe('a field of a kubeconfig', () => {
     [{ cluster: { 'certificate-authority': canary } }, 'clusters["c"].cluster.certificate-authority'],
     [{ user: { token: { canary } } }, 'users["u"].user.token'],
     [{ user: { token: [canary] } }, 'users["u"].user.token'],
-    [{ user: { token: `${canary}\n` } }, 'users["u"].user.token'],
-    [{ user: { token: ` ${canary}` } }, 'users["u"].user.token'],
+    [{ user: { token: `${canary}\n\n` } }, 'users["u"].user.token'],
+    [{ user: { token: `\n${canary}` } }, 'users["u"].user.token'],
+    [{ user: { token: ' \n' } }, 'users["u"].user.token'],
+    [{ user: { token: `${canary} ${canary}` } }, 'users["u"].user.token'],
     [{ user: { token: `${canary}\r\nX-Remote-User: admin` } }, 'users["u"].user.token'],
     [{ user: { token: `${canary}\u0000` } }, 'users["u"].user.token'],
     [{ user: { token: `${canary}é` } }, 'users["u"].user.token'],
@@ -217,7 +306,6 @@ describe('a field of a kubeconfig', () => {
     [{ cluster: { server: canary } }, 'clusters["c"].cluster.server'],
     [{ cluster: { 'tls-server-name': `${canary}\n` } }, 'clusters["c"].cluster.tls-server-name'],
     [{ cluster: { 'insecure-skip-tls-verify': canary } }, 'clusters["c"].cluster.insecure-skip-tls-verify'],
-    [{ context: { namespace: `../${canary}` } }, 'contexts["x"].context.namespace'],
   ])('rejects an unusable field by its path, without quoting its value (%#)', (fields, path) => {
     const problem = problemOf(kubeconfig(fields));
     expect(problem.startsWith(`${path} `)).toBe(true);
@@ -238,10 +326,6 @@ describe('a field of a kubeconfig', () => {
       const problem = problemOf(kubeconfig({ user: { [key]: '/etc/hostname' } }));
       expect(problemOf(kubeconfig({ user: { [key]: trace } }))).toBe(problem);
     }
-  });
-
-  test('the problem of a pasted token with a line break says so', () => {
-    expect(problemOf(kubeconfig({ user: { token: `${token}\n` } }))).toContain('begins or ends');
   });
 
   test.each(['DATA+OMITTED', 'REDACTED'])(
@@ -265,6 +349,72 @@ describe('a field of a kubeconfig', () => {
     expect(targetOf(usable.OpenShift.replace(`sha256~${canary}`, 'null'))).not.toHaveProperty('token');
     const nameless = usable.kind.replaceAll('kind-kind', '123');
     expect(chooseContext(readKubeconfig(nameless, strict), '123')).toMatchObject({ name: '123' });
+  });
+});
+
+describe('a faulty item of a kubeconfig', () => {
+  const good = { name: 'x', context: { cluster: 'c', user: 'u' } };
+  const users = [{ name: 'u', user: { token } }];
+
+  test.each([
+    ['a context without a name', { contexts: [good, { context: {} }] }],
+    ['a context that is null', { contexts: [null, good] }],
+    ['a context that is text', { contexts: ['x', good] }],
+    ['a context with a name of 300 characters', { contexts: [good, { ...good, name: 'x'.repeat(300) }] }],
+    ['a context with a line break in its name', { contexts: [good, { ...good, name: 'x\ny' }] }],
+  ])('%s is ignored with a warning', (_, root) => {
+    const reading = readKubeconfig(kubeconfig({ root }), strict);
+    expect(reading).toMatchObject({ contexts: [{ name: 'x', target: {} }] });
+    expect(reading.problem === undefined && reading.warnings).toEqual([
+      expect.stringMatching(/^contexts\[[01]\] has /),
+    ]);
+  });
+
+  test.each([
+    ['a user without a name', { users: [...users, { user: {} }] }],
+    ['a user that is null', { users: [null, ...users] }],
+    ['a user with a name of 300 characters', { users: [...users, { name: 'u'.repeat(300) }] }],
+    ['another user named twice', { users: [...users, { name: 'v' }, { name: 'v' }] }],
+    ['a cluster without a name', { clusters: [{ name: 'c', cluster: { server: 'https://host' } }, {}] }],
+  ])('%s that no context uses is ignored', (_, root) => {
+    expect(problemsOf({ contexts: [good], ...root })).toEqual([undefined]);
+  });
+
+  test.each([
+    ['a user named twice', { users: [...users, ...users] }, 'users has two entries named "u"'],
+    ['a cluster named twice', { clusters: [{ name: 'c' }, { name: 'c' }] }, 'clusters has two entries named "c"'],
+    ['a context named twice', { contexts: [good, good] }, 'contexts has two entries named "x"'],
+  ])('%s refuses only the contexts that use it, also when the stored kubeconfig is read again', (_, root, problem) => {
+    const other = { name: 'y', context: { cluster: 'd' } };
+    const clusters = [
+      ...((root as { clusters?: object[] }).clusters ?? [{ name: 'c', cluster: { server: 'https://h' } }]),
+    ];
+    const text = kubeconfig({
+      root: {
+        users,
+        ...root,
+        contexts: [...((root as { contexts?: object[] }).contexts ?? [good]), other],
+        clusters: [...clusters, { name: 'd', cluster: { server: 'https://host' } }],
+      },
+    });
+    const { contexts = [] } = readKubeconfig(text, strict);
+    expect(contexts.map(({ problem }) => problem)).toEqual([problem, undefined]);
+    const again = chooseContext(readKubeconfig(contexts[0]?.kubeconfig ?? '', strict));
+    expect(again.problem).toBe(problem);
+  });
+
+  test('a kubeconfig with only faulty contexts says what is wrong with them', () => {
+    const { problem } = readKubeconfig(kubeconfig({ root: { contexts: [{ name: '', context: {} }] } }), strict);
+    expect(problem).toBe('the kubeconfig has no contexts; contexts[0] has no name and was ignored');
+  });
+
+  function problemsOf(root: object) {
+    return readKubeconfig(kubeconfig({ root }), strict).contexts?.map(({ problem }) => problem);
+  }
+
+  test.each(['---\n', '---\n---\n', '...\n', '---\n# nothing\n'])('%j after the document is not a document', (end) => {
+    expect(targetOf(`${usable.kind}${end}`)).toEqual(targetOf(usable.kind));
+    expect(targetOf(`---\n---\n${usable.kind}`)).toEqual(targetOf(usable.kind));
   });
 });
 
@@ -383,10 +533,37 @@ describe('a certificate in a kubeconfig', () => {
 
   test('rejects a CA bundle that contains a broken certificate', () => {
     const broken = authority.certificate.replace(/\n.{20}/, '\nAAAAAAAAAAAAAAAAAAAA');
-    expect(problemOf(cluster(authority.certificate + broken))).toContain('certificate-authority-data');
-    expect(problemOf(cluster(client.key))).toContain('certificate-authority-data');
+    expect(problemOf(cluster(broken))).toContain('certificate-authority-data contains no certificate that can be read');
+    expect(problemOf(cluster(client.key))).toContain('certificate-authority-data is base64, but contains no PEM');
     const data = { 'certificate-authority-data': authority.certificate };
-    expect(problemOf(kubeconfig({ cluster: data }))).toContain('base64');
+    expect(problemOf(kubeconfig({ cluster: data }))).toContain('is not base64: it is PEM text');
+    const bundle = cluster(authority.certificate + broken + authority.certificate);
+    expect(targetOf(bundle).caData?.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+    expect(warningsOf(bundle)).toEqual([expect.stringContaining('cannot be read, which were left out: number 2')]);
+  });
+
+  test('an RSA key below 2,048 bits is refused in a client certificate, and left out of a CA bundle', () => {
+    const weak = makeAuthority('weak', { keyType: 'RSA-1024' });
+    const strong = makeAuthority().issue({ commonName: 'weak', client: true, keyType: 'RSA-1024' });
+    expect(problemOf(user(strong.certificate, strong.key))).toContain('cannot be used for TLS: its key is too small');
+    expect(problemOf(cluster(weak.certificate))).toContain('has only RSA keys below 2048 bits');
+    const bundle = cluster(weak.certificate + authority.certificate);
+    expect(targetOf(bundle).caData?.trim()).toBe(authority.certificate.trim());
+    expect(warningsOf(bundle)).toEqual([expect.stringContaining('RSA keys below 2048 bits')]);
+  });
+
+  test.each([
+    ['pkcs1', 'RSA-2048'],
+    ['sec1', 'P-256'],
+    ['pkcs8', 'Ed25519'],
+  ] as const)('reads a private key in %s of %s under a wrong label', (type, keyType) => {
+    const issued = makeAuthority().issue({ commonName: type, client: true, keyType });
+    const der = createPrivateKey(issued.key).export({ format: 'der', type: type as 'pkcs8' });
+    for (const label of ['PRIVATE KEY', 'ED25519 PRIVATE KEY', 'ANY PRIVATE KEY']) {
+      const key = `-----BEGIN ${label}-----\n${der.toString('base64')}\n-----END ${label}-----\n`;
+      const { clientCertificate } = targetOf(user(issued.certificate, key));
+      expect(createPrivateKey(clientCertificate?.key ?? '').equals(createPrivateKey(issued.key))).toBe(true);
+    }
   });
 
   test('rejects a CA together with insecure-skip-tls-verify', () => {
@@ -404,7 +581,8 @@ describe('a certificate in a kubeconfig', () => {
     expect(problemOf(user(client.certificate, client.key.replace(/\n.{8}/, '\n00000000')))).toContain(
       'client-key-data',
     );
-    const encrypted = client.key.replaceAll('PRIVATE', 'ENCRYPTED PRIVATE');
+    const cipher = { type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: canary } as const;
+    const encrypted = createPrivateKey(client.key).export(cipher).toString();
     expect(problemOf(user(client.certificate, encrypted))).toContain('passphrase');
   });
 
@@ -465,14 +643,10 @@ describe('a malformed or malicious kubeconfig', () => {
     ['a scalar of 4 MiB', `token: ${'x'.repeat(big)}`],
     ['a scalar of nearly 4 MiB', `token: "${'x'.repeat(big - 100)}"`],
     ['two documents', `${usable.kind}---\n${usable.kind}`],
-    ['an empty second document', `${usable.kind}---\n`],
     ['a document after an end', `${usable.kind}...\n${usable.kind}`],
     ['a million documents', '---\n'.repeat(1_000_000)],
     ['__proto__ as a key', usable.kind.replace('preferences', '__proto__')],
     ['__proto__ as a key in JSON', usable.kind.replace('preferences', '"__proto__"')],
-    ['a user named twice', kubeconfig({ root: { users: [{ name: 'u' }, { name: 'u' }] } })],
-    ['a cluster named twice', kubeconfig({ root: { clusters: [{ name: 'c' }, { name: 'c' }] } })],
-    ['a context named twice', kubeconfig({ root: { contexts: [{ name: 'x' }, { name: 'x' }] } })],
     ['a key twice', usable.kind.replace('    server:', '    server: https://other\n    server:')],
     ['a key twice in JSON', kubeconfig().replace('{"server"', '{"server":"https://other","server"')],
     ['a merge', usable.kind.replace('    server:', '    <<: {a: b}\n    server:')],
@@ -494,8 +668,8 @@ describe('a malformed or malicious kubeconfig', () => {
     ['contexts that are no list', kubeconfig({ root: { contexts: {} } })],
     ['a context without a name', kubeconfig({ root: { contexts: [{ context: {} }] } })],
     ['a context that is null', kubeconfig({ root: { contexts: [null] } })],
-    ['a name with a line break', kubeconfig({ root: { users: [{ name: 'u\n' }] } })],
-    ['a name of 300 characters', kubeconfig({ root: { users: [{ name: 'u'.repeat(300) }] } })],
+    ['a name with a line break', kubeconfig({ root: { contexts: [{ name: 'x\n' }] } })],
+    ['a name of 300 characters', kubeconfig({ root: { contexts: [{ name: 'x'.repeat(300) }] } })],
     ['another kind', kubeconfig({ root: { kind: 'Deployment' } })],
     ['another version', kubeconfig({ root: { apiVersion: 'v2' } })],
     ['100,000 open brackets', '['.repeat(100_000)],
@@ -767,7 +941,9 @@ describe('the stored kubeconfig of a context', () => {
         const reading = readKubeconfig(kubeconfig(some), policy);
         for (const context of reading.contexts ?? []) {
           const again = readKubeconfig(context.kubeconfig, policy);
-          expect(again).toEqual({ contexts: [context], current: context.name });
+          // The stored kubeconfig of a usable context no longer contains what was ignored.
+          const warnings = context.target ? [] : context.warnings;
+          expect(again).toEqual({ contexts: [{ ...context, warnings }], current: context.name, warnings: [] });
           if (context.target) targets += 1;
         }
       }),
@@ -784,4 +960,29 @@ describe('the stored kubeconfig of a context', () => {
       expect(chooseContext(readKubeconfig(chosen.kubeconfig, strict))).toEqual(chosen);
     },
   );
+});
+
+describe('the encoding of a kubeconfig file', () => {
+  const text = usable.kind.replace('preferences', 'ünïcode');
+  const utf16 = Buffer.from(`\uFEFF${text}`, 'utf16le');
+
+  test.each([
+    ['UTF-8', Buffer.from(text)],
+    ['UTF-8 with a byte order mark', Buffer.from(`\uFEFF${text}`)],
+    ['UTF-16 in little endian', utf16],
+    ['UTF-16 in big endian', Buffer.from(utf16).swap16()],
+  ])('decodes %s', (_, bytes) => {
+    expect(decodeKubeconfig(bytes)).toBe(text);
+  });
+
+  test.each([
+    ['Latin-1', Buffer.from(text, 'latin1'), 'not valid UTF-8: save it as UTF-8'],
+    ['cut UTF-16', utf16.subarray(0, 101), 'not valid UTF-16LE: save it as UTF-8'],
+  ])('rejects %s', (_, bytes, problem) => {
+    expect(() => decodeKubeconfig(bytes)).toThrow(problem);
+  });
+
+  test('a byte order mark at the beginning of a text is ignored', () => {
+    expect(targetOf(`\uFEFF${usable.kind}`)).toEqual(targetOf(usable.kind));
+  });
 });

@@ -212,6 +212,8 @@ describe('a start that fails', () => {
     const sentence = await refusal({ IMPORT_KUBECONFIG: file });
     expect(sentence).toMatch(/^IMPORT_KUBECONFIG: /);
     expect(sentence).not.toContain('canary');
+    await writeFile(file, Buffer.from('users: [{name: é}]', 'latin1'));
+    expect(await refusal({ IMPORT_KUBECONFIG: file })).toMatch(/^IMPORT_KUBECONFIG: .* is not valid UTF-8: save it as/);
   });
 
   it('a start reports that the port is taken', async () => {

@@ -17,7 +17,11 @@ export interface CertificateRequest {
   notAfter?: Date;
   /** True for a client certificate; otherwise a server certificate. */
   client?: boolean;
+  /** Default: P-256. */
+  keyType?: KeyType | undefined;
 }
+
+export type KeyType = 'P-256' | 'Ed25519' | 'RSA-1024' | 'RSA-2048';
 
 export interface Authority extends Issued {
   issue(request: CertificateRequest): Issued;
@@ -27,13 +31,13 @@ const day = 24 * 60 * 60 * 1000;
 
 /**
  * A new certificate authority. Node reads certificates but cannot create them, so this function encodes them (RFC
- * 5280): P-256 and SHA-256.
+ * 5280), with SHA-256.
  */
 export function makeAuthority(
   commonName = `authority ${randomBytes(4).toString('hex')}`,
-  { notAfter }: { notAfter?: Date } = {},
+  { notAfter, keyType }: { notAfter?: Date; keyType?: KeyType } = {},
 ): Authority {
-  const keys = newKeys();
+  const keys = newKeys(keyType);
   const subject = name({ commonName });
   const certificate = write({
     subject,
@@ -50,7 +54,7 @@ export function makeAuthority(
     certificate,
     key: pem(keys.privateKey),
     issue(request) {
-      const certificateKeys = newKeys();
+      const certificateKeys = newKeys(request.keyType);
       const usage = request.client ? '1.3.6.1.5.5.7.3.2' : '1.3.6.1.5.5.7.3.1';
       const extensions = [extension('2.5.29.37', false, sequence(oid(usage)))];
       if (request.altNames?.length) {
@@ -71,8 +75,10 @@ export function makeAuthority(
   };
 }
 
-function newKeys() {
-  return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+function newKeys(type: KeyType = 'P-256'): { publicKey: KeyObject; privateKey: KeyObject } {
+  if (type === 'P-256') return generateKeyPairSync('ec', { namedCurve: type });
+  if (type === 'Ed25519') return generateKeyPairSync('ed25519');
+  return generateKeyPairSync('rsa', { modulusLength: Number(type.slice(4)) });
 }
 
 function pem(key: KeyObject): string {
@@ -99,7 +105,10 @@ function write(certificate: Certificate): string {
     notBefore = new Date(Date.now() - day),
     notAfter = new Date(Date.now() + day),
   } = certificate;
-  const algorithm = sequence(oid('1.2.840.10045.4.3.2'));
+  const isRsa = issuerKey.asymmetricKeyType === 'rsa';
+  const algorithm = isRsa
+    ? sequence(oid('1.2.840.113549.1.1.11'), der(0x05, []))
+    : sequence(oid('1.2.840.10045.4.3.2'));
   const body = sequence(
     der(0xa0, der(0x02, [2])),
     der(0x02, [0x40, ...randomBytes(8)]),

@@ -1,10 +1,6 @@
 import { ClusterError } from '../../kubernetes/cluster-error.ts';
-import {
-  type ContextReading,
-  chooseContext,
-  describeCredential,
-  type KubeconfigReading,
-} from '../../kubernetes/kubeconfig/kubeconfig.ts';
+import { describeCredential } from '../../kubernetes/kubeconfig/describe.ts';
+import { type ContextReading, chooseContext, type KubeconfigReading } from '../../kubernetes/kubeconfig/kubeconfig.ts';
 import { readKubeconfigAside, TooManyKubeconfigs } from '../../kubernetes/kubeconfig/reader.ts';
 import type { KubeconfigPolicy, Target } from '../../kubernetes/kubeconfig/target.ts';
 import { type Caller, limitKeyOf } from '../access/caller.ts';

@@ -1,14 +1,8 @@
-import { readCertificates } from './pem.ts';
-import {
-  allowOnly,
-  type KubeconfigPolicy,
-  type Part,
-  readTarget,
-  showServer,
-  type Target,
-  type TargetCache,
-  textOf,
-} from './target.ts';
+import { type CertificateCache, emptyCertificateCache } from './certificates.ts';
+import type { DescribedCredential } from './describe.ts';
+import { type Entry, listOf, parsePart, readEntries, type Sections } from './entries.ts';
+import { textOf } from './part.ts';
+import { type KubeconfigPolicy, readTarget, showServer, type Target } from './target.ts';
 import {
   type Data,
   isMapping,
@@ -29,35 +23,41 @@ export type ContextReading = {
   name: string;
   kubeconfig: string;
   apiServer?: string;
+  /** A sentence about each field that was ignored or changed; at most 20. */
+  warnings: string[];
   /** The result of `describeCredential` for the target, if the worker thread has computed it. */
   described?: DescribedCredential;
 } & ({ target: Target; problem?: never } | { target?: never; problem: string });
 
 /**
  * The contexts of a kubeconfig, or the problem that makes the whole file unusable. `current` is set only if
- * `current-context` names an existing context.
+ * `current-context` names an existing context. `warnings` has a sentence about each context that was ignored; at most
+ * 20.
  */
 export type KubeconfigReading =
   | { problem: string; contexts?: never }
-  | { problem?: never; contexts: ContextReading[]; current?: string };
+  | { problem?: never; contexts: ContextReading[]; current?: string; warnings: string[] };
 
 // Characters of all stored kubeconfigs together. Each context stores a copy of its cluster and user: a thousand
 // contexts that share one cluster of 1 MB would take 1 GB.
 const maxStoredLength = 64 * 1024 * 1024;
-const maxName = 253;
+const maxWarnings = 20;
 
 /** Parses a kubeconfig. Runs no command, opens no file, resolves no name, and never throws on invalid input. */
 export function readKubeconfig(text: string, policy: KubeconfigPolicy): KubeconfigReading {
   try {
     const root = readRoot(readYaml(text));
-    const sections = {
-      contexts: readEntries(root, 'contexts'),
+    const ignored: string[] = [];
+    const sections: Sections = {
+      contexts: readEntries(root, 'contexts', ignored),
       clusters: readEntries(root, 'clusters'),
       users: readEntries(root, 'users'),
     };
-    if (sections.contexts.size === 0) throw new UnusableKubeconfig('the kubeconfig has no contexts');
+    const warnings = shorten(ignored);
+    if (sections.contexts.size === 0)
+      throw new UnusableKubeconfig(['the kubeconfig has no contexts', ...warnings].join('; '));
     if (sections.contexts.size > maxContexts) throw tooManyContexts();
-    const cache: TargetCache = { authorities: new Map(), keyPairs: new Map() };
+    const cache = emptyCertificateCache();
     const contexts: ContextReading[] = [];
     let storedLength = 0;
     for (const entry of sections.contexts.values()) {
@@ -70,7 +70,9 @@ export function readKubeconfig(text: string, policy: KubeconfigPolicy): Kubeconf
       contexts.push(context);
     }
     const current = root['current-context'];
-    return typeof current === 'string' && sections.contexts.has(current) ? { contexts, current } : { contexts };
+    return typeof current === 'string' && sections.contexts.has(current)
+      ? { contexts, current, warnings }
+      : { contexts, warnings };
   } catch (error) {
     if (error instanceof UnusableKubeconfig) return { problem: error.message };
     throw error;
@@ -98,66 +100,19 @@ export function chooseContext(reading: KubeconfigReading, name?: string): Contex
   };
 }
 
-/** How a target authenticates to the API server. */
-export type CredentialKind = 'TOKEN' | 'CLIENT_CERTIFICATE' | 'TOKEN_AND_CERTIFICATE' | 'NONE';
-
-/**
- * `expiresAt`: when the first of token and client certificates expires.
- * `caExpiresAt`: when the last CA expires. Absent if unknown.
- */
-export interface DescribedCredential {
-  kind: CredentialKind;
-  expiresAt?: Date;
-  caExpiresAt?: Date;
-}
-
-export function describeCredential(target: Target): DescribedCredential {
-  const { token, clientCertificate, caData } = target;
-  const expiryTimes = clientCertificate ? expiryTimesOf(clientCertificate.certificate) : [];
-  const tokenExpiresAt = token === undefined ? undefined : tokenExpiry(token);
-  if (tokenExpiresAt !== undefined) expiryTimes.push(tokenExpiresAt);
-  const caExpiryTimes = caData === undefined ? [] : expiryTimesOf(caData);
-  return {
-    kind: kindOf(target),
-    ...(expiryTimes.length === 0 ? {} : { expiresAt: new Date(Math.min(...expiryTimes)) }),
-    // During a CA rotation the bundle contains both the old and the new CA, so the last expiry counts.
-    ...(caExpiryTimes.length === 0 ? {} : { caExpiresAt: new Date(Math.max(...caExpiryTimes)) }),
-  };
-}
-
-function expiryTimesOf(pem: string): number[] {
-  return (readCertificates(pem) ?? []).map((certificate) => certificate.validToDate.getTime());
-}
-
-function kindOf({ token, clientCertificate }: Target): CredentialKind {
-  if (clientCertificate) return token === undefined ? 'CLIENT_CERTIFICATE' : 'TOKEN_AND_CERTIFICATE';
-  return token === undefined ? 'NONE' : 'TOKEN';
-}
-
-function tokenExpiry(token: string): number | undefined {
-  const parts = token.split('.');
-  if (parts.length !== 3) return undefined;
-  try {
-    const { exp } = JSON.parse(Buffer.from(parts[1] ?? '', 'base64url').toString()) as { exp?: unknown };
-    const end = typeof exp === 'number' ? exp * 1000 : Number.NaN;
-    return Number.isNaN(new Date(end).getTime()) ? undefined : end;
-  } catch {
-    return undefined;
-  }
-}
-
-type Section = 'contexts' | 'clusters' | 'users';
-type Entry = Mapping & { name: string };
-type Sections = Record<Section, Map<string, Entry>>;
-const bodyKeys = { contexts: 'context', clusters: 'cluster', users: 'user' } as const;
-
-function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy, cache: TargetCache): ContextReading {
+function readContext(
+  entry: Entry,
+  sections: Sections,
+  policy: KubeconfigPolicy,
+  cache: CertificateCache,
+): ContextReading {
   const { name, context: body } = entry;
   const [clusterName, userName] = isMapping(body) ? [body.cluster, body.user] : [];
   const clusterEntry = typeof clusterName === 'string' ? sections.clusters.get(clusterName) : undefined;
   const userEntry = typeof userName === 'string' ? sections.users.get(userName) : undefined;
+  const found: string[] = [];
   try {
-    const context = parsePart('contexts', entry);
+    const context = parsePart('contexts', entry, found);
     const cluster = textOf(context, 'cluster');
     if (cluster === undefined) throw new UnusableKubeconfig(`${context.path}.cluster is missing`);
     const user = textOf(context, 'user');
@@ -168,17 +123,24 @@ function readContext(entry: Entry, sections: Sections, policy: KubeconfigPolicy,
     }
     const parts = {
       context,
-      cluster: parsePart('clusters', clusterEntry),
-      user: userEntry && parsePart('users', userEntry),
+      cluster: parsePart('clusters', clusterEntry, found),
+      user: userEntry && parsePart('users', userEntry, found),
     };
     const target = readTarget(parts, policy, cache);
-    return { name, kubeconfig: writeTarget(target, name, cluster, user), apiServer: target.server, target };
+    const kubeconfig = writeTarget(target, name, cluster, user);
+    return { name, kubeconfig, apiServer: target.server, target, warnings: shorten(found) };
   } catch (error) {
     if (!(error instanceof UnusableKubeconfig)) throw error;
-    const kubeconfig = writeEntries(entry, clusterEntry, userEntry);
+    const kubeconfig = writeEntries(name, listOf(entry), listOf(clusterEntry), listOf(userEntry));
     const apiServer = showServer(clusterEntry?.cluster);
-    return { name, kubeconfig, ...(apiServer !== undefined && { apiServer }), problem: error.message };
+    const warnings = shorten(found);
+    return { name, kubeconfig, ...(apiServer !== undefined && { apiServer }), problem: error.message, warnings };
   }
+}
+
+function shorten(warnings: readonly string[]): string[] {
+  if (warnings.length <= maxWarnings) return [...warnings];
+  return [...warnings.slice(0, maxWarnings - 1), `and ${warnings.length - maxWarnings + 1} more`];
 }
 
 function readRoot(data: Data): Mapping {
@@ -188,37 +150,6 @@ function readRoot(data: Data): Mapping {
   if ((data.kind || 'Config') !== 'Config') throw new UnusableKubeconfig('the kind of the kubeconfig is not Config');
   if ((data.apiVersion || 'v1') !== 'v1') throw new UnusableKubeconfig('the apiVersion of the kubeconfig is not v1');
   return data;
-}
-
-function readEntries(root: Mapping, section: Section): Map<string, Entry> {
-  const list = root[section] ?? [];
-  if (!Array.isArray(list)) throw new UnusableKubeconfig(`${section} is not a list`);
-  const entries = new Map<string, Entry>();
-  for (const [index, entry] of list.entries()) {
-    if (!isEntry(entry)) throw new UnusableKubeconfig(`${section}[${index}] has no name`);
-    const { name } = entry;
-    if (name.length > maxName)
-      throw new UnusableKubeconfig(`the name of ${section}[${index}] is longer than 253 characters`);
-    if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(name)) {
-      throw new UnusableKubeconfig(`the name of ${section}[${index}] contains a control character`);
-    }
-    if (entries.has(name)) throw new UnusableKubeconfig(`${section} has two entries named ${quote(name)}`);
-    entries.set(name, entry);
-  }
-  return entries;
-}
-
-function isEntry(data: Data): data is Entry {
-  return isMapping(data) && typeof data.name === 'string' && data.name !== '';
-}
-
-function parsePart(section: Section, entry: Entry): Part {
-  const path = `${section}[${quote(entry.name)}]`;
-  const key = bodyKeys[section];
-  allowOnly({ path, fields: entry }, ['name', key]);
-  const body = entry[key] ?? Object.create(null);
-  if (!isMapping(body)) throw new UnusableKubeconfig(`${path}.${key} is not a mapping`);
-  return { path: `${path}.${key}`, fields: body };
 }
 
 function writeTarget(target: Target, name: string, clusterName: string, userName: string | undefined): string {
@@ -235,21 +166,16 @@ function writeTarget(target: Target, name: string, clusterName: string, userName
     token: target.token,
   };
   return writeEntries(
-    { name, context: { cluster: clusterName, namespace: target.namespace, user: userName } },
-    { name: clusterName, cluster },
-    userName === undefined ? undefined : { name: userName, user },
+    name,
+    [{ name, context: { cluster: clusterName, namespace: target.namespace, user: userName } }],
+    [{ name: clusterName, cluster }],
+    userName === undefined ? [] : [{ name: userName, user }],
   );
 }
 
-function writeEntries(context: { name: string; context?: unknown }, cluster?: object, user?: object): string {
-  return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: cluster ? [cluster] : [],
-    contexts: [context],
-    'current-context': context.name,
-    users: user ? [user] : [],
-  });
+function writeEntries(current: string, contexts: object[], clusters: object[], users: object[]): string {
+  const root = { apiVersion: 'v1', kind: 'Config', clusters, contexts, 'current-context': current, users };
+  return JSON.stringify(root);
 }
 
 function toBase64(pem: string | undefined): string | undefined {

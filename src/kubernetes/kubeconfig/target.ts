@@ -1,48 +1,34 @@
-import type { AddressPolicy } from '../transport/address.ts';
-import { judgeHost } from '../transport/address.ts';
-import { readCertificates, readPrivateKey } from './pem.ts';
-import { type Data, isMapping, type Mapping, quote, UnusableKubeconfig } from './yaml.ts';
+import { type AddressPolicy, judgeHost } from '../transport/address.ts';
+import { type CertificateCache, type KeyPair, readAuthority, readClientCertificate } from './certificates.ts';
+import { booleanOf, checkKeys, FLATTEN, isAbsent, type Part, textOf } from './part.ts';
+import { type Data, isMapping, UnusableKubeconfig } from './yaml.ts';
 
 /** The three mappings that define the target of a context. */
 export interface Parts {
-  context: Part;
-  cluster: Part;
-  user: Part | undefined;
+  readonly context: Part;
+  readonly cluster: Part;
+  readonly user: Part | undefined;
 }
 
-/** A mapping of a kubeconfig, and its path for error messages. */
-export interface Part {
-  path: string;
-  fields: Mapping;
-}
-
-/** Caches validated certificates and keys by their base64 text, because thousands of contexts may share one CA. */
-export interface TargetCache {
-  authorities: Map<string, string>;
-  keyPairs: Map<string, { certificate: string; key: string }>;
-}
-
-const flatten = 'create a kubeconfig that contains it with `kubectl config view --raw --flatten`';
 const instead =
   'use a service account token instead (deploy/reader.yaml creates one with read access); ' +
   '`npm run kitestring -- kubeconfig --context NAME` creates a self-contained kubeconfig';
-const file = (field: string) => `names a file, and files are never read: use ${field}, or ${flatten}`;
+const file = (field: string) => `names a file, and files are never read: use ${field}, or ${FLATTEN}`;
 const tokenFile = 'names a file, and files are never read: put the token itself into token';
 const impersonation = `requests impersonation, which is not supported: ${instead}`;
 const basic = `belongs to basic authentication, which Kubernetes no longer supports: ${instead}`;
 
-const refusedOfCluster: Record<string, string> = {
-  'certificate-authority': file('certificate-authority-data'),
+// The key of each file, and the key that replaces it. kubectl ignores a file if the kubeconfig contains its content.
+const fileOf: Record<string, string> = {
+  'certificate-authority': 'certificate-authority-data',
+  'client-certificate': 'client-certificate-data',
+  'client-key': 'client-key-data',
 };
 const refusedOfUser: Record<string, string> = {
   exec: `is a command, and commands are never run: ${instead}`,
   'auth-provider': `is a plugin, and plugins are never run: ${instead}`,
-  username: basic,
-  password: basic,
   tokenFile,
   'token-file': tokenFile,
-  'client-certificate': file('client-certificate-data'),
-  'client-key': file('client-key-data'),
   as: impersonation,
   'as-uid': impersonation,
   'as-groups': impersonation,
@@ -61,21 +47,23 @@ const knownOfCluster = [
   'disable-compression',
   'extensions',
 ];
-const knownOfUser = ['token', 'client-certificate-data', 'client-key-data', 'extensions'];
+const knownOfUser = ['token', 'client-certificate-data', 'client-key-data', 'username', 'password', 'extensions'];
 
 /** Validates a context and builds its target. Throws UnusableKubeconfig with the first problem. */
-export function readTarget({ context, cluster, user }: Parts, policy: KubeconfigPolicy, cache: TargetCache): Target {
-  allowOnly(context, knownOfContext);
-  allowOnly(cluster, knownOfCluster, refusedOfCluster);
+export function readTarget(
+  { context, cluster, user }: Parts,
+  policy: KubeconfigPolicy,
+  cache: CertificateCache,
+): Target {
+  checkKeys(context, knownOfContext);
+  checkKeys(cluster, [...knownOfCluster, ...readFiles(cluster)]);
   const server = readServer(cluster, policy);
   const caData = readAuthority(cluster, cache);
   const tlsServerName = readTlsServerName(cluster);
   const insecureSkipTlsVerify = readInsecure(cluster, caData !== undefined, policy);
   const proxyURL = readProxy(cluster, policy);
   const namespace = readNamespace(context);
-  if (user) allowOnly(user, knownOfUser, refusedOfUser);
-  const token = user && readToken(user);
-  const clientCertificate = user && readClientCertificate(user, cache);
+  const identity = user && readIdentity(user, cache);
   return {
     server,
     ...(caData !== undefined && { caData }),
@@ -83,9 +71,32 @@ export function readTarget({ context, cluster, user }: Parts, policy: Kubeconfig
     insecureSkipTlsVerify,
     ...(namespace !== undefined && { namespace }),
     ...(proxyURL !== undefined && { proxyURL }),
-    ...(token !== undefined && { token }),
-    ...(clientCertificate && { clientCertificate }),
+    ...identity,
   };
+}
+
+/** Reads the token and the client certificate of a user. */
+function readIdentity(user: Part, cache: CertificateCache): Pick<Target, 'token' | 'clientCertificate'> {
+  checkKeys(user, [...knownOfUser, ...readFiles(user)], refusedOfUser);
+  const token = readToken(user);
+  const clientCertificate = readClientCertificate(user, cache, { isIdentified: token !== undefined });
+  for (const key of ['username', 'password']) {
+    if (isAbsent(user.fields[key])) continue;
+    if (token === undefined && !clientCertificate) throw new UnusableKubeconfig(`${user.path}.${key} ${basic}`);
+    user.warnings.push(`${user.path}.${key} was ignored: Kubernetes no longer supports basic authentication`);
+  }
+  return { ...(token !== undefined && { token }), ...(clientCertificate && { clientCertificate }) };
+}
+
+/** Returns the keys of a part that name files. Throws for a file whose content is not in the kubeconfig. */
+function readFiles({ path, fields, warnings }: Part): string[] {
+  const keys = Object.keys(fileOf).filter((key) => !isAbsent(fields[key]));
+  for (const key of keys) {
+    const data = fileOf[key] as string;
+    if (isAbsent(fields[data])) throw new UnusableKubeconfig(`${path}.${key} ${file(data)}`);
+    warnings.push(`${path}.${key} was ignored, because ${data} is set`);
+  }
+  return keys;
 }
 
 /**
@@ -94,41 +105,10 @@ export function readTarget({ context, cluster, user }: Parts, policy: Kubeconfig
  */
 export function showServer(cluster: Data | undefined): string | undefined {
   try {
-    return isMapping(cluster) ? readURL({ path: 'cluster', fields: cluster }, 'server') : undefined;
+    return isMapping(cluster) ? readURL({ path: 'cluster', fields: cluster, warnings: [] }, 'server') : undefined;
   } catch (error) {
     if (error instanceof UnusableKubeconfig) return undefined;
     throw error;
-  }
-}
-
-/**
- * The string under a key; undefined if absent or empty. Throws if it is one
- * of kubectl's placeholders for a redacted secret.
- */
-export function textOf({ path, fields }: Part, key: string): string | undefined {
-  const value = fields[key];
-  if (isAbsent(value)) return undefined;
-  if (typeof value !== 'string') throw new UnusableKubeconfig(`${path}.${key} is not text`);
-  if (value === 'DATA+OMITTED' || value === 'REDACTED') {
-    throw new UnusableKubeconfig(`${path}.${key} was omitted when this kubeconfig was printed: ${flatten}`);
-  }
-  return value;
-}
-
-function isAbsent(value: Data | undefined): boolean {
-  return value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0);
-}
-
-/**
- * Throws UnusableKubeconfig for the first unknown key that has a value;
- * `refused` contains specific messages for some keys.
- */
-export function allowOnly({ path, fields }: Part, known: string[], refused: Record<string, string> = {}): void {
-  for (const [key, value] of Object.entries(fields)) {
-    if (known.includes(key) || isAbsent(value)) continue;
-    const reason = Object.hasOwn(refused, key) ? refused[key] : undefined;
-    if (reason) throw new UnusableKubeconfig(`${path}.${key} ${reason}`);
-    throw new UnusableKubeconfig(`${path}.${/^[\w-]{1,40}$/.test(key) ? key : quote(key, 40)} is not known`);
   }
 }
 
@@ -182,9 +162,7 @@ function readProxy(cluster: Part, policy: KubeconfigPolicy): string | undefined 
 
 function readInsecure(cluster: Part, hasAuthority: boolean, policy: KubeconfigPolicy): boolean {
   const path = `${cluster.path}.insecure-skip-tls-verify`;
-  const value = textOf(cluster, 'insecure-skip-tls-verify') ?? 'false';
-  if (value === 'false') return false;
-  if (value !== 'true') throw new UnusableKubeconfig(`${path} must be true or false`);
+  if (!booleanOf(cluster, 'insecure-skip-tls-verify')) return false;
   if (!policy.allowInsecureTls) {
     throw new UnusableKubeconfig(
       `${path} is allowed only with ALLOW_INSECURE_TLS=true: set certificate-authority-data to the CA instead`,
@@ -205,80 +183,23 @@ function readTlsServerName(cluster: Part): string | undefined {
 
 function readNamespace(context: Part): string | undefined {
   const namespace = textOf(context, 'namespace');
-  if (namespace !== undefined && !/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
-    throw new UnusableKubeconfig(`${context.path}.namespace is not a valid namespace name`);
-  }
-  return namespace;
-}
-
-function readAuthority(cluster: Part, cache: TargetCache): string | undefined {
-  const data = textOf(cluster, 'certificate-authority-data');
-  if (data === undefined) return undefined;
-  let authority = cache.authorities.get(data);
-  if (authority === undefined) {
-    authority = certificatesOf(cluster, 'certificate-authority-data', data).pem;
-    cache.authorities.set(data, authority);
-  }
-  return authority;
-}
-
-function readClientCertificate(user: Part, cache: TargetCache): Target['clientCertificate'] {
-  const certificateData = textOf(user, 'client-certificate-data');
-  const keyData = textOf(user, 'client-key-data');
-  if (certificateData === undefined && keyData === undefined) return undefined;
-  if (certificateData === undefined)
-    throw new UnusableKubeconfig(`${user.path}.client-key-data is set without client-certificate-data`);
-  if (keyData === undefined)
-    throw new UnusableKubeconfig(`${user.path}.client-certificate-data is set without client-key-data`);
-  const both = `${certificateData}\n${keyData}`;
-  let pair = cache.keyPairs.get(both);
-  if (pair === undefined) {
-    const { leaf, pem } = certificatesOf(user, 'client-certificate-data', certificateData);
-    const text = decode(user, 'client-key-data', keyData);
-    const key = readPrivateKey(text);
-    if (key === undefined) {
-      throw new UnusableKubeconfig(
-        `${user.path}.client-key-data is not a PEM private key that opens without a passphrase`,
-      );
-    }
-    if (!leaf.checkPrivateKey(key.key)) {
-      throw new UnusableKubeconfig(
-        `${user.path}.client-key-data does not belong to the first certificate of client-certificate-data`,
-      );
-    }
-    pair = { certificate: pem, key: key.block };
-    cache.keyPairs.set(both, pair);
-  }
-  return pair;
+  if (namespace === undefined || /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) return namespace;
+  context.warnings.push(`${context.path}.namespace is not a valid namespace name and was ignored`);
+  return undefined;
 }
 
 function readToken(user: Part): string | undefined {
-  const token = textOf(user, 'token');
-  if (token === undefined) return undefined;
-  if (token.trim() !== token) {
-    throw new UnusableKubeconfig(`${user.path}.token begins or ends with a space or a line break: remove it`);
-  }
+  const text = textOf(user, 'token');
+  if (text === undefined) return undefined;
+  const token = text.replace(/\r?\n$/, '').replace(/^[ \t]+|[ \t]+$/g, '');
+  if (token === '') throw new UnusableKubeconfig(`${user.path}.token is blank`);
   if (!/^[\x21-\x7e]+$/.test(token)) {
     throw new UnusableKubeconfig(
       `${user.path}.token contains a space, a line break or another character that is not allowed in a token`,
     );
   }
+  if (token !== text) user.warnings.push(`${user.path}.token has blanks or a line break around it, which were removed`);
   return token;
-}
-
-function certificatesOf(part: Part, key: string, data: string) {
-  const certificates = readCertificates(decode(part, key, data));
-  const [leaf] = certificates ?? [];
-  if (!certificates || !leaf) throw new UnusableKubeconfig(`${part.path}.${key} is not base64 of PEM certificates`);
-  return { leaf, pem: certificates.join('') };
-}
-
-function decode(part: Part, key: string, data: string): string {
-  const compact = data.replace(/\s+/g, '');
-  if (compact.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(compact)) {
-    throw new UnusableKubeconfig(`${part.path}.${key} is not base64`);
-  }
-  return Buffer.from(compact, 'base64').toString();
 }
 
 /**
@@ -302,6 +223,5 @@ export interface Target {
   namespace?: string;
   proxyURL?: string;
   token?: string;
-  /** PEM; `key` is the private key of the first certificate. */
-  clientCertificate?: { certificate: string; key: string };
+  clientCertificate?: KeyPair;
 }

@@ -1,5 +1,6 @@
 import { parentPort } from 'node:worker_threads';
-import { describeCredential, type KubeconfigReading, readKubeconfig } from './kubeconfig.ts';
+import { describeCredential } from './describe.ts';
+import { type KubeconfigReading, readKubeconfig } from './kubeconfig.ts';
 import type { KubeconfigPolicy } from './target.ts';
 
 /** Message to the worker: a kubeconfig to parse. */

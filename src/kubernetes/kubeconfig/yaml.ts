@@ -28,6 +28,8 @@ export const maxContexts = 5_000;
 // Same as the size limit of a Kubernetes Secret.
 const maxScalar = 1024 * 1024;
 const maxDepth = 50;
+// A stream of empty documents is harmless, but each one is an object of several kilobytes.
+const maxDocuments = 16;
 
 // Control lexemes of the `yaml` package's lexer.
 const scalarFollows = '\x1f';
@@ -145,11 +147,20 @@ function compose(text: string): Node | null {
   }
   for (const token of parser.end()) documents.push(...composer.next(token));
   documents.push(...composer.end());
-  const [document] = documents;
-  const error = document?.errors[0] ?? composer.streamInfo().errors[0];
+  const error = documents.find(({ errors }) => errors.length > 0)?.errors[0] ?? composer.streamInfo().errors[0];
   if (error?.code === 'RESOURCE_EXHAUSTION') throw new UnusableKubeconfig('the kubeconfig is nested too deeply');
   if (error) throw invalidYaml(text, error.pos[0]);
+  // Tools write a separator after the last document too.
+  const [document, second] = documents.filter(({ contents }) => !isEmpty(contents));
+  if (second)
+    throw new UnusableKubeconfig(
+      `the kubeconfig has more than one document (${positionOf(text, second.contents?.range?.[0] ?? 0)})`,
+    );
   return document?.contents ?? null;
+}
+
+function isEmpty(contents: Node | null): boolean {
+  return contents === null || (isScalar(contents) && contents.type === 'PLAIN' && contents.value === '');
 }
 
 // The parser's own message quotes the text, which contains secrets.
@@ -175,7 +186,7 @@ function lex(text: string): string[] {
       const reason = refusedLexemes[lexeme.charAt(0)];
       if (reason) throw problemHere(reason);
       if (lexeme === documentFollows || (lexeme === '---' && previous !== documentFollows)) documents += 1;
-      if (documents > 1) throw problemHere('the kubeconfig has more than one document');
+      if (documents > maxDocuments) throw problemHere(`the kubeconfig has more than ${maxDocuments} documents`);
       depth += depthOf[lexeme] ?? 0;
       if (depth > maxDepth) throw problemHere('the kubeconfig is nested too deeply');
     }

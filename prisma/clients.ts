@@ -7,7 +7,13 @@ export const KINDS = ['sqlite', 'postgres'] as const;
 /**
  * The files from which the clients are generated. package.json determines the versions of Prisma and Pothos' generator.
  */
-const SOURCES = ['models.prisma', ...KINDS.map((kind) => `${kind}.prisma`), 'generate.ts', '../package.json'];
+const SOURCES = [
+  'models.prisma',
+  ...KINDS.map((kind) => `${kind}.prisma`),
+  'generate.ts',
+  '../src/internals/prisma-client.ts',
+  '../package.json',
+];
 const DIGEST = new URL('../src/storage/generated/sources.sha256', import.meta.url);
 
 /** Whether the generated clients exist and match the current sources. */

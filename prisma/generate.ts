@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
+import { unpackCompiler } from '../src/internals/prisma-client.ts';
 import { areClientsCurrent, KINDS, markClientsCurrent } from './clients.ts';
 
 /** Milliseconds to wait while another process generates the clients, which takes 2 s on two cores. */
@@ -39,21 +40,4 @@ async function generate(): Promise<void> {
     await unpackCompiler(here(`../src/storage/generated/${kind}/internal/`));
   }
   markClientsCurrent();
-}
-
-/**
- * Moves the query compiler to a separate file. Prisma embeds it as Base64 text in a module, which costs 9 MB of memory
- * for two copies.
- */
-async function unpackCompiler(folder: string): Promise<void> {
-  const loadStatement = /const { wasm } = await import\("(.+)"\)\s+return await decodeBase64AsWasm\(wasm\)/;
-  const text = readFileSync(`${folder}class.ts`, 'utf8');
-  const [, packed] = loadStatement.exec(text) ?? [];
-  if (packed === undefined)
-    throw new Error('the generated client loads its query compiler in an unknown way: update unpackCompiler()');
-  const { wasm } = (await import(packed)) as { wasm: string };
-  writeFileSync(`${folder}query-compiler.wasm`, Buffer.from(wasm, 'base64'));
-  const unpacked = `const { readFile } = await import('node:fs/promises')
-    return await WebAssembly.compile(await readFile(new URL('query-compiler.wasm', import.meta.url)))`;
-  writeFileSync(`${folder}class.ts`, text.replace(loadStatement, unpacked));
 }

@@ -1,7 +1,7 @@
 import { GraphQLError, type GraphQLErrorOptions } from 'graphql';
 import type { Logger } from 'pino';
 import { DomainError, domainErrorOf, type ErrorCode } from '../domain/errors.ts';
-import { sentenceWithoutValue } from './request-error.ts';
+import { sentenceWithoutValue } from '../internals/graphql-messages.ts';
 
 /** Each code's GraphQL type in a mutation's union (null: always a top-level error) and its REST status. */
 export const ERRORS: Readonly<Record<ErrorCode, { readonly type: string | null; readonly status: number }>> = {

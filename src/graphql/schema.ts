@@ -6,6 +6,7 @@ import {
   lexicographicSortSchema,
   printSchema,
 } from 'graphql';
+import { pothosField } from '../internals/pothos.ts';
 import { auditRefusals } from './audit-refusals.ts';
 import { builder } from './builder.ts';
 import { countField } from './counted.ts';
@@ -39,17 +40,12 @@ function leanSchema(built: GraphQLSchema): GraphQLSchema {
   for (const type of Object.values(built.getTypeMap())) {
     if (!isObjectType(type) || type.name.startsWith('__')) continue;
     for (const [name, field] of Object.entries(type.getFields())) {
-      const {
-        pothosExposedField: column,
-        pothosPrismaSelect: select,
-        pothosOriginalResolve: resolve,
-      } = field.extensions;
+      const { column, select, resolve } = pothosField(field);
       // The Prisma plugin checks for each row whether the columns were loaded. Skip that: every root field loads the
       // selected columns.
-      if (selectsColumns(select)) field.resolve = resolve as typeof field.resolve & {};
-      if (typeof column === 'string')
-        if (column === name) delete field.resolve;
-        else field.resolve = (row: Record<string, unknown>) => row[column];
+      if (selectsColumns(select) && resolve) field.resolve = resolve;
+      if (column === name) delete field.resolve;
+      else if (column !== undefined) field.resolve = (row) => (row as Record<string, unknown>)[column];
       // No wrapper for column fields: the field that returns the object counts them, and `readCounted` counts the text
       // of columns named like their field.
       if (!selectsColumns(select) || isListType(getNullableType(field.type))) countField(field);
@@ -60,6 +56,6 @@ function leanSchema(built: GraphQLSchema): GraphQLSchema {
   return built;
 }
 
-function selectsColumns(select: unknown): boolean {
-  return typeof select === 'object' && select !== null && Object.values(select).every((value) => value === true);
+function selectsColumns(select: Readonly<Record<string, unknown>> | undefined): boolean {
+  return select !== undefined && Object.values(select).every((value) => value === true);
 }

@@ -1,4 +1,4 @@
-import { type Error as Cause, isDriverAdapterError } from '@prisma/driver-adapter-utils';
+import { type DriverError, driverErrorOf } from '../internals/prisma-errors.ts';
 
 /** A uniqueness rule that the database enforces. */
 export type UniqueRule = 'name' | 'default' | 'uid' | 'username';
@@ -17,7 +17,7 @@ const RULES = new Map<string | undefined, UniqueRule>([
 
 /** The uniqueness rule that the failed change violated; undefined for any other error. */
 export function uniqueViolation(error: unknown): UniqueRule | undefined {
-  const cause = causeOf(error);
+  const cause = driverErrorOf(error);
   if (cause?.kind !== 'UniqueConstraintViolation' || !cause.constraint) return undefined;
   if ('fields' in cause.constraint) return RULES.get(cause.constraint.fields[0]);
   return 'index' in cause.constraint ? RULES.get(cause.constraint.index) : undefined;
@@ -27,10 +27,10 @@ export function uniqueViolation(error: unknown): UniqueRule | undefined {
  * Whether the database aborted this change because of a deadlock or write conflict. The caller can retry immediately.
  */
 export function isConflict(error: unknown): boolean {
-  return causeOf(error)?.kind === 'TransactionWriteConflict' || prismaCodeOf(error) === 'P2034';
+  return driverErrorOf(error)?.kind === 'TransactionWriteConflict' || prismaCodeOf(error) === 'P2034';
 }
 
-const UNAVAILABLE_KINDS: readonly Cause['kind'][] = [
+const UNAVAILABLE_KINDS: readonly DriverError['kind'][] = [
   'SocketTimeout',
   'ConnectionClosed',
   'DatabaseNotReachable',
@@ -79,7 +79,7 @@ const POSTGRES_UNAVAILABLE: Readonly<Record<string, string>> = {
  * stored, but the outcome is unknown if the connection broke while PostgreSQL was committing.
  */
 export function unavailability(error: unknown): string | undefined {
-  const cause = causeOf(error);
+  const cause = driverErrorOf(error);
   if (cause?.kind === 'sqlite')
     return SQLITE_UNAVAILABLE[cause.extendedCode] ?? SQLITE_UNAVAILABLE[cause.extendedCode & 0xff];
   if (cause?.kind === 'postgres')
@@ -93,7 +93,7 @@ export function unavailability(error: unknown): string | undefined {
  * Whether the database cancelled a statement that exceeded its time limit. An immediate retry would fail the same way.
  */
 export function tookTooLong(error: unknown): boolean {
-  const cause = causeOf(error);
+  const cause = driverErrorOf(error);
   return cause?.kind === 'postgres' && cause.code === '57014';
 }
 
@@ -103,14 +103,6 @@ export function tookTooLong(error: unknown): boolean {
  */
 export function isUnavailable(error: unknown): boolean {
   return unavailability(error) !== undefined;
-}
-
-function causeOf(error: unknown): Cause | undefined {
-  if (!(error instanceof Error)) return undefined;
-  // Prisma passes on the error of a failed COMMIT unchanged and wraps every other adapter error.
-  if (isDriverAdapterError(error)) return error.cause;
-  const meta = 'meta' in error ? (error.meta as { driverAdapterError?: { cause?: Cause } } | undefined) : undefined;
-  return meta?.driverAdapterError?.cause;
 }
 
 function prismaCodeOf(error: unknown): string | undefined {

@@ -1,4 +1,4 @@
-import Pool from 'undici/lib/dispatcher/pool.js';
+import { Pool } from '../../internals/undici.ts';
 import { findJsonExcess } from '../../json-size.ts';
 import { ClusterError, clusterErrorOf, connectionClosed, type ErrorContext, refusalOf } from '../cluster-error.ts';
 import type { Target } from '../kubeconfig/target.ts';

@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { yieldWhenBusy } from '../../event-loop.ts';
+import { afterSocketIsFree } from '../../internals/undici.ts';
 import { ClusterError } from '../cluster-error.ts';
 import type { MemoryHold } from './live-memory.ts';
 
@@ -114,9 +115,7 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    // undici frees the socket in its next task. Resolve after that: a call that follows immediately would otherwise
-    // open a new socket.
-    queueMicrotask(() => setImmediate(() => this.#finish().catch((error: Error) => this.stop(error))));
+    afterSocketIsFree(() => this.#finish().catch((error: Error) => this.stop(error)));
   }
 
   async #finish(): Promise<void> {

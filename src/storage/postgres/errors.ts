@@ -1,14 +1,12 @@
 import { DriverAdapterError, isDriverAdapterError } from '@prisma/driver-adapter-utils';
 import { DatabaseError } from 'pg';
+import { isConnectionMessage } from '../../internals/pg.ts';
 import { isUnavailable } from '../database-error.ts';
 
 /** PostgreSQL's error code for a write to a read-only database, such as a standby. */
 export const READ_ONLY = '25006';
 /** PostgreSQL's code for a server that accepts no further connection. */
 export const TOO_MANY_CONNECTIONS = '53300';
-/** Messages of connection errors that pg, its pool and Kitestring throw without an error code. */
-const CONNECTION_MESSAGES =
-  /^(?:Connection terminated|Client (?:has encountered a connection error|was closed)|timeout (?:expired|exceeded)|Query read timeout|Cannot use a pool after|the database was closed)/;
 /** Error codes of the operating system, of Node's sockets and of TLS. */
 const CONNECTION_CODES = /^E(?!RR_)[A-Z_]+$|^ERR_(?:STREAM|SOCKET|TLS|SSL)_|CERT|SIGNATURE/;
 
@@ -31,5 +29,5 @@ export function toDriverError(error: unknown): unknown {
 function isConnectionError(error: Error): boolean {
   if (error instanceof TypeError || error instanceof RangeError) return false;
   const code = 'code' in error ? error.code : undefined;
-  return typeof code === 'string' ? CONNECTION_CODES.test(code) : CONNECTION_MESSAGES.test(error.message);
+  return typeof code === 'string' ? CONNECTION_CODES.test(code) : isConnectionMessage(error.message);
 }

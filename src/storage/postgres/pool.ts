@@ -1,5 +1,5 @@
-import type { Socket } from 'node:net';
 import { type Client, type ClientBase, escapeIdentifier, Pool } from 'pg';
+import { hasRunningQuery, onServerError, socketOf } from '../../internals/pg.ts';
 import { READ_ONLY } from './errors.ts';
 import type { PostgresLocation } from './url.ts';
 
@@ -18,8 +18,7 @@ export function openPool(location: PostgresLocation): Pool {
   const readOnly = new WeakSet<ClientBase>();
   const onConnect = async (connection: ClientBase) => {
     closeOnResponseTimeout(connection as Client);
-    const { connection: wire } = connection as Client;
-    wire.on('errorMessage', ({ code }: { code?: string }) => {
+    onServerError(connection, (code) => {
       if (code === READ_ONLY) readOnly.add(connection);
     });
     await setUp(connection, location);
@@ -51,12 +50,10 @@ export async function setUp(connection: ClientBase, { schema }: PostgresLocation
  * Closes the connection if a query gets no response in time. Otherwise a hung server would block its caller forever.
  */
 export function closeOnResponseTimeout(client: Client): void {
-  // pg's types omit `_activeQuery`. pg's own query timeout is unsuitable: it would return the hung connection to the
-  // pool.
-  const internals = client as Client & { readonly _activeQuery?: unknown };
-  const stream = client.connection.stream as Socket;
-  stream.setTimeout(RESPONSE_TIMEOUT_MS, () => {
-    if (internals._activeQuery) stream.destroy(timeoutError());
+  // pg's own query timeout is unsuitable: it would return the hung connection to the pool.
+  const socket = socketOf(client);
+  socket.setTimeout(RESPONSE_TIMEOUT_MS, () => {
+    if (hasRunningQuery(client)) socket.destroy(timeoutError());
   });
 }
 

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DriverAdapterError } from '@prisma/driver-adapter-utils';
+import { sqliteCodeOf } from '../../internals/sqlite-errors.ts';
 import {
   type CounterName,
   type Counters,
@@ -177,7 +178,7 @@ function inodeOf(file: string): number | undefined {
 }
 
 function asStartupError(file: string, error: unknown): Error {
-  const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0;
+  const code = sqliteCodeOf(error) & 0xff;
   const options = { cause: error };
   if (code === 26)
     return new StartupError(

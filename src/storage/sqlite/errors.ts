@@ -1,4 +1,5 @@
 import { DriverAdapterError } from '@prisma/driver-adapter-utils';
+import { constraintColumns, missingName, sqliteCodeOf } from '../../internals/sqlite-errors.ts';
 
 const BUSY = 5;
 const REMOVED = 1802;
@@ -7,15 +8,15 @@ const NOT_NULL = 1299;
 const FOREIGN_KEY = [787, 1811];
 
 /** Whether another connection holds the required lock. */
-export const isBusy = (error: unknown) => (codeOf(error) & 0xff) === BUSY;
+export const isBusy = (error: unknown) => (sqliteCodeOf(error) & 0xff) === BUSY;
 
 /** Whether the file was removed while it was open. */
-export const isRemoved = (error: unknown) => codeOf(error) === REMOVED;
+export const isRemoved = (error: unknown) => sqliteCodeOf(error) === REMOVED;
 
 /** Converts an error of node:sqlite to the driver error that Prisma expects. Returns any other error unchanged. */
 export function toDriverError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof DriverAdapterError) return error;
-  const code = codeOf(error);
+  const code = sqliteCodeOf(error);
   const original = { originalCode: String(code), originalMessage: error.message };
   if ('code' in error && error.code === 'ERR_INVALID_STATE')
     return new DriverAdapterError({ ...original, kind: 'ConnectionClosed' });
@@ -27,8 +28,7 @@ export function toDriverError(error: unknown): unknown {
       kind: 'ForeignKeyConstraintViolation',
       constraint: { foreignKey: {} },
     });
-  // Example message: "UNIQUE constraint failed: Cluster.name, Cluster.uid"
-  const columns = error.message.split('constraint failed: ')[1]?.split(', ') ?? [];
+  const columns = constraintColumns(error);
   const constraint = { fields: columns.map((column) => column.slice(column.indexOf('.') + 1)) };
   if (UNIQUE.includes(code)) {
     const table = columns[0]?.split('.')[0];
@@ -40,13 +40,9 @@ export function toDriverError(error: unknown): unknown {
     });
   }
   if (code === NOT_NULL) return new DriverAdapterError({ ...original, kind: 'NullConstraintViolation', constraint });
-  const missing = /^no such (table|column): (.+)$/.exec(error.message);
-  if (missing?.[1] === 'table')
-    return new DriverAdapterError({ ...original, kind: 'TableDoesNotExist', table: missing[2] ?? '' });
-  if (missing) return new DriverAdapterError({ ...original, kind: 'ColumnNotFound', column: missing[2] ?? '' });
+  const missing = missingName(error);
+  if (missing?.kind === 'table')
+    return new DriverAdapterError({ ...original, kind: 'TableDoesNotExist', table: missing.name });
+  if (missing) return new DriverAdapterError({ ...original, kind: 'ColumnNotFound', column: missing.name });
   return new DriverAdapterError({ ...original, kind: 'sqlite', extendedCode: code, message: error.message });
-}
-
-function codeOf(error: unknown): number {
-  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : 0;
 }

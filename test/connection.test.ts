@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { ClusterError, faultOf } from '../src/kubernetes/cluster-error.ts';
+import { ClusterError, clusterErrorOf, faultOf } from '../src/kubernetes/cluster-error.ts';
 import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import {
   type Call,
@@ -12,16 +12,19 @@ import {
   MAX_SOCKETS,
 } from '../src/kubernetes/transport/connection.ts';
 import type { Lookup } from '../src/kubernetes/transport/connector.ts';
+import { LiveMemory } from '../src/kubernetes/transport/live-memory.ts';
 import { makeAuthority } from './support/certificates.ts';
 import {
   answerWith,
   authority,
   clientOf,
+  namingStandIn,
   rawStandIn,
   refusingPort,
   standIn,
   standInProxy,
   token,
+  weakTls,
 } from './support/stand-in.ts';
 
 const hour = 60 * 60 * 1000;
@@ -130,6 +133,9 @@ describe('the response of the API server', () => {
     more();
   };
   const bomb = gzipSync(Buffer.alloc(8 * 1024 * 1024));
+  // Its trailer claims to be one kilobyte.
+  const lyingBomb = Buffer.from(bomb);
+  lyingBomb.writeUInt32LE(1024, lyingBomb.length - 4);
 
   test.each<[string, RequestListener, Call?]>([
     ['TIMED_OUT', () => {}],
@@ -138,7 +144,7 @@ describe('the response of the API server', () => {
     ['RESPONSE_TOO_LARGE', endless, { maxBytes: 1024 * 1024, timeoutMs: 5_000 }],
     ['RESPONSE_TOO_LARGE', (_, response) => response.writeHead(200, { 'content-length': '999999999' }).write('x')],
     ['RESPONSE_TOO_LARGE', (_, response) => response.writeHead(200, { 'x-a': 'x'.repeat(20_000) }).end()],
-    ['NOT_KUBERNETES', (_, response) => response.writeHead(200, { 'content-encoding': 'gzip' }).write(bomb)],
+    ['NOT_KUBERNETES', (_, response) => response.writeHead(200, { 'content-encoding': 'br' }).end('x')],
     ['CONNECTION_LOST', ({ socket }) => socket.destroy()],
     [
       'CONNECTION_LOST',
@@ -159,6 +165,47 @@ describe('the response of the API server', () => {
     const { target } = await standIn((_, response) => answerWith(response, status, {}));
     await expect(open(target()).read('/version')).rejects.toMatchObject({ code });
   });
+
+  test.each([
+    ['RESPONSE_TOO_LARGE', 'larger than the limit', bomb],
+    ['NOT_KUBERNETES', 'larger than its trailer says', lyingBomb],
+    ['NOT_KUBERNETES', 'not compressed', Buffer.from('not compressed at all')],
+    ['NOT_KUBERNETES', 'cut off', bomb.subarray(0, 100)],
+  ])('a call fails with %s if the compressed response is %s', async (code, _, bytes) => {
+    const { target } = await standIn((_, response) =>
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(bytes),
+    );
+    const account = new LiveMemory();
+    const call = { maxBytes: 1024 * 1024, memory: account.hold() };
+    expect((await failure(open(target()), call)).code).toBe(code);
+    expect(account.held).toBe(0);
+  });
+
+  test('a compressed response is decompressed, and its memory is that of the decompressed body', async () => {
+    const text = JSON.stringify({ text: 'x'.repeat(500_000) });
+    const { target } = await standIn(({ headers }, response) => {
+      expect(headers['accept-encoding']).toBe('gzip');
+      response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync(text));
+    });
+    const account = new LiveMemory();
+    const { body, discard } = await open(target()).call('/version', { memory: account.hold() });
+    expect(body.toString()).toBe(text);
+    expect(account.held).toBe(text.length);
+    discard();
+    expect(account.held).toBe(0);
+  });
+
+  test.each(['refuses', 'ignores'] as const)(
+    'a server that speaks only HTTP/2 and %s HTTP/1.1 is called with HTTP/2',
+    async (http2) => {
+      const { target, requests, accepted } = await standIn(ok, { http2 });
+      const connection = open(target());
+      expect(await connection.read('/version')).toEqual({ ok: true });
+      expect(await connection.read('/other')).toEqual({ ok: true });
+      expect(requests).toEqual(['GET /version', 'GET /other']);
+      expect(accepted()).toBe(2);
+    },
+  );
 
   test('a connection does not follow redirects', async () => {
     const elsewhere = await standIn(ok);
@@ -355,6 +402,68 @@ describe('the lifetime of a connection', () => {
     );
   });
 
+  test('a GET is repeated once on a new socket if a reused socket is closed before any byte of the response', async () => {
+    const answer = vi.fn<RequestListener>(ok);
+    const { target, requests, accepted } = await standIn(answer);
+    const connection = open(target());
+    await connection.call('/version');
+    answer.mockImplementationOnce(({ socket }) => socket.destroy());
+    expect((await connection.call('/again')).status).toBe(200);
+    expect(requests).toEqual(['GET /version', 'GET /again', 'GET /again']);
+    expect(accepted()).toBe(2);
+    answer.mockImplementation(({ socket }) => socket.destroy());
+    expect((await failure(connection, {}, '/lost')).code).toBe('CONNECTION_LOST');
+    expect(requests.filter((request) => request === 'GET /lost').length).toBeLessThanOrEqual(2);
+  });
+
+  test('a POST on a reused socket, and a GET whose response has begun, are not repeated', async () => {
+    const answer = vi.fn<RequestListener>(ok);
+    const { target, requests } = await standIn(answer);
+    const connection = open(target());
+    await connection.call('/version');
+    answer.mockImplementationOnce(({ socket }) => socket.destroy());
+    expect((await failure(connection, { method: 'POST', body: {} }, '/post')).code).toBe('CONNECTION_LOST');
+    await connection.call('/version');
+    answer.mockImplementationOnce((_, response) => {
+      response.writeHead(200, { 'content-length': '5' }).write('x', () => response.destroy());
+    });
+    expect((await failure(connection, {}, '/begun')).code).toBe('CONNECTION_LOST');
+    expect(requests).toEqual(['GET /version', 'POST /post', 'GET /version', 'GET /begun']);
+  });
+
+  test('a GET on a socket that was idle is repeated on a new one if no byte arrives within two seconds', async () => {
+    const answer = vi.fn<RequestListener>(ok);
+    const { target, requests, accepted } = await standIn(answer);
+    const connection = open(target());
+    await connection.call('/version');
+    const now = performance.now.bind(performance);
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 60_000);
+    onTestFinished(() => clock.mockRestore());
+    answer.mockImplementationOnce(() => {});
+    expect((await connection.call('/silent')).status).toBe(200);
+    expect(requests).toEqual(['GET /version', 'GET /silent', 'GET /silent']);
+    expect(accepted()).toBe(2);
+  });
+
+  test('a timeout says what happened and how many seconds passed', async () => {
+    const silent = await rawStandIn(() => {});
+    expect((await failure(open(silent.target()), { timeoutMs: 1_200 })).message).toBe(
+      `${silent.server} accepted the connection, but did not complete the TLS handshake within 1.2 s`,
+    );
+    const slow = await standIn(() => {});
+    expect((await failure(open(slow.target()), { timeoutMs: 1_200 })).message).toBe(
+      `${slow.server} did not respond within 1.2 s`,
+    );
+  });
+
+  test('a trailing dot of the host name is not sent as the server name', async () => {
+    const { port, names } = await namingStandIn();
+    const server = `https://cluster.test.:${port}`;
+    const target = { server, caData: authority.certificate, insecureSkipTlsVerify: false };
+    expect((await open(target, { lookup: resolveTo(['127.0.0.1']) }).call('/version')).status).toBe(200);
+    expect(names).toEqual(['cluster.test']);
+  });
+
   test('a connection requests the token for every call', async () => {
     const { target } = await standIn(({ headers }, response) =>
       answerWith(response, 200, { seen: headers.authorization }),
@@ -363,6 +472,38 @@ describe('the lifetime of a connection', () => {
     const connection = open(target(), { token: async () => tokens.shift() ?? '' });
     expect(await connection.read('/version')).toEqual({ seen: 'Bearer first' });
     expect(await connection.read('/version')).toEqual({ seen: 'Bearer second' });
+  });
+});
+
+describe('the sentence about a TLS error', () => {
+  const sentence = (code: string, message = '') =>
+    clusterErrorOf(Object.assign(new Error(message), { code }), { server: 'https://c' }).message;
+
+  test.each([
+    ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', 'https://c does not accept the client certificate: no CA'],
+    ['ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE', 'https://c does not accept the client certificate'],
+    ['ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED', 'https://c requires a client certificate'],
+    ['ERR_SSL_TLSV1_UNRECOGNIZED_NAME', 'https://c does not know the host name'],
+    ['ERR_SSL_SSLV3_ALERT_ILLEGAL_PARAMETER', 'https://c aborted the TLS handshake (illegal parameter)'],
+    ['ERR_SSL_UNSUPPORTED_PROTOCOL', 'https://c supports neither TLS 1.2 nor TLS 1.3'],
+    ['ERR_SSL_DECRYPTION_FAILED', 'the TLS handshake with https://c failed (decryption failed)'],
+    ['INVALID_PURPOSE', 'the certificate of https://c is not a server certificate'],
+    ['CERT_REVOKED', 'the certificate of https://c was revoked'],
+  ])('%s has a sentence', (code, expected) => {
+    expect(sentence(code)).toContain(expected);
+  });
+
+  test('a verification result without a code of its own has a sentence', () => {
+    expect(sentence('UNSPECIFIED', 'EE certificate key too weak')).toBe(
+      'the certificate of https://c cannot be verified: its key too weak',
+    );
+    expect(sentence('UNSPECIFIED', `<${token}>`)).not.toContain(token);
+  });
+
+  test('the weak key of a server is named', async () => {
+    const certificate = authority.issue({ commonName: 'x', altNames, keyType: 'RSA-1024' });
+    const { target } = await rawStandIn((socket) => weakTls(socket, certificate));
+    expect((await failure(open(target()))).message).toContain('cannot be verified: its key too weak');
   });
 });
 

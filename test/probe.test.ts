@@ -5,6 +5,7 @@ import { Connection } from '../src/kubernetes/transport/connection.ts';
 import { makeAuthority } from './support/certificates.ts';
 import {
   answerWith,
+  authority,
   forbidden,
   kubernetes,
   type Pretence,
@@ -48,6 +49,14 @@ describe('the table of states', () => {
     ['a token that may not even review itself', { review: [403, forbidden('somebody')] }],
     ['a token that may read nothing else', { kubeSystem: [403, forbidden('somebody')] }],
     ['a version that is not told', { version: [500, 'no'] }],
+    ['no readiness endpoint', { readyz: [404, ''], healthz: [404, ''] }],
+    ['a gateway that answers 401 for readiness', { readyz: [401, ''] }],
+    ['a gateway that redirects readiness', { readyz: [302, ''] }],
+    ['a gateway that allows only GET', { review: [405, ''], namespaces: [200, { kind: 'NamespaceList', items: [] }] }],
+    [
+      'a gateway that allows only GET, and a narrow token',
+      { review: [405, ''], namespaces: [403, forbidden('somebody')] },
+    ],
   ])('a cluster is READY: %s', async (_name, pretence) => {
     const result = await probed(pretence);
     expect(result).toMatchObject({ state: 'READY' });
@@ -67,7 +76,9 @@ describe('the table of states', () => {
   });
 
   test.each<[string, Pretence]>([
-    ['401 everywhere', { readyz: [401, ''] }],
+    ['401 everywhere', { readyz: [401, ''], review: [401, ''] }],
+    ['401 behind a gateway that allows only GET', { review: [405, ''], namespaces: [401, ''] }],
+    ['taken for nobody behind a gateway', { review: [501, ''], namespaces: [403, forbidden('system:anonymous')] }],
     ['401 for the review', { review: [401, { kind: 'Status' }] }],
     ['401 for the older review', { review: absent, accessReview: [401, { kind: 'Status' }] }],
     ['ready or not', { readyz: [500, unhealthy], review: [401, { kind: 'Status' }] }],
@@ -87,10 +98,7 @@ describe('the table of states', () => {
 
   test.each<[string, Pretence]>([
     ['SERVER_ERROR', { readyz: [503, 'no backend'], review: [503, 'no backend'] }],
-    ['SERVER_ERROR', { review: [429, 'later'] }],
-    ['NOT_KUBERNETES', { readyz: [404, ''], healthz: [404, ''] }],
-    ['NOT_KUBERNETES', { readyz: [302, ''] }],
-    ['NOT_KUBERNETES', { readyz: [400, ''] }],
+    ['NOT_KUBERNETES', { review: [405, ''], namespaces: [200, '<html>'] }],
     ['NOT_KUBERNETES', { review: absent, accessReview: absent }],
     ['NOT_KUBERNETES', { readyz: [403, '<html>'], review: [403, '<html>'] }],
     ['NOT_KUBERNETES', { review: [200, '<html>welcome</html>'] }],
@@ -106,6 +114,29 @@ describe('the table of states', () => {
     const distrustful = target({ caData: makeAuthority().certificate });
     expect(await probeTarget(distrustful)).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'WRONG_CA' } });
   });
+});
+
+test('an API server that is too busy to authenticate is DEGRADED', async () => {
+  for (const busy of [{ review: [429, 'later'] }, { review: [405, ''], namespaces: [429, 'later'] }] as Pretence[])
+    expect(await probed(busy)).toMatchObject({
+      state: 'DEGRADED',
+      version: 'v1.31.0',
+      fault: { code: 'SERVER_ERROR', message: expect.stringContaining('is overloaded') },
+    });
+});
+
+test.each<[string, Pretence]>([
+  ['refuses it', { review: [401, { kind: 'Status' }] }],
+  ['treats it as anonymous', { review: [403, forbidden('system:anonymous')] }],
+])('an expired credential is named when the API server %s', async (_, pretence) => {
+  const { target } = await standIn(kubernetes(pretence));
+  const payload = Buffer.from('{"exp":1700000000}').toString('base64url');
+  const { fault } = await probeTarget(target({ token: `e30.${payload}.c2ln` }));
+  expect(fault?.message).toMatch(/does not accept the credential: the token expired on 2023-11-14$/);
+  const past = { notBefore: new Date('2020-01-01'), notAfter: new Date('2021-02-03') };
+  const clientCertificate = authority.issue({ commonName: 'x', client: true, ...past });
+  const old = await probeTarget(target({ clientCertificate }));
+  expect(old.fault?.message).toMatch(/the client certificate expired on 2021-02-03$/);
 });
 
 test('one time budget covers a whole attempt, however many of its calls are slow', async () => {
@@ -149,7 +180,10 @@ test('the text of a hostile server is not repeated', async () => {
   });
   expect(long.fault?.message.match(/check-\d+/g)).toHaveLength(32);
   expect(long.fault?.message).not.toContain('<');
-  expect(long).not.toHaveProperty('version');
+  expect(long.version).toBe('v1\\u{d}\\u{a}x');
+  const padded = await probed({ version: [200, { gitVersion: `v1 é ${'x'.repeat(10_000)}` }] });
+  expect(padded.version).toMatch(/^v1 \\u\{e9\} x+…$/);
+  expect(padded.version).toHaveLength(64);
   const { target } = await standIn((_request, response) => answerWith(response, 500, 'x'.repeat(1_000_000)));
   expect(await probeTarget(target())).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'RESPONSE_TOO_LARGE' } });
 });

@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { devNull, type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
+import { describeTlsError } from './tls-errors.ts';
 
 /** All reasons why a call to a cluster can fail. API clients distinguish failures by these codes. */
 const FAULT_CODES = [
@@ -151,8 +152,8 @@ export function clusterErrorOf(error: unknown, context: ErrorContext): ClusterEr
   if (faultCode) return new ClusterError(faultCode, sentence(server, context));
   if (error instanceof Error && error.name === 'HTTPParserError')
     return new ClusterError('NOT_KUBERNETES', invalidHttp(server));
-  if (/^(ERR_SSL_|ERR_TLS_|ERR_OSSL_|EPROTO$|INVALID_PURPOSE$|PATH_LENGTH_EXCEEDED$)|CERT|CRL/.test(code))
-    return new ClusterError('TLS', `the TLS handshake with ${server} failed (${code})`);
+  const tlsProblem = describeTlsError(code, error instanceof Error ? error.message : '', server);
+  if (tlsProblem !== undefined) return new ClusterError('TLS', tlsProblem);
   return new ClusterError('UNKNOWN', `the call to ${server} failed${code === '' ? '' : ` (${code})`}`);
 }
 

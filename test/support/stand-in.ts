@@ -1,7 +1,13 @@
 import { createServer as createHttp, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttp2,
+  createSecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from 'node:http2';
 import { createServer as createHttps } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcp, type Server, type Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import { createSecureContext, createServer as createTls, type SecureContext, TLSSocket } from 'node:tls';
 import { onTestFinished } from 'vitest';
 import type { Target } from '../../src/kubernetes/kubeconfig/target.ts';
 import { type Authority, type Issued, makeAuthority } from './certificates.ts';
@@ -33,6 +39,11 @@ interface Shown {
   plain?: boolean;
   /** Requests a client certificate that this authority signed. */
   clients?: Authority;
+  /**
+   * Speaks only HTTP/2: `refuses` the handshake of a client that does not offer it, or `ignores` what the client offers
+   * as Go's servers do.
+   */
+  http2?: 'refuses' | 'ignores';
 }
 
 /** The canary token in the targets of these tests. */
@@ -46,6 +57,8 @@ export async function standIn(answer: RequestListener, shown: Shown = {}): Promi
     answer(request, response);
   };
   const { certificate, key } = shown.certificate ?? serving;
+  if (shown.http2)
+    return listen(http2Server(listener as never, { cert: certificate, key, mode: shown.http2 }), 'https', requests);
   const server = shown.plain
     ? createHttp(listener)
     : createHttps(
@@ -57,6 +70,39 @@ export async function standIn(answer: RequestListener, shown: Shown = {}): Promi
         listener,
       );
   return listen(server, shown.plain ? 'http' : 'https', requests);
+}
+
+function http2Server(
+  listener: (request: Http2ServerRequest, response: Http2ServerResponse) => void,
+  { mode, ...certificate }: { cert: string; key: string; mode: 'refuses' | 'ignores' },
+): Server {
+  if (mode === 'refuses') return createSecureServer({ ...certificate, allowHTTP1: false }, listener);
+  const http2 = createHttp2(listener);
+  // Go's servers begin with an empty SETTINGS frame, whatever the client offers.
+  const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+  const ALPNCallback = ({ protocols }: { protocols: string[] }) => (protocols.includes('h2') ? 'h2' : protocols[0]);
+  return createTls({ ...certificate, ALPNCallback }, (socket) => {
+    if (socket.alpnProtocol === 'h2') http2.emit('connection', socket);
+    else socket.on('error', () => {}).write(settings);
+  });
+}
+
+/** Starts a stand-in that records the server names of TLS handshakes. */
+export async function namingStandIn(): Promise<StandIn & { names: string[] }> {
+  const names: string[] = [];
+  const { certificate: cert, key } = serving;
+  const SNICallback = (name: string, done: (error: null, context: SecureContext) => void) => {
+    names.push(name);
+    done(null, createSecureContext({ cert, key }));
+  };
+  const server = createHttps({ cert, key, SNICallback }, (_, response) => answerWith(response, 200, {}));
+  return { ...(await listen(server, 'https', [])), names };
+}
+
+/** Completes a TLS handshake with a certificate whose key is too weak for OpenSSL's default security level. */
+export function weakTls(socket: Socket, { certificate: cert, key }: Issued): void {
+  const secureContext = createSecureContext({ cert, key, ciphers: 'DEFAULT@SECLEVEL=0' });
+  new TLSSocket(socket, { isServer: true, secureContext }).on('error', () => {});
 }
 
 /** Starts a stand-in that handles raw connections, before any TLS. */
@@ -97,6 +143,7 @@ export interface Pretence {
   accessReview?: [status: number, body: unknown];
   version?: [status: number, body: unknown];
   kubeSystem?: [status: number, body: unknown];
+  namespaces?: [status: number, body: unknown];
 }
 
 export const user = (username: string) => ({ kind: 'SelfSubjectReview', status: { userInfo: { username } } });
@@ -119,6 +166,7 @@ export function kubernetes(pretence: Pretence = {}): RequestListener {
         201,
         { kind: 'SelfSubjectAccessReview', status: { allowed: false } },
       ],
+      ...(pretence.namespaces && { '/api/v1/namespaces?limit=1': pretence.namespaces }),
       '/version': pretence.version ?? [200, { gitVersion: 'v1.31.0' }],
       '/api/v1/namespaces/kube-system': pretence.kubeSystem ?? [
         200,

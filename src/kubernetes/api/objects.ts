@@ -1,5 +1,5 @@
 import type { V1APIResource, V1Namespace, V1Node, V1NodeCondition } from '@kubernetes/client-node';
-import { ClusterError, notKubernetes, refusalOf } from '../cluster-error.ts';
+import { ClusterError, notKubernetes } from '../cluster-error.ts';
 import type { ClusterClient } from '../transport/call-slots.ts';
 import { type Call, objectOf } from '../transport/connection.ts';
 import type { ApiResponse } from '../transport/response-collector.ts';
@@ -96,7 +96,7 @@ async function callSuccessfully(client: ClusterClient, path: string, call: Call)
   const response = await client.call(path, call);
   if (response.status >= 200 && response.status <= 299) return response;
   response.discard();
-  throw refusalOf(response.status, client.server);
+  throw client.refusal(response.status);
 }
 
 /** The version of the API server, such as `v1.31.0`. */
@@ -113,7 +113,7 @@ export async function readReadiness(client: ClusterClient): Promise<ReadinessChe
     accept: 'text/plain, */*',
     maxBytes: MAX_CHECKS_BYTES,
   });
-  if (status !== 200 && status !== 500) throw refusalOf(status, client.server);
+  if (status !== 200 && status !== 500) throw client.refusal(status);
   const checks = body.toString().matchAll(/^\[([+-])\]([\w./-]{1,100}) /gm);
   return Array.from(checks, ([, sign, name = '']) => ({ name, ok: sign === '+' })).slice(0, MAX_CHECKS);
 }

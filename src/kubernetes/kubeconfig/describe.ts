@@ -28,6 +28,17 @@ export function describeCredential(target: Target): DescribedCredential {
   };
 }
 
+/** Says which part of a credential has expired, and when; undefined if none has. */
+export function describeExpired({ token, clientCertificate }: Target, now: number): string | undefined {
+  const certificate = clientCertificate && readCertificates(clientCertificate.certificate).certificates[0];
+  const times: [string, number | undefined][] = [
+    ['token', token === undefined ? undefined : tokenExpiry(token)],
+    ['client certificate', certificate?.validToDate.getTime()],
+  ];
+  const [what, at] = times.find(([, at]) => at !== undefined && at <= now) ?? [];
+  return at === undefined ? undefined : `the ${what} expired on ${new Date(at).toISOString().slice(0, 10)}`;
+}
+
 function expiryTimesOf(pem: string): number[] {
   return readCertificates(pem).certificates.map((certificate) => certificate.validToDate.getTime());
 }

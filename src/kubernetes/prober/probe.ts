@@ -52,12 +52,14 @@ export async function probe(connection: Connection, options: ProbeOptions): Prom
     return { state, latencyMs: latencyMs ?? performance.now() - begin, ...fields };
   };
   try {
-    const readiness = await readReadiness(callApi, server);
+    const readiness = await readReadiness(callApi);
     const refusal = await checkAuthentication(callApi, connection);
-    if (refusal) return resultOf('UNAUTHORIZED', { fault: faultFrom(refusal) });
+    if (refusal?.code === 'UNAUTHORIZED') return resultOf('UNAUTHORIZED', { fault: faultFrom(refusal) });
     const found = details ? await readDetails(callApi) : {};
-    // 403: the credential may not read /readyz, which does not mean that the cluster is not ready.
-    if (isSuccess(readiness) || readiness.status === 403) return resultOf('READY', found);
+    if (refusal) return resultOf('DEGRADED', { ...found, fault: faultFrom(refusal) });
+    // A gateway hides the readiness endpoint, or the credential may not read it: the readiness is unknown.
+    const isUnknown = readiness.status < 500 && readiness.status !== 429;
+    if (isUnknown || isSuccess(readiness)) return resultOf('READY', found);
     const failingChecks = failingChecksOf(readiness);
     const checks = failingChecks.length > 0 ? `: ${failingChecks.join(', ')}` : ` (${readiness.status})`;
     const fault: Fault = { code: 'NOT_READY', message: `${server} reports that it is not ready${checks}` };
@@ -71,14 +73,10 @@ export async function probe(connection: Connection, options: ProbeOptions): Prom
 type CallApi = (path: string, call?: Call) => Promise<ApiResponse>;
 
 /** Reads /readyz, or /healthz from an API server before Kubernetes 1.16, which has no /readyz. */
-async function readReadiness(callApi: CallApi, server: string): Promise<ApiResponse> {
+async function readReadiness(callApi: CallApi): Promise<ApiResponse> {
   const accept = 'text/plain, */*';
   const readyz = await callApi('/readyz?verbose', { accept });
-  const response = readyz.status === 404 ? await callApi('/healthz', { accept }) : readyz;
-  const { status } = response;
-  if (isSuccess(response) || status === 403 || status === 429 || status >= 500) return response;
-  if (status === 401) throw refusalOf(status, server);
-  throw notAnApiServer(server, `its readiness endpoint responded with HTTP ${status}`);
+  return readyz.status === 404 ? callApi('/healthz', { accept }) : readyz;
 }
 
 const reviews = [
@@ -92,8 +90,8 @@ const reviews = [
 ];
 
 /**
- * Checks that the API server accepts the credential, which needs no permissions.
- * Returns an error if it treats the request as anonymous.
+ * Checks that the API server accepts the credential, which needs no permissions. Returns an error if it does not, and
+ * one with another code than UNAUTHORIZED if it is too busy to say.
  */
 async function checkAuthentication(callApi: CallApi, connection: Connection): Promise<ClusterError | undefined> {
   const { server } = connection;
@@ -101,14 +99,16 @@ async function checkAuthentication(callApi: CallApi, connection: Connection): Pr
     const path = `/apis/${review.apiVersion}/${review.kind.toLowerCase()}s`;
     const response = await callApi(path, { method: 'POST', body: review });
     if (response.status === 404) continue;
-    if (response.status === 401) return refusalOf(401, server);
+    if (METHOD_REFUSED.includes(response.status)) return checkByReading(callApi, connection);
+    if (response.status === 401) return connection.refusal(401);
+    if (response.status === 429) return refusalOf(429, server);
     const object = objectOf(response);
     if (response.status === 403 && object?.kind === 'Status') {
       // The message of a 403 names the user that the API server authenticated the request as.
       const isAnonymous = !connection.hasCredential || String(object.message).includes('"system:anonymous"');
       return isAnonymous ? anonymousError(connection) : undefined;
     }
-    if (response.status === 429 || response.status >= 500) throw refusalOf(response.status, server);
+    if (response.status >= 500) throw refusalOf(response.status, server);
     if (!isSuccess(response) || object?.kind !== review.kind)
       throw notAnApiServer(server, `it did not respond with a ${review.kind}`);
     return userOf(object) === 'system:anonymous' ? anonymousError(connection) : undefined;
@@ -116,11 +116,31 @@ async function checkAuthentication(callApi: CallApi, connection: Connection): Pr
   throw notAnApiServer(server, 'it has none of the review APIs');
 }
 
+/** Statuses with which a gateway refuses every method but GET. */
+const METHOD_REFUSED = [405, 501];
+
+/** Like `checkAuthentication`, by a GET that every API server authenticates. */
+async function checkByReading(callApi: CallApi, connection: Connection): Promise<ClusterError | undefined> {
+  const { server } = connection;
+  const response = await callApi('/api/v1/namespaces?limit=1');
+  const object = objectOf(response);
+  if (response.status === 401) return connection.refusal(401);
+  if (response.status === 429) return refusalOf(429, server);
+  if (isSuccess(response) && object?.kind === 'NamespaceList') return undefined;
+  if (response.status !== 403 || object?.kind !== 'Status')
+    throw notAnApiServer(server, 'it did not respond with a list of namespaces');
+  const isAnonymous = !connection.hasCredential || String(object.message).includes('"system:anonymous"');
+  return isAnonymous ? anonymousError(connection) : undefined;
+}
+
 function notAnApiServer(server: string, why: string): ClusterError {
   return new ClusterError('NOT_KUBERNETES', `${server} is not a Kubernetes API server: ${why}`);
 }
 
-function anonymousError({ server, hasCredential }: Connection): ClusterError {
+function anonymousError(connection: Connection): ClusterError {
+  const { server, hasCredential } = connection;
+  // An API server treats an expired token as no token if it allows anonymous requests.
+  if (connection.expired) return connection.refusal(401);
   const why = hasCredential
     ? 'received no credential: does a proxy remove it from requests?'
     : 'requires authentication, and the kubeconfig has no credential';
@@ -139,7 +159,7 @@ async function readDetails(callApi: CallApi): Promise<Pick<ProbeResult, 'version
 
 async function readVersion(callApi: CallApi): Promise<Pick<ProbeResult, 'version'>> {
   const version = objectOf(await callApi('/version'))?.gitVersion;
-  return typeof version === 'string' && /^[\x21-\x7e]{1,64}$/.test(version) ? { version } : {};
+  return typeof version === 'string' && version !== '' ? { version: printable(version) } : {};
 }
 
 async function readIdentity(callApi: CallApi): Promise<Pick<ProbeResult, 'identity'>> {
@@ -148,6 +168,19 @@ async function readIdentity(callApi: CallApi): Promise<Pick<ProbeResult, 'identi
   if (response.status === 403 || response.status === 404) return { identity: null };
   const identity = isSuccess(response) ? uidOf(objectOf(response)?.metadata) : undefined;
   return identity === undefined ? {} : { identity };
+}
+
+/** Maximum characters of a version: the column's limit. */
+const MAX_VERSION = 64;
+
+/** Escapes and cuts a text that the server chose, so that it can be shown. */
+function printable(text: string): string {
+  const escaped = text
+    .slice(0, MAX_VERSION)
+    .replace(/[^\x20-\x7e]/g, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+  return escaped.length < text.length || escaped.length > MAX_VERSION
+    ? `${escaped.slice(0, MAX_VERSION - 1)}…`
+    : escaped;
 }
 
 function uidOf(metadata: unknown): string | undefined {

@@ -1,9 +1,10 @@
 import { Pool } from '../../internals/undici.ts';
 import { findJsonExcess } from '../../json-size.ts';
 import { ClusterError, clusterErrorOf, connectionClosed, type ErrorContext, refusalOf } from '../cluster-error.ts';
+import { describeExpired } from '../kubeconfig/describe.ts';
 import type { Target } from '../kubeconfig/target.ts';
 import type { AddressPolicy } from './address.ts';
-import { type Connector, createConnector, type Lookup } from './connector.ts';
+import { type Connector, connectionResetError, createConnector, type Lookup, secondsOf } from './connector.ts';
 import type { MemoryHold } from './live-memory.ts';
 import { type ApiResponse, ResponseCollector } from './response-collector.ts';
 import type { IdleConnection, SocketBudget } from './socket-budget.ts';
@@ -29,6 +30,14 @@ const MAX_HEADER_BYTES = 16 * 1024;
  * load balancers usually later.
  */
 export const KEEP_ALIVE_MS = 75_000;
+
+/** Milliseconds of idleness after which a socket may be dead without Kitestring knowing it. */
+const SUSPECT_AFTER_MS = 1_000;
+/**
+ * Milliseconds for the first byte of a response on such a socket. A router that has forgotten the connection drops its
+ * packets silently, and the call is then repeated on a new socket.
+ */
+const FIRST_BYTE_MS = 2_000;
 
 /** Returns the current bearer token; called for each request, because in-cluster tokens rotate. */
 export type TokenSource = () => string | Promise<string>;
@@ -62,13 +71,15 @@ export class Connection implements IdleConnection {
   readonly server: string;
   /** Whether requests authenticate with a token or a client certificate. */
   readonly hasCredential: boolean;
-  readonly #pool: Pool;
+  #pool: Pool;
+  readonly #origin: string;
+  readonly #target: Target;
   readonly #connector: Connector;
   readonly #prefix: string;
   readonly #token: TokenSource | undefined;
   readonly #errorContext: ErrorContext;
   readonly #sockets: SocketBudget | undefined;
-  readonly #running = new Set<ResponseCollector>();
+  readonly #running = new Set<{ readonly stop: (error: Error) => void }>();
   #isClosed = false;
   #lastUsed = performance.now();
 
@@ -85,10 +96,17 @@ export class Connection implements IdleConnection {
     };
     this.#sockets = sockets;
     this.#connector = createConnector({ target, policy, lookup, sockets, timeoutMs: CONNECT_TIMEOUT_MS });
-    this.#pool = new Pool(origin, {
+    this.#origin = origin;
+    this.#target = target;
+    this.#pool = this.#createPool(MAX_SOCKETS);
+  }
+
+  #createPool(connections: number): Pool {
+    return new Pool(this.#origin, {
       connect: this.#connector.connect,
-      connections: MAX_SOCKETS,
-      allowH2: false,
+      connections,
+      // The connector offers HTTP/2 only to servers that do not support HTTP/1.1.
+      allowH2: true,
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
@@ -101,22 +119,22 @@ export class Connection implements IdleConnection {
 
   /** Sends a request to a path below the server URL and returns the complete response for any HTTP status. */
   async call(path: string, call: Call = {}): Promise<ApiResponse> {
-    const { signal, timeoutMs = CALL_TIMEOUT_MS, maxBytes = MAX_RESPONSE_BYTES, memory } = call;
-    const collector = new ResponseCollector({ server: this.server, maxBytes, memory });
-    this.#running.add(collector);
+    const { signal, timeoutMs = CALL_TIMEOUT_MS } = call;
+    const attempts = new Attempts(this.server, call);
+    this.#running.add(attempts);
     this.#sockets?.setIdle(this, false);
-    const timer = setTimeout(() => collector.stop(this.#timeoutError(timeoutMs)), timeoutMs);
-    const cancel = () => collector.stop(cancellationOf(signal, this.server));
+    const begunAt = performance.now();
+    const timer = setTimeout(() => attempts.stop(this.#timeoutError(performance.now() - begunAt)), timeoutMs);
+    const cancel = () => attempts.stop(cancellationOf(signal, this.server));
     signal?.addEventListener('abort', cancel);
     try {
       if (this.#isClosed) throw connectionClosed(this.server);
       if (signal?.aborted) throw cancellationOf(signal, this.server);
-      this.#send(path, call, collector).catch((error: Error) => collector.stop(error));
-      return await collector.response;
+      return await this.#callRepeatedly(path, call, attempts);
     } catch (error) {
       throw clusterErrorOf(error, this.#errorContext);
     } finally {
-      this.#running.delete(collector);
+      this.#running.delete(attempts);
       this.#lastUsed = performance.now();
       this.#sockets?.setIdle(this, this.#running.size === 0 && !this.#isClosed);
       clearTimeout(timer);
@@ -125,15 +143,74 @@ export class Connection implements IdleConnection {
   }
 
   /**
+   * Sends a request, and repeats it once if the first attempt cannot have had an effect: on a new socket if a GET got no
+   * byte on an open one, which the server or a load balancer may have closed; with HTTP/2 if the server speaks nothing
+   * else.
+   */
+  async #callRepeatedly(path: string, call: Call, attempts: Attempts): Promise<ApiResponse> {
+    const isReused = this.#pool.stats.connected > 0;
+    const isSuspect = isReused && performance.now() - this.#lastUsed > SUSPECT_AFTER_MS;
+    const isGet = (call.method ?? 'GET') === 'GET';
+    try {
+      return await this.#attempt(
+        this.#pool,
+        path,
+        call,
+        attempts.begin(isSuspect && isGet ? FIRST_BYTE_MS : undefined),
+      );
+    } catch (error) {
+      if (attempts.isOver) throw error;
+      if (this.#connector.offersHttp1 && isHttp2Only(error)) return this.#callWithHttp2(path, call, attempts, error);
+      if (!isReused || !isGet || clusterErrorOf(error, this.#errorContext).code !== 'CONNECTION_LOST') throw error;
+    }
+    const fresh = this.#createPool(1);
+    try {
+      return await this.#attempt(fresh, path, call, attempts.begin());
+    } finally {
+      await fresh.destroy();
+    }
+  }
+
+  async #callWithHttp2(path: string, call: Call, attempts: Attempts, error: unknown): Promise<ApiResponse> {
+    const before = this.#pool;
+    this.#connector.offerHttp2();
+    this.#pool = this.#createPool(MAX_SOCKETS);
+    void before.close().catch(() => {});
+    try {
+      return await this.#attempt(this.#pool, path, call, attempts.begin());
+    } catch {
+      throw error;
+    }
+  }
+
+  #attempt(pool: Pool, path: string, call: Call, collector: ResponseCollector): Promise<ApiResponse> {
+    this.#send(pool, path, call, collector).catch((error: Error) => collector.stop(error));
+    return collector.response;
+  }
+
+  /**
    * Like `call`, and returns the parsed JSON object. Throws a ClusterError if
    * the status is not 2xx or the body is not an object.
    */
   async read(path: string, call: Call = {}): Promise<Record<string, unknown>> {
     const response = await this.call(path, call);
-    if (response.status < 200 || response.status > 299) throw refusalOf(response.status, this.server);
+    if (response.status < 200 || response.status > 299) throw this.refusal(response.status);
     const object = objectOf(response);
     if (object) return object;
     throw new ClusterError('NOT_KUBERNETES', `${this.server} sent a response that is not a JSON object`);
+  }
+
+  /** Says which part of the credential has expired; undefined if none has. */
+  get expired(): string | undefined {
+    return describeExpired(this.#target, Date.now());
+  }
+
+  /** The error for a response that is not 2xx. On 401, says that the credential has expired if it has. */
+  refusal(status: number): ClusterError {
+    const expired = status === 401 ? this.expired : undefined;
+    return expired === undefined
+      ? refusalOf(status, this.server)
+      : new ClusterError('UNAUTHORIZED', `${this.server} does not accept the credential: ${expired}`);
   }
 
   /** When the last call ended, as a `performance.now()` time; Infinity while a call runs. */
@@ -154,31 +231,78 @@ export class Connection implements IdleConnection {
     await this.#pool.destroy();
   }
 
-  #timeoutError(timeoutMs: number): ClusterError {
-    const within = `within ${Math.ceil(timeoutMs / 1000)} s`;
-    const isConnected = this.#pool.stats.connected > 0;
-    return new ClusterError(
-      'TIMED_OUT',
-      isConnected
-        ? `${this.server} did not respond ${within}`
-        : `no connection to ${this.server} could be established ${within}`,
-    );
+  #timeoutError(elapsedMs: number): ClusterError {
+    return this.#pool.stats.connected > 0
+      ? new ClusterError('TIMED_OUT', `${this.server} did not respond within ${secondsOf(elapsedMs)}`)
+      : this.#connector.timeoutError(elapsedMs);
   }
 
-  async #send(path: string, { method = 'GET', body, accept }: Call, collector: ResponseCollector): Promise<void> {
+  async #send(
+    pool: Pool,
+    path: string,
+    { method = 'GET', body, accept }: Call,
+    collector: ResponseCollector,
+  ): Promise<void> {
     const token = await this.#token?.();
     if (collector.isStopped) return;
     const headers = {
       accept: accept ?? 'application/json',
-      // Responses are never decompressed, to rule out decompression bombs.
-      'accept-encoding': 'identity',
+      'accept-encoding': 'gzip',
       'user-agent': 'kitestring',
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
       ...(body && { 'content-type': 'application/json' }),
     };
     const request = { method, path: this.#prefix + checkPath(path), headers };
-    this.#pool.dispatch(body ? { ...request, body: JSON.stringify(body) } : request, collector);
+    pool.dispatch(body ? { ...request, body: JSON.stringify(body) } : request, collector);
   }
+}
+
+/** The attempts of one call, of which at most one runs at a time. */
+class Attempts {
+  readonly #server: string;
+  readonly #call: Call;
+  #collector: ResponseCollector | undefined;
+  #error: Error | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(server: string, call: Call) {
+    this.#server = server;
+    this.#call = call;
+  }
+
+  /** Whether no further attempt may follow: the call was stopped, or a response has begun. */
+  get isOver(): boolean {
+    return this.#error !== undefined || this.#collector?.hasBegun === true;
+  }
+
+  /** Begins an attempt, which fails with ECONNRESET if no byte arrives within `firstByteMs`. */
+  begin(firstByteMs?: number): ResponseCollector {
+    clearTimeout(this.#timer);
+    const { maxBytes = MAX_RESPONSE_BYTES, memory } = this.#call;
+    const collector = new ResponseCollector({ server: this.#server, maxBytes, memory });
+    this.#collector = collector;
+    if (this.#error) collector.stop(this.#error);
+    if (firstByteMs !== undefined) {
+      const giveUp = () => collector.hasBegun || collector.stop(connectionResetError());
+      this.#timer = setTimeout(giveUp, firstByteMs);
+      collector.response.catch(() => {}).finally(() => clearTimeout(this.#timer));
+    }
+    return collector;
+  }
+
+  /** Ends the call with an error. */
+  stop(error: Error): void {
+    clearTimeout(this.#timer);
+    this.#error ??= error;
+    this.#collector?.stop(error);
+  }
+}
+
+/** Whether an error shows that a server speaks only HTTP/2: it refuses the handshake, or answers with its frames. */
+function isHttp2Only(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' || error.name === 'HTTPParserError';
 }
 
 /** Limits for a body that is parsed without yielding: parsing one of this size blocks for about 20 ms. */

@@ -23,6 +23,12 @@ export type Lookup = (
 export interface Connector {
   readonly connect: buildConnector.connector;
   readonly close: () => boolean;
+  /** Whether it offers HTTP/1.1 in TLS handshakes, which it does until `offerHttp2` is called. */
+  readonly offersHttp1: boolean;
+  /** Offers only HTTP/2 from now on. */
+  readonly offerHttp2: () => void;
+  /** The error for a call that waited this many milliseconds for a socket. */
+  readonly timeoutError: (elapsedMs: number) => ClusterError;
 }
 
 interface ConnectorOptions {
@@ -47,6 +53,18 @@ export function createConnector({
   sockets,
 }: ConnectorOptions): Connector {
   const open = new Set<Socket>();
+  let protocol = 'http/1.1';
+  /** TLS handshakes that have not ended. */
+  let handshakes = 0;
+  const timeoutError = (elapsedMs: number) => {
+    const within = `within ${secondsOf(elapsedMs)}`;
+    return new ClusterError(
+      'TIMED_OUT',
+      handshakes > 0
+        ? `${target.server} accepted the connection, but did not complete the TLS handshake ${within}`
+        : `no connection to ${target.server} could be established ${within}`,
+    );
+  };
   const context = secureContextOf(target);
   const guardedLookup = guardLookup(lookup, policy);
   const proxy = target.proxyURL === undefined ? undefined : new URL(target.proxyURL);
@@ -56,8 +74,9 @@ export function createConnector({
     return socket.on('error', () => {}).once('close', () => open.delete(socket));
   };
   const secure = (host: string, route: { socket: Socket } | { port: number }): Socket => {
-    const name = target.tlsServerName ?? host;
-    return connectTls({
+    // A fully qualified name ends with a dot, but a name in SNI and in certificates does not (RFC 6066, section 3).
+    const name = (target.tlsServerName ?? host).replace(/\.$/, '');
+    const socket = connectTls({
       ...route,
       host,
       lookup: guardedLookup,
@@ -67,8 +86,20 @@ export function createConnector({
       // host: hence our own `checkServerIdentity`.
       ...(isIP(name) === 0 && { servername: name }),
       checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
-      ALPNProtocols: ['http/1.1'],
+      ALPNProtocols: [protocol],
     });
+    const countHandshake = () => {
+      handshakes += 1;
+      let isOver = false;
+      const end = () => {
+        if (!isOver) handshakes -= 1;
+        isOver = true;
+      };
+      socket.once('secureConnect', end).once('close', end);
+    };
+    if ('socket' in route) countHandshake();
+    else socket.once('connect', countHandshake);
+    return socket;
   };
   const dial = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
     const releaseSocket = sockets?.take();
@@ -94,14 +125,17 @@ export function createConnector({
     return socket.setNoDelay(true).setKeepAlive(true, 30_000);
   };
   return {
-    connect: ({ hostname, port, protocol }, callback) => {
-      const timeoutError = new ClusterError(
-        'TIMED_OUT',
-        `no connection to ${target.server} could be established within ${timeoutMs / 1000} s`,
-      );
+    timeoutError,
+    get offersHttp1() {
+      return protocol === 'http/1.1';
+    },
+    offerHttp2: () => {
+      protocol = 'h2';
+    },
+    connect: ({ hostname, port, protocol: scheme }, callback) => {
       const deadline = new AbortController();
-      const timer = setTimeout(() => deadline.abort(timeoutError), timeoutMs);
-      const isTls = protocol === 'https:';
+      const timer = setTimeout(() => deadline.abort(timeoutError(timeoutMs)), timeoutMs);
+      const isTls = scheme === 'https:';
       dial(hostname, Number(port) || (isTls ? 443 : 80), isTls, deadline.signal)
         .finally(() => clearTimeout(timer))
         .then(
@@ -215,8 +249,15 @@ function errorCodeSuffix(error: Error): string {
   return 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : '';
 }
 
-function connectionResetError(): Error {
+/** The error of a connection that ended without a reason. */
+export function connectionResetError(): Error {
   return Object.assign(new Error('closed'), { code: 'ECONNRESET' });
+}
+
+/** Milliseconds as seconds for a message, such as `5 s` or `1.9 s`. */
+export function secondsOf(ms: number): string {
+  const seconds = Math.round(ms / 100) / 10;
+  return `${seconds} s`;
 }
 
 function asError(error: unknown): Error {

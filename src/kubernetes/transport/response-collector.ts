@@ -1,3 +1,5 @@
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import { yieldWhenBusy } from '../../event-loop.ts';
 import { afterSocketIsFree } from '../../internals/undici.ts';
@@ -6,6 +8,11 @@ import type { MemoryHold } from './live-memory.ts';
 
 /** Minimum and maximum bytes of a block after the first. */
 const [MIN_BLOCK, MAX_BLOCK] = [4 * 1024, 1024 * 1024];
+
+const gunzipAsync = promisify(gunzip);
+/** Bytes of the shortest gzip file: header, an empty block and trailer. */
+const MIN_GZIP = 20;
+const GZIP_MAGIC = 0x1f8b;
 
 /** A complete response of the API server, with any HTTP status. */
 export interface ApiResponse {
@@ -29,6 +36,7 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
   #stopped: Error | undefined;
   #status = 0;
   #contentType = '';
+  #isCompressed = false;
   /**
    * Chunks are copied into blocks: a chunk is a view of undici's read buffer, so keeping 1 byte would retain 64 KiB.
    * All blocks but the last are full.
@@ -48,6 +56,11 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
    */
   get response(): Promise<ApiResponse> {
     return this.#result.promise;
+  }
+
+  /** Whether the server has begun to respond. */
+  get hasBegun(): boolean {
+    return this.#status > 0;
   }
 
   get isStopped(): boolean {
@@ -70,9 +83,10 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
     if (status < 200) return;
     this.#status = status;
     this.#contentType = String(headers['content-type'] ?? '');
-    const encoding = headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity') {
-      const why = `${this.#server} compressed its response although the request forbids it`;
+    const encoding = headers['content-encoding'] ?? 'identity';
+    this.#isCompressed = encoding === 'gzip';
+    if (encoding !== 'identity' && encoding !== 'gzip') {
+      const why = `${this.#server} compressed its response in a way that the request does not allow`;
       this.stop(new ClusterError('NOT_KUBERNETES', why));
     } else if (Number(headers['content-length']) > this.#maxBytes) this.#stopTooLarge();
   }
@@ -132,6 +146,7 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
       this.#blocks = [body];
       this.#capacity = this.#size;
     }
+    if (this.#isCompressed && this.#size > 0) await this.#decompress();
     const body = this.#blocks[0]?.subarray(0, this.#size) ?? Buffer.alloc(0);
     const discard = () => this.#discard();
     this.#result.resolve({ status: this.#status, contentType: this.#contentType, body, discard });
@@ -145,5 +160,29 @@ export class ResponseCollector implements Dispatcher.DispatchHandler {
   #stopTooLarge(): void {
     const why = `the response of ${this.#server} has more than ${this.#maxBytes} bytes`;
     this.stop(new ClusterError('RESPONSE_TOO_LARGE', why));
+  }
+
+  /**
+   * Replaces the body by its decompressed form. The last four bytes of gzip are the decompressed size (RFC 1952): it is
+   * checked and charged before, and a body that turns out larger is refused.
+   */
+  async #decompress(): Promise<void> {
+    const compressed = (this.#blocks[0] as Buffer).subarray(0, this.#size);
+    const isGzip = compressed.length >= MIN_GZIP && compressed.readUInt16BE(0) === GZIP_MAGIC;
+    const size = isGzip ? compressed.readUInt32LE(compressed.length - 4) : 0;
+    if (size > this.#maxBytes) return this.#stopTooLarge();
+    this.#memory?.take(size);
+    const options = { maxOutputLength: Math.max(size, 1), chunkSize: Math.max(64, Math.min(size, MAX_BLOCK)) };
+    const body = await gunzipAsync(compressed, options).catch(() => undefined);
+    // `stop` has already returned the memory of the compressed body.
+    this.#memory?.giveBack(this.#stopped ? size : this.#capacity);
+    if (this.#stopped) return;
+    this.#capacity = size;
+    if (!body) {
+      const why = `the compressed response of ${this.#server} is invalid`;
+      return this.stop(new ClusterError('NOT_KUBERNETES', why));
+    }
+    this.#blocks = [body];
+    this.#size = body.length;
   }
 }

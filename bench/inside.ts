@@ -1,12 +1,11 @@
 import { parse } from 'graphql';
 import { LiveBudget } from '../src/domain/probing/live-reads.ts';
 import type { Context } from '../src/graphql/context.ts';
-import { maskError } from '../src/graphql/errors.ts';
 import { executeDocument } from '../src/graphql/execute.ts';
-import { createRest } from '../src/rest/router.ts';
+import { findRead, readWhole } from '../src/rest/reads.ts';
 import { CLUSTERS, PAGE } from './requests.ts';
 import { median } from './rounds.ts';
-import { caller, nameOf, openBenchDomain, silent } from './seed.ts';
+import { caller, nameOf, openBenchDomain } from './seed.ts';
 
 const WARM_UP = 15;
 
@@ -22,8 +21,9 @@ export async function computeInside(dataDir: string, rounds: number): Promise<{ 
     ...{ counters: await domain.database.counters(), caller, unlimited, answer: { isCacheable: false } },
     ...{ signal, refresh: async () => caller, charge: () => undefined, liveBudget: new LiveBudget(signal) },
   });
-  const list = createRest({ maxBody: 0, mask: (error) => maskError(error, { log: silent }) }).list(CLUSTERS);
-  const whole = { maxBytes: Number.POSITIVE_INFINITY, grow: () => true, shrink: () => {} };
+  const list = findRead(CLUSTERS);
+  if (!list) throw new Error(`${CLUSTERS} has no list`);
+  const whole = { maxBytes: Number.POSITIVE_INFINITY, memory: { grow: () => true, shrink: () => {} } };
   const document = parse(PAGE);
   let changes = 0;
   const afterChange = async (compute: () => Promise<unknown>) => {
@@ -41,11 +41,9 @@ export async function computeInside(dataDir: string, rounds: number): Promise<{ 
     }
     return median(times.slice(WARM_UP));
   };
-  const restList = await afterChange(async () => {
-    const response = await list?.read(await context(true), whole);
-    if (!response || 'status' in response) throw new Error('the list cannot be read');
-    return Buffer.concat(response.pieces);
-  });
+  const restList = await afterChange(async () =>
+    Buffer.concat((await readWhole(await context(true), list.pages, whole)).pieces),
+  );
   const page = await afterChange(async () => {
     const result = await executeDocument(document as never, { first: 100, after: null }, await context(false));
     if (result.errors) throw result.errors[0];

@@ -25,9 +25,8 @@ import type { Services } from './graphql/context.ts';
 import { createGraphQL } from './graphql/yoga.ts';
 import { type DescriptorShares, shareDescriptors } from './kubernetes/transport/descriptors.ts';
 import type { Logger } from './log.ts';
-import { createRest } from './rest/router.ts';
 import { connectionShares } from './server/connection-guard.ts';
-import { createHttpServer, type HttpLimits, maskFor } from './server/http.ts';
+import { createHttpServer, type HttpLimits } from './server/http.ts';
 import { openKiteUi } from './server/kite-ui.ts';
 import { listen } from './server/listen.ts';
 import type { MemoryBudget } from './server/memory-budget.ts';
@@ -146,7 +145,6 @@ export async function serve(
     authenticators: { apiKeys: domain.apiKeys, sessions: domain.sessions, loopback: config.loopback },
     services: domain,
     graphql: createGraphQL({ log }),
-    rest: createRest({ maxBody: config.maxBody, mask: maskFor(log) }),
   });
   const stop = await listen(server, config);
   const { address, family, port } = server.address() as AddressInfo;

@@ -1,18 +1,25 @@
-/**
- * An error response that ends a request early: its status, one sentence, the seconds of `Retry-After`, and whether the
- * connection is closed instead of receiving the rest of the body.
- */
+export interface HttpErrorOptions {
+  /** The `Retry-After` header, in seconds. */
+  readonly retryAfter?: number | undefined;
+  /** Whether to close the connection instead of receiving the rest of the body. */
+  readonly close?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** An error response that ends a request early: its status, one sentence and its headers. */
 export class HttpError extends Error {
   override readonly name = 'Refusal';
   readonly status: number;
   readonly retryAfter: number | undefined;
   readonly close: boolean;
+  readonly headers: Readonly<Record<string, string>>;
 
-  constructor(status: number, message: string, options: { retryAfter?: number | undefined; close?: boolean } = {}) {
+  constructor(status: number, message: string, options: HttpErrorOptions = {}) {
     super(message);
     this.status = status;
     this.retryAfter = options.retryAfter;
     this.close = options.close ?? false;
+    this.headers = options.headers ?? {};
   }
 }
 

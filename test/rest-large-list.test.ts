@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Context } from '../src/graphql/context.ts';
-import { readList } from '../src/rest/lists.ts';
+import { readWhole } from '../src/rest/reads.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { send } from './support/wire.ts';
 
@@ -47,6 +47,15 @@ describe('a list of several pages', () => {
     expect(all.filter(({ isDefault }: { isDefault: boolean }) => isDefault)).toMatchObject([{ name: 'c0' }]);
     const visible = JSON.parse((await list(VISIBLE)).text).map(({ name }: { name: string }) => name);
     expect(visible).toEqual(all.map(({ name }: { name: string }) => name).sort());
+  });
+
+  it.each([CLUSTERS, VISIBLE])('a list is the same with and without its trailing slash: %s', async (path) => {
+    const [{ headers, text: body }, other] = [
+      await list(path.replace(/\/$/, '')),
+      await list(`${path.replace(/\/$/, '')}/`),
+    ];
+    expect(JSON.parse(body)).toHaveLength(COUNT);
+    expect([other.text, other.headers.etag]).toEqual([body, headers.etag]);
   });
 
   it('a list has an ETag, is 304 when unchanged, and has the same length by HEAD', async () => {
@@ -162,7 +171,7 @@ describe('reading a list', () => {
     const shrink = (bytes: number) => {
       read.held -= bytes;
     };
-    return { read, context, pages, grow, shrink };
+    return { read, context, pages, memory: { grow, shrink } };
   }
 
   it.each([
@@ -172,19 +181,20 @@ describe('reading a list', () => {
   ])(
     'a read is repeated while the registry changes (%i times), at most three times in all: %i',
     async (changes, times) => {
-      const { read, context, pages, ...account } = readings(changes);
-      const { pieces, rest } = await readList(context, pages, { maxBytes: 1_000, ...account });
+      const { read, context, pages, memory } = readings(changes);
+      const { pieces, rest } = await readWhole(context, pages, { maxBytes: 1_000, memory });
       expect([pieces.length, rest, read.held]).toEqual([2, undefined, 20]);
       expect(read.times).toBe(times);
     },
   );
 
   it('a read stops at the size limit, and when its caller may hold no more memory', async () => {
-    const { context, pages, ...account } = readings(0);
-    const { pieces, rest } = await readList(context, pages, { maxBytes: 9, ...account });
+    const { context, pages, memory } = readings(0);
+    const { pieces, rest } = await readWhole(context, pages, { maxBytes: 9, memory });
     expect(pieces).toHaveLength(1);
     expect((await rest?.next())?.value).toHaveLength(10);
-    const refused = readList(context, pages, { maxBytes: 9, grow: () => false, shrink: () => {} });
+    const full = { grow: () => false, shrink: () => {} };
+    const refused = readWhole(context, pages, { maxBytes: 9, memory: full });
     await expect(refused).rejects.toMatchObject({ status: 429 });
   });
 });

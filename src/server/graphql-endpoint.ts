@@ -1,124 +1,96 @@
-import { isUtf8 } from 'node:buffer';
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { pipeline } from 'node:stream/promises';
-import { yieldWhenBusy } from '../event-loop.ts';
-import type { Context } from '../graphql/context.ts';
-import { describeJsonExcess } from '../graphql/json-limits.ts';
-import { acceptsEventStream } from '../graphql/limits.ts';
+import type { IncomingMessage } from 'node:http';
+import { OVER_BUDGET } from '../graphql/charge.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
-import { shortAccept } from './accept.ts';
-import type { MemoryHolding } from './memory-budget.ts';
-import type { CachedResponse } from './response-cache.ts';
+import { HttpError } from '../http-error.ts';
+import { MAX_ANONYMOUS_BODY } from '../rest/body.ts';
+import type { Counters, Database } from '../storage/database.ts';
+import { type Authenticators, authenticate } from './authenticate.ts';
+import { cacheKeyOf } from './cache-key.ts';
+import type { CostBudget } from './cost-budget.ts';
+import { executeGraphQL, isStream, pipeStream, wantsStream, wholeResponse } from './graphql-execution.ts';
+import type { HttpExchange } from './http-exchange.ts';
+import { send } from './reply.ts';
+import { readBodyOf } from './request-body.ts';
+import type { BuildContext, Identity } from './request-context.ts';
+import { type ComputedResponse, MAX_KEY_LENGTH, type ResponseCache } from './response-cache.ts';
 
-type GraphQL = ReturnType<typeof createGraphQL>;
-
-/** Whether the client accepts an event stream. */
-export function wantsStream({ headers }: IncomingMessage): boolean {
-  return acceptsEventStream(headers.accept);
+export interface GraphQLEndpointOptions {
+  readonly graphql: ReturnType<typeof createGraphQL>;
+  readonly cache: ResponseCache;
+  readonly budget: CostBudget;
+  readonly buildContext: BuildContext;
+  readonly authenticators: Authenticators;
+  readonly database: Database;
+  /** Maximum bytes of a body. */
+  readonly maxBody: number;
 }
 
-/**
- * Executes a request with Yoga. Only an event stream is aborted when its client disconnects: other requests may share
- * the result of a query.
- */
-export async function executeGraphQL(
-  graphql: GraphQL,
-  { request, body, context }: { request: IncomingMessage; body: Buffer<ArrayBuffer>; context: Context },
-): Promise<Response> {
-  // Many requests may arrive in one iteration of the event loop.
-  await yieldWhenBusy();
-  // Yoga would replace each invalid byte with U+FFFD, and so store other text than the client sent.
-  if (!isUtf8(body)) return badRequest('the body is not valid UTF-8');
-  const excess = describeJsonExcess(body, 'the body') ?? describeUrlProblem(request.url ?? '');
-  if (excess !== undefined) return badRequest(excess);
-  return graphql.fetch(
-    new Request(`http://kitestring${request.url ?? '/'}`, {
-      method: request.method ?? 'GET',
-      headers: fetchHeaders(request, context),
-      ...(body.length > 0 && request.method === 'POST' ? { body } : {}),
-      ...(wantsStream(request) ? { signal: context.signal } : {}),
-    }),
-    context,
-  );
-}
+/** Returns the function that responds to GraphQL requests: from the response cache, by execution, or with a stream. */
+export function graphqlEndpoint(options: GraphQLEndpointOptions) {
+  const { graphql, cache, budget, buildContext, authenticators, database, maxBody } = options;
 
-/**
- * Describes a problem with the two URL parameters that Yoga parses as JSON. Yoga would report invalid JSON as a server
- * error.
- */
-function describeUrlProblem(url: string): string | undefined {
-  const query = url.indexOf('?');
-  if (query < 0) return undefined;
-  const parameters = new URLSearchParams(url.slice(query + 1));
-  for (const name of ['variables', 'extensions']) {
-    const text = parameters.get(name) ?? '';
-    const excess = describeJsonExcess(Buffer.from(text), `\`${name}\``);
-    if (excess !== undefined) return excess;
-    if (text !== '' && !isJson(text)) return `\`${name}\` in the URL is not valid JSON`;
-  }
-  return undefined;
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function badRequest(message: string): Response {
-  const headers = { 'Content-Type': 'application/json; charset=utf-8' };
-  return Response.json({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] }, { status: 400, headers });
-}
-
-/** Whether a response is an event stream. */
-export function isStream(result: Response): boolean {
-  return result.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
-}
-
-/**
- * Pipes an event stream to the client until either side ends it. Events that the client has not read yet count against
- * its memory limit.
- */
-export async function pipeStream(result: Response, response: ServerResponse, holding: MemoryHolding): Promise<void> {
-  response.writeHead(result.status, Object.fromEntries(result.headers));
-  response.flushHeaders();
-  const counted = async function* (events: AsyncIterable<Uint8Array>) {
-    for await (const event of events) {
-      if (!holding.grow(event.length)) return void response.destroy();
-      yield event;
-      holding.shrink(event.length);
+  async function sendStream(exchange: HttpExchange, identity: Identity, body: Buffer<ArrayBuffer>): Promise<void> {
+    const context = buildContext(exchange, identity, { unlimited: false });
+    try {
+      const result = await executeGraphQL(graphql, { request: exchange.request, body, context });
+      if (isStream(result)) await pipeStream(result, exchange.prepare(), exchange.holding(identity.viewer));
+      else send(exchange, identity.viewer, await wholeResponse(result));
+    } catch (error) {
+      // If the client disconnected, the stream has ended normally.
+      if (!exchange.response.destroyed) throw error;
+    } finally {
+      context.liveBudget.release();
     }
-  };
-  try {
-    await pipeline((result.body ?? []) as AsyncIterable<Uint8Array>, counted, response);
-  } catch (error) {
-    // If the client disconnected, the stream has ended normally.
-    if (!response.destroyed) throw error;
   }
+
+  async function compute(
+    exchange: HttpExchange,
+    identity: Identity,
+    body: Buffer<ArrayBuffer>,
+  ): Promise<ComputedResponse> {
+    const context = buildContext(exchange, identity, { unlimited: false });
+    const answer = await executeGraphQL(graphql, { request: exchange.request, body, context })
+      .then(wholeResponse)
+      .finally(() => context.liveBudget.release());
+    const { isCacheable, operation, cost } = context.answer;
+    return { answer: { ...answer, operation, cost }, keep: answer.status === 200 && isCacheable };
+  }
+
+  return async (exchange: HttpExchange, first: Identity): Promise<void> => {
+    const { request, client } = exchange;
+    if (!['GET', 'HEAD', 'POST'].includes(request.method ?? ''))
+      throw new HttpError(405, 'method not allowed: use POST, or GET for queries', {
+        headers: { Allow: 'GET, HEAD, POST' },
+      });
+    const maxBytes = first.viewer ? maxBody : Math.min(maxBody, MAX_ANONYMOUS_BODY);
+    const body = await readBodyOf(exchange, first.viewer, { maxBytes, decode: false, budget });
+    // The body may have arrived slowly: authenticate again if credentials or roles may have changed since the headers.
+    const reading = database.counters();
+    const counters = reading instanceof Promise ? await reading : reading;
+    const isSame = counters.access === first.counters.access && counters.registry === first.counters.registry;
+    const identity = isSame ? first : await identify(request, counters, authenticators);
+    if (wantsStream(request)) return sendStream(exchange, identity, body);
+    const { viewer } = identity;
+    // Responses to larger bodies are never cached: skip the key, which would contain a copy of the body.
+    if (body.length > MAX_KEY_LENGTH) return send(exchange, viewer, (await compute(exchange, identity, body)).answer);
+    const key = cacheKeyOf(request, viewer, body.toString('latin1'));
+    const found = cache.find(identity.counters, key);
+    const seconds = found?.cost ? budget.take({ viewer, address: client.address }, found.cost) : undefined;
+    if (seconds !== undefined) throw new HttpError(429, OVER_BUDGET, { retryAfter: seconds });
+    send(
+      exchange,
+      viewer,
+      found ?? (await cache.compute(identity.counters, key, () => compute(exchange, identity, body))),
+    );
+  };
 }
 
-/** Reads a response that is not a stream into memory. */
-export async function wholeResponse(result: Response): Promise<CachedResponse> {
-  // The body of a 405 response is null.
-  const bytes = result.body ? Buffer.from(await result.arrayBuffer()) : Buffer.alloc(0);
-  const headers = [...result.headers].filter(([name]) => name !== 'content-length').flat();
-  return { status: result.status, headers: [...headers, 'Content-Length', String(bytes.length)], bytes };
-}
-
-const FORM = /^application\/x-www-form-urlencoded\s*(?:[;,]|$)/i;
-
-function fetchHeaders({ headers }: IncomingMessage, { caller }: Context): [string, string][] {
-  const fields = Object.entries(headers).flatMap(([name, value]) =>
-    value === undefined
-      ? []
-      : [value].flat().map((text): [string, string] => [name, name === 'accept' ? shortAccept(text) : text]),
-  );
-  // `curl -d` sends a form's content type. With an API key such a body, or one without a type, is read as JSON, as in
-  // REST.
-  const { 'content-type': type } = headers;
-  if (caller.viewer?.kind !== 'API_KEY' || (type !== undefined && !FORM.test(type))) return fields;
-  return [...fields.filter(([name]) => name !== 'content-type'), ['content-type', 'application/json']];
+async function identify(
+  request: IncomingMessage,
+  counters: Counters,
+  authenticators: Authenticators,
+): Promise<Identity> {
+  const { viewer, problem } = await authenticate(request, counters, authenticators);
+  if (problem !== undefined) throw new HttpError(401, problem);
+  return { viewer, counters };
 }

@@ -15,15 +15,10 @@ export function sendJson(
   response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': bytes.length, ...headers }).end(bytes);
 }
 
-/** A JSON response in the form that the response cache stores. `retryAfter` is in seconds. */
-export function jsonResponse(status: number, body: unknown, retryAfter?: number): CachedResponse {
+/** A JSON response in the form that the response cache stores. */
+export function jsonResponse(status: number, body: unknown): CachedResponse {
   const bytes = Buffer.from(JSON.stringify(body));
-  const headers = ['Content-Type', JSON_TYPE, 'Content-Length', String(bytes.length)];
-  return {
-    status,
-    headers: retryAfter === undefined ? headers : [...headers, 'Retry-After', String(retryAfter)],
-    bytes,
-  };
+  return { status, headers: ['Content-Type', JSON_TYPE, 'Content-Length', String(bytes.length)], bytes };
 }
 
 /** Sends the metrics. */

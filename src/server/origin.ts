@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import { HttpError } from '../http-error.ts';
 
 /** Maximum number of `Host` values to remember. */
 const MAX_HOSTS = 100;
@@ -66,24 +67,19 @@ const ALLOWED = [
 ];
 
 /**
- * Returns the error for a cross-site request without an API key; undefined if the request is acceptable. A browser
- * sends cookies with requests from any site, so the origin must be ours and a body must have a type that no form can
- * send.
+ * Throws an HttpError for a cross-site request; call it for requests without an API key. A browser sends cookies with
+ * requests from any site, so the origin must be ours and a body must have a type that no form can send.
  */
-export function crossSiteRefusal(
-  request: IncomingMessage,
-  allowedOrigins: readonly string[],
-): { status: 403 | 415; message: string } | undefined {
+export function refuseCrossSite(request: IncomingMessage, allowedOrigins: readonly string[]): void {
   const { origin, host, cookie, 'content-type': type, 'sec-fetch-site': site } = request.headers;
-  if (request.method === 'GET' || request.method === 'HEAD') return undefined;
+  if (request.method === 'GET' || request.method === 'HEAD') return;
   const isOwn = origin === undefined || isOwnOrigin(origin, host);
   // Allowed origins must authenticate without cookies, so that they never act with a user's session.
   const isAllowed = origin !== undefined && cookie === undefined && allowedOrigins.includes(origin);
   const isSameSite = site === undefined || site === 'same-origin' || site === 'none';
-  if (!isAllowed && (!isOwn || !isSameSite)) return { status: 403, message: 'cross-site request refused' };
+  if (!isAllowed && (!isOwn || !isSameSite)) throw new HttpError(403, 'cross-site request refused');
   if (hasBody(request) && !/^application\/json\s*(?:;|$)/i.test(type ?? ''))
-    return { status: 415, message: 'the body must be application/json' };
-  return undefined;
+    throw new HttpError(415, 'the body must be application/json');
 }
 
 // Ignores the scheme: behind a proxy that terminates TLS the origin is https, but the request arrives over http.

@@ -15,9 +15,10 @@ export function send(exchange: HttpExchange, viewer: Viewer | null, answer: Cach
 }
 
 /** Sends an HttpError in the format of the API that the path belongs to. */
-export function refuse(exchange: HttpExchange, { status, message, retryAfter, close }: HttpError): void {
+export function refuse(exchange: HttpExchange, { status, message, retryAfter, close, headers }: HttpError): void {
   const surface = surfaceOf(exchange.path) ?? REST;
   surface.refuse(exchange.prepare(), status, message, {
+    ...headers,
     ...(retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }),
     ...(close ? { Connection: 'close' } : {}),
   });
@@ -28,21 +29,22 @@ export function refuse(exchange: HttpExchange, { status, message, retryAfter, cl
  * not mistake a truncated response for a complete one. Logs unexpected errors, and responses cut off by the database.
  */
 export function sendError(exchange: HttpExchange, error: unknown, log: Logger): void {
-  const { response, requestId, path } = exchange;
+  const { response, requestId } = exchange;
+  const refusal = error instanceof HttpError ? error : maskAsHttpError(error, { log, requestId });
   // A response that was destroyed without an error means that the client disconnected.
   if (response.destroyed && !response.errored) return;
-  if (error instanceof HttpError) {
-    if (response.headersSent) response.destroy();
-    else refuse(exchange, error);
-    return;
+  if (!response.headersSent) refuse(exchange, refusal);
+  else {
+    if (refusal.status === 503) log.error({ err: error, requestId }, 'a response was cut off');
+    response.destroy();
   }
-  const { message, extensions } = maskError(error, { log, requestId });
-  const code = extensions.code as keyof typeof ERRORS | 'INTERNAL';
-  if (!response.headersSent) {
-    const status = code === 'INTERNAL' ? 500 : (ERRORS[code]?.status ?? 500);
-    (surfaceOf(path) ?? REST).refuse(exchange.prepare(), status, message);
-    return;
-  }
-  if (code === 'UNAVAILABLE') log.error({ err: error, requestId }, 'a response was cut off');
-  response.destroy();
+}
+
+function maskAsHttpError(error: unknown, context: { log: Logger; requestId: string }): HttpError {
+  const { message, extensions } = maskError(error, context);
+  const { code, retryAfterSeconds } = extensions;
+  const status = Object.hasOwn(ERRORS, String(code)) ? ERRORS[code as keyof typeof ERRORS].status : 500;
+  return new HttpError(status, message, {
+    retryAfter: typeof retryAfterSeconds === 'number' ? retryAfterSeconds : undefined,
+  });
 }

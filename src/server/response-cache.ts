@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import type { ReadList } from '../rest/lists.ts';
 import type { Counters } from '../storage/database.ts';
 
 /**
@@ -16,16 +15,6 @@ export interface CachedResponse {
   readonly cost?: number | undefined;
   /** A hash of the bytes; only present if the response is cacheable. */
   readonly etag?: string;
-  /** Only present for a list that is too large to be cached: `bytes` are empty, and the list is streamed. */
-  readonly list?: LargeList;
-}
-
-/**
- * The part of a list that the request `requestId` has read. Requests that share the computation must read the list
- * themselves.
- */
-export interface LargeList extends ReadList {
-  readonly requestId: string;
 }
 
 /** A computed response. `keep`: whether it only depends on the counters and the cache key, and so may be cached. */
@@ -34,7 +23,7 @@ export interface ComputedResponse {
   readonly keep: boolean;
 }
 
-/** Maximum bytes of the whole cache, and of a list that is not streamed. */
+/** Maximum bytes of the whole cache, and of a REST response that is not streamed. */
 export const MAX_BYTES = 16 * 1024 * 1024;
 /** Maximum keys that are remembered as cacheable; each takes the space of a hash. */
 const MAX_KNOWN_KEYS = 10_000;

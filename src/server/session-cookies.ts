@@ -16,8 +16,5 @@ export function sessionCookies({ request, response, client: { secure } }: HttpEx
   const setSession = (session: NewSession | null) => set(session?.token, session?.expiresAt);
   const setPending = (pending: PendingSignIn | null) => set(pending?.text, pending?.expiresAt, PENDING);
   const local = loopback && isLocal(request);
-  return {
-    session: { token: readCookie(cookie), local, pending: readCookie(cookie, PENDING), setPending },
-    setSession,
-  };
+  return { token: readCookie(cookie), local, pending: readCookie(cookie, PENDING), setPending, setSession };
 }

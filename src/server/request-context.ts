@@ -1,0 +1,61 @@
+import type { Caller, Viewer } from '../domain/access/caller.ts';
+import { LiveBudget } from '../domain/probing/live-reads.ts';
+import { AnswerSize } from '../graphql/answer-size.ts';
+import type { Context, Services } from '../graphql/context.ts';
+import type { Counters } from '../storage/database.ts';
+import { type Authenticators, authenticate } from './authenticate.ts';
+import type { CostBudget } from './cost-budget.ts';
+import { wantsStream } from './graphql-execution.ts';
+import type { HttpExchange } from './http-exchange.ts';
+
+/**
+ * The authenticated viewer, null for an anonymous caller, and the freshness counters under which it was authenticated.
+ */
+export interface Identity {
+  readonly viewer: Viewer | null;
+  readonly counters: Counters;
+}
+
+export interface ContextOptions {
+  readonly services: Services;
+  readonly authenticators: Authenticators;
+  readonly budget: CostBudget;
+  /** Aborts when the server shuts down. */
+  readonly ending: AbortSignal;
+}
+
+/** Builds the context of a request. `unlimited`: whether it is for a document of the REST API itself. */
+export type BuildContext = (
+  exchange: HttpExchange,
+  identity: Identity,
+  options: { readonly unlimited: boolean },
+) => Context;
+
+export function contextBuilder({ services, authenticators, budget, ending }: ContextOptions): BuildContext {
+  return (exchange, { viewer, counters }, { unlimited }) => {
+    const { request, requestId } = exchange;
+    const { address } = exchange.client;
+    const caller: Caller = {
+      ...{ viewer, requestId, address },
+      refresh: async () => refresh(await services.database.counters()),
+    };
+    const refresh = async (current: Counters): Promise<Caller> => {
+      const authentication = await authenticate(request, current, authenticators);
+      return { viewer: authentication.viewer ?? null, requestId, address };
+    };
+    const charge = (cost: number) => budget.take(caller, cost);
+    const signal = wantsStream(request) ? AbortSignal.any([ending, exchange.closed()]) : ending;
+    return {
+      ...services,
+      counters,
+      caller,
+      unlimited,
+      signal,
+      refresh,
+      answer: { isCacheable: false },
+      charge,
+      answerSize: unlimited ? undefined : new AnswerSize({ charge, memory: exchange.holding(viewer) }),
+      liveBudget: new LiveBudget(signal),
+    };
+  };
+}

@@ -43,7 +43,7 @@ async function openCluster(lists: Lists) {
   const id = await register(app, 'a', kubeconfigOf(server.target()));
   await untilState(app, id, 'READY');
   // These requests are sent once after the first contact.
-  await expect.poll(() => server.requests.filter((line) => line.includes('/services')).length).toBe(5);
+  await expect.poll(() => server.requests.filter((line) => line.includes('/services')).length).toBe(7);
   return { app, server, id };
 }
 
@@ -191,6 +191,42 @@ it.each([
     'version resources(apiVersion: "v1", kind: "Pod") { objects { manifest } } faults { path code }',
   );
   expect(answer).toEqual({ version: 'v1.31.0', resources: null, faults: [{ path: ['resources'], code }] });
+});
+
+it('a list of nodes or namespaces that was cut is listed in the faults, with its number of items', async () => {
+  const { app } = await openCluster((request, response) => {
+    const list = Array.from({ length: 250 }, (_, index) => ({ metadata: { name: `n${index}` } }));
+    // A server that ignores `limit` sends all of them.
+    const items = request.url?.startsWith('/api/v1/nodes') ? list : [...list, ...list.slice(0, 10)];
+    const metadata = request.url?.startsWith('/api/v1/nodes') ? { continue: 'x', remainingItemCount: 10 } : {};
+    answerWith(response, 200, { metadata, items });
+  });
+  const { live: answer } = await live(app, 'nodes { name } namespaces { name } faults { path code message }');
+  expect(answer).toMatchObject({ nodes: { length: 250 }, namespaces: { length: 250 } });
+  const { faults } = answer as { faults: { path: string[] }[] };
+  const fault = (what: string) => ({
+    path: [what],
+    code: 'TRUNCATED',
+    message: `only the first 250 of 260 ${what} are shown: read the others with \`resources\``,
+  });
+  expect([...faults].sort((a, b) => `${a.path}`.localeCompare(`${b.path}`))).toEqual([
+    fault('namespaces'),
+    fault('nodes'),
+  ]);
+});
+
+it('a page of a server that ignores the limit has the requested objects, and counts the others', async () => {
+  const { app } = await openCluster(
+    items({ metadata: { name: 'a' } }, { metadata: { name: 'b' } }, { metadata: { name: 'c' } }),
+  );
+  const { live: answer } = await live(
+    app,
+    'resources(apiVersion: "v1", kind: "Pod", first: 2) { objects { name } next remaining } faults { code }',
+  );
+  expect(answer).toEqual({
+    resources: { objects: [{ name: 'a' }, { name: 'b' }], next: null, remaining: 1 },
+    faults: [],
+  });
 });
 
 it('values of the wrong type are treated as missing', async () => {

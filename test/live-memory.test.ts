@@ -51,14 +51,21 @@ describe('a list that is read item by item', () => {
 
   it('omits and counts items that are not objects', async () => {
     expect((await read('{"items":[1,null,[],"x",{"a":1}]}')).items).toEqual([{ a: 1 }]);
-    await expect(read('{"items":[1,null,[]]}', { maxItems: 2 })).rejects.toThrow(
-      'sent more than the requested 2 items',
-    );
+  });
+
+  it('counts the items beyond the limit, and does not parse them', async () => {
+    expect(await read('{"items":[{"a":1},null,[]]}', { maxItems: 2 })).toMatchObject({ items: [{ a: 1 }], dropped: 1 });
+    const many = `{"items":[${Array(600_000).fill('{}')}]}`;
+    expect(await read(many)).toMatchObject({ items: { length: 250 }, dropped: 599_750 });
+  });
+
+  it('reads null as an empty list, as Go writes it', async () => {
+    expect(await read('{"items":null,"x":1}')).toEqual({ head: { items: null, x: 1 }, items: [], dropped: 0 });
   });
 
   it.each([
     ['nested arrays', `{"items":[${'['.repeat(8 * MiB)}`, 'NOT_KUBERNETES', '210 levels'],
-    ['a million empty items', `{"items":[${Array(1_200_000).fill('{}')}]}`, 'NOT_KUBERNETES', '250 items'],
+    ['two million empty items', `{"items":[${Array(2_000_000).fill('{}')}]}`, 'RESPONSE_TOO_LARGE', '1,500,000 values'],
     [
       'a million values in one item',
       `{"items":[[${Array(1_200_000).fill('{}')}]]}`,

@@ -2,6 +2,7 @@ import {
   MAX_OBJECTS,
   type NamespaceSummary,
   type NodeSummary,
+  type OnCut,
   type ReadinessCheck,
   type ResourcePage,
   type ResourceQuery,
@@ -122,11 +123,11 @@ export class LiveReads {
   }
 
   nodes(path: string): Promise<NodeSummary[] | null> {
-    return this.#part(path, readNodes);
+    return this.#part(path, (client) => readNodes(client, this.#onCut(path, 'nodes')));
   }
 
   namespaces(path: string): Promise<NamespaceSummary[] | null> {
-    return this.#part(path, readNamespaces);
+    return this.#part(path, (client) => readNamespaces(client, this.#onCut(path, 'namespaces')));
   }
 
   resources(path: string, query: ResourceQuery): Promise<ResourcePage | null> {
@@ -147,6 +148,14 @@ export class LiveReads {
     await Promise.resolve();
     await Promise.all(this.#parts);
     return this.#faults;
+  }
+
+  #onCut(path: string, what: string): OnCut {
+    return (shown, total) => {
+      const all = total === undefined ? '' : ` of ${total}`;
+      const message = `only the first ${shown}${all} ${what} are shown: read the others with \`resources\``;
+      this.#faults.push({ path: [path], code: 'TRUNCATED', message });
+    };
   }
 
   #part<T>(path: string, read: (client: ClusterClient) => Promise<T>): Promise<T | null> {

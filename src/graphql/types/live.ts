@@ -148,7 +148,7 @@ const ResourceList = builder.objectRef<Page>('ResourceList').implement({
 });
 
 const LiveFault = builder.objectRef<Fault>('LiveFault').implement({
-  description: 'A live field that could not be read.',
+  description: 'A live field that could not be read, or not completely.',
   fields: (t) => ({
     path: t.stringList({
       description: 'The path of the failed field, by its name or alias in the document.',
@@ -161,7 +161,7 @@ const LiveFault = builder.objectRef<Fault>('LiveFault').implement({
 
 const ClusterLive = builder.objectRef<LiveReads>('ClusterLive').implement({
   description:
-    'Data read from the cluster at the time of the request. A field that cannot be read is null and is listed in `faults`. One document may make at most 100 calls to clusters, within 8 s in total.',
+    'Data read from the cluster at the time of the request. A field that cannot be read is null and is listed in `faults`, and so is a list that was cut. One document may make at most 100 calls to clusters, within 8 s in total.',
   fields: (t) => ({
     version: t.string({
       nullable: true,
@@ -180,14 +180,16 @@ const ClusterLive = builder.objectRef<LiveReads>('ClusterLive').implement({
       type: [ClusterNode],
       nullable: true,
       complexity: { field: CALL_COST, multiplier: 5 },
-      description: 'The nodes of the cluster, at most 250; null if they cannot be read.',
+      description:
+        'The nodes of the cluster; null if they cannot be read. Of more than 250, the first 250, with a fault TRUNCATED.',
       resolve: (live, _args, _context, { path }) => live.nodes(String(path.key)),
     }),
     namespaces: t.field({
       type: [ClusterNamespace],
       nullable: true,
       complexity: { field: CALL_COST, multiplier: 5 },
-      description: 'The namespaces of the cluster, at most 250; null if they cannot be read.',
+      description:
+        'The namespaces of the cluster; null if they cannot be read. Of more than 250, the first 250, with a fault TRUNCATED.',
       resolve: (live, _args, _context, { path }) => live.namespaces(String(path.key)),
     }),
     resources: t.field({

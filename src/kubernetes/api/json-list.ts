@@ -33,6 +33,7 @@ const [OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 
 export interface JsonListOptions<Item> {
   /** Name of the top-level array field with the items. */
   readonly field: string;
+  /** Maximum items that are parsed. */
   readonly maxItems: number;
   /** Converts a parsed item to the result item. Items that are not objects are skipped. */
   readonly pick: (item: Record<string, unknown>) => Item;
@@ -45,6 +46,8 @@ export interface JsonList<Item> {
   /** The top-level object, with its items replaced by an empty array. */
   readonly head: Record<string, unknown>;
   readonly items: Item[];
+  /** The number of items beyond `maxItems`, which are dropped: some servers ignore `limit`. */
+  readonly dropped: number;
 }
 
 /**
@@ -60,14 +63,19 @@ export async function readJsonList<Item>(bytes: Buffer, options: JsonListOptions
 
   const finishItem = (end: number, isLast: boolean) => {
     if (end - start > MAX_ITEM_BYTES) throw tooLarge(field);
+    const valueCount = itemValues;
+    itemValues = 0;
+    if (seen >= maxItems) {
+      seen++;
+      return;
+    }
     const text = bytes.toString('utf8', start, end);
     if (isLast && seen === 0 && text.trim() === '') return;
-    if (seen++ === maxItems) throw notKubernetes(`it sent more than the requested ${maxItems} ${field}`);
-    memory?.take(end - start + itemValues * valueBytes);
+    seen++;
+    memory?.take(end - start + valueCount * valueBytes);
     const item = parse(text);
     if (isRecord(item)) items.push(pick(item));
     work += end - start;
-    itemValues = 0;
   };
   const count = () => {
     values += 1;
@@ -121,7 +129,7 @@ export async function readJsonList<Item>(bytes: Buffer, options: JsonListOptions
         break;
     }
   }
-  return { head: readHead(bytes, list, field), items };
+  return { head: readHead(bytes, list, field), items, dropped: Math.max(0, seen - maxItems) };
 }
 
 function readHead(bytes: Buffer, list: { begin: number; end: number }, field: string): Record<string, unknown> {
@@ -135,7 +143,8 @@ function readHead(bytes: Buffer, list: { begin: number; end: number }, field: st
   }
   const head = parse(`${before}${isFound ? '[]' : ''}${after}`);
   if (!isRecord(head)) throw notJson();
-  if (!isFound) throw notKubernetes(`its response has no ${field}`);
+  // Go writes an empty list as null.
+  if (!isFound && head[field] !== null) throw notKubernetes(`its response has no ${field}`);
   return head;
 }
 

@@ -79,7 +79,7 @@ export async function readObject(
 type ListOptions<Item> = Omit<JsonListOptions<Item>, 'memory'> & Pick<Call, 'maxBytes'>;
 
 /** Reads a list, parsing its items one by one. Items that are not objects are skipped. */
-async function readList<Item>(
+export async function readList<Item>(
   client: ClusterClient,
   path: string,
   { maxBytes, ...options }: ListOptions<Item>,
@@ -118,9 +118,23 @@ export async function readReadiness(client: ClusterClient): Promise<ReadinessChe
   return Array.from(checks, ([, sign, name = '']) => ({ name, ok: sign === '+' })).slice(0, MAX_CHECKS);
 }
 
+/** Called if a list has more items than are returned. `total` is undefined if the API server does not report it. */
+export type OnCut = (shown: number, total: number | undefined) => void;
+
 /** The first page of nodes. */
-export async function readNodes(client: ClusterClient): Promise<NodeSummary[]> {
-  const { items } = await readList(client, `/api/v1/nodes?limit=${MAX_OBJECTS}`, { ...SUMMARIES, pick: nodeOf });
+export function readNodes(client: ClusterClient, onCut: OnCut): Promise<NodeSummary[]> {
+  return readSummaries(client, 'nodes', { pick: nodeOf, onCut });
+}
+
+async function readSummaries<Item>(
+  client: ClusterClient,
+  resource: string,
+  { pick, onCut }: { pick: (item: Record<string, unknown>) => Item; onCut: OnCut },
+): Promise<Item[]> {
+  const path = `/api/v1/${resource}?limit=${MAX_OBJECTS}`;
+  const { head, items, dropped } = await readList(client, path, { ...SUMMARIES, pick });
+  const { next, remaining } = restOf(head, dropped);
+  if (next !== null || dropped > 0) onCut(items.length, remaining === null ? undefined : items.length + remaining);
   return items;
 }
 
@@ -148,15 +162,13 @@ function nodeOf(node: Record<string, unknown>): NodeSummary {
 }
 
 /** The first page of namespaces. */
-export async function readNamespaces(client: ClusterClient): Promise<NamespaceSummary[]> {
-  const { items } = await readList(client, `/api/v1/namespaces?limit=${MAX_OBJECTS}`, {
-    ...SUMMARIES,
-    pick: (namespace): NamespaceSummary => {
-      const { metadata, status } = namespace as Partial<V1Namespace>;
-      return { name: stringOrNull(metadata?.name) ?? '', phase: stringOrNull(status?.phase) };
-    },
-  });
-  return items;
+export function readNamespaces(client: ClusterClient, onCut: OnCut): Promise<NamespaceSummary[]> {
+  return readSummaries(client, 'namespaces', { pick: namespaceOf, onCut });
+}
+
+function namespaceOf(namespace: Record<string, unknown>): NamespaceSummary {
+  const { metadata, status } = namespace as Partial<V1Namespace>;
+  return { name: stringOrNull(metadata?.name) ?? '', phase: stringOrNull(status?.phase) };
 }
 
 /**
@@ -188,24 +200,33 @@ export async function readResources(client: ClusterClient, query: ResourceQuery)
     continue: query.after,
   }))
     if (value) parameters.set(name, value);
-  const { head, items } = await readList(client, `${groupVersionPath}${namespacePath}/${resource.name}?${parameters}`, {
-    ...{ field: 'items', maxItems: query.first },
-    pick: (object) => ({
-      ...redact(object, query.kind),
-      ...{ apiVersion: query.apiVersion, kind: query.kind },
-    }),
-  }).catch((error: unknown) => {
+  const { head, items, dropped } = await readList(
+    client,
+    `${groupVersionPath}${namespacePath}/${resource.name}?${parameters}`,
+    {
+      ...{ field: 'items', maxItems: query.first },
+      pick: (object) => ({
+        ...redact(object, query.kind),
+        ...{ apiVersion: query.apiVersion, kind: query.kind },
+      }),
+    },
+  ).catch((error: unknown) => {
     if (!(error instanceof ClusterError) || error.code !== 'INVALID_QUERY') throw error;
     throw new ClusterError(
       'INVALID_QUERY',
       `${client.server} rejected the labelSelector, fieldSelector or after as invalid`,
     );
   });
+  return { objects: items, ...restOf(head, dropped) };
+}
+
+/** What a list has after its items: the continue token, and the number of further objects. Null if unknown or none. */
+function restOf(head: Record<string, unknown>, dropped: number): Pick<ResourcePage, 'next' | 'remaining'> {
   const metadata = isRecord(head.metadata) ? head.metadata : {};
+  const remaining = isCount(metadata.remainingItemCount) ? metadata.remainingItemCount + dropped : dropped || null;
   return {
-    objects: items,
     next: typeof metadata.continue === 'string' && metadata.continue !== '' ? metadata.continue : null,
-    remaining: isCount(metadata.remainingItemCount) ? metadata.remainingItemCount : null,
+    remaining,
   };
 }
 

@@ -55,7 +55,7 @@ async function* readPages(row: AnyRow, context: Context): AsyncGenerator<Buffer>
   } while (after !== null);
 }
 
-/** Turns the JSON array of a page into its part of the array of all pages. */
+/** Converts the JSON array of a page to its part of the array of all pages. */
 function joinPage(array: string, { isFirst, isLast }: { isFirst: boolean; isLast: boolean }): string {
   const items = array.slice(1, -1);
   return `${isFirst ? '[' : items && ','}${items}${isLast ? ']' : ''}`;

@@ -1,8 +1,8 @@
 import type { ApiKey as ApiKeyRow } from '../../domain/accounts/api-keys.ts';
 import { builder } from '../builder.ts';
-import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';
-import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
+import { NotFoundError } from './errors.ts';
+import { addMutation } from './mutation.ts';
 import { ActionEnum } from './roles.ts';
 
 const ApiKey = builder.objectRef<ApiKeyRow>('ApiKey').implement({
@@ -102,18 +102,6 @@ const RevokeApiKeySuccess = builder.objectRef<{ databaseId: number }>('RevokeApi
   fields: (t) => ({ revokedDatabaseId: t.exposeInt('databaseId', { description: 'The id of the revoked key.' }) }),
 });
 
-const CreateApiKeyResult = builder.unionType('CreateApiKeyResult', {
-  description: 'The result of `createApiKey`: the new key, or an error.',
-  types: [CreateApiKeySuccess, InvalidInputError, ForbiddenError],
-  resolveType: resultType('CreateApiKeySuccess'),
-});
-
-const RevokeApiKeyResult = builder.unionType('RevokeApiKeyResult', {
-  description: 'The result of `revokeApiKey`: the id of the revoked key, or an error.',
-  types: [RevokeApiKeySuccess, NotFoundError, InvalidInputError, ForbiddenError],
-  resolveType: resultType('RevokeApiKeySuccess'),
-});
-
 const countApiKeys: CountWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.apiKeys,
   times: 1,
@@ -131,22 +119,25 @@ builder.queryField('apiKeys', (t) =>
   }),
 );
 
-builder.mutationFields((t) => ({
-  createApiKey: t.field({
-    type: CreateApiKeyResult,
-    description: 'Creates an API key. Its text is returned only in this response.',
-    args: { input: t.arg({ type: CreateApiKeyInput, required: true, description: 'The API key to create.' }) },
-    resolve: (_root, { input }, { apiKeys, caller }) => asErrorResult(() => apiKeys.create(caller, input)),
-  }),
-  revokeApiKey: t.field({
-    type: RevokeApiKeyResult,
-    description:
-      'Revokes and deletes an API key: any key if the viewer holds ACCESS_MANAGE for all clusters, otherwise only the viewer’s own.',
-    args: { input: t.arg({ type: RevokeApiKeyInput, required: true, description: 'The API key to revoke.' }) },
-    resolve: (_root, { input: { databaseId } }, { apiKeys, caller }) =>
-      asErrorResult(async () => {
-        await apiKeys.revoke(caller, databaseId);
-        return { databaseId };
-      }),
-  }),
-}));
+addMutation('createApiKey', {
+  description: 'Creates an API key. Its text is returned only in this response.',
+  input: CreateApiKeyInput,
+  about: 'The API key to create.',
+  success: CreateApiKeySuccess,
+  returns: 'the new key',
+  resolve: (input, { apiKeys, caller }) => apiKeys.create(caller, input),
+});
+
+addMutation('revokeApiKey', {
+  description:
+    'Revokes and deletes an API key: any key if the viewer holds ACCESS_MANAGE for all clusters, otherwise only the viewer’s own.',
+  input: RevokeApiKeyInput,
+  about: 'The API key to revoke.',
+  success: RevokeApiKeySuccess,
+  returns: 'the id of the revoked key',
+  errors: [NotFoundError],
+  resolve: async ({ databaseId }, { apiKeys, caller }) => {
+    await apiKeys.revoke(caller, databaseId);
+    return { databaseId };
+  },
+});

@@ -2,7 +2,6 @@ import { IMPORT_OUTCOMES, type ImportedContext as ImportedContextRow } from '../
 import type { Warning as DomainWarning } from '../../domain/clusters/warnings.ts';
 import { builder } from '../builder.ts';
 import { chargeOrThrow } from '../charge.ts';
-import { asErrorResult, resultType } from '../errors.ts';
 import { encodeGlobalId } from '../global-id.ts';
 import { Cluster } from './cluster.ts';
 import { CreateClusterInput, DeleteClusterInput, ImportClustersInput, UpdateClusterInput } from './cluster-inputs.ts';
@@ -12,13 +11,12 @@ import {
   ConnectionFailedError,
   DefaultClusterError,
   DifferentClusterError,
-  ForbiddenError,
-  InvalidInputError,
   NameTakenError,
   NotFoundError,
   RegistryNotEmptyError,
   RevisionConflictError,
 } from './errors.ts';
+import { addMutation } from './mutation.ts';
 
 type ClusterRow = typeof Cluster.$inferType;
 
@@ -134,111 +132,67 @@ const ImportClustersSuccess = builder
     }),
   });
 
-const commonErrors = [InvalidInputError, ForbiddenError] as const;
-
-const CreateClusterResult = builder.unionType('CreateClusterResult', {
-  description: 'The result of `createCluster`: the new cluster, or an error.',
-  types: [CreateClusterSuccess, NameTakenError, ConnectionFailedError, ...commonErrors],
-  resolveType: resultType('CreateClusterSuccess'),
-});
-
-const UpdateClusterResult = builder.unionType('UpdateClusterResult', {
-  description: 'The result of `updateCluster`: the updated cluster, or an error.',
-  types: [
-    UpdateClusterSuccess,
-    NotFoundError,
-    NameTakenError,
-    RevisionConflictError,
-    ConnectionFailedError,
-    DifferentClusterError,
-    ...commonErrors,
-  ],
-  resolveType: resultType('UpdateClusterSuccess'),
-});
-
-const DeleteClusterResult = builder.unionType('DeleteClusterResult', {
-  description: 'The result of `deleteCluster`: the ids of the deleted cluster, or an error.',
-  types: [DeleteClusterSuccess, NotFoundError, DefaultClusterError, RevisionConflictError, ...commonErrors],
-  resolveType: resultType('DeleteClusterSuccess'),
-});
-
-const ImportClustersResult = builder.unionType('ImportClustersResult', {
-  description: 'The result of `importClusters`: a result for every context, or an error.',
-  types: [ImportClustersSuccess, NameTakenError, RegistryNotEmptyError, ...commonErrors],
-  resolveType: resultType('ImportClustersSuccess'),
-});
-
 /** Cost per imported context: parsing, sealing and storing one takes almost 1 ms. */
 const CONTEXT_COST = 200;
 const CONFLICT = [{ name: 'current', type: 'RevisionConflictError' }];
 
-builder.mutationFields((t) => ({
-  createCluster: t.field({
-    type: CreateClusterResult,
-    description: 'Registers a cluster.',
-    args: { input: t.arg({ type: CreateClusterInput, required: true, description: 'The cluster to register.' }) },
-    resolve: (_root, { input }, context, info) =>
-      asErrorResult(() =>
-        context.clusters.create(context.caller, input, {
-          cluster: clusterQuery(context, info, ['cluster']),
-          previousDefault: clusterQuery(context, info, ['previousDefault']),
-        }),
-      ),
-  }),
-  updateCluster: t.field({
-    type: UpdateClusterResult,
-    description: 'Updates a cluster. An absent field keeps its value; null clears it.',
-    args: {
-      input: t.arg({
-        type: UpdateClusterInput,
-        required: true,
-        description: 'The cluster to update and its new values.',
-      }),
-    },
-    resolve: (_root, { input: { by, ...changes } }, context, info) =>
-      asErrorResult(() =>
-        context.clusters.update(
-          context.caller,
-          { by: clusterBy(by), ...changes },
-          {
-            cluster: clusterQuery(context, info, ['cluster'], CONFLICT),
-            previousDefault: clusterQuery(context, info, ['previousDefault']),
-          },
-        ),
-      ),
-  }),
-  deleteCluster: t.field({
-    type: DeleteClusterResult,
-    description: 'Deletes a cluster and its credential. The default cluster cannot be deleted.',
-    args: { input: t.arg({ type: DeleteClusterInput, required: true, description: 'The cluster to delete.' }) },
-    resolve: (_root, { input: { by, expectedRevision } }, context, info) =>
-      asErrorResult(() =>
-        context.clusters.delete(
-          context.caller,
-          { by: clusterBy(by), expectedRevision },
-          clusterQuery(context, info, CONFLICT),
-        ),
-      ),
-  }),
-  importClusters: t.field({
-    type: ImportClustersResult,
-    description:
-      'Creates one cluster for each context of a kubeconfig, in one transaction. If the registry was empty, the current context becomes the default cluster.',
-    args: {
-      input: t.arg({
-        type: ImportClustersInput,
-        required: true,
-        description: 'The kubeconfig to import and the import options.',
-      }),
-    },
-    resolve: (_root, { input }, context, info) =>
-      asErrorResult(() =>
-        context.clusterImport.run(
-          context.caller,
-          input,
-          clusterQuery(context, info, ['contexts', 'cluster']),
-          (contexts) => chargeOrThrow(context.charge, contexts * CONTEXT_COST),
-        ),
-      ),
-  }),
-}));
+addMutation('createCluster', {
+  description: 'Registers a cluster.',
+  input: CreateClusterInput,
+  about: 'The cluster to register.',
+  success: CreateClusterSuccess,
+  returns: 'the new cluster',
+  errors: [NameTakenError, ConnectionFailedError],
+  resolve: (input, context, info) =>
+    context.clusters.create(context.caller, input, {
+      cluster: clusterQuery(context, info, ['cluster']),
+      previousDefault: clusterQuery(context, info, ['previousDefault']),
+    }),
+});
+
+addMutation('updateCluster', {
+  description: 'Updates a cluster. An absent field keeps its value; null clears it.',
+  input: UpdateClusterInput,
+  about: 'The cluster to update and its new values.',
+  success: UpdateClusterSuccess,
+  returns: 'the updated cluster',
+  errors: [NotFoundError, NameTakenError, RevisionConflictError, ConnectionFailedError, DifferentClusterError],
+  resolve: ({ by, ...changes }, context, info) =>
+    context.clusters.update(
+      context.caller,
+      { by: clusterBy(by), ...changes },
+      {
+        cluster: clusterQuery(context, info, ['cluster'], CONFLICT),
+        previousDefault: clusterQuery(context, info, ['previousDefault']),
+      },
+    ),
+});
+
+addMutation('deleteCluster', {
+  description: 'Deletes a cluster and its credential. The default cluster cannot be deleted.',
+  input: DeleteClusterInput,
+  about: 'The cluster to delete.',
+  success: DeleteClusterSuccess,
+  returns: 'the ids of the deleted cluster',
+  errors: [NotFoundError, DefaultClusterError, RevisionConflictError],
+  resolve: ({ by, expectedRevision }, context, info) =>
+    context.clusters.delete(
+      context.caller,
+      { by: clusterBy(by), expectedRevision },
+      clusterQuery(context, info, CONFLICT),
+    ),
+});
+
+addMutation('importClusters', {
+  description:
+    'Creates one cluster for each context of a kubeconfig, in one transaction. If the registry was empty, the current context becomes the default cluster.',
+  input: ImportClustersInput,
+  about: 'The kubeconfig to import and the import options.',
+  success: ImportClustersSuccess,
+  returns: 'a result for every context',
+  errors: [NameTakenError, RegistryNotEmptyError],
+  resolve: (input, context, info) =>
+    context.clusterImport.run(context.caller, input, clusterQuery(context, info, ['contexts', 'cluster']), (contexts) =>
+      chargeOrThrow(context.charge, contexts * CONTEXT_COST),
+    ),
+});

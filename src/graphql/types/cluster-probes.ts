@@ -1,16 +1,10 @@
 import type { ConnectionTestResult } from '../../domain/probing/cluster-probes.ts';
 import { builder } from '../builder.ts';
-import { asErrorResult, resultType } from '../errors.ts';
 import { Cluster, ClusterStateEnum } from './cluster.ts';
 import { ClusterCredentialInput } from './cluster-inputs.ts';
 import { ClusterByInput, clusterBy, clusterQuery } from './cluster-queries.ts';
-import {
-  ConnectionFailedError,
-  ForbiddenError,
-  InvalidInputError,
-  NotFoundError,
-  RevisionConflictError,
-} from './errors.ts';
+import { ConnectionFailedError, NotFoundError, RevisionConflictError } from './errors.ts';
+import { addMutation } from './mutation.ts';
 
 type Rule = NonNullable<ConnectionTestResult['rules']>[number];
 
@@ -70,12 +64,6 @@ const TestConnectionInput = builder.inputType('TestConnectionInput', {
   }),
 });
 
-const TestConnectionResult = builder.unionType('TestConnectionResult', {
-  description: 'The result of `testClusterConnection`: the test result, or an error.',
-  types: [TestConnectionSuccess, ConnectionFailedError, NotFoundError, InvalidInputError, ForbiddenError],
-  resolveType: resultType('TestConnectionSuccess'),
-});
-
 interface ClusterResult {
   cluster: typeof Cluster.$inferType;
 }
@@ -90,12 +78,6 @@ const ProbeClusterSuccess = builder.objectRef<ClusterResult>('ProbeClusterSucces
 const ProbeClusterInput = builder.inputType('ProbeClusterInput', {
   description: 'The cluster to probe.',
   fields: (t) => ({ by: t.field({ type: ClusterByInput, required: true, description: 'The cluster to probe.' }) }),
-});
-
-const ProbeClusterResult = builder.unionType('ProbeClusterResult', {
-  description: 'The result of `probeCluster`: the cluster with its new status, or an error.',
-  types: [ProbeClusterSuccess, NotFoundError, InvalidInputError, ForbiddenError],
-  resolveType: resultType('ProbeClusterSuccess'),
 });
 
 const ConfirmClusterIdentitySuccess = builder.objectRef<ClusterResult>('ConfirmClusterIdentitySuccess').implement({
@@ -118,57 +100,46 @@ const ConfirmClusterIdentityInput = builder.inputType('ConfirmClusterIdentityInp
   }),
 });
 
-const ConfirmClusterIdentityResult = builder.unionType('ConfirmClusterIdentityResult', {
-  description: 'The result of `confirmClusterIdentity`: the updated cluster, or an error.',
-  types: [ConfirmClusterIdentitySuccess, NotFoundError, RevisionConflictError, InvalidInputError, ForbiddenError],
-  resolveType: resultType('ConfirmClusterIdentitySuccess'),
-});
-
 /** Cost of one connection test or probe. */
 const PROBE_COST = 200;
 
-builder.mutationFields((t) => ({
-  testClusterConnection: t.field({
-    type: TestConnectionResult,
-    description: 'Tests a credential by connecting to its cluster. Stores nothing.',
-    complexity: PROBE_COST,
-    args: {
-      input: t.arg({
-        type: TestConnectionInput,
-        required: true,
-        description: 'The credential or the registered cluster to test.',
-      }),
-    },
-    resolve: (_root, { input: { cluster, credential } }, { clusterProbes, caller }) =>
-      asErrorResult(() => clusterProbes.test(caller, { by: cluster ? clusterBy(cluster) : undefined, credential })),
-  }),
-  probeCluster: t.field({
-    type: ProbeClusterResult,
-    description: 'Probes a cluster now and returns it with its new status.',
-    complexity: PROBE_COST,
-    args: { input: t.arg({ type: ProbeClusterInput, required: true, description: 'The cluster to probe.' }) },
-    resolve: (_root, { input: { by } }, context, info) =>
-      asErrorResult(async () => {
-        const query = clusterQuery(context, info, ['cluster']);
-        return { cluster: await context.clusterProbes.probe(context.caller, clusterBy(by), query) };
-      }),
-  }),
-  confirmClusterIdentity: t.field({
-    type: ConfirmClusterIdentityResult,
-    description:
-      'Accepts `otherUid`, the different identity that a later connection observed, as the cluster’s expected identity.',
-    args: {
-      input: t.arg({
-        type: ConfirmClusterIdentityInput,
-        required: true,
-        description: 'The cluster for which to confirm the identity.',
-      }),
-    },
-    resolve: (_root, { input: { by, expectedRevision } }, context, info) =>
-      asErrorResult(async () => {
-        const query = clusterQuery(context, info, ['cluster'], [{ name: 'current', type: 'RevisionConflictError' }]);
-        const changes = { by: clusterBy(by), expectedRevision };
-        return { cluster: await context.clusters.confirmIdentity(context.caller, changes, query) };
-      }),
-  }),
-}));
+addMutation('testClusterConnection', {
+  description: 'Tests a credential by connecting to its cluster. Stores nothing.',
+  complexity: PROBE_COST,
+  input: TestConnectionInput,
+  about: 'The credential or the registered cluster to test.',
+  success: TestConnectionSuccess,
+  returns: 'the test result',
+  errors: [ConnectionFailedError, NotFoundError],
+  resolve: ({ cluster, credential }, { clusterProbes, caller }) =>
+    clusterProbes.test(caller, { by: cluster ? clusterBy(cluster) : undefined, credential }),
+});
+
+addMutation('probeCluster', {
+  description: 'Probes a cluster now and returns it with its new status.',
+  complexity: PROBE_COST,
+  input: ProbeClusterInput,
+  about: 'The cluster to probe.',
+  success: ProbeClusterSuccess,
+  returns: 'the cluster with its new status',
+  errors: [NotFoundError],
+  resolve: async ({ by }, context, info) => {
+    const query = clusterQuery(context, info, ['cluster']);
+    return { cluster: await context.clusterProbes.probe(context.caller, clusterBy(by), query) };
+  },
+});
+
+addMutation('confirmClusterIdentity', {
+  description:
+    'Accepts `otherUid`, the different identity that a later connection observed, as the cluster’s expected identity.',
+  input: ConfirmClusterIdentityInput,
+  about: 'The cluster for which to confirm the identity.',
+  success: ConfirmClusterIdentitySuccess,
+  returns: 'the updated cluster',
+  errors: [NotFoundError, RevisionConflictError],
+  resolve: async ({ by, expectedRevision }, context, info) => {
+    const query = clusterQuery(context, info, ['cluster'], [{ name: 'current', type: 'RevisionConflictError' }]);
+    const changes = { by: clusterBy(by), expectedRevision };
+    return { cluster: await context.clusters.confirmIdentity(context.caller, changes, query) };
+  },
+});

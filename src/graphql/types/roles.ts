@@ -1,9 +1,9 @@
 import { ACTIONS, type Action, actionName } from '../../domain/access/action.ts';
 import type { ClusterScope } from '../../domain/accounts/role.ts';
 import { builder } from '../builder.ts';
-import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';
-import { ForbiddenError, InvalidInputError, NotFoundError } from './errors.ts';
+import { NotFoundError } from './errors.ts';
+import { addMutation } from './mutation.ts';
 
 interface RoleRow {
   name: string;
@@ -116,18 +116,6 @@ const DeleteRoleSuccess = builder.objectRef<{ name: string }>('DeleteRoleSuccess
   fields: (t) => ({ deletedName: t.exposeString('name', { description: 'The name of the deleted role.' }) }),
 });
 
-const DefineRoleResult = builder.unionType('DefineRoleResult', {
-  description: 'The result of `defineRole`: the name of the role, or an error.',
-  types: [DefineRoleSuccess, InvalidInputError, ForbiddenError],
-  resolveType: resultType('DefineRoleSuccess'),
-});
-
-const DeleteRoleResult = builder.unionType('DeleteRoleResult', {
-  description: 'The result of `deleteRole`: the name of the deleted role, or an error.',
-  types: [DeleteRoleSuccess, NotFoundError, InvalidInputError, ForbiddenError],
-  resolveType: resultType('DeleteRoleSuccess'),
-});
-
 const countRoles: CountWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.roles,
   times: 1,
@@ -145,23 +133,25 @@ builder.queryField('roles', (t) =>
   }),
 );
 
-builder.mutationFields((t) => ({
-  defineRole: t.field({
-    type: DefineRoleResult,
-    description: 'Creates a role, or replaces the custom role of the same name.',
-    args: { input: t.arg({ type: DefineRoleInput, required: true, description: 'The role to create or replace.' }) },
-    resolve: (_root, { input }, { roles, caller }) =>
-      // The domain validates which of the actions a custom role may allow.
-      asErrorResult(() => roles.define(caller, input as Parameters<typeof roles.define>[1])),
-  }),
-  deleteRole: t.field({
-    type: DeleteRoleResult,
-    description: 'Deletes a role and removes it from all users and API keys.',
-    args: { input: t.arg({ type: DeleteRoleInput, required: true, description: 'The role to delete.' }) },
-    resolve: (_root, { input: { name } }, { roles, caller }) =>
-      asErrorResult(async () => {
-        await roles.delete(caller, name);
-        return { name };
-      }),
-  }),
-}));
+addMutation('defineRole', {
+  description: 'Creates a role, or replaces the custom role of the same name.',
+  input: DefineRoleInput,
+  about: 'The role to create or replace.',
+  success: DefineRoleSuccess,
+  returns: 'the name of the role',
+  // The domain validates which of the actions a custom role may allow.
+  resolve: (input, { roles, caller }) => roles.define(caller, input as Parameters<typeof roles.define>[1]),
+});
+
+addMutation('deleteRole', {
+  description: 'Deletes a role and removes it from all users and API keys.',
+  input: DeleteRoleInput,
+  about: 'The role to delete.',
+  success: DeleteRoleSuccess,
+  returns: 'the name of the deleted role',
+  errors: [NotFoundError],
+  resolve: async ({ name }, { roles, caller }) => {
+    await roles.delete(caller, name);
+    return { name };
+  },
+});

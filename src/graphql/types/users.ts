@@ -1,8 +1,8 @@
 import type { User as DomainUser } from '../../domain/accounts/users.ts';
 import { builder } from '../builder.ts';
-import { asErrorResult, resultType } from '../errors.ts';
 import { type CountWork, STEPS_OF_ROW } from '../work.ts';
-import { ForbiddenError, InvalidInputError, LastAdminError, NameTakenError, NotFoundError } from './errors.ts';
+import { LastAdminError, NameTakenError, NotFoundError } from './errors.ts';
+import { addMutation } from './mutation.ts';
 
 const User = builder.objectRef<DomainUser>('User').implement({
   description: 'A user, who can sign in to Kitestring.',
@@ -86,32 +86,6 @@ const ChangePasswordSuccess = builder.objectRef<{ signedOut: boolean }>('ChangeP
   }),
 });
 
-const commonErrors = [InvalidInputError, ForbiddenError] as const;
-
-const CreateUserResult = builder.unionType('CreateUserResult', {
-  description: 'The result of `createUser`: the new user, or an error.',
-  types: [CreateUserSuccess, NameTakenError, ...commonErrors],
-  resolveType: resultType('CreateUserSuccess'),
-});
-
-const UpdateUserResult = builder.unionType('UpdateUserResult', {
-  description: 'The result of `updateUser`: the updated user, or an error.',
-  types: [UpdateUserSuccess, NotFoundError, LastAdminError, ...commonErrors],
-  resolveType: resultType('UpdateUserSuccess'),
-});
-
-const DeleteUserResult = builder.unionType('DeleteUserResult', {
-  description: 'The result of `deleteUser`: the name of the deleted user, or an error.',
-  types: [DeleteUserSuccess, NotFoundError, LastAdminError, ...commonErrors],
-  resolveType: resultType('DeleteUserSuccess'),
-});
-
-const ChangePasswordResult = builder.unionType('ChangePasswordResult', {
-  description: 'The result of `changePassword`: success, or an error.',
-  types: [ChangePasswordSuccess, ...commonErrors],
-  resolveType: resultType('ChangePasswordSuccess'),
-});
-
 const countUsers: CountWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.users,
   times: 1,
@@ -128,43 +102,47 @@ builder.queryField('users', (t) =>
   }),
 );
 
-builder.mutationFields((t) => ({
-  createUser: t.field({
-    type: CreateUserResult,
-    description: 'Creates a user.',
-    args: { input: t.arg({ type: CreateUserInput, required: true, description: 'The user to create.' }) },
-    resolve: (_root, { input }, { users, caller }) =>
-      asErrorResult(async () => ({ user: await users.create(caller, input) })),
-  }),
-  updateUser: t.field({
-    type: UpdateUserResult,
-    description: 'Updates a user. The last enabled admin cannot be disabled or lose the role `admin`.',
-    args: {
-      input: t.arg({ type: UpdateUserInput, required: true, description: 'The user to update and the new values.' }),
-    },
-    resolve: (_root, { input }, { users, caller }) =>
-      asErrorResult(async () => ({ user: await users.update(caller, input) })),
-  }),
-  deleteUser: t.field({
-    type: DeleteUserResult,
-    description: 'Deletes a user with their sessions and personal API keys. The last enabled admin cannot be deleted.',
-    args: { input: t.arg({ type: DeleteUserInput, required: true, description: 'The user to delete.' }) },
-    resolve: (_root, { input: { username } }, { users, caller }) =>
-      asErrorResult(async () => {
-        await users.delete(caller, username);
-        return { username };
-      }),
-  }),
-  changePassword: t.field({
-    type: ChangePasswordResult,
-    description: 'Changes the password of the calling user and ends all sessions of that user.',
-    args: {
-      input: t.arg({ type: ChangePasswordInput, required: true, description: 'The current and the new password.' }),
-    },
-    resolve: (_root, { input }, { users, caller }) =>
-      asErrorResult(async () => {
-        await users.changePassword(caller, input);
-        return { signedOut: true };
-      }),
-  }),
-}));
+addMutation('createUser', {
+  description: 'Creates a user.',
+  input: CreateUserInput,
+  about: 'The user to create.',
+  success: CreateUserSuccess,
+  returns: 'the new user',
+  errors: [NameTakenError],
+  resolve: async (input, { users, caller }) => ({ user: await users.create(caller, input) }),
+});
+
+addMutation('updateUser', {
+  description: 'Updates a user. The last enabled admin cannot be disabled or lose the role `admin`.',
+  input: UpdateUserInput,
+  about: 'The user to update and the new values.',
+  success: UpdateUserSuccess,
+  returns: 'the updated user',
+  errors: [NotFoundError, LastAdminError],
+  resolve: async (input, { users, caller }) => ({ user: await users.update(caller, input) }),
+});
+
+addMutation('deleteUser', {
+  description: 'Deletes a user with their sessions and personal API keys. The last enabled admin cannot be deleted.',
+  input: DeleteUserInput,
+  about: 'The user to delete.',
+  success: DeleteUserSuccess,
+  returns: 'the name of the deleted user',
+  errors: [NotFoundError, LastAdminError],
+  resolve: async ({ username }, { users, caller }) => {
+    await users.delete(caller, username);
+    return { username };
+  },
+});
+
+addMutation('changePassword', {
+  description: 'Changes the password of the calling user and ends all sessions of that user.',
+  input: ChangePasswordInput,
+  about: 'The current and the new password.',
+  success: ChangePasswordSuccess,
+  returns: 'success',
+  resolve: async (input, { users, caller }) => {
+    await users.changePassword(caller, input);
+    return { signedOut: true };
+  },
+});

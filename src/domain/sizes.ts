@@ -1,3 +1,4 @@
+import { lazy } from '../lazy.ts';
 import type { Counters, Database } from '../storage/database.ts';
 
 /** Sizes of the tables, from which the cost of a read is estimated in advance. */
@@ -22,7 +23,7 @@ const MAX_RECORDS = 1_000_000;
  */
 export class Sizes {
   readonly #database: Pick<Database, 'prisma'>;
-  #cache: { registry: number; access: number; counts: Promise<TableSizes> | TableSizes } | undefined;
+  readonly #cached = lazy<TableSizes, string>(() => this.#count());
 
   constructor({ database }: { database: Pick<Database, 'prisma'> }) {
     this.#database = database;
@@ -30,20 +31,7 @@ export class Sizes {
 
   /** The sizes under these counters, without a promise if they are cached. */
   of({ registry, access }: Pick<Counters, 'registry' | 'access'>): TableSizes | Promise<TableSizes> {
-    if (this.#cache?.registry === registry && this.#cache.access === access) return this.#cache.counts;
-    const counting = this.#count();
-    const next = { registry, access, counts: counting as Promise<TableSizes> | TableSizes };
-    this.#cache = next;
-    counting.then(
-      (counts) => {
-        next.counts = counts;
-      },
-      // Forget a failed count, so that the next request retries it.
-      () => {
-        if (this.#cache === next) this.#cache = undefined;
-      },
-    );
-    return counting;
+    return this.#cached(`${registry} ${access}`);
   }
 
   async #count(): Promise<TableSizes> {

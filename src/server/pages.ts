@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { lazy } from '../lazy.ts';
 import { ASSETS } from './graphiql/assets.ts';
-import type { GraphiQL } from './graphiql/page.ts';
-import type { OpenApiPages } from './openapi-page.ts';
 import { REST } from './surface.ts';
 
 type Send = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
@@ -36,17 +35,5 @@ function sendAsset(name: string): Send {
 }
 
 // Loaded on first use, not at start: loading GraphiQL takes a third of a second.
-const graphiql = once<GraphiQL>(async () => (await import('./graphiql/page.ts')).loadGraphiQL());
-const openApi = once<OpenApiPages>(async () => (await import('./openapi-page.ts')).loadOpenApi());
-
-/** Loads a value once. After a failure the next call loads it again. */
-function once<T>(load: () => Promise<T>): () => Promise<T> {
-  let loading: Promise<T> | undefined;
-  return () => {
-    loading ??= load().catch((error: unknown) => {
-      loading = undefined;
-      throw error;
-    });
-    return loading;
-  };
-}
+const graphiql = lazy(async () => (await import('./graphiql/page.ts')).loadGraphiQL());
+const openApi = lazy(async () => (await import('./openapi-page.ts')).loadOpenApi());

@@ -12,6 +12,9 @@ export type Transaction = Prisma.TransactionClient;
 /** Where the registry is stored: a SQLite file or the URL of a PostgreSQL database. */
 export type DatabaseLocation = { readonly file: string } | { readonly url: string };
 
+/** Milliseconds for which a successful check is reused: anonymous callers may request `/readyz`. */
+export const CHECK_REUSE_MS = 1_000;
+
 /** An open database: the Prisma client and the operations that Prisma does not provide. */
 export interface Database {
   readonly kind: 'sqlite' | 'postgres';

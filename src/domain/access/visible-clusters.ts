@@ -1,4 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
+import { lazy } from '../../lazy.ts';
 import type { Counters, Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { Action } from './action.ts';
@@ -23,6 +24,12 @@ export type VisibleChanges = ReadonlyMap<number, VisibleCluster & { readonly cha
 interface ClusterRow extends VisibleCluster {
   readonly id: number;
   readonly statusChange: number;
+}
+
+/** The counters of all clusters. They include every status change up to `status`, and may include later ones. */
+interface ReadRows {
+  readonly status: number;
+  readonly rows: readonly ClusterRow[];
 }
 
 /** The status counter of the last status change per cluster id, as of the given counters. */
@@ -53,7 +60,7 @@ export class VisibleClusters {
   readonly #database: Pick<Database, 'prisma' | 'counters'>;
   readonly #scopeIds = new WeakMap<object, number>();
   #lastScopeId = 0;
-  #rows: { registry: number; status: number; rows: Promise<readonly ClusterRow[]> } | undefined;
+  readonly #rows = lazy<ReadRows, number>(() => this.#readRows());
   #statuses: StatusChanges | undefined;
   #members = new RegistryCache<VisibleSet>();
   #changes = new RegistryCache<VisibleChanges>();
@@ -110,7 +117,7 @@ export class VisibleClusters {
     const stepsOfRow = Math.max(1, ...scopes.map(({ steps }) => steps ?? 1));
     return this.#members.get(key, counters.registry, async () =>
       // Read the counters' rows before matching: a cluster that changes in between then counts as changed since.
-      this.#membersOf(clustersWithAction(caller, action), await this.#rowsAt(counters).rows, stepsOfRow),
+      this.#membersOf(clustersWithAction(caller, action), (await this.#rows(counters.registry)).rows, stepsOfRow),
     );
   }
 
@@ -127,25 +134,12 @@ export class VisibleClusters {
       .join();
   }
 
-  #rowsAt({ registry, status }: Counters) {
-    if (this.#rows?.registry === registry) return this.#rows;
-    const rows = this.#readRows();
-    const reading = { registry, status, rows };
-    this.#rows = reading;
-    rows.catch(() => {
-      if (this.#rows === reading) this.#rows = undefined;
-    });
-    return reading;
-  }
-
   /** The counters of the last status changes: read completely once, later only for clusters with a new status. */
   #statusesAt(counters: Counters): StatusChanges['changes'] {
     const { registry, status } = counters;
     const known = this.#statuses?.registry === registry ? this.#statuses : undefined;
     if (known && known.status >= status) return known.changes;
-    const changes = known
-      ? this.#addChangesSince(known.status, known.changes)
-      : this.#addChangesSince(this.#rowsAt(counters).status, this.#statusesOfRows(counters));
+    const changes = known ? this.#addChangesSince(known.status, known.changes) : this.#initialStatuses(registry);
     const next = { registry, status, changes };
     this.#statuses = next;
     changes.catch(() => {
@@ -154,11 +148,15 @@ export class VisibleClusters {
     return changes;
   }
 
-  async #statusesOfRows(counters: Counters): StatusChanges['changes'] {
-    return new Map((await this.#rowsAt(counters).rows).map(({ id, statusChange }) => [id, statusChange]));
+  async #initialStatuses(registry: number): StatusChanges['changes'] {
+    const { status, rows } = await this.#rows(registry);
+    return this.#addChangesSince(status, new Map(rows.map(({ id, statusChange }) => [id, statusChange])));
   }
 
-  async #addChangesSince(since: number, before: StatusChanges['changes']): StatusChanges['changes'] {
+  async #addChangesSince(
+    since: number,
+    before: ReadonlyMap<number, number> | StatusChanges['changes'],
+  ): StatusChanges['changes'] {
     const statuses = new Map(await before);
     const changed = await this.#database.prisma.cluster.findMany({
       where: { statusChange: { gt: since } },
@@ -168,7 +166,8 @@ export class VisibleClusters {
     return statuses;
   }
 
-  async #readRows(): Promise<readonly ClusterRow[]> {
+  async #readRows(): Promise<ReadRows> {
+    const { status } = await this.#database.counters();
     const rows: ClusterRow[] = [];
     for (;;) {
       const part = await this.#database.prisma.cluster.findMany({
@@ -178,7 +177,7 @@ export class VisibleClusters {
         take: ROWS_AT_ONCE,
       });
       rows.push(...part);
-      if (part.length < ROWS_AT_ONCE) return rows;
+      if (part.length < ROWS_AT_ONCE) return { status, rows };
     }
   }
 

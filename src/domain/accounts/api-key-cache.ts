@@ -1,3 +1,4 @@
+import { lazy } from '../../lazy.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Grant, Viewer } from '../access/caller.ts';
 import { type CachedApiKey, toCachedKey, VIEWER_ID_PREFIX, withOwner } from '../access/current-roles.ts';
@@ -11,7 +12,8 @@ const DUMMY_HASH = hashSecret(makeSecret());
 /** Caches all API keys until the `access` counter changes. Every change to a key or its owner raises the counter. */
 export class ApiKeyCache {
   readonly #database: Database;
-  #stored: { access: number; keys: Promise<ReadonlyMap<number, CachedApiKey>> } | undefined;
+  /** All keys by id, for one value of the counter. */
+  readonly #keys = lazy<ReadonlyMap<number, CachedApiKey>, number>(() => this.#load());
   /** Verified keys, by key text and for one value of the counter: hashing costs more than serving a cached response. */
   #verified: { access: number; keys: Map<string, CachedApiKey> } = { access: -1, keys: new Map() };
 
@@ -36,18 +38,6 @@ export class ApiKeyCache {
     if (this.#verified.access === access && this.#verified.keys.size < MAX_VERIFIED)
       this.#verified.keys.set(text, cached);
     return cached;
-  }
-
-  #keys(access: number): Promise<ReadonlyMap<number, CachedApiKey>> {
-    if (this.#stored?.access !== access) {
-      const keys = this.#load();
-      this.#stored = { access, keys };
-      // Forget a failed read, so that the next request retries it.
-      keys.catch(() => {
-        if (this.#stored?.keys === keys) this.#stored = undefined;
-      });
-    }
-    return this.#stored.keys;
   }
 
   async #load(): Promise<ReadonlyMap<number, CachedApiKey>> {

@@ -1,5 +1,6 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import { lazy } from '../../lazy.ts';
 import { tooMany } from '../access/throttle.ts';
 
 // OWASP's password storage cheat sheet: argon2id with 19 MiB, two passes, one lane.
@@ -69,15 +70,7 @@ async function matches(password: string, stored: string | null | undefined): Pro
   return actual.length === expected.length && timingSafeEqual(actual, expected) && stored != null;
 }
 
-let dummyHash: Promise<string> | undefined;
-
-function loadDummyHash(): Promise<string> {
-  dummyHash ??= createHash(randomBytes(16).toString('hex')).catch((error: unknown) => {
-    dummyHash = undefined;
-    throw error;
-  });
-  return dummyHash;
-}
+const loadDummyHash = lazy(() => createHash(randomBytes(16).toString('hex')));
 
 async function run(
   password: string,

@@ -1,4 +1,5 @@
 import { yieldWhenBusy } from '../../event-loop.ts';
+import { lazy } from '../../lazy.ts';
 import { type Counters, type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
 import { ACTIONS, type Action } from '../access/action.ts';
 import type { Caller, Grant } from '../access/caller.ts';
@@ -18,13 +19,16 @@ import { canBeName } from '../storable.ts';
 import { throwIfInvalid, validate } from '../validation.ts';
 import { type ClusterScope, matchesGlob, type RoleInput, roleSchema } from './role.ts';
 
-interface CachedRole {
+interface RoleDefinition {
   readonly actions: ReadonlySet<Action>;
   readonly clusters: ClusterScope | undefined;
   /** Whether each cluster name matches a glob of the role, by cluster name. */
   readonly globMatches: Map<string, boolean>;
-  /** The grant that was built last, and the `registry` counter that it is valid for. */
-  lastGrant?: { readonly registry: number; readonly grant: Promise<Grant>; readonly resolved?: Grant };
+}
+
+interface CachedRole {
+  /** The grant of the role for a value of the `registry` counter. All holders of the role share one object. */
+  readonly grantAt: (registry: number) => Grant | Promise<Grant>;
 }
 
 /**
@@ -35,10 +39,10 @@ interface CachedRole {
 export class Roles {
   readonly #database: Database;
   readonly #now: () => Date;
-  #cache:
-    | { access: number; roles: Promise<ReadonlyMap<string, CachedRole>>; loaded?: ReadonlyMap<string, CachedRole> }
-    | undefined;
-  #nameCache: { registry: number; names: Promise<ReadonlySet<string>> } | undefined;
+  /** The custom roles by name, for one value of the `access` counter. */
+  readonly #roles = lazy<ReadonlyMap<string, CachedRole>, number>(() => this.#load());
+  /** The names of all clusters, for one value of the `registry` counter. */
+  readonly #clusterNames = lazy<ReadonlySet<string>, number>(() => this.#loadNames());
 
   constructor({ database, now }: { database: Database; now: () => Date }) {
     this.#database = database;
@@ -49,10 +53,18 @@ export class Roles {
    * The combined grants of these roles. Returns them without a promise if they are cached or all roles are built in. A
    * deleted role grants nothing.
    */
-  grantsOf(names: readonly string[], counters: Pick<Counters, 'access' | 'registry'>): Grant[] | Promise<Grant[]> {
+  grantsOf(
+    names: readonly string[],
+    { access, registry }: Pick<Counters, 'access' | 'registry'>,
+  ): Grant[] | Promise<Grant[]> {
     const builtIn = names.map(builtInGrant);
     if (builtIn.every((grant) => grant !== undefined)) return builtIn;
-    return this.#cachedGrants(names, counters) ?? this.#loadGrants(names, counters);
+    const grantsIn = (roles: ReadonlyMap<string, CachedRole>) => {
+      const grants = names.flatMap((name) => builtInGrant(name) ?? roles.get(name)?.grantAt(registry) ?? []);
+      return grants.every(isLoaded) ? grants : Promise.all(grants);
+    };
+    const roles = this.#roles(access);
+    return roles instanceof Promise ? roles.then((loaded) => grantsIn(loaded)) : grantsIn(roles);
   }
 
   /** Lists the roles, built-in roles first. Returns an empty list if the caller may not manage roles. */
@@ -152,64 +164,11 @@ export class Roles {
     throwIfInvalid(issues);
   }
 
-  async #loadGrants(
-    names: readonly string[],
-    { access, registry }: Pick<Counters, 'access' | 'registry'>,
-  ): Promise<Grant[]> {
-    if (this.#cache?.access !== access)
-      this.#cache = {
-        access,
-        roles: forgetOnFailure(this.#load(), (roles) => {
-          if (this.#cache?.roles === roles) this.#cache = undefined;
-        }),
-      };
-    const known = this.#cache;
-    const roles = await known.roles;
-    known.loaded = roles;
-    const grants = names.flatMap((name) => {
-      const role = roles.get(name);
-      return builtInGrant(name) ?? (role ? this.#grantOf(role, registry) : []);
-    });
-    return Promise.all(grants);
-  }
-
-  /**
-   * The grants of these roles if all of them are cached for these counters, so that a cached response can be served
-   * without waiting.
-   */
-  #cachedGrants(names: readonly string[], { access, registry }: Pick<Counters, 'access' | 'registry'>) {
-    if (this.#cache?.access !== access) return undefined;
-    const { loaded } = this.#cache;
-    const grants: Grant[] = [];
-    for (const name of names) {
-      const { lastGrant } = loaded?.get(name) ?? {};
-      const grant = builtInGrant(name) ?? (lastGrant?.registry === registry ? lastGrant.resolved : undefined);
-      if (!grant) return undefined;
-      grants.push(grant);
-    }
-    return grants;
-  }
-
-  /** The grant of a role for this value of the `registry` counter. All holders of the role share one object. */
-  #grantOf(role: CachedRole, registry: number): Promise<Grant> {
-    if (role.lastGrant?.registry === registry) return role.lastGrant.grant;
-    const before = role.lastGrant?.resolved;
-    const grant = this.#buildGrant(role, registry, before);
-    role.lastGrant = { registry, grant };
-    grant.then(
-      (resolved) => {
-        if (role.lastGrant?.grant === grant) role.lastGrant = { registry, grant, resolved };
-      },
-      // A read that fails is forgotten, so that the next request tries again.
-      () => {
-        if (role.lastGrant?.grant === grant) delete role.lastGrant;
-      },
-    );
-    return grant;
-  }
-
-  async #buildGrant(role: CachedRole, registry: number, before: Grant | undefined): Promise<Grant> {
-    const { actions, clusters: scope, globMatches } = role;
+  async #buildGrant(
+    { actions, clusters: scope, globMatches }: RoleDefinition,
+    registry: number,
+    before: Grant | undefined,
+  ): Promise<Grant> {
     if (!scope) return { actions };
     const { names, labelSelector } = scope;
     const globs = names.filter((name) => /[*?]/.test(name));
@@ -236,29 +195,18 @@ export class Roles {
     return { actions, clusters, steps: 1 + stepsOfRequirements(requirements.length) };
   }
 
-  #clusterNames(registry: number): Promise<ReadonlySet<string>> {
-    if (this.#nameCache?.registry !== registry)
-      this.#nameCache = {
-        registry,
-        names: forgetOnFailure(this.#loadNames(), (names) => {
-          if (this.#nameCache?.names === names) this.#nameCache = undefined;
-        }),
-      };
-    return this.#nameCache.names;
-  }
-
   async #load(): Promise<ReadonlyMap<string, CachedRole>> {
     const rows = await this.#database.prisma.role.findMany();
-    return new Map(
-      rows.map(({ name, actions, clusters }) => [
-        name,
-        {
-          actions: new Set(actions as Action[]),
-          clusters: (clusters as ClusterScope | null) ?? undefined,
-          globMatches: new Map(),
-        },
-      ]),
-    );
+    return new Map(rows.map(({ name, ...row }) => [name, this.#cached(row)]));
+  }
+
+  #cached({ actions, clusters }: { actions: unknown; clusters: unknown }): CachedRole {
+    const role = {
+      actions: new Set(actions as Action[]),
+      clusters: (clusters as ClusterScope | null) ?? undefined,
+      globMatches: new Map<string, boolean>(),
+    };
+    return { grantAt: lazy((registry: number, before) => this.#buildGrant(role, registry, before)) };
   }
 
   async #loadNames(): Promise<ReadonlySet<string>> {
@@ -267,8 +215,6 @@ export class Roles {
   }
 }
 
-/** Calls `forget` if the read fails, so that the next request retries it. */
-function forgetOnFailure<T>(read: Promise<T>, forget: (read: Promise<T>) => void): Promise<T> {
-  read.catch(() => forget(read));
-  return read;
+function isLoaded(grant: Grant | Promise<Grant>): grant is Grant {
+  return !(grant instanceof Promise);
 }

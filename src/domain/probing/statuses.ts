@@ -1,4 +1,5 @@
 import type { ProbeLease } from '../../kubernetes/prober/probe-target.ts';
+import { lazy } from '../../lazy.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
 import { systemCaller } from '../access/system-caller.ts';
 import { record } from '../audit/record.ts';
@@ -53,7 +54,7 @@ export class Statuses {
    * no read of the database.
    */
   #unchanged: { status: number; observations: Map<string, Observation> } = { status: -1, observations: new Map() };
-  #rounds: { at: number; finishedAt: Promise<RoundEndOf> } | undefined;
+  readonly #rounds = lazy(() => this.#readRounds(), { reuseMs: ROUND_REUSE_MS });
 
   constructor({ database, slots }: { database: Database; slots: ProbeSlots }) {
     this.#database = database;
@@ -205,15 +206,7 @@ export class Statuses {
 
   /** The end of the last complete round of the replica that probes this cluster, or that probed it last. */
   async #lastRound(clusterId: number): Promise<Date | null | undefined> {
-    const now = performance.now();
-    if (!this.#rounds || now - this.#rounds.at > ROUND_REUSE_MS) {
-      const rounds = { at: now, finishedAt: this.#readRounds() };
-      this.#rounds = rounds;
-      rounds.finishedAt.catch(() => {
-        if (this.#rounds === rounds) this.#rounds = undefined;
-      });
-    }
-    return (await this.#rounds.finishedAt)(clusterId);
+    return (await this.#rounds())(clusterId);
   }
 
   async #readRounds(): Promise<RoundEndOf> {

@@ -1,5 +1,7 @@
 import type { Pool } from 'pg';
+import { lazy } from '../../lazy.ts';
 import {
+  CHECK_REUSE_MS,
   type CounterName,
   type Counters,
   type Database,
@@ -12,7 +14,6 @@ import { PrismaClient as PostgresClient } from '../generated/postgres/client.ts'
 import type { PrismaClient } from '../generated/sqlite/client.ts';
 import type { Leases } from '../leases.ts';
 import { ReadShares } from '../read-shares.ts';
-import { reuseRecentSuccess } from '../reuse-recent-success.ts';
 import { adapterOver } from './adapter.ts';
 import { leasesOver } from './leases.ts';
 import { migrate, requireUnused } from './migrations.ts';
@@ -43,12 +44,12 @@ export class PostgresDatabase implements Database {
   readonly kind = 'postgres';
   readonly prisma: PrismaClient;
   readonly warnings = [];
-  readonly check: () => Promise<void>;
   readonly leases: Leases;
   readonly reads = new ReadShares(CONNECTIONS / 2);
   readonly #pool: Pool;
   readonly #watch: Watch;
   readonly #channel: string;
+  readonly #check = lazy(() => this.#testWrite(), { reuseMs: CHECK_REUSE_MS });
   #closing: Promise<void> | undefined;
 
   constructor(location: PostgresLocation) {
@@ -62,14 +63,6 @@ export class PostgresDatabase implements Database {
       transactionOptions: TRANSACTION,
       errorFormat: 'minimal',
     }) as unknown as PrismaClient;
-    // PostgreSQL writes a new row version even if no value changes, so this update fails on a full disk or a standby.
-    // It skips the row while a change has it locked; otherwise one replica that hangs during a change would make every
-    // other replica unready. The check also reads the counters, as every request does, on their separate connection.
-    this.check = reuseRecentSuccess(async () => {
-      await this.counters();
-      await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value"
-        WHERE "name" = (SELECT "name" FROM "Counter" WHERE "name" = 'status' FOR UPDATE SKIP LOCKED)`;
-    });
   }
 
   async write<T>(
@@ -105,6 +98,20 @@ export class PostgresDatabase implements Database {
 
   watch(onPossibleChange: () => void): () => void {
     return this.#watch.watch(onPossibleChange);
+  }
+
+  async check(): Promise<void> {
+    await this.#check();
+  }
+
+  async #testWrite(): Promise<void> {
+    // Every request reads the counters, on their separate connection.
+    await this.counters();
+    // PostgreSQL writes a new row version even if no value changes, so this update fails on a full disk or a standby.
+    // It skips the row while a change has it locked; otherwise one replica that hangs during a change would make every
+    // other replica unready.
+    await this.prisma.$executeRaw`UPDATE "Counter" SET "value" = "value"
+      WHERE "name" = (SELECT "name" FROM "Counter" WHERE "name" = 'status' FOR UPDATE SKIP LOCKED)`;
   }
 
   close(): Promise<void> {

@@ -2,7 +2,9 @@ import { statSync } from 'node:fs';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DriverAdapterError } from '@prisma/driver-adapter-utils';
 import { sqliteCodeOf } from '../../internals/sqlite-errors.ts';
+import { lazy } from '../../lazy.ts';
 import {
+  CHECK_REUSE_MS,
   type CounterName,
   type Counters,
   countersOf,
@@ -13,7 +15,6 @@ import {
 } from '../database.ts';
 import { PrismaClient } from '../generated/sqlite/client.ts';
 import { ReadShares } from '../read-shares.ts';
-import { reuseRecentSuccess } from '../reuse-recent-success.ts';
 import { StartupError } from '../startup-error.ts';
 import { SqliteConnection } from './connection.ts';
 import { toDriverError } from './errors.ts';
@@ -53,7 +54,6 @@ export class SqliteDatabase implements Database {
   // The connection runs one statement at a time. A limit of one read per caller makes callers alternate.
   readonly reads = new ReadShares(1);
   readonly prisma: PrismaClient;
-  readonly check: () => Promise<void>;
   readonly warnings: readonly string[];
   readonly #file: string;
   readonly #inode: number;
@@ -67,6 +67,7 @@ export class SqliteDatabase implements Database {
   #countersOfThisTurn: Counters | undefined;
   #closing: Promise<void> | undefined;
   #removeWitness = async () => {};
+  readonly #check = lazy(() => this.#testWrite(), { reuseMs: CHECK_REUSE_MS });
 
   constructor(options: {
     file: string;
@@ -81,7 +82,6 @@ export class SqliteDatabase implements Database {
     this.#watch = watch;
     this.#selectVersion = watch.prepare('PRAGMA data_version');
     this.#selectCounters = watch.prepare('SELECT "name", "value" FROM "Counter"');
-    this.check = reuseRecentSuccess(() => this.#testWrite());
     this.prisma = new PrismaClient({
       adapter: connection.factory,
       transactionOptions: TRANSACTION,
@@ -130,6 +130,10 @@ export class SqliteDatabase implements Database {
   watch(onPossibleChange: () => void): () => void {
     const timer = setInterval(onPossibleChange, POLL_MS).unref();
     return () => clearInterval(timer);
+  }
+
+  async check(): Promise<void> {
+    await this.#check();
   }
 
   /** Writes a page to disk without changing data. An UPDATE that sets equal values would not reach the disk. */

@@ -1,4 +1,5 @@
-import type { Configuration, CustomFetchOptions, IDToken } from 'openid-client';
+import type { CustomFetchOptions, IDToken } from 'openid-client';
+import { lazy } from '../../../lazy.ts';
 import { DomainError } from '../../errors.ts';
 
 type Library = typeof import('openid-client');
@@ -40,9 +41,8 @@ const SUBJECT = /^[\x20-\x7e]{1,255}$/;
 /** A client of one provider. It loads its library and calls the provider only at the first sign-in. */
 export class OpenIdClient {
   readonly #provider: OpenIdProvider;
-  #discovery:
-    | { readonly until: number; readonly ready: Promise<{ library: Library; configuration: Configuration }> }
-    | undefined;
+  /** The library and the metadata of the provider. */
+  readonly #discovered = lazy(() => this.#discover(), { reuseMs: METADATA_MS });
 
   constructor(provider: OpenIdProvider) {
     this.#provider = provider;
@@ -89,23 +89,6 @@ export class OpenIdClient {
     const isComplete = claims[this.#provider.groupsClaim] !== undefined && claims.preferred_username !== undefined;
     if (isComplete || !configuration.serverMetadata().userinfo_endpoint) return claims;
     return { ...(await library.fetchUserInfo(configuration, tokens.access_token, claims.sub)), ...claims };
-  }
-
-  /**
-   * Returns the library and the metadata of the provider. Concurrent callers share one request; a failure is not
-   * cached.
-   */
-  #discovered() {
-    const now = performance.now();
-    if (!this.#discovery || this.#discovery.until <= now) {
-      const ready = this.#discover();
-      const known = { until: now + METADATA_MS, ready };
-      this.#discovery = known;
-      ready.catch(() => {
-        if (this.#discovery === known) this.#discovery = undefined;
-      });
-    }
-    return this.#discovery.ready;
   }
 
   async #discover() {

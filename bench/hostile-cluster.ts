@@ -4,9 +4,9 @@
 import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { makeAuthority } from '../test/support/certificates.ts';
+import { createAuthority } from '../test/support/certificates.ts';
 
-const authority = makeAuthority('bench');
+const authority = createAuthority('bench');
 const { certificate, key } = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
 
 /** Just below 16 MiB, where Kitestring stops reading a response. */

@@ -3,13 +3,13 @@ import { type Domain, openDomain } from '../src/app.ts';
 import { readConfig } from '../src/config.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { searchText } from '../src/domain/text.ts';
-import { makeAuthority } from '../test/support/certificates.ts';
+import { createAuthority } from '../test/support/certificates.ts';
 
 /** The caller that fills the registry. */
 export const caller = systemCaller('command line');
 export const silent = pino({ level: 'silent' });
 
-const certificate = Buffer.from(makeAuthority('bench').certificate).toString('base64');
+const certificate = Buffer.from(createAuthority('bench').certificate).toString('base64');
 
 /** A kubeconfig without a reachable server or a valid credential. */
 export const KUBECONFIG = `apiVersion: v1

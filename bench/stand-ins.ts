@@ -2,13 +2,13 @@
 // their ports and their CA, and runs until it is stopped.
 import { createServer as createTls } from 'node:https';
 import { type AddressInfo, createServer as createTcp, type Server } from 'node:net';
-import { makeAuthority } from '../test/support/certificates.ts';
+import { createAuthority } from '../test/support/certificates.ts';
 
 const [answering = 0, silent = 0] = process.argv.slice(2).map(Number);
 // The idle timeout of connections of a Kubernetes API server (k8s.io/apiserver, IdleTimeout).
 const KEEP_ALIVE_MS = 90_000;
 
-const authority = makeAuthority('bench');
+const authority = createAuthority('bench');
 const { certificate, key } = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
 
 function responsesOf(number: number): ReadonlyMap<string, readonly [status: number, body: string]> {

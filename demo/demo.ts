@@ -10,7 +10,7 @@ import { readConfig } from '../src/config.ts';
 import { openLog } from '../src/log.ts';
 import { start } from '../src/start.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
-import { makeAuthority } from '../test/support/certificates.ts';
+import { createAuthority } from '../test/support/certificates.ts';
 import { type DemoCluster, type DemoClusterOptions, startCluster } from './cluster.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -22,8 +22,8 @@ const QUERIES = [
 ];
 
 const nextYear = { notAfter: new Date(Date.now() + 365 * DAY_MS) };
-const authority = makeAuthority('demo', nextYear);
-const otherAuthority = makeAuthority('other', nextYear);
+const authority = createAuthority('demo', nextYear);
+const otherAuthority = createAuthority('other', nextYear);
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
 async function startStandIn(options: Omit<DemoClusterOptions, 'authority'>): Promise<DemoCluster> {

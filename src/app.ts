@@ -64,15 +64,25 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const limits = new SignInLimits({ database });
     const users = new Users({ database, roles, limits, audit: auditLog, now });
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
-    const registry = { database, seal, policy: config.policy, now, own: new Set<number>() };
-    const news = new ChangeNotifier(database);
+    const registry = { database, seal, policy: config.policy, now, ownChanges: new Set<number>() };
+    const changeNotifier = new ChangeNotifier(database);
     const slots = new ProbeSlots({ leases: database.leases });
     const statuses = new Statuses({ database, slots });
     const metrics = new Metrics();
     const descriptors = shareDescriptors();
     const onProbe = (state: string, latencyMs: number) => metrics.probe(state, latencyMs);
     const { inCluster } = config;
-    const fleet = new Fleet({ registry, visible, statuses, slots, news, inCluster, log, descriptors, onProbe });
+    const fleet = new Fleet({
+      registry,
+      visible,
+      statuses,
+      slots,
+      changeNotifier,
+      inCluster,
+      log,
+      descriptors,
+      onProbe,
+    });
     metrics.follow({
       clusters: () => statuses.sample(),
       connections: () => fleet.connections,
@@ -94,7 +104,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       clusters: new Clusters(registry, fleet),
       clusterList: new ClusterList({ database, visible }),
       clusterImport: new ClusterImport(registry, fleet),
-      clusterChanges: new ClusterChanges({ database, news, visible }),
+      clusterChanges: new ClusterChanges({ database, changeNotifier, visible }),
       statuses,
       fleet,
       clusterProbes: new ClusterProbes({ registry, fleet }),
@@ -122,7 +132,7 @@ export interface App {
  * An App that can stop listening before it closes: `retire` waits for open requests and hands its clusters over to
  * other replicas.
  */
-export interface Served extends App {
+export interface RetirableApp extends App {
   readonly retire: () => Promise<void>;
 }
 
@@ -132,7 +142,7 @@ export async function serve(
   log: Logger,
   domain: Domain,
   { limits, memory }: { limits?: Partial<HttpLimits>; memory?: MemoryBudget } = {},
-): Promise<Served> {
+): Promise<RetirableApp> {
   const shutdown = new AbortController();
   const server: Server = createHttpServer({
     ending: shutdown.signal,

@@ -9,7 +9,7 @@ import { DomainError, type InputIssue } from './domain/errors.ts';
 import { decodeKubeconfig } from './kubernetes/kubeconfig/decode.ts';
 import { UnusableKubeconfig } from './kubernetes/kubeconfig/yaml.ts';
 import type { Logger } from './log.ts';
-import { makeDirectory } from './storage/directory.ts';
+import { createDirectory } from './storage/directory.ts';
 import { removeAbandonedDrafts } from './storage/key-file.ts';
 import { removeAbandonedRestores } from './storage/sqlite/restore-directory.ts';
 import { StartupError } from './storage/startup-error.ts';
@@ -112,7 +112,7 @@ async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, termin
   await rm(path, { force: true });
   // A proxy on this machine may forward requests of other machines.
   const isLocal = config.loopback && config.trustedProxies.length === 0;
-  const code = isLocal ? undefined : await setUp.makeCode();
+  const code = isLocal ? undefined : await setUp.createCode();
   if (code === undefined) return;
   if (terminal)
     process.stdout.write(`\n  The set-up code for the first user, valid until a user exists:\n\n    ${code}\n\n`);
@@ -121,7 +121,7 @@ async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, termin
 
 async function writeSecret(path: string, secret: string): Promise<string> {
   try {
-    makeDirectory(dirname(path));
+    createDirectory(dirname(path));
     await renameExisting(path);
     await using file = await open(path, 'wx', 0o600);
     await file.writeFile(`${secret}\n`);

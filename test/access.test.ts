@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import {
+  createSecret,
   formatApiKey,
   hashSecret,
   isWeak,
-  makeSecret,
   parseApiKey,
   secretMatches,
 } from '../src/domain/accounts/api-key.ts';
@@ -208,13 +208,13 @@ describe('the API key format', () => {
   });
 
   it('a generated secret has 256 random bits', () => {
-    const secrets = Array.from({ length: 100 }, makeSecret);
+    const secrets = Array.from({ length: 100 }, createSecret);
     for (const secret of secrets) expect(Buffer.from(secret, 'base64url')).toHaveLength(32);
     expect(new Set(secrets).size).toBe(100);
   });
 
   it('a secret matches only its own hash, and a hash of another length is not an error', () => {
-    const secret = makeSecret();
+    const secret = createSecret();
     expect(secretMatches(secret, hashSecret(secret))).toBe(true);
     for (const stored of [hashSecret(`${secret}x`), '', 'x', hashSecret(secret).slice(1), secret])
       expect(secretMatches(secret, stored)).toBe(false);
@@ -234,6 +234,6 @@ describe('the API key format', () => {
   });
 
   it('a generated secret is never weak', () => {
-    for (let made = 0; made < 200; made++) expect(isWeak(makeSecret())).toBe(false);
+    for (let made = 0; made < 200; made++) expect(isWeak(createSecret())).toBe(false);
   });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { judgeAddress, judgeHost } from '../src/kubernetes/transport/address.ts';
+import { addressProblem, hostProblem } from '../src/kubernetes/transport/address.ts';
 
 const open = { allowLoopback: true };
 const closed = { allowLoopback: false };
@@ -101,32 +101,32 @@ const allowed = [
   'fd00::5eff:169.254.169.254',
 ];
 
-describe('judgeAddress', () => {
+describe('addressProblem', () => {
   test.each(never)('never dials %s', (ip) => {
-    expect(judgeAddress(ip, open)).toMatch(/ is an? .*, which is never dialled$/);
+    expect(addressProblem(ip, open)).toMatch(/ is an? .*, which is never dialled$/);
   });
 
   test.each(loopback)('dials the loopback address %s only if loopback is allowed', (ip) => {
-    expect(judgeAddress(ip, open)).toBeUndefined();
-    expect(judgeAddress(ip, closed)).toContain('ALLOW_LOOPBACK_TARGETS=true');
+    expect(addressProblem(ip, open)).toBeUndefined();
+    expect(addressProblem(ip, closed)).toContain('ALLOW_LOOPBACK_TARGETS=true');
   });
 
   test.each(allowed)('allows %s', (ip) => {
-    expect(judgeAddress(ip, closed)).toBeUndefined();
+    expect(addressProblem(ip, closed)).toBeUndefined();
   });
 
   test.each(['', 'localhost', '010.0.0.1', '1.2.3', '2852039166', '0x7f.1', ':::', '1.2.3.4\n'])(
     'rejects %j because it is not an IP address',
     (ip) => {
-      expect(judgeAddress(ip, open)).toContain('is not an IP address');
+      expect(addressProblem(ip, open)).toContain('is not an IP address');
     },
   );
 
   test('the refusal names the kind of the address', () => {
-    expect(judgeAddress('169.254.169.254', closed)).toBe(
+    expect(addressProblem('169.254.169.254', closed)).toBe(
       '169.254.169.254 is a link-local address, which is never dialled',
     );
-    expect(judgeAddress('64:ff9b::a9fe:a9fe', closed)).toBe(
+    expect(addressProblem('64:ff9b::a9fe:a9fe', closed)).toBe(
       '169.254.169.254 in 64:ff9b::a9fe:a9fe is a link-local address, which is never dialled',
     );
   });
@@ -139,17 +139,17 @@ describe('judgeAddress', () => {
     };
     fc.assert(
       fc.property(fc.ipV4(), fc.boolean(), (ip, allowLoopback) => {
-        const refused = judgeAddress(ip, { allowLoopback }) !== undefined;
+        const refused = addressProblem(ip, { allowLoopback }) !== undefined;
         for (const spelling of spellings(ip)) {
-          expect(judgeAddress(spelling, { allowLoopback }) !== undefined, spelling).toBe(refused);
+          expect(addressProblem(spelling, { allowLoopback }) !== undefined, spelling).toBe(refused);
         }
       }),
     );
   });
 
-  test('judgeAddress never throws, for any text', () => {
+  test('addressProblem never throws, for any text', () => {
     const ip = fc.oneof(fc.ipV6(), fc.ipV4(), fc.string());
-    fc.assert(fc.property(ip, (text) => ['string', 'undefined'].includes(typeof judgeAddress(text, closed))));
+    fc.assert(fc.property(ip, (text) => ['string', 'undefined'].includes(typeof addressProblem(text, closed))));
   });
 });
 
@@ -169,24 +169,24 @@ describe('an address in DENIED_TARGETS', () => {
     '2001:0:4136:e378:8000:63bf:f5fe:fdfc',
     'fd00::5efe:10.1.2.3',
   ])('never dials %s, which DENIED_TARGETS contains', (ip) => {
-    expect(judgeAddress(ip, policy)).toMatch(/ is an address in DENIED_TARGETS, which is never dialled$/);
-    expect(judgeHost(ip.includes(':') ? `[${ip}]` : ip, policy)).toContain('DENIED_TARGETS');
+    expect(addressProblem(ip, policy)).toMatch(/ is an address in DENIED_TARGETS, which is never dialled$/);
+    expect(hostProblem(ip.includes(':') ? `[${ip}]` : ip, policy)).toContain('DENIED_TARGETS');
   });
 
   test.each(['10.2.0.1', '192.0.2.8', 'fd13::1', '127.0.0.1', '64:ff9b::10.2.0.1'])(
     'allows %s, which DENIED_TARGETS does not contain',
     (ip) => {
-      expect(judgeAddress(ip, policy)).toBeUndefined();
+      expect(addressProblem(ip, policy)).toBeUndefined();
     },
   );
 
   test('DENIED_TARGETS adds to the addresses that are always refused', () => {
-    expect(judgeAddress('169.254.169.254', policy)).toContain('a link-local address');
-    expect(judgeAddress('127.0.0.1', { ...policy, allowLoopback: false })).toContain('ALLOW_LOOPBACK_TARGETS');
+    expect(addressProblem('169.254.169.254', policy)).toContain('a link-local address');
+    expect(addressProblem('127.0.0.1', { ...policy, allowLoopback: false })).toContain('ALLOW_LOOPBACK_TARGETS');
   });
 });
 
-describe('judgeHost', () => {
+describe('hostProblem', () => {
   test.each([
     'http://2852039166/',
     'http://0xa9fea9fe/',
@@ -200,7 +200,7 @@ describe('judgeHost', () => {
     'http://0/',
     'http://[::]/',
   ])('never dials the host of %s', (url) => {
-    expect(judgeHost(new URL(url).hostname, open)).toContain('which is never dialled');
+    expect(hostProblem(new URL(url).hostname, open)).toContain('which is never dialled');
   });
 
   test.each([
@@ -211,14 +211,14 @@ describe('judgeHost', () => {
     'http://0x7f.1/',
     'http://[::1]/',
   ])('treats the host of %s as loopback', (url) => {
-    expect(judgeHost(new URL(url).hostname, open)).toBeUndefined();
-    expect(judgeHost(new URL(url).hostname, closed)).toContain('ALLOW_LOOPBACK_TARGETS=true');
+    expect(hostProblem(new URL(url).hostname, open)).toBeUndefined();
+    expect(hostProblem(new URL(url).hostname, closed)).toContain('ALLOW_LOOPBACK_TARGETS=true');
   });
 
   test.each(['kubernetes.default.svc', 'notlocalhost', 'localhost.example.org', '10.0.0.1', '[fd12::1]'])(
     'allows the host %s (the address of a name is judged after it is resolved)',
     (host) => {
-      expect(judgeHost(host, closed)).toBeUndefined();
+      expect(hostProblem(host, closed)).toBeUndefined();
     },
   );
 });

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { REMEMBERED_CHANGES } from '../src/domain/registry-change.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { type Ended, runCommand } from './support/process.ts';
@@ -135,7 +135,7 @@ describe('the keys commands', () => {
   });
 });
 
-describeFile('a data directory without a database', () => {
+describeOnSqlite('a data directory without a database', () => {
   it.each(
     [
       ['keys', 'list'],
@@ -150,7 +150,7 @@ describeFile('a data directory without a database', () => {
   });
 });
 
-describeFile('the backup command', () => {
+describeOnSqlite('the backup command', () => {
   it('backup copies a database in use, readable only by its owner, and overwrites a file only with --force', async () => {
     const app = await serve();
     await create(app, 'one');
@@ -177,7 +177,7 @@ describeFile('the backup command', () => {
   });
 });
 
-describeFile('the restore command', () => {
+describeOnSqlite('the restore command', () => {
   async function backedUp() {
     const app = await serve();
     const file = join(await temporaryDirectory(), 'copy.db');

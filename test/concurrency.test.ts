@@ -3,7 +3,7 @@ import { openDomain } from '../src/app.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { openLog } from '../src/log.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { itOfFile } from './support/database.ts';
+import { itOnSqlite } from './support/database.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 
 let app: TestApp;
@@ -157,7 +157,7 @@ describe('concurrent imports, servers and starts', () => {
     }
   });
 
-  itOfFile('three concurrent starts over one directory create one key file and one first API key', async () => {
+  itOnSqlite('three concurrent starts over one directory create one key file and one first API key', async () => {
     const { dataDir, config: given } = app;
     const fresh = { ...given, dataDir: `${dataDir}/fresh`, database: { file: `${dataDir}/fresh/kitestring.db` } };
     const log = await openLog({ level: 'silent', pretty: false });

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readConfig } from '../src/config.ts';
-import { judgeAddress } from '../src/kubernetes/transport/address.ts';
+import { addressProblem } from '../src/kubernetes/transport/address.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
 import { temporaryDirectory } from './support/directory.ts';
 
@@ -81,7 +81,7 @@ describe('DENIED_TARGETS', () => {
   it('DENIED_TARGETS becomes part of the policy that judges every address', () => {
     const { policy } = readConfig({ DENIED_TARGETS: '10.0.0.0/8, fd12::/16' });
     expect(policy.deniedTargets).toEqual(['10.0.0.0/8', 'fd12::/16']);
-    expect(judgeAddress('::ffff:10.1.2.3', policy)).toContain('DENIED_TARGETS');
+    expect(addressProblem('::ffff:10.1.2.3', policy)).toContain('DENIED_TARGETS');
   });
 });
 

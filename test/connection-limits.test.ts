@@ -95,7 +95,7 @@ describe('connections per address', () => {
     expect([refused.status, refused.headers.get('retry-after'), await refused.json()]).toEqual([
       429,
       '1',
-      { error: 'Too many requests of your address are open at once: wait until some of them are answered' },
+      { error: 'Too many requests from your address are open at once: wait until some of them have finished' },
     ]);
     expect((await stream('203.0.113.8')).status).toBe(200);
     await held[0]?.body?.cancel();

@@ -4,7 +4,7 @@ import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import { testTarget } from '../src/kubernetes/prober/connection-test.ts';
 import { SocketBudget } from '../src/kubernetes/transport/socket-budget.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { createAuthority } from './support/certificates.ts';
 import { base64, kubeconfig } from './support/kubeconfigs.ts';
 import { kubeconfigOf, kubeconfigOfAll, probingApp, register, untilState } from './support/live.ts';
 import { answerWith, kubernetes, type Pretence, rawStandIn, refusingPort, standIn, token } from './support/stand-in.ts';
@@ -76,7 +76,7 @@ describe('testClusterConnection', () => {
   it('testClusterConnection reports a fault by code and a sentence without secrets', async () => {
     const app = await probingApp();
     const server = await cluster({ review: [401, {}] });
-    const other = makeAuthority();
+    const other = createAuthority();
     const pair = { certificate: other.issue({ commonName: 'a', client: true }).certificate };
     const mixed = { ...pair, key: other.issue({ commonName: 'b', client: true }).key };
     const cases: [string, Target][] = [
@@ -413,7 +413,7 @@ describe('Prometheus discovery', () => {
 
 describe('a credential that expires', () => {
   const day = 24 * 60 * 60 * 1_000;
-  const authority = makeAuthority();
+  const authority = createAuthority();
   const jwt = (days: number) =>
     [
       'e30',

@@ -13,7 +13,7 @@ import {
 } from '../src/kubernetes/transport/connection.ts';
 import type { Lookup } from '../src/kubernetes/transport/connector.ts';
 import { LiveMemory } from '../src/kubernetes/transport/live-memory.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { createAuthority } from './support/certificates.ts';
 import {
   answerWith,
   authority,
@@ -62,8 +62,8 @@ describe('the identity of the API server', () => {
   const expired = { notBefore: new Date(Date.now() - 2 * hour), notAfter: new Date(Date.now() - hour) };
   const early = { notBefore: new Date(Date.now() + hour), notAfter: new Date(Date.now() + 2 * hour) };
   test.each([
-    ['WRONG_CA', makeAuthority('another').issue({ commonName: 'x', altNames })],
-    ['WRONG_CA', makeAuthority('stand-in').issue({ commonName: 'x', altNames })],
+    ['WRONG_CA', createAuthority('another').issue({ commonName: 'x', altNames })],
+    ['WRONG_CA', createAuthority('stand-in').issue({ commonName: 'x', altNames })],
     ['CERTIFICATE_EXPIRED', authority.issue({ commonName: 'x', altNames, ...expired })],
     ['CERTIFICATE_NOT_YET_VALID', authority.issue({ commonName: 'x', altNames, ...early })],
     ['WRONG_NAME', authority.issue({ commonName: 'x', altNames: ['10.0.0.1', 'other.test'] })],
@@ -79,7 +79,7 @@ describe('the identity of the API server', () => {
   });
 
   test('a connection trusts the given CA, even if it is the certificate of the server itself', async () => {
-    const certificate = makeAuthority().issue({ commonName: 'x', altNames });
+    const certificate = createAuthority().issue({ commonName: 'x', altNames });
     const { target } = await standIn(ok, { certificate });
     expect((await open(target({ caData: certificate.certificate })).call('/version')).status).toBe(200);
   });
@@ -93,7 +93,7 @@ describe('the identity of the API server', () => {
   });
 
   test('insecureSkipTlsVerify accepts any certificate', async () => {
-    const { target } = await standIn(ok, { certificate: makeAuthority().issue({ commonName: 'x', ...expired }) });
+    const { target } = await standIn(ok, { certificate: createAuthority().issue({ commonName: 'x', ...expired }) });
     expect((await open(target({ insecureSkipTlsVerify: true })).call('/version')).status).toBe(200);
   });
 
@@ -300,7 +300,7 @@ describe('the dialled address', () => {
     const connection = open({ ...named(port), proxyURL: proxy.url });
     expect((await connection.call('/version')).status).toBe(200);
     expect(proxy.tunnels).toEqual([`cluster.test:${port}`]);
-    const wrong = open({ ...named(port), caData: makeAuthority().certificate, proxyURL: proxy.url });
+    const wrong = open({ ...named(port), caData: createAuthority().certificate, proxyURL: proxy.url });
     expect((await failure(wrong)).code).toBe('WRONG_CA');
   });
 

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
-import { itOfFile, rowsOf } from './support/database.ts';
+import { itOnSqlite, rowsOf } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
@@ -135,7 +135,7 @@ describe('kill -9', () => {
     expect(answered[0] + answered[1]).toBeGreaterThan(250);
   });
 
-  itOfFile.each(['kitestring.db', 'kitestring.db-wal', 'kitestring.db-migrating', 'seal-keys', 'admin-api-key'])(
+  itOnSqlite.each(['kitestring.db', 'kitestring.db-wal', 'kitestring.db-migrating', 'seal-keys', 'admin-api-key'])(
     'a kill during the first start when %s appears is recovered by the next start',
     async (file) => {
       const dataDir = await temporaryDirectory();

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ERROR_CODES, type ErrorCode } from '../src/domain/errors.ts';
 import { ERRORS } from '../src/graphql/errors.ts';
-import { type Answer, CLUSTERS, type GraphQLAnswer, startApp, type TestApp } from './support/app.ts';
+import { type Answer, CLUSTERS, type GraphQLResponse, startApp, type TestApp } from './support/app.ts';
 import { whileReadOnly } from './support/database.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { kubeconfigOf } from './support/live.ts';
@@ -20,7 +20,7 @@ afterAll(() => app.close());
 
 interface Case {
   /** Omitted for sign-in, which is not a GraphQL operation. */
-  readonly graphql?: () => Promise<GraphQLAnswer>;
+  readonly graphql?: () => Promise<GraphQLResponse>;
   /** Omitted if no REST request can cause the error. */
   readonly rest?: () => Promise<Answer>;
 }
@@ -38,11 +38,11 @@ const create = (input: object, headers?: Record<string, string>) =>
 const update = (input: object) => mutate('updateCluster', 'UpdateClusterInput', input);
 const remove = (databaseId: number) => mutate('deleteCluster', 'DeleteClusterInput', { by: { databaseId } });
 
-async function openTooManyStreams(): Promise<GraphQLAnswer> {
+async function openTooManyStreams(): Promise<GraphQLResponse> {
   const open = () => subscribe(app, 'subscription { clusterChanged { __typename } }', { Authorization: app.nobody });
   const streams = await Promise.all(Array.from({ length: 50 }, open));
   const refused = await open();
-  const [result] = (await resultsOf(refused)) as Pick<GraphQLAnswer, 'data' | 'errors'>[];
+  const [result] = (await resultsOf(refused)) as Pick<GraphQLResponse, 'data' | 'errors'>[];
   for (const { body } of streams) await body?.cancel();
   return { status: refused.status, headers: refused.headers, data: null, ...result };
 }
@@ -53,13 +53,13 @@ async function credentialFor(uid: string): Promise<object> {
   return { credential: { kubeconfig: { text: kubeconfigOf(server.target()) } }, verify: 'CONNECT' };
 }
 
-async function changeToAnotherCluster(): Promise<GraphQLAnswer> {
+async function changeToAnotherCluster(): Promise<GraphQLResponse> {
   await create({ name: 'known', ...(await credentialFor('uid-1')) });
   await mutate('probeCluster', 'ProbeClusterInput', { by: { name: 'known' } });
   return update({ by: { name: 'known' }, ...(await credentialFor('uid-2')) });
 }
 
-async function createUnreachable(): Promise<GraphQLAnswer> {
+async function createUnreachable(): Promise<GraphQLResponse> {
   const text = kubeconfig({ cluster: { server: `https://127.0.0.1:${await refusingPort()}` } });
   return create({ name: 'x', credential: { kubeconfig: { text } }, verify: 'CONNECT' });
 }
@@ -85,7 +85,7 @@ async function setUpTwice(): Promise<Answer> {
 }
 
 /** Deletes the only user, an admin, which is refused. */
-async function deleteLastAdmin(): Promise<GraphQLAnswer> {
+async function deleteLastAdmin(): Promise<GraphQLResponse> {
   await setUpTwice();
   return mutate('deleteUser', 'DeleteUserInput', { username: 'first' });
 }
@@ -153,7 +153,7 @@ it.each(ERROR_CODES)('%s has the same message and meaning in GraphQL and REST', 
 });
 
 it('updates and imports report the same errors in GraphQL and REST', async () => {
-  const same = async (graphql: Promise<GraphQLAnswer>, rest: Promise<Answer>) => {
+  const same = async (graphql: Promise<GraphQLResponse>, rest: Promise<Answer>) => {
     const [refused] = Object.values<{ code: ErrorCode; message: string }>((await graphql).data);
     const { status, body } = await rest;
     expect([status, body]).toEqual([ERRORS[refused?.code ?? 'UNAVAILABLE'].status, { error: refused?.message }]);

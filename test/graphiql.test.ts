@@ -8,7 +8,7 @@ import { schema } from '../src/graphql/schema.ts';
 import { EXAMPLES } from '../src/server/graphiql/examples.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { openChromium, openWindow } from './support/chromium.ts';
-import { askExample, enterKey, openExample, openGraphiQL, runExample } from './support/graphiql.ts';
+import { enterKey, openExample, openGraphiQL, requestExample, runExample } from './support/graphiql.ts';
 
 let app: TestApp;
 let browser: Browser;
@@ -52,7 +52,7 @@ test('GraphiQL runs a query, a mutation and a subscription with the key, calls n
   await runExample(visit.page, 'CreateCluster', '"databaseId"');
   const { body: clusters } = await app.rest('GET', CLUSTERS);
   expect(clusters).toMatchObject([{ name: 'demo-cluster', description: 'staging cluster' }]);
-  const stream = await askExample(visit.page, 'ClusterChanges');
+  const stream = await requestExample(visit.page, 'ClusterChanges');
   expect(stream.headers()['content-type']).toBe('text/event-stream');
   await app.rest('PUT', `${CLUSTERS}${clusters[0].id}`, { name: 'renamed-cluster' });
   await visit.page.locator('.graphiql-response').getByText('"renamed-cluster"').waitFor();

@@ -1,6 +1,6 @@
 import { type DocumentNode, executeSync, getIntrospectionQuery, Kind, parse, print, visit } from 'graphql';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { introspectionsIn, MAX_INTROSPECTIONS } from '../src/graphql/introspection.ts';
+import { countIntrospections, MAX_INTROSPECTIONS } from '../src/graphql/introspection.ts';
 import { schema } from '../src/graphql/schema.ts';
 import { startApp, type TestApp } from './support/app.ts';
 
@@ -131,13 +131,13 @@ describe('introspection without credentials', () => {
   it('the estimated size is at least half of the written size', () => {
     for (const [, text] of [...harmless, ...costly.filter(([what]) => !what.includes('ten types in'))]) {
       const document = parse(text);
-      const counted = introspectionsIn({ schema, document });
+      const counted = countIntrospections({ schema, document });
       if (counted === undefined) continue;
       const written = JSON.stringify(executeSync({ schema, document }).data ?? null).length;
       // A field counts as at least 24 bytes, and descriptions as more, so the ratio differs between documents.
       expect([text, written <= 2 * counted * wholeBytes + 1_000]).toEqual([text, true]);
     }
-    expect(introspectionsIn({ schema, document: parse(WHOLE) })).toBe(1);
+    expect(countIntrospections({ schema, document: parse(WHOLE) })).toBe(1);
   });
 
   it.each([

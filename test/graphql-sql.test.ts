@@ -4,7 +4,7 @@ import { schema } from '../src/graphql/schema.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -36,7 +36,7 @@ async function statements(document: string, variables: object = {}): Promise<str
   return sql;
 }
 
-describeFile('the SQL statements of a read', () => {
+describeOnSqlite('the SQL statements of a read', () => {
   const list = (fields: string) => `query ($first: Int!) { clusters(first: $first) { ${fields} } }`;
 
   it('a page needs one statement for clusters and one for labels, for any number of rows', async () => {

@@ -5,7 +5,7 @@ import { CostBudget } from '../src/server/cost-budget.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 
 vi.mock('../src/event-loop.ts', async (original) => {
   const eventLoop = await original<typeof import('../src/event-loop.ts')>();
@@ -207,7 +207,7 @@ describe('a document within the limits', () => {
   });
 });
 
-describeFile('the audit log of one cluster', () => {
+describeOnSqlite('the audit log of one cluster', () => {
   it('the audit log of one cluster is read by an index, for every way to name the cluster', async () => {
     for (const column of ['clusterName', 'clusterId']) {
       const plan = await app.domain.database.prisma.$queryRawUnsafe<{ detail: string }[]>(

@@ -6,11 +6,11 @@ import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { createAuthority } from './support/certificates.ts';
 
 const policy = { allowHttp: false, allowInsecureTls: false, allowProxy: false, allowLoopback: true };
 const base64 = (text: string) => Buffer.from(text).toString('base64');
-const authority = base64(makeAuthority().certificate);
+const authority = base64(createAuthority().certificate);
 
 let folder: string;
 beforeAll(async () => {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
-import { isReadAside, readKubeconfigAside, TooManyKubeconfigs } from '../src/kubernetes/kubeconfig/reader.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { needsWorkerThread, readKubeconfigOffThread, TooManyKubeconfigs } from '../src/kubernetes/kubeconfig/reader.ts';
+import { createAuthority } from './support/certificates.ts';
 import { base64 } from './support/kubeconfigs.ts';
 
 const policy = { allowHttp: false, allowInsecureTls: false, allowProxy: false, allowLoopback: true };
-const ca = base64(makeAuthority().certificate);
+const ca = base64(createAuthority().certificate);
 
 function yamlOf(contexts: number): string {
   const numbers = Array.from({ length: contexts }, (_, n) => n);
@@ -23,7 +23,7 @@ function yamlOf(contexts: number): string {
 describe('a large kubeconfig', () => {
   it('a large kubeconfig is parsed in a worker thread, with the same result as in the main thread', async () => {
     const text = yamlOf(1_000);
-    expect(isReadAside(text)).toBe(true);
+    expect(needsWorkerThread(text)).toBe(true);
     let turns = 0;
     let isDone = false;
     const count = () => {
@@ -31,7 +31,7 @@ describe('a large kubeconfig', () => {
       if (!isDone) setImmediate(count);
     };
     setImmediate(count);
-    const reading = await readKubeconfigAside(text, policy);
+    const reading = await readKubeconfigOffThread(text, policy);
     isDone = true;
     // Parsing in the main thread would block all turns but one.
     expect(turns).toBeGreaterThan(20);
@@ -42,8 +42,8 @@ describe('a large kubeconfig', () => {
 
   it('a worker thread reports the same problem as the main thread', async () => {
     const text = `${yamlOf(1_000)}contexts: []\n`;
-    expect(await readKubeconfigAside(text, policy)).toEqual(readKubeconfig(text, policy));
-    expect(await readKubeconfigAside('x'.repeat(5 * 1024 * 1024), policy)).toEqual({
+    expect(await readKubeconfigOffThread(text, policy)).toEqual(readKubeconfig(text, policy));
+    expect(await readKubeconfigOffThread('x'.repeat(5 * 1024 * 1024), policy)).toEqual({
       problem: 'the kubeconfig is larger than 4 MiB',
     });
   });
@@ -55,33 +55,33 @@ describe('a large kubeconfig', () => {
     ['quotes', '"'],
     ['block scalars', 'k: |\n a\n'],
   ])('a kubeconfig with many %s is parsed in a worker thread', (_what, part) => {
-    expect(isReadAside(part.repeat(64_000 / part.length))).toBe(true);
+    expect(needsWorkerThread(part.repeat(64_000 / part.length))).toBe(true);
   });
 
   it('a large kubeconfig is rejected if fifteen others are waiting', async () => {
     const text = yamlOf(300);
-    const all = await Promise.allSettled(Array.from({ length: 20 }, () => readKubeconfigAside(text, policy)));
+    const all = await Promise.allSettled(Array.from({ length: 20 }, () => readKubeconfigOffThread(text, policy)));
     const refused = all.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
     expect(refused).toHaveLength(4);
     for (const error of refused) expect(error).toBeInstanceOf(TooManyKubeconfigs);
     expect(all.flatMap((result) => (result.status === 'fulfilled' ? [result.value.contexts?.length] : []))).toEqual(
       Array(16).fill(300),
     );
-    expect((await readKubeconfigAside(text, policy)).contexts).toHaveLength(300);
+    expect((await readKubeconfigOffThread(text, policy)).contexts).toHaveLength(300);
   });
 });
 
 it('parses at most two large kubeconfigs of one caller at a time, and leaves room for other callers', async () => {
   const text = yamlOf(300);
-  const readFor = (caller: string) => readKubeconfigAside(text, policy, caller);
+  const readFor = (caller: string) => readKubeconfigOffThread(text, policy, caller);
   const all = await Promise.allSettled(['a', 'a', 'a', 'b', 'a', 'b'].map(readFor));
   const outcomes = all.map((result) =>
-    result.status === 'rejected' ? result.reason.isOfCaller : result.value.problem,
+    result.status === 'rejected' ? result.reason.isCallerLimit : result.value.problem,
   );
   expect(outcomes).toEqual([undefined, undefined, true, undefined, true, undefined]);
   expect((await readFor('a')).contexts).toHaveLength(300);
 });
 
 it('a small kubeconfig is parsed in the main thread', () => {
-  expect(isReadAside(yamlOf(50))).toBe(false);
+  expect(needsWorkerThread(yamlOf(50))).toBe(false);
 });

@@ -9,7 +9,7 @@ import { describeCredential } from '../src/kubernetes/kubeconfig/describe.ts';
 import { chooseContext, readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
 import type { KubeconfigPolicy, Target } from '../src/kubernetes/kubeconfig/target.ts';
 import { readYaml } from '../src/kubernetes/kubeconfig/yaml.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { createAuthority } from './support/certificates.ts';
 import {
   base64,
   canary,
@@ -518,13 +518,13 @@ describe('the server of a kubeconfig', () => {
 });
 
 describe('a certificate in a kubeconfig', () => {
-  const other = makeAuthority().issue({ commonName: 'other', client: true });
+  const other = createAuthority().issue({ commonName: 'other', client: true });
   const user = (certificate: string, key: string) =>
     kubeconfig({ user: { 'client-certificate-data': base64(certificate), 'client-key-data': base64(key) } });
   const cluster = (pems: string) => kubeconfig({ cluster: { 'certificate-authority-data': base64(pems) } });
 
   test('a CA may be a bundle with comments, which are removed', () => {
-    const bundle = `# one\n${authority.certificate}\r\n# two\n${makeAuthority().certificate}`;
+    const bundle = `# one\n${authority.certificate}\r\n# two\n${createAuthority().certificate}`;
     const { caData = '' } = targetOf(cluster(bundle));
     expect(caData).not.toContain('#');
     expect(caData.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
@@ -543,8 +543,8 @@ describe('a certificate in a kubeconfig', () => {
   });
 
   test('an RSA key below 2,048 bits is refused in a client certificate, and left out of a CA bundle', () => {
-    const weak = makeAuthority('weak', { keyType: 'RSA-1024' });
-    const strong = makeAuthority().issue({ commonName: 'weak', client: true, keyType: 'RSA-1024' });
+    const weak = createAuthority('weak', { keyType: 'RSA-1024' });
+    const strong = createAuthority().issue({ commonName: 'weak', client: true, keyType: 'RSA-1024' });
     expect(problemOf(user(strong.certificate, strong.key))).toContain('cannot be used for TLS: its key is too small');
     expect(problemOf(cluster(weak.certificate))).toContain('has only RSA keys below 2048 bits');
     const bundle = cluster(weak.certificate + authority.certificate);
@@ -557,7 +557,7 @@ describe('a certificate in a kubeconfig', () => {
     ['sec1', 'P-256'],
     ['pkcs8', 'Ed25519'],
   ] as const)('reads a private key in %s of %s under a wrong label', (type, keyType) => {
-    const issued = makeAuthority().issue({ commonName: type, client: true, keyType });
+    const issued = createAuthority().issue({ commonName: type, client: true, keyType });
     const der = createPrivateKey(issued.key).export({ format: 'der', type: type as 'pkcs8' });
     for (const label of ['PRIVATE KEY', 'ED25519 PRIVATE KEY', 'ANY PRIVATE KEY']) {
       const key = `-----BEGIN ${label}-----\n${der.toString('base64')}\n-----END ${label}-----\n`;

@@ -4,7 +4,7 @@ import type { FaultCode } from '../src/kubernetes/cluster-error.ts';
 import { readKubeconfig } from '../src/kubernetes/kubeconfig/kubeconfig.ts';
 import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import type { ProbeState } from '../src/kubernetes/prober/probe.ts';
-import { type ProbeOutcome, probeOver } from '../src/kubernetes/prober/probe-function.ts';
+import { createProbe, type ProbeOutcome } from '../src/kubernetes/prober/probe-function.ts';
 import { Prober } from '../src/kubernetes/prober/prober.ts';
 import { Connections } from '../src/kubernetes/transport/connections.ts';
 import { type ApiServers, findApiServers, startApiServers } from './support/api-servers.ts';
@@ -40,7 +40,7 @@ function openFleet() {
   const prober = new Prober({
     clock,
     targets: async () => list,
-    attempt: probeOver(connections),
+    probe: createProbe(connections),
     store: async (batch) => {
       outcomes.push(...batch);
     },
@@ -57,7 +57,7 @@ function openFleet() {
     put: async (uid: string, target: Target) => {
       targets.set(uid, { target, credentialsVersion: (targets.get(uid)?.credentialsVersion ?? 0) + 1 });
       list = Array.from(targets, ([key, { credentialsVersion }]) => ({ uid: key, credentialsVersion }));
-      return (await prober.tried([uid]))[0];
+      return (await prober.waitForFirstOutcomes([uid]))[0];
     },
     /** Waits for a state that starts after this call, and returns the time it took by the prober's clock. */
     waitForState: async (uid: string, state: ProbeState, code?: FaultCode) => {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type ApiServers, startApiServers } from './support/api-servers.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { createAuthority } from './support/certificates.ts';
 import { binaryFor, kubeconfigOf, probingApp, register, type Status, statusOf, untilState } from './support/live.ts';
 import { answerWith, kubernetes, type Pretence, rawStandIn, type StandIn, standIn } from './support/stand-in.ts';
 
@@ -252,7 +252,7 @@ it('switching a cluster to a new CA and token and back opens one connection each
     for (const other of servers) if (other !== server) await expect.poll(() => other.sockets.size).toBe(0);
     expect(server.sockets.size).toBeLessThanOrEqual(2);
   }
-  const lost = makeAuthority().certificate;
+  const lost = createAuthority().certificate;
   await app.rest('PUT', `${CLUSTERS}${id}`, { config: kubeconfigOf(servers[0]?.target({ caData: lost }) ?? never()) });
   await untilState(app, id, 'UNREACHABLE', 2 * CHANGE_MS);
   for (const server of servers) await expect.poll(() => server.sockets.size).toBe(0);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Connection } from '../src/kubernetes/transport/connection.ts';
 import { type ApiServers, startApiServers } from './support/api-servers.ts';
-import { type GraphQLAnswer, startApp, type TestApp } from './support/app.ts';
+import { type GraphQLResponse, startApp, type TestApp } from './support/app.ts';
 import { needingCommand } from './support/kubeconfigs.ts';
 import { binaryFor, kubeconfigOf, register } from './support/live.ts';
 import { refusingPort } from './support/stand-in.ts';
@@ -23,7 +23,7 @@ describe.skipIf(!binary)('live reads', () => {
     return answer.data?.cluster?.live;
   }
 
-  async function document(query: string, headers?: Record<string, string>): Promise<GraphQLAnswer> {
+  async function document(query: string, headers?: Record<string, string>): Promise<GraphQLResponse> {
     const answer = await app.graphql(query, {}, headers);
     answers.push(JSON.stringify(answer));
     return answer;

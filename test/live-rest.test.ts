@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { FaultCode } from '../src/kubernetes/cluster-error.ts';
 import { CLUSTERS } from './support/app.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { createAuthority } from './support/certificates.ts';
 import { kubeconfig, needingCommand } from './support/kubeconfigs.ts';
 import {
   gate,
@@ -76,7 +76,7 @@ it('each kind of failure is a sentence in the list without secrets, and disappea
       kubeconfigOf(good.target({ server: `https://127.0.0.1:${await refusingPort()}` })),
       ...(['UNREACHABLE', 'REFUSED'] as const),
     ],
-    'wrong CA': [kubeconfigOf(good.target({ caData: makeAuthority().certificate })), 'UNREACHABLE', 'WRONG_CA'],
+    'wrong CA': [kubeconfigOf(good.target({ caData: createAuthority().certificate })), 'UNREACHABLE', 'WRONG_CA'],
     'plain http': [kubeconfigOf(plain.target({ server: `https://127.0.0.1:${plain.port}` })), 'UNREACHABLE', 'TLS'],
     'wrong name': [kubeconfigOf(other.target()), 'UNREACHABLE', 'WRONG_NAME'],
     expired: [kubeconfigOf(expired.target()), 'UNREACHABLE', 'CERTIFICATE_EXPIRED'],

@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { expect, it, vi } from 'vitest';
-import { carriesObject } from '../src/kubernetes/api/applied-copies.ts';
+import { containsObject } from '../src/kubernetes/api/applied-copies.ts';
 import { redact } from '../src/kubernetes/api/redact.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
 import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
@@ -181,7 +181,7 @@ it.each([' ', '\n', '- ', ',', ', ', '{', '\\', ',kind ', '& ', ',!', '"', '\\u0
   'finds no object in an annotation of maximum length made of %j alone',
   (part) => {
     for (const end of ['', '!', ' ='])
-      expect(carriesObject(part.repeat((256 * 1024 - 2) / part.length) + end)).toBe(false);
+      expect(containsObject(part.repeat((256 * 1024 - 2) / part.length) + end)).toBe(false);
   },
 );
 

@@ -8,7 +8,7 @@ import { isWithin } from '../src/domain/storable.ts';
 import { decodeGlobalId, encodeGlobalId } from '../src/graphql/global-id.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -156,7 +156,7 @@ describe('short responses to invalid input', () => {
   });
 });
 
-describeFile('impossible cluster names', () => {
+describeOnSqlite('impossible cluster names', () => {
   it('an impossible name is not looked up in the database', async () => {
     const parameters = vi.spyOn(SqliteConnection.prototype, 'queryRaw');
     const { data, errors } = await app.graphql(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { firstKey, runCommand, startProcess } from './support/process.ts';
@@ -66,7 +66,7 @@ const remove = async (dataDir: string, ...names: string[]) => {
   for (const name of names) await rm(join(dataDir, name), { force: true });
 };
 
-describeFile('the warning about lost changes', () => {
+describeOnSqlite('the warning about lost changes', () => {
   it.each<[string, RegExp, (dataDir: string) => Promise<unknown>]>([
     ['is missing', /-wal of the database is missing/, (dataDir) => remove(dataDir, WAL)],
     ['is empty', /-wal of the database is missing/, (dataDir) => truncate(join(dataDir, WAL), 0)],
@@ -147,7 +147,7 @@ describeFile('the warning about lost changes', () => {
   });
 });
 
-describeFile('no warning about lost changes', () => {
+describeOnSqlite('no warning about lost changes', () => {
   it('a start after a kill, of a copy of its files, or after a restore does not warn', async () => {
     const dataDir = await createKilledDataDir();
     const copy = join(await temporaryDirectory(), 'copy');
@@ -169,7 +169,7 @@ describeFile('no warning about lost changes', () => {
   });
 });
 
-describeFile('a restore', () => {
+describeOnSqlite('a restore', () => {
   it('a restore rejects a backup whose write-ahead log would be ignored', async () => {
     const [dataDir, elsewhere] = [await temporaryDirectory(), await temporaryDirectory()];
     await (await startProcess({ dataDir })).stop();
@@ -184,7 +184,7 @@ describeFile('a restore', () => {
   });
 });
 
-describeFile('the witness of a running server', () => {
+describeOnSqlite('the witness of a running server', () => {
   it('the witness follows committed changes, and one write covers many changes', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });

@@ -26,7 +26,7 @@ it('a caller never holds more than the limit, and nothing once every request is 
         const holding = holdings[request] as MemoryHolding;
         if (action === 'grow') holding.grow(size);
         else if (action === 'shrink') holding.shrink(size);
-        else if (action === 'answer') holding.holdAnswer(buffers[size % 3] as Buffer);
+        else if (action === 'answer') holding.holdResponse(buffers[size % 3] as Buffer);
         else holding.release();
         expect(budget.held).toBeGreaterThanOrEqual(0);
         expect(budget.held).toBeLessThanOrEqual(100);
@@ -43,7 +43,7 @@ it('a user holds memory together with all of their keys, and requests that send 
     budget.open(caller),
   );
   const answer = Buffer.alloc(60);
-  expect([first?.holdAnswer(answer), second?.holdAnswer(answer), second?.grow(40)]).toEqual([true, true, true]);
+  expect([first?.holdResponse(answer), second?.holdResponse(answer), second?.grow(40)]).toEqual([true, true, true]);
   expect([first?.grow(1), third?.grow(100)]).toEqual([false, true]);
   expect(budget.held).toBe(200);
 });

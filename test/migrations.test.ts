@@ -9,7 +9,7 @@ import { openDatabase } from '../src/storage/open-database.ts';
 import { openSqlite } from '../src/storage/sqlite/file.ts';
 import { migrate, sqliteForSchemaEngine } from '../src/storage/sqlite/migrations.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
-import { itOfFile } from './support/database.ts';
+import { itOnSqlite } from './support/database.ts';
 import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
 
 const shipped = migratedBy('sqlite', sqliteForSchemaEngine(':memory:'));
@@ -63,7 +63,7 @@ describe('migrations', () => {
     expect(history().slice(0, after.length)).toEqual(after);
   });
 
-  itOfFile('migrations apply once when several processes start at once', async () => {
+  itOnSqlite('migrations apply once when several processes start at once', async () => {
     const directory = await temporaryDirectory();
     await Promise.all(Array.from({ length: 4 }, () => inAnotherProcess('open', directory)));
     const database = new DatabaseSync(join(directory, 'kitestring.db'));

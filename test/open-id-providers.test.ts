@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { readConfig } from '../src/config.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { Browser, startOpenIdProvider } from './support/open-id-provider.ts';
-import { beforeSignIns, beginSignIn, callback, login, newPerson, provider } from './support/open-id-sign-in.ts';
+import { beforeSignIns, beginSignIn, callback, login, newProviderUser, provider } from './support/open-id-sign-in.ts';
 
 const CANARY = 'pc4Purple8Heron2';
 
@@ -51,7 +51,7 @@ describe('an OpenID provider', () => {
     expect((await lonely.rest('GET', '/api/auth/providers', undefined, {})).status).toBe(200);
 
     await away.start();
-    away.person = newPerson({ groups: ['platform'] });
+    away.person = newProviderUser({ groups: ['platform'] });
     const browser = new Browser();
     const { auth_url } = JSON.parse((await login(browser, '', lonely)).text);
     const query = await browser.signInAtProvider(auth_url);
@@ -120,7 +120,7 @@ describe('an OpenID provider', () => {
     const stranger = await startApp({ ...provider.environment, OIDC_CLIENT_SECRET: CANARY });
     onTestFinished(() => stranger.close());
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson(), stranger);
+    const query = await beginSignIn(browser, newProviderUser(), stranger);
     expect((await callback(browser, query, stranger)).status).toBe(502);
     expect(stranger.logged()).toContain('invalid_client');
     expect(stranger.logged()).not.toContain(CANARY);

@@ -9,7 +9,7 @@ import {
   caller,
   expectNotSignedIn,
   login,
-  newPerson,
+  newProviderUser,
   provider,
   rows,
   signIn,
@@ -22,7 +22,7 @@ describe('roles of OpenID users', () => {
   const roles = async (browser: Browser) => (await user(browser)).roles?.map(({ name }: { name: string }) => name);
 
   it('each sign-in sets the roles by the groups, and a change of roles ends earlier sessions', async () => {
-    const person = newPerson({ groups: ['platform', 'developers', 'strangers'] });
+    const person = newProviderUser({ groups: ['platform', 'developers', 'strangers'] });
     const { browser } = await signIn(person);
     expect(await roles(browser)).toEqual(['admin', 'viewer']);
 
@@ -32,7 +32,7 @@ describe('roles of OpenID users', () => {
   });
 
   it('a sign-in with unchanged roles leaves other sessions alone', async () => {
-    const person = newPerson();
+    const person = newProviderUser();
     const { browser } = await signIn(person);
     await signIn({ ...person, name: 'Renamed' });
     expect(await user(browser)).toMatchObject({ status: 200, name: 'Renamed' });
@@ -50,22 +50,22 @@ describe('roles of OpenID users', () => {
       'platform2',
       null,
     ]) {
-      const { status, browser } = await signIn(newPerson({ groups }));
+      const { status, browser } = await signIn(newProviderUser({ groups }));
       expect(status).toBe(403);
       await expectNotSignedIn(browser, before);
     }
-    const person = newPerson();
+    const person = newProviderUser();
     const { browser } = await signIn(person);
     expect((await signIn({ ...person, groups: [] })).status).toBe(403);
     expect((await user(browser)).status).toBe(401);
   });
 
   it('the groups claim may be a single group instead of a list', async () => {
-    expect(await roles((await signIn(newPerson({ groups: 'platform' }))).browser)).toEqual(['admin']);
+    expect(await roles((await signIn(newProviderUser({ groups: 'platform' }))).browser)).toEqual(['admin']);
   });
 
   it('the next sign-in overwrites roles that were changed by hand', async () => {
-    const person = newPerson();
+    const person = newProviderUser();
     await signIn(person);
     await app.domain.users.update(caller, { username: String(person.preferred_username), roles: ['admin'] });
     expect(await roles((await signIn(person)).browser)).toEqual(['viewer']);
@@ -84,12 +84,12 @@ describe('a custom claim, a default role and custom roles', () => {
   });
   afterAll(() => other.close());
   const roles = async (name: string) => {
-    const { browser } = await signIn(newPerson({ name }), other);
+    const { browser } = await signIn(newProviderUser({ name }), other);
     return (await user(browser, other)).roles;
   };
 
   it('only an admin can be the first user', async () => {
-    const { status } = await signIn(newPerson({ name: 'staff' }), other);
+    const { status } = await signIn(newProviderUser({ name: 'staff' }), other);
     expect(status).toBe(403);
     expect(await other.domain.users.count()).toBe(0);
     expect(await roles('/admins')).toEqual([{ name: 'admin' }, { name: 'viewer' }]);
@@ -110,7 +110,7 @@ describe('the last admin', () => {
   it('the last admin keeps the role and cannot sign in when their groups no longer give it', async () => {
     const alone = await startApp(provider.environment);
     onTestFinished(() => alone.close());
-    const person = newPerson({ groups: ['platform'] });
+    const person = newProviderUser({ groups: ['platform'] });
     const { browser } = await signIn(person, alone);
     expect((await user(browser, alone)).status).toBe(200);
     expect((await signIn({ ...person, groups: ['developers'] }, alone)).status).toBe(409);
@@ -118,7 +118,7 @@ describe('the last admin', () => {
     const [row] = await alone.domain.users.list(caller);
     expect(row?.roles).toEqual(['admin']);
 
-    await signIn(newPerson({ groups: ['platform'] }), alone);
+    await signIn(newProviderUser({ groups: ['platform'] }), alone);
     expect((await signIn({ ...person, groups: ['developers'] }, alone)).status).toBe(302);
   });
 });
@@ -130,14 +130,14 @@ describe('an OpenID account', () => {
       { preferred_username: 'root' },
       { preferred_username: undefined, email: 'root', email_verified: true },
     ]) {
-      const { status, browser } = await signIn(newPerson({ ...claims, groups: ['platform'] }));
+      const { status, browser } = await signIn(newProviderUser({ ...claims, groups: ['platform'] }));
       expect(status).toBe(409);
       await expectNotSignedIn(browser, before);
     }
   });
 
   it('a user does not take over the account of another user whose user name they have adopted', async () => {
-    const person = newPerson();
+    const person = newProviderUser();
     await signIn(person);
     expect((await signIn({ ...person, sub: `${person.sub}-other` })).status).toBe(409);
   });
@@ -151,15 +151,15 @@ describe('an OpenID account', () => {
       });
     await make('straße');
     for (const preferred_username of ['Straße', 'STRASSE', 'ｓｔｒａｓｓｅ'])
-      expect((await signIn(newPerson({ preferred_username }), otherApp)).status).toBe(409);
-    expect((await signIn(newPerson({ preferred_username: 'Kelvin' }), otherApp)).status).toBe(302);
+      expect((await signIn(newProviderUser({ preferred_username }), otherApp)).status).toBe(409);
+    expect((await signIn(newProviderUser({ preferred_username: 'Kelvin' }), otherApp)).status).toBe(302);
     for (const username of ['kelvin', 'KELVIN', '\u212aelvin', 'ｋelvin'])
       expect((await make(username)).body.data.createUser).toEqual({ __typename: 'NameTakenError' });
     expect((await make('kelvina')).body.data.createUser).toEqual({ __typename: 'CreateUserSuccess' });
   });
 
   it('an account is identified by its subject, whatever its user name', async () => {
-    const person = newPerson();
+    const person = newProviderUser();
     await signIn(person);
     const before = await rows();
     const { browser } = await signIn({ ...person, preferred_username: 'renamed-at-the-provider' });
@@ -168,7 +168,7 @@ describe('an OpenID account', () => {
   });
 
   it('the same subject at another issuer is a different account', async () => {
-    const person = newPerson({ groups: ['platform'] });
+    const person = newProviderUser({ groups: ['platform'] });
     await signIn(person);
     const impostor = await startOpenIdProvider();
     const moved = await startApp({ ...impostor.environment, OIDC_NAME: 'corporate', DATA_DIR: app.dataDir });
@@ -184,7 +184,7 @@ describe('an OpenID account', () => {
   });
 
   it('an OpenID account has no password to sign in with', async () => {
-    const person = newPerson();
+    const person = newProviderUser();
     await signIn(person);
     for (const password of ['', 'null', 'undefined']) {
       const body = { username: person.preferred_username, password };
@@ -195,13 +195,15 @@ describe('an OpenID account', () => {
 
   it('an account whose user name is not valid here gets a different one', async () => {
     for (const preferred_username of ['../../etc', ' root', 'a'.repeat(200), 7, undefined, '\u0000']) {
-      const { browser } = await signIn(newPerson({ preferred_username, email: 'not-verified', email_verified: false }));
+      const { browser } = await signIn(
+        newProviderUser({ preferred_username, email: 'not-verified', email_verified: false }),
+      );
       expect((await user(browser)).username).toMatch(/^corporate-[0-9a-f]{12}$/);
     }
   });
 
   it('a disabled account cannot sign in', async () => {
-    const person = newPerson();
+    const person = newProviderUser();
     const { browser } = await signIn(person);
     const username = String(person.preferred_username);
     await app.domain.users.update(caller, { username, disabled: true });
@@ -217,7 +219,7 @@ describe('an OpenID account', () => {
 
   it('an account is created once when two browsers sign in at the same moment', async () => {
     const before = await rows();
-    const person = newPerson();
+    const person = newProviderUser();
     const browsers = [new Browser(), new Browser(), new Browser()];
     const queries: string[] = [];
     for (const browser of browsers) queries.push(await beginSignIn(browser, person));
@@ -227,7 +229,7 @@ describe('an OpenID account', () => {
   });
 
   it('a refused sign-in leaves an audit record', async () => {
-    const { status } = await signIn(newPerson({ sub: 'without-a-group', groups: [] }));
+    const { status } = await signIn(newProviderUser({ sub: 'without-a-group', groups: [] }));
     expect(status).toBe(403);
     const [last] = await app.domain.database.prisma.auditRecord.findMany({ orderBy: { id: 'desc' }, take: 1 });
     const changes = { subject: { to: `${provider.issuer} without-a-group` } };
@@ -235,7 +237,7 @@ describe('an OpenID account', () => {
   });
 
   it('the creation of an account leaves an audit record without any token or secret', async () => {
-    const person = newPerson();
+    const person = newProviderUser();
     let tokens: Record<string, unknown> = {};
     provider.answer = (given) => {
       tokens = given;

@@ -8,7 +8,7 @@ import {
   callback,
   expectNotSignedIn,
   login,
-  newPerson,
+  newProviderUser,
   provider,
   rows,
   signIn,
@@ -37,7 +37,7 @@ describe('a sign-in by OpenID Connect', () => {
       },
     });
 
-    provider.person = newPerson({ name: 'Ada' });
+    provider.person = newProviderUser({ name: 'Ada' });
     const returned = await callback(browser, await browser.signInAtProvider(auth_url));
     expect(returned).toMatchObject({ status: 302, location: `${app.url}/`, text: '' });
     const session = returned.headers.getSetCookie().find((line) => line.startsWith('auth_token='));
@@ -95,7 +95,7 @@ describe('a sign-in by OpenID Connect', () => {
       await one.close();
     });
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson({ groups: ['platform'] }), one);
+    const query = await beginSignIn(browser, newProviderUser({ groups: ['platform'] }), one);
     for (const [name, value] of browser.cookies(one.url)) browser.cookies(second.url).set(name, value);
     expect((await callback(browser, query, second)).status).toBe(302);
     expect((await callback(browser, query, one)).status).toBe(400);
@@ -111,7 +111,7 @@ describe('an OpenID callback', () => {
       (query: URLSearchParams) => query.append('state', query.get('state') ?? ''),
     ]) {
       const browser = new Browser();
-      const query = new URLSearchParams(await beginSignIn(browser, newPerson()));
+      const query = new URLSearchParams(await beginSignIn(browser, newProviderUser()));
       change(query);
       expect((await callback(browser, `?${query}`)).status).toBe(400);
       await expectNotSignedIn(browser, before);
@@ -121,7 +121,7 @@ describe('an OpenID callback', () => {
   it('a callback in a browser that did not start the sign-in is refused, so that no user is signed in as another', async () => {
     const before = await rows();
     const [attacker, victim] = [new Browser(), new Browser()];
-    const query = await beginSignIn(attacker, newPerson());
+    const query = await beginSignIn(attacker, newProviderUser());
     expect((await callback(victim, query)).status).toBe(400);
     await login(victim);
     expect((await callback(victim, query)).status).toBe(400);
@@ -130,7 +130,7 @@ describe('an OpenID callback', () => {
 
   it('a callback counts once, even if the browser keeps its cookies or sends it twice at the same moment', async () => {
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson());
+    const query = await beginSignIn(browser, newProviderUser());
     const kept = new Map(browser.cookies(app.url));
     const again = () => {
       const copy = new Browser();
@@ -144,12 +144,12 @@ describe('an OpenID callback', () => {
 
   it('a callback counts once, even if the clock of another replica is minutes ahead', async () => {
     const first = new Browser();
-    const query = await beginSignIn(first, newPerson());
+    const query = await beginSignIn(first, newProviderUser());
     const kept = new Map(first.cookies(app.url));
     expect((await callback(first, query)).status).toBe(302);
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 15 * 60_000 });
     onTestFinished(() => void vi.useRealTimers());
-    expect((await signIn(newPerson())).status).toBe(302);
+    expect((await signIn(newProviderUser())).status).toBe(302);
     vi.useRealTimers();
     const again = new Browser();
     for (const [name, value] of kept) again.cookies(app.url).set(name, value);
@@ -160,7 +160,7 @@ describe('an OpenID callback', () => {
 
   it('a callback removes the state cookie, even when it fails', async () => {
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson());
+    const query = await beginSignIn(browser, newProviderUser());
     expect(browser.cookies(app.url).size).toBe(1);
     await callback(browser, `${query}x`);
     expect(browser.cookies(app.url).size).toBe(0);
@@ -168,7 +168,7 @@ describe('an OpenID callback', () => {
 
   it('a callback after ten minutes is refused', async () => {
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson());
+    const query = await beginSignIn(browser, newProviderUser());
     const kept = new Map(browser.cookies(app.url));
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 10 * 60_000 });
     onTestFinished(() => void vi.useRealTimers());
@@ -184,7 +184,7 @@ describe('an OpenID callback', () => {
     ['none of ours', () => 'eyJzdGF0ZSI6IngifQ'],
   ])('a callback with a cookie that is %s is refused', async (_, change) => {
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson());
+    const query = await beginSignIn(browser, newProviderUser());
     const cookies = browser.cookies(app.url);
     for (const [name, value] of cookies) cookies.set(name, change(value));
     expect((await callback(browser, query)).status).toBe(400);
@@ -192,7 +192,7 @@ describe('an OpenID callback', () => {
 
   it('a callback with an expired code is refused', async () => {
     const browser = new Browser();
-    const query = new URLSearchParams(await beginSignIn(browser, newPerson()));
+    const query = new URLSearchParams(await beginSignIn(browser, newProviderUser()));
     query.set('code', 'of-somebody-else');
     expect((await callback(browser, `?${query}`)).status).toBe(401);
   });
@@ -205,7 +205,7 @@ describe('an OpenID callback', () => {
       ['code', 'corporate', 'CREDENTIALS_WRONG'],
     ] as const) {
       const browser = new Browser();
-      const query = new URLSearchParams(await beginSignIn(browser, newPerson(), otherApp));
+      const query = new URLSearchParams(await beginSignIn(browser, newProviderUser(), otherApp));
       query.set(wrong, CANARY);
       await callback(browser, `?${query}`, otherApp);
       const [last] = await otherApp.domain.database.prisma.auditRecord.findMany({ orderBy: { id: 'desc' }, take: 1 });
@@ -220,7 +220,7 @@ describe('an OpenID callback', () => {
       (query: URLSearchParams) => query.delete('iss'),
     ]) {
       const browser = new Browser();
-      const query = new URLSearchParams(await beginSignIn(browser, newPerson()));
+      const query = new URLSearchParams(await beginSignIn(browser, newProviderUser()));
       change(query);
       const before = provider.asked('/token');
       expect((await callback(browser, `?${query}`)).status).toBe(502);
@@ -245,7 +245,7 @@ describe('an OpenID callback', () => {
   it('a callback leads to the front page, whatever target the request names', async () => {
     for (const name of ['redirect', 'redirect_uri', 'return_to', 'next', 'url', 'RelayState']) {
       const browser = new Browser();
-      provider.person = newPerson();
+      provider.person = newProviderUser();
       const wish = `${name}=${encodeURIComponent('//evil.example')}`;
       const { auth_url } = JSON.parse((await login(browser, `?provider=corporate&${wish}`)).text);
       expect(new URL(auth_url).searchParams.get('redirect_uri')).toBe(REDIRECT_URL);
@@ -276,7 +276,7 @@ describe('an ID token', () => {
       const signature = String(tokens.id_token).split('.')[2] ?? '';
       return { ...tokens, id_token: change(part(tokens.id_token, 0), part(tokens.id_token, 1), signature) };
     };
-    const { status, browser } = await signIn(newPerson());
+    const { status, browser } = await signIn(newProviderUser());
     expect(status).toBe(502);
     await expectNotSignedIn(browser, before);
   });
@@ -284,7 +284,7 @@ describe('an ID token', () => {
   it('a missing ID token is refused', async () => {
     const before = await rows();
     provider.answer = ({ id_token: _, ...tokens }) => tokens;
-    const { status, browser } = await signIn(newPerson());
+    const { status, browser } = await signIn(newProviderUser());
     expect(status).toBe(502);
     await expectNotSignedIn(browser, before);
   });
@@ -292,7 +292,9 @@ describe('an ID token', () => {
   it('an ID token of another sign-in is refused by its nonce', async () => {
     const before = await rows();
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson(), app, (url) => url.searchParams.set('nonce', 'of-another'));
+    const query = await beginSignIn(browser, newProviderUser(), app, (url) =>
+      url.searchParams.set('nonce', 'of-another'),
+    );
     expect((await callback(browser, query)).status).toBe(502);
     await expectNotSignedIn(browser, before);
   });
@@ -303,14 +305,14 @@ describe('an ID token', () => {
       earlier = tokens.id_token;
       return tokens;
     };
-    expect((await signIn(newPerson())).status).toBe(302);
+    expect((await signIn(newProviderUser())).status).toBe(302);
     provider.answer = (tokens) => ({ ...tokens, id_token: earlier });
-    expect((await signIn(newPerson())).status).toBe(502);
+    expect((await signIn(newProviderUser())).status).toBe(502);
   });
 
   it('an ID token is requested only with the verifier of its own browser', async () => {
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson(), app, (url) =>
+    const query = await beginSignIn(browser, newProviderUser(), app, (url) =>
       url.searchParams.set('code_challenge', 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'),
     );
     expect((await callback(browser, query)).status).toBe(401);

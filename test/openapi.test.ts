@@ -1,7 +1,13 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { CUT_BODY, OVER_MEMORY, OVER_SHARE, TOO_MANY_CHUNKS, UNREADABLE_BODY } from '../src/http-error.ts';
+import {
+  ADDRESS_SHARE_EXCEEDED,
+  INCOMPLETE_BODY,
+  MEMORY_BUDGET_EXCEEDED,
+  TOO_MANY_CHUNKS,
+  UNREADABLE_BODY,
+} from '../src/http-error.ts';
 import type { OpenApiDocument } from '../src/rest/openapi.ts';
 import { errorResult } from '../src/rest/results.ts';
 import { ROWS } from '../src/rest/routes.ts';
@@ -111,9 +117,13 @@ test('every route documents the refusal of an address with too many open request
       Object.values(operation.responses[status]?.content['application/json'].examples ?? {}).map(
         (example) => Object(example).value.error,
       );
-    expect(documentedSentences(429), route.operationId).toEqual(expect.arrayContaining([OVER_SHARE, OVER_MEMORY]));
+    expect(documentedSentences(429), route.operationId).toEqual(
+      expect.arrayContaining([ADDRESS_SHARE_EXCEEDED, MEMORY_BUDGET_EXCEEDED]),
+    );
     if (route.body)
-      expect(documentedSentences(400)).toEqual(expect.arrayContaining([TOO_MANY_CHUNKS, UNREADABLE_BODY, CUT_BODY]));
+      expect(documentedSentences(400)).toEqual(
+        expect.arrayContaining([TOO_MANY_CHUNKS, UNREADABLE_BODY, INCOMPLETE_BODY]),
+      );
   }
 });
 

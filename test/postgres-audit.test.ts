@@ -47,7 +47,7 @@ const second: [of: string, write: Write][] = [
   ],
   [
     'an attempt that was refused',
-    (database) => new AuditLog({ database, now }).refused(caller, { action: 'second', outcome: 'FORBIDDEN' }),
+    (database) => new AuditLog({ database, now }).recordRefusal(caller, { action: 'second', outcome: 'FORBIDDEN' }),
   ],
 ];
 
@@ -97,7 +97,10 @@ describe.runIf(POSTGRES !== undefined)('readers that follow the audit log', () =
           await database.write(counters[(at + round) % 3] ?? 'status', (tx) =>
             record(tx, caller, entry(`${at} ${round}`)),
           );
-          await new AuditLog({ database, now }).refused(caller, { action: `${at} ${round} refused`, outcome: 'NOT' });
+          await new AuditLog({ database, now }).recordRefusal(caller, {
+            action: `${at} ${round} refused`,
+            outcome: 'NOT',
+          });
         }),
       ),
     );

@@ -8,8 +8,8 @@ import { kubeconfigOf, probingApp, register, untilState } from './support/live.t
 import {
   LEASES,
   lastProbedBy,
-  makeFleet,
   register as registerAll,
+  startFleet,
   untilEven,
   untilTakenOver,
 } from './support/replicas.ts';
@@ -53,7 +53,7 @@ async function openCuttableProxy(dataDir: string) {
 
 describe.runIf(POSTGRES !== undefined)('a replica that is cut off', { timeout: 180_000 }, () => {
   it('a replica that cannot renew its leases stops probing, and shares the probing again when it can', async () => {
-    const { asked, server, dataDir, first, start, key } = await makeFleet();
+    const { asked, server, dataDir, first, start, key } = await startFleet();
     const proxy = await openCuttableProxy(dataDir);
     await registerAll(first, key, server, 12);
     const second = await start({ DATABASE_URL: proxy.url });

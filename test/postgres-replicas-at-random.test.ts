@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { POSTGRES } from './support/database-location.ts';
-import { CLUSTERS_MADE, type ClusterRequest, makeFleet, names, type Replica, register } from './support/replicas.ts';
+import { CLUSTER_COUNT, type ClusterRequest, names, type Replica, register, startFleet } from './support/replicas.ts';
 
 /** How long replicas are killed and started; CHAOS_SECONDS makes it longer. */
 const CHAOS_MS = Number(process.env.CHAOS_SECONDS ?? 90) * 1_000;
@@ -13,8 +13,8 @@ it.runIf(POSTGRES !== undefined)(
   'with replicas killed, stopped and started at random, every cluster is probed, and no three replicas probe one',
   { timeout: CHAOS_MS + 210_000 },
   async () => {
-    const { asked, server, first, start, key } = await makeFleet();
-    await register(first, key, server, CLUSTERS_MADE);
+    const { asked, server, first, start, key } = await startFleet();
+    await register(first, key, server, CLUSTER_COUNT);
     const registered = Date.now();
     const running = [first, await start(), await start()];
     const ends = Date.now() + CHAOS_MS;
@@ -46,8 +46,8 @@ it.runIf(POSTGRES !== undefined)(
   "a replica that is repeatedly killed right after its start does not delay the probes of other replicas' clusters",
   { timeout: 300_000 },
   async () => {
-    const { asked, server, first, start, key } = await makeFleet();
-    await register(first, key, server, CLUSTERS_MADE);
+    const { asked, server, first, start, key } = await startFleet();
+    await register(first, key, server, CLUSTER_COUNT);
     const registered = Date.now();
     while (Date.now() < registered + 1.25 * GAP_MS) {
       const doomed = await start();

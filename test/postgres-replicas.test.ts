@@ -5,13 +5,13 @@ import { rowsOf } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import {
-  CLUSTERS_MADE,
+  CLUSTER_COUNT,
   LEASES,
   lastProbedBy,
-  makeFleet,
   names,
   register,
   sharesOf,
+  startFleet,
   untilCalm,
   untilEven,
   untilTakenOver,
@@ -19,11 +19,11 @@ import {
 
 describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { timeout: 300_000 }, () => {
   it('each cluster is probed once per round by one replica, and the others take over the slots of a stopped one', async () => {
-    const { asked, server, dataDir, first, start, key } = await makeFleet();
+    const { asked, server, dataDir, first, start, key } = await startFleet();
     const [second, third] = [await start(), await start()];
-    await register(first, key, server, CLUSTERS_MADE);
+    await register(first, key, server, CLUSTER_COUNT);
     // The replica that handled the change makes the first attempt.
-    await expect.poll(() => new Set(asked.map(({ cluster }) => cluster)).size).toBe(CLUSTERS_MADE);
+    await expect.poll(() => new Set(asked.map(({ cluster }) => cluster)).size).toBe(CLUSTER_COUNT);
     const firstAsks = names.map((name) => asked.find(({ cluster }) => cluster === name)?.by);
     expect(new Set(firstAsks)).toEqual(new Set([first.name]));
     await untilEven(dataDir, 3);
@@ -35,11 +35,11 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     const probesSince = () => asked.filter(({ at }) => at >= since);
     await expect
       .poll(() => new Set(probesSince().map(({ cluster }) => cluster)).size, { timeout: 60_000 })
-      .toBe(CLUSTERS_MADE);
+      .toBe(CLUSTER_COUNT);
     const asks = probesSince();
     const after = await rowsOf(dataDir, LEASES);
     const stayed = names.filter((_name, index) => before[index + 1]?.fence === after[index + 1]?.fence);
-    expect(stayed.length).toBeGreaterThan(CLUSTERS_MADE / 2);
+    expect(stayed.length).toBeGreaterThan(CLUSTER_COUNT / 2);
     for (const name of stayed)
       expect(new Set(asks.flatMap(({ cluster, by }) => (cluster === name ? by : []))).size).toBe(1);
     expect(new Set(probesSince().map(({ by }) => by)).size).toBe(3);
@@ -64,10 +64,10 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
   });
 
   it("replicas whose clocks differ by a minute share the probing, because leases use the database's clock", async () => {
-    const { asked, server, dataDir, first, start, key } = await makeFleet();
+    const { asked, server, dataDir, first, start, key } = await startFleet();
     const behind = await start({}, -60_000);
     const ahead = await start({}, 60_000);
-    await register(first, key, server, CLUSTERS_MADE);
+    await register(first, key, server, CLUSTER_COUNT);
     await untilEven(dataDir, 3);
     // No replica takes a slot that another holds.
     await untilCalm(dataDir);
@@ -77,7 +77,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     await untilTakenOver(asked, ofBehind, behind.name, 15_000);
     await untilEven(dataDir, 2);
     const states = await rowsOf(dataDir, `SELECT count(*)::int AS "count", "state" FROM "Cluster" GROUP BY "state"`);
-    expect(states).toEqual([{ count: CLUSTERS_MADE, state: 'READY' }]);
+    expect(states).toEqual([{ count: CLUSTER_COUNT, state: 'READY' }]);
     expect(ahead.output()).not.toMatch(/"level":[56]0/);
   });
 
@@ -143,7 +143,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
   });
 
   it('a replica that stood still has lost its slots and does not probe them when it resumes', async () => {
-    const { asked, server, dataDir, first, start, key } = await makeFleet();
+    const { asked, server, dataDir, first, start, key } = await startFleet();
     await register(first, key, server, 12);
     await untilEven(dataDir, 1);
     const [{ holder: holderOfFirst } = { holder: '' }] = await sharesOf(dataDir);

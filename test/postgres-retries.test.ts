@@ -76,19 +76,19 @@ describe.runIf(POSTGRES !== undefined)('a transaction that is retried after a co
     const dataDir = await temporaryDirectory();
     const seal = new Seal([sealKey(randomBytes(32))]);
     const policy = { allowHttp: false } as never;
-    const replica = async () => ({ database: await open(dataDir), now, seal, policy, own: new Set<number>() });
+    const replica = async () => ({ database: await open(dataDir), now, seal, policy, ownChanges: new Set<number>() });
     const [first, second] = [await replica(), await replica()];
     const numbers: number[] = [];
     let other: Promise<number> | undefined;
     await changeRegistry(first, caller, async (tx, { registryChange }) => {
       numbers.push(registryChange);
       if (other) return;
-      other = changeRegistry(second, caller, async (_, moment) => moment.registryChange);
+      other = changeRegistry(second, caller, async (_, stamp) => stamp.registryChange);
       await expect.poll(() => countWaiting(tx)).toBe(1);
       await tx.$executeRaw`DO $$ BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END $$`;
     });
     const [had = 0] = numbers;
     expect([numbers, await other]).toEqual([[had, had + 1], had]);
-    expect([[...first.own], [...second.own]]).toEqual([[had + 1], [had]]);
+    expect([[...first.ownChanges], [...second.ownChanges]]).toEqual([[had + 1], [had]]);
   });
 });

@@ -10,7 +10,7 @@ async function targetsOver(leases?: Leases) {
   const app = await startApp();
   onTestFinished(() => app.close());
   const { database, seal } = app.domain;
-  const registry = { database, seal, policy: app.config.policy, now: () => new Date(), own: new Set<number>() };
+  const registry = { database, seal, policy: app.config.policy, now: () => new Date(), ownChanges: new Set<number>() };
   const targets = new ProbeTargets({ registry, slots: new ProbeSlots({ leases }) });
   const add = (name: string, fields: object = {}) =>
     database.write('registry', (tx, { registry: registryChange = 0 }) =>

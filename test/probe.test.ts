@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import { type ProbeOptions, type ProbeResult, probe } from '../src/kubernetes/prober/probe.ts';
 import { Connection } from '../src/kubernetes/transport/connection.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { createAuthority } from './support/certificates.ts';
 import {
   answerWith,
   authority,
@@ -111,7 +111,7 @@ describe('the table of states', () => {
     const nowhere = { server: `https://127.0.0.1:${await refusingPort()}`, insecureSkipTlsVerify: false };
     expect(await probeTarget(nowhere)).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'REFUSED' } });
     const { target } = await standIn(kubernetes());
-    const distrustful = target({ caData: makeAuthority().certificate });
+    const distrustful = target({ caData: createAuthority().certificate });
     expect(await probeTarget(distrustful)).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'WRONG_CA' } });
   });
 });

@@ -2,11 +2,11 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ClusterError, ResourceError } from '../src/kubernetes/cluster-error.ts';
 import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import type { ProbeState } from '../src/kubernetes/prober/probe.ts';
-import { type ProbeOutcome, type ProbeReport, probeOver } from '../src/kubernetes/prober/probe-function.ts';
+import { createProbe, type ProbeOutcome, type ProbeReport } from '../src/kubernetes/prober/probe-function.ts';
 import type { ProbeTarget } from '../src/kubernetes/prober/probe-target.ts';
 import { Prober } from '../src/kubernetes/prober/prober.ts';
 import { Connections } from '../src/kubernetes/transport/connections.ts';
-import { makeAuthority } from './support/certificates.ts';
+import { createAuthority } from './support/certificates.ts';
 import { StillClock } from './support/clock.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
 
@@ -60,7 +60,7 @@ function fleetOf(behaviours: Record<string, Behaviour>, random: () => number = (
       return fleet.targets;
     },
     holds: () => fleet.holds,
-    attempt: async ({ uid, credentialsVersion }, { details, signal, budgetMs }): Promise<ProbeReport> => {
+    probe: async ({ uid, credentialsVersion }, { details, signal, budgetMs }): Promise<ProbeReport> => {
       attempts.push({ uid, at: at(), details, credentialsVersion });
       running.add(signal);
       fleet.most = Math.max(fleet.most, [...running].filter(({ aborted }) => !aborted).length);
@@ -510,7 +510,7 @@ describe('tests on request', () => {
     await fleet.clock.advance(10);
     fleet.targets = names.map((uid) => ({ uid, credentialsVersion: 1 }));
     for (const name of names) fleet.behaviours[name] = { state: 'READY' };
-    const all = fleet.prober.tried(names);
+    const all = fleet.prober.waitForFirstOutcomes(names);
     await fleet.clock.advance(200);
     expect((await all).every((outcome) => outcome?.version === 'v1.31.0')).toBe(true);
     expect(fleet.attempts).toHaveLength(50);
@@ -524,7 +524,7 @@ test("an error on our side does not change a cluster's status, and the cluster i
   const prober = new Prober({
     clock,
     targets: async () => TARGETS,
-    attempt: async ({ credentialsVersion }) => {
+    probe: async ({ credentialsVersion }) => {
       if (isAway) throw new Error('the database does not answer');
       return { state: 'READY', latencyMs: 1, credentialsVersion };
     },
@@ -547,7 +547,7 @@ test('a lack of resources on our side changes no status, and is retried at incre
   const prober = new Prober({
     clock,
     targets: async () => TARGETS,
-    attempt: async ({ credentialsVersion }) => {
+    probe: async ({ credentialsVersion }) => {
       if (errors.length < 6) throw new ResourceError('the limit of open files is reached (EMFILE)');
       return { state: 'READY', latencyMs: 1, credentialsVersion };
     },
@@ -575,7 +575,7 @@ test('each cluster gets its own state over real connections', async () => {
   const targets: Record<string, Target> = {
     fine: fine.target(),
     changing: changing.target(),
-    distrusted: fine.target({ caData: makeAuthority().certificate }),
+    distrusted: fine.target({ caData: createAuthority().certificate }),
     absent: { server: `https://127.0.0.1:${await refusingPort()}`, insecureSkipTlsVerify: false },
   };
   const connections = new Connections({
@@ -590,7 +590,7 @@ test('each cluster gets its own state over real connections', async () => {
   const stored = new Map<string, ProbeOutcome>();
   const prober = new Prober({
     targets: async () => list,
-    attempt: probeOver(connections),
+    probe: createProbe(connections),
     store: async (outcomes) => {
       for (const outcome of outcomes) stored.set(outcome.uid, outcome);
     },

@@ -117,7 +117,7 @@ it('a request that is over opens no holding that stays open', async () => {
     });
     response.once('close', () => {
       exchange.leave();
-      expect([exchange.holding(null).grow(1), exchange.holding(null).holdAnswer(Buffer.alloc(1))]).toEqual([
+      expect([exchange.holding(null).grow(1), exchange.holding(null).holdResponse(Buffer.alloc(1))]).toEqual([
         false,
         false,
       ]);

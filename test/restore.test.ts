@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { launchCommand, runCommand, startProcess } from './support/process.ts';
@@ -42,7 +42,7 @@ const copiesIn = async (dataDir: string) =>
 
 const leftovers = async (dataDir: string) => (await readdir(dataDir)).filter((name) => name.includes('restore'));
 
-describeFile('a restore that is killed', () => {
+describeOnSqlite('a restore that is killed', () => {
   const killed = async (dataDir: string, file: string) => {
     const { ended } = launchCommand(['restore', file], { dataDir, before: afterCopy('SIGKILL') });
     expect((await ended).signal).toBe('SIGKILL');
@@ -79,7 +79,7 @@ describeFile('a restore that is killed', () => {
   });
 });
 
-describeFile('a restore that is running', () => {
+describeOnSqlite('a restore that is running', () => {
   it('a running restore keeps its copy through a start, and makes another restore fail', async () => {
     const { app, file, run, back } = await backedUp();
     await back();
@@ -97,7 +97,7 @@ describeFile('a restore that is running', () => {
   });
 });
 
-describeFile('a key rotation that is killed', () => {
+describeOnSqlite('a key rotation that is killed', () => {
   it('a killed key rotation leaves a draft of the key file that a start removes once no process can be writing it', async () => {
     const dataDir = await temporaryDirectory();
     const [old, young] = [
@@ -112,7 +112,7 @@ describeFile('a key rotation that is killed', () => {
   });
 });
 
-describeFile('rights that were revoked after the backup', () => {
+describeOnSqlite('rights that were revoked after the backup', () => {
   const rolesOf = async ({ domain }: TestApp) =>
     new Map((await domain.users.list(caller)).map(({ username, roles }) => [username, roles]));
   const notes = (stdout: string) => stdout.split('\n').filter((line) => line.startsWith('Not restored'));

@@ -8,12 +8,12 @@ import { clusterRow } from './support/cluster-row.ts';
 import { databaseOf, locationOf } from './support/database-location.ts';
 
 /** The number of clusters that are promised to be read by index. */
-const CLUSTERS_MADE = 10_000;
+const CLUSTER_COUNT = 10_000;
 
 let app: TestApp;
 beforeAll(async () => {
   app = await startApp();
-  for (let from = 0; from < CLUSTERS_MADE; from += 1_000) await fill(from, 1_000);
+  for (let from = 0; from < CLUSTER_COUNT; from += 1_000) await fill(from, 1_000);
   if (app.domain.database.kind === 'postgres') await app.domain.database.prisma.$executeRaw`ANALYZE`;
 }, 120_000);
 afterAll(() => app.close());
@@ -95,7 +95,7 @@ const IN_ORDER = /Cluster_pkey|(?:SCAN|SEARCH) main\.Cluster(?: USING INTEGER PR
 const list = (order: string) => `query ($first: Int, $after: String, $filter: ClusterFilter) {
   clusters(first: $first, after: $after, filter: $filter, orderBy: { field: ${order}, direction: ASC }) { nodes { name labels { key } } } }`;
 
-describe(`a page of ${CLUSTERS_MADE} clusters`, () => {
+describe(`a page of ${CLUSTER_COUNT} clusters`, () => {
   it.each([
     ['by id', 'DATABASE_ID', {}, IN_ORDER],
     ['by name', 'NAME', {}, /Cluster_name_key/],

@@ -11,7 +11,7 @@ import { kubeconfigPlace } from '../src/domain/credentials/stored-kubeconfig.ts'
 import { sealKey } from '../src/storage/seal.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { runCommand } from './support/process.ts';
@@ -61,7 +61,7 @@ const sealedWith = async ({ domain }: TestApp) => {
   return [...new Set(ids)];
 };
 
-describeFile('seal rotate beside a running server', () => {
+describeOnSqlite('seal rotate beside a running server', () => {
   it('seal rotate adds a first key to the file, keeps the others, and reseals everything with it', async () => {
     const app = await serve();
     await fill(app, 250);
@@ -143,7 +143,7 @@ describeFile('seal rotate beside a running server', () => {
   });
 });
 
-describeFile('concurrent rotations', () => {
+describeOnSqlite('concurrent rotations', () => {
   it('two concurrent rotations lose no key', async () => {
     const app = await serve();
     await fill(app, 300);
@@ -153,7 +153,7 @@ describeFile('concurrent rotations', () => {
   });
 });
 
-describeFile('seal rotate --prune', () => {
+describeOnSqlite('seal rotate --prune', () => {
   it('seal rotate --prune removes the unused keys, and adds none', async () => {
     const app = await serve();
     await fill(app, 5);
@@ -210,7 +210,7 @@ describe('seal rotate with SEAL_KEY', () => {
   });
 });
 
-describeFile('a key file', () => {
+describeOnSqlite('a key file', () => {
   it('a malformed key file makes writes of a running server fail, and never loses stored values', async () => {
     const app = await serve();
     const file = join(app.dataDir, 'seal-keys');
@@ -224,7 +224,7 @@ describeFile('a key file', () => {
   });
 });
 
-describeFile('a rotation that is killed', () => {
+describeOnSqlite('a rotation that is killed', () => {
   const commandLine = fileURLToPath(new URL('../src/cli/kitestring.ts', import.meta.url));
 
   /** Runs a rotation and kills it as soon as it has reported this many batches. */

@@ -4,7 +4,7 @@ import type { DomainError } from '../src/domain/errors.ts';
 import type { TestApp } from './support/app.ts';
 import { versionOf } from './support/database.ts';
 import { Browser } from './support/open-id-provider.ts';
-import { beforeSignIns, beginSignIn, callback, login, newPerson, provider } from './support/open-id-sign-in.ts';
+import { beforeSignIns, beginSignIn, callback, login, newProviderUser, provider } from './support/open-id-sign-in.ts';
 import { createUser, keyWith, LOGIN, PASSWORD, signedInUser } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
@@ -50,7 +50,7 @@ describe('callbacks of OpenID Connect', () => {
   it('only a few callbacks run at a time: the others are refused before any work, and may be retried', async () => {
     const app = await signInApp();
     const [first, second] = [new Browser(), new Browser()];
-    const [ann, bob] = [newPerson(), newPerson()];
+    const [ann, bob] = [newProviderUser(), newProviderUser()];
     const query = await beginSignIn(first, ann, app);
     const later = await beginSignIn(second, bob, app);
     provider.person = ann;
@@ -92,7 +92,7 @@ describe('callbacks of OpenID Connect', () => {
   it('callbacks with a wrong state or cookie take no write lock and do not call the provider', async () => {
     const app = await signInApp();
     const browser = new Browser();
-    const query = new URLSearchParams(await beginSignIn(browser, newPerson(), app));
+    const query = new URLSearchParams(await beginSignIn(browser, newProviderUser(), app));
     query.set('state', 'x'.repeat(43));
     const [write, asked] = [vi.spyOn(app.domain.database, 'write'), provider.asked('/token')];
     for (const wrong of [copyOf(browser, app), new Browser()])
@@ -105,7 +105,7 @@ describe('sign-ins that begin', () => {
   it('one network may begin only a few sign-ins per minute, and can still complete those it has begun', async () => {
     const app = await signInApp();
     const browser = new Browser();
-    const query = await beginSignIn(browser, newPerson(), app);
+    const query = await beginSignIn(browser, newProviderUser(), app);
     for (let begun = 1; begun < A_MINUTE; begun++) expect((await login(new Browser(), '', app)).status).toBe(200);
     const refused = await login(new Browser(), '', app);
     expect([refused.status, refused.headers.getSetCookie()]).toEqual([429, []]);

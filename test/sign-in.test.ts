@@ -251,7 +251,7 @@ describe('the first set-up', () => {
   it('the first set-up cannot be hijacked: not through a proxy, not remotely, not with a key of a caller who is not an admin', async () => {
     const [local, reachable] = [await freshApp(), await open()];
     const { headers: viewer } = await keyWith(reachable, ['viewer']);
-    await reachable.domain.setUp.makeCode();
+    await reachable.domain.setUp.createCode();
     for (const { status, body } of [
       await local.rest('POST', SET_UP, first, { 'X-Forwarded-For': '192.0.2.1' }),
       await reachable.rest('POST', SET_UP, first, {}),
@@ -270,26 +270,26 @@ describe('the first set-up', () => {
 
   it('the first set-up accepts the set-up code, which has 128 bits and works once', async () => {
     const app = await open();
-    const code = await app.domain.setUp.makeCode();
+    const code = await app.domain.setUp.createCode();
     expect(code).toMatch(/^[0-9a-f]{32}$/);
     expect((await app.rest('POST', SET_UP, { ...first, code }, {})).status).toBe(201);
     expect((await app.rest('POST', SET_UP, { ...first, username: 'other', code }, {})).status).toBe(403);
-    expect(await app.domain.setUp.makeCode()).toBeUndefined();
+    expect(await app.domain.setUp.createCode()).toBeUndefined();
   });
 
   it('the first set-up accepts the code of any replica on all of them, also after a restart, and of no other database or key', async () => {
     const one = await open();
-    const code = await one.domain.setUp.makeCode();
+    const code = await one.domain.setUp.createCode();
     const second = await open({ DATA_DIR: one.dataDir });
-    expect(await second.domain.setUp.makeCode()).toBe(code);
+    expect(await second.domain.setUp.createCode()).toBe(code);
     const otherKey = await open({ DATA_DIR: one.dataDir, SEAL_KEY: Buffer.alloc(32, 8).toString('base64') });
     for (const other of [otherKey, await open()]) {
-      expect(await other.domain.setUp.makeCode()).toMatch(/^[0-9a-f]{32}$/);
+      expect(await other.domain.setUp.createCode()).toMatch(/^[0-9a-f]{32}$/);
       expect((await other.rest('POST', SET_UP, { ...first, code }, {})).status).toBe(403);
     }
     expect((await second.rest('POST', SET_UP, { ...first, code }, {})).status).toBe(201);
     expect((await one.rest('POST', SET_UP, { ...first, username: 'other', code }, {})).status).toBe(403);
-    expect(await one.domain.setUp.makeCode()).toBeUndefined();
+    expect(await one.domain.setUp.createCode()).toBeUndefined();
   });
 
   it('the first set-up accepts the admin key', async () => {

@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
-import { itOfFile, rowsOf } from './support/database.ts';
+import { itOnSqlite, rowsOf } from './support/database.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
@@ -235,7 +235,7 @@ describe('a start that fails', () => {
       expect(await refusal({}, dataDir)).toMatch(/cannot be written \(\w+\).*DATA_DIR/);
   });
 
-  itOfFile('a start reports a file that is not a database, and leaves it unchanged', async () => {
+  itOnSqlite('a start reports a file that is not a database, and leaves it unchanged', async () => {
     const dataDir = await temporaryDirectory();
     const text = 'not a database, but somebody may want it\n'.repeat(100);
     await writeFile(join(dataDir, 'kitestring.db'), text);
@@ -243,7 +243,7 @@ describe('a start that fails', () => {
     expect(await readFile(join(dataDir, 'kitestring.db'), 'utf8')).toBe(text);
   });
 
-  itOfFile('a start reports that a newer version has written the database', async () => {
+  itOnSqlite('a start reports that a newer version has written the database', async () => {
     const dataDir = await temporaryDirectory();
     await (await startProcess({ dataDir })).stop();
     const database = new DatabaseSync(join(dataDir, 'kitestring.db'));
@@ -253,7 +253,7 @@ describe('a start that fails', () => {
     expect(await refusal({}, dataDir)).toMatch(/29990101000000_later.*newer/);
   });
 
-  itOfFile('a start reports that the key of sealed data is missing, and creates no new key', async () => {
+  itOnSqlite('a start reports that the key of sealed data is missing, and creates no new key', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir });
     const key = await firstKey(dataDir);

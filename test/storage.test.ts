@@ -9,7 +9,7 @@ import { openDatabase } from '../src/storage/open-database.ts';
 import { backupFile, checkIntegrity } from '../src/storage/sqlite/file.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
 import { clusterRow } from './support/cluster-row.ts';
-import { describeFile, itOfFile } from './support/database.ts';
+import { describeOnSqlite, itOnSqlite } from './support/database.ts';
 import { locationOf, POSTGRES } from './support/database-location.ts';
 import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
 
@@ -136,7 +136,7 @@ describe('transactions', () => {
     expect(turns).toBeGreaterThanOrEqual(100);
   });
 
-  itOfFile('a transaction waits for another process without blocking this one', async () => {
+  itOnSqlite('a transaction waits for another process without blocking this one', async () => {
     const { database, file } = await place();
     const other = new DatabaseSync(file);
     other.exec('BEGIN IMMEDIATE');
@@ -155,7 +155,7 @@ describe('transactions', () => {
     expect((await writing).name).toBe('patient');
   });
 
-  itOfFile('a transaction fails with a clear error when another process never ends', async () => {
+  itOnSqlite('a transaction fails with a clear error when another process never ends', async () => {
     const { database, file } = await place();
     const other = new DatabaseSync(file);
     onTestFinished(() => other.close());
@@ -166,7 +166,7 @@ describe('transactions', () => {
     await create(database, 'impatient');
   });
 
-  itOfFile('transactions leak neither files nor memory', { timeout: 60_000 }, async () => {
+  itOnSqlite('transactions leak neither files nor memory', { timeout: 60_000 }, async () => {
     const { warm, after } = JSON.parse(await inAnotherProcess('soak', await temporaryDirectory()));
     expect(after.files).toBe(warm.files);
     expect(after.bytes - warm.bytes).toBeLessThan(32 * 2 ** 20);
@@ -237,7 +237,7 @@ describe('constraint violations', () => {
   });
 });
 
-describeFile('a failing database', () => {
+describeOnSqlite('a failing database', () => {
   it('a full disk is reported, the change is rolled back, and the database recovers without intervention', async () => {
     const { database } = await place();
     const [{ page_count }] = await database.prisma.$queryRaw<[{ page_count: number }]>`PRAGMA page_count`;
@@ -302,7 +302,7 @@ describeFile('a failing database', () => {
   });
 });
 
-describeFile('files', () => {
+describeOnSqlite('files', () => {
   it('the files are accessible only to their owner', async () => {
     const { database, file } = await place();
     await create(database, 'one');

@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { beforeEach, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
@@ -83,7 +83,7 @@ async function expectRecovered(clusters: number): Promise<void> {
 /** The server may be storing the state of its first probe when the test locks the database. */
 const WAITING = { timeout: 5_000 };
 
-describeFile('an unavailable database', () => {
+describeOnSqlite('an unavailable database', () => {
   it('while another process holds the database too long, writes are refused and reads continue; it recovers without intervention', async () => {
     const other = new DatabaseSync(file, WAITING);
     other.exec('BEGIN IMMEDIATE');

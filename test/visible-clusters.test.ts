@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
-import { describeFile } from './support/database.ts';
+import { describeOnSqlite } from './support/database.ts';
 import { follow } from './support/followed-changes.ts';
 import { defineRole, keyWith } from './support/users.ts';
 
@@ -54,7 +54,7 @@ const sendRequest = async (query: string, headers: { Authorization: string }) =>
   return data;
 };
 
-describeFile('visible clusters of a role', () => {
+describeOnSqlite('visible clusters of a role', () => {
   it('visible clusters are computed once for all keys and requests under one value of the counter', async () => {
     await update('other-0', 'first');
     await app.domain.sizes.of(await app.domain.database.counters());

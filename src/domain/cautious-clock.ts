@@ -10,7 +10,7 @@ export class CautiousClock {
     this.#now = now;
   }
 
-  look(): Date {
+  now(): Date {
     const [wall, elapsed] = [this.#now().getTime(), performance.now()];
     const expected = this.#last.wall + elapsed - this.#last.elapsed;
     this.#last = { wall, elapsed };

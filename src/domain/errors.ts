@@ -65,7 +65,7 @@ export function invalidInput(allIssues: readonly InputIssue[]): DomainError {
 }
 
 /** Joins names from the input for a message, with limits on their number and length. */
-export function listed(names: readonly string[]): string {
+export function formatNames(names: readonly string[]): string {
   const shown = names
     .slice(0, MAX_NAMES)
     .map((name) => (name.length > MAX_NAME_LENGTH ? `${name.slice(0, MAX_NAME_LENGTH)}…` : name));

@@ -14,12 +14,12 @@ export interface ChangeContext {
   readonly seal: Seal;
   readonly policy: KubeconfigPolicy;
   readonly now: () => Date;
-  /** Registry counters of the last changes that this process made: it makes the first probe after each of them. */
-  readonly own: Set<number>;
+  /** Registry counters of the latest changes that this process made: it makes the first probe after each of them. */
+  readonly ownChanges: Set<number>;
 }
 
-/** Most entries of `own`: more than this process commits between two reads of the changes. */
-const MAX_OWN = 1_000;
+/** Most entries of `ownChanges`: more than this process commits between two reads of the changes. */
+const MAX_OWN_CHANGES = 1_000;
 
 /** The time of a change, and its number in commit order: the registry counter. */
 export interface ChangeStamp {
@@ -32,24 +32,24 @@ export interface ChangeStamp {
  * Throws NAME_TAKEN, without storing anything, if the change violates the uniqueness of names.
  */
 export async function changeRegistry<T>(
-  { database, now, own }: ChangeContext,
+  { database, now, ownChanges }: ChangeContext,
   caller: Caller,
-  change: (tx: Transaction, moment: ChangeStamp) => Promise<T>,
+  change: (tx: Transaction, stamp: ChangeStamp) => Promise<T>,
 ): Promise<T> {
   let number = 0;
   try {
     return await database.write('registry', async (tx, { registry = 0 }) => {
-      // The transaction is being retried. The number of the rolled-back try may be given to another replica's change.
-      own.delete(number);
+      // The transaction is being retried. The number of the rolled-back attempt may be given to another replica's change.
+      ownChanges.delete(number);
       // Register the number before the commit: others may notice the commit before this process does.
       number = registry;
-      own.add(number);
-      for (const oldest of own) if (own.size > MAX_OWN) own.delete(oldest);
+      ownChanges.add(number);
+      for (const oldest of ownChanges) if (ownChanges.size > MAX_OWN_CHANGES) ownChanges.delete(oldest);
       await reauthorizeInTransaction(tx, caller);
       return change(tx, { at: now(), registryChange: number });
     });
   } catch (error) {
-    own.delete(number);
+    ownChanges.delete(number);
     if (uniqueViolation(error) === 'name') throw new DomainError('NAME_TAKEN', 'cluster already exists');
     throw error;
   }

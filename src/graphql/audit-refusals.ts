@@ -5,7 +5,7 @@ import type { ClusterByInput } from './types/cluster-queries.ts';
 import { clusterBy } from './types/cluster-queries.ts';
 
 /** The audit action of each mutation. Every mutation needs an entry; the schema fails to build without one. */
-export const AUDITED: Readonly<Record<string, string>> = {
+export const MUTATION_ACTIONS: Readonly<Record<string, string>> = {
   createCluster: 'cluster.create',
   updateCluster: 'cluster.update',
   deleteCluster: 'cluster.delete',
@@ -35,14 +35,14 @@ const RECORDED_CODES: ReadonlySet<string> = new Set<ErrorCode>(['FORBIDDEN', 'LA
 export function auditRefusals(mutations: GraphQLObjectType): void {
   for (const [name, field] of Object.entries(mutations.getFields())) {
     const { resolve } = field;
-    const action = AUDITED[name];
-    if (!resolve || !action) throw new Error(`the mutation ${name} has no audit action: add it to AUDITED`);
+    const action = MUTATION_ACTIONS[name];
+    if (!resolve || !action) throw new Error(`the mutation ${name} has no audit action: add it to MUTATION_ACTIONS`);
     field.resolve = async (root, args: { input?: { by?: By; cluster?: By } }, context: Context, info) => {
       const recordRefusal = async (outcome = '') => {
         if (!RECORDED_CODES.has(outcome)) return;
         const clusterInput = args.input?.by ?? args.input?.cluster;
         const by = clusterInput ? clusterBy(clusterInput) : undefined;
-        await context.auditLog.refused(context.caller, { action, outcome, by });
+        await context.auditLog.recordRefusal(context.caller, { action, outcome, by });
       };
       try {
         const result = (await resolve(root, args, context, info)) as { code?: string } | null;

@@ -13,11 +13,11 @@ export function rateLimited(message: string, seconds: number): GraphQLError {
 /** Cost of parsing and validating one token: the most expensive document of 2,000 tokens takes 5 ms. */
 export const TOKEN_COST = 5;
 
-export const OVER_BUDGET =
-  'Your documents of this minute cost too much in total: wait for the next minute, or request less';
+export const COST_BUDGET_EXCEEDED =
+  'Your requests have used up the cost budget of this minute: wait for the next minute, or request less';
 
 /** Charges a cost to the caller's budget of this minute; throws RATE_LIMITED if the budget is exhausted. */
 export function chargeOrThrow(charge: Charge, cost: number): void {
   const seconds = charge(cost);
-  if (seconds !== undefined) throw rateLimited(OVER_BUDGET, seconds);
+  if (seconds !== undefined) throw rateLimited(COST_BUDGET_EXCEEDED, seconds);
 }

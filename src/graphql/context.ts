@@ -16,8 +16,8 @@ import type { LiveBudget } from '../domain/probing/live-reads.ts';
 import type { Statuses } from '../domain/probing/statuses.ts';
 import type { Sizes } from '../domain/sizes.ts';
 import type { Counters, Database } from '../storage/database.ts';
-import type { AnswerSize } from './answer-size.ts';
 import type { Charge } from './charge.ts';
+import type { ResponseSize } from './response-size.ts';
 
 /** The services that resolvers call; built once by `app.ts`. */
 export interface Services {
@@ -58,7 +58,7 @@ export interface Context extends Services {
   readonly answer: { isCacheable: boolean; readsClock?: boolean; operation?: string; cost?: number };
   readonly charge: Charge;
   /** Counts the bytes of the response. Undefined for the REST routes' documents, which have no size limit. */
-  readonly answerSize?: AnswerSize | undefined;
+  readonly responseSize?: ResponseSize | undefined;
   /** The remaining calls to clusters, time and memory for live reads of this document. */
   readonly liveBudget: LiveBudget;
 }

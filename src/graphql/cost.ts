@@ -4,7 +4,7 @@ import type { Plugin } from 'graphql-yoga';
 import { LIMITS } from './builder.ts';
 import { chargeOrThrow } from './charge.ts';
 import type { Context } from './context.ts';
-import { introspectionsIn, MAX_INTROSPECTIONS } from './introspection.ts';
+import { countIntrospections, MAX_INTROSPECTIONS } from './introspection.ts';
 import { RunningWork } from './running-work.ts';
 import { tooCostly } from './too-costly.ts';
 import { estimateWork, MAX_STEPS, tooMuchWork, totalSteps, type WorkEstimate } from './work.ts';
@@ -67,7 +67,7 @@ function costOf(args: ExecutionArgs): { cost: number; rejection?: GraphQLError }
     ctx: contextValue as Context,
     variables: variableValues ?? {},
   });
-  const introspections = introspectionsIn(args);
+  const introspections = countIntrospections(args);
   const cost =
     Math.min(measured.complexity, LIMITS.complexity) +
     Math.ceil(Math.min(introspections ?? MAX_INTROSPECTIONS, MAX_INTROSPECTIONS) * INTROSPECTION_COST);

@@ -11,8 +11,8 @@ import {
   Kind,
   type SelectionSetNode,
 } from 'graphql';
-import type { AnswerSize } from './answer-size.ts';
 import type { Context } from './context.ts';
+import type { ResponseSize } from './response-size.ts';
 
 /**
  * Bytes counted per field for its punctuation and, if its size is bounded, its value: a number, date, enum value or id.
@@ -21,7 +21,7 @@ const FIELD_BYTES = 24;
 /** Bytes counted for text fields without a counting resolver: the two Prometheus URLs, of at most 2,048 characters. */
 const URL_BYTES = 2_048;
 /** Leaf types with values of unbounded size. FIELD_BYTES includes the values of all other leaf types. */
-const UNBOUNDED_TYPES: Readonly<Record<string, (size: AnswerSize, value: unknown) => void>> = {
+const UNBOUNDED_TYPES: Readonly<Record<string, (size: ResponseSize, value: unknown) => void>> = {
   String: (size, value) => size.addText(String(value)),
   JSON: (size, value) => size.addJson(value),
 };
@@ -29,7 +29,7 @@ const UNBOUNDED_TYPES: Readonly<Record<string, (size: AnswerSize, value: unknown
 const fieldsThatCount = new WeakSet<GraphQLField<unknown, unknown>>();
 
 /**
- * Wraps a field's resolver to count the bytes of its value in `Context.answerSize`. A field of type String or JSON
+ * Wraps a field's resolver to count the bytes of its value in `Context.responseSize`. A field of type String or JSON
  * counts its own value. A field of an object type counts the names and bounded values of the fields selected on the
  * object, so that other leaf fields do not need a wrapped resolver.
  */
@@ -39,10 +39,10 @@ export function countField(field: GraphQLField<unknown, unknown>): void {
   fieldsThatCount.add(field);
   field.resolve = (source, args, context, info) => {
     const value = resolve(source, args, context, info);
-    const { answerSize } = context as Context;
-    if (!answerSize) return value;
-    if (!(value instanceof Promise)) return countValue(answerSize, value, info);
-    return value.then((resolved) => countValue(answerSize, resolved, info));
+    const { responseSize } = context as Context;
+    if (!responseSize) return value;
+    if (!(value instanceof Promise)) return countValue(responseSize, value, info);
+    return value.then((resolved) => countValue(responseSize, resolved, info));
   };
 }
 
@@ -52,15 +52,15 @@ export function countField(field: GraphQLField<unknown, unknown>): void {
  */
 export const readCounted: GraphQLFieldResolver<unknown, unknown> = (source, _args, context, info) => {
   const value = (source as Record<string, unknown>)[info.fieldName];
-  const { answerSize } = context as Context;
-  if (answerSize === undefined) return value;
-  if (typeof value === 'string') answerSize.addText(value);
-  else if (typeof value === 'object' && !(value instanceof Date)) countValue(answerSize, value, info);
+  const { responseSize } = context as Context;
+  if (responseSize === undefined) return value;
+  if (typeof value === 'string') responseSize.addText(value);
+  else if (typeof value === 'object' && !(value instanceof Date)) countValue(responseSize, value, info);
   return value;
 };
 
 /** Counts a field's value and returns it. */
-function countValue(size: AnswerSize, value: unknown, info: GraphQLResolveInfo): unknown {
+function countValue(size: ResponseSize, value: unknown, info: GraphQLResolveInfo): unknown {
   if (value == null) return value;
   const items = Array.isArray(value) ? value : [value];
   const type = getNamedType(info.returnType);

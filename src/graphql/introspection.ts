@@ -67,7 +67,7 @@ function report(context: ValidationContext, nodes: FieldNode, reason: string): v
  * Estimates the work of a document's introspection fields. 1 is the work of `getIntrospectionQuery` with all options.
  * Undefined if the work exceeds MAX_INTROSPECTIONS, where counting stops.
  */
-export function introspectionsIn(args: ExecutionArgs): number | undefined {
+export function countIntrospections(args: ExecutionArgs): number | undefined {
   const { schema, document, operationName } = args;
   const roots = rootFieldsOf(document, operationName).filter(({ name }) => /^__(?:schema|type)$/.test(name.value));
   if (roots.length === 0) return 0;

@@ -100,7 +100,7 @@ export function rejectBeforeExecution(
 }
 
 /** Returns the root fields of an operation that an anonymous caller may not read. */
-export function closedFieldsOf(document: DocumentNode, operationName: string | null | undefined): FieldNode[] {
+export function protectedFieldsOf(document: DocumentNode, operationName: string | null | undefined): FieldNode[] {
   return rootFieldsOf(document, operationName).filter(({ name }) => !ANONYMOUS_ROOT_FIELDS.has(name.value));
 }
 
@@ -108,7 +108,7 @@ export function closedFieldsOf(document: DocumentNode, operationName: string | n
 export function anonymousLimit(): Plugin<Context> {
   return rejectBeforeExecution(({ contextValue, document, operationName }) => {
     if ((contextValue as Context).caller.viewer) return undefined;
-    const closed = closedFieldsOf(document, operationName);
+    const closed = protectedFieldsOf(document, operationName);
     if (closed.length === 0) return undefined;
     const keys = new Set(closed.map(({ name, alias }) => (alias ?? name).value));
     const extensions = { code: 'UNAUTHENTICATED' };

@@ -1,9 +1,9 @@
 import { type DocumentNode, type GraphQLError, NoFragmentCyclesRule, specifiedRules, validate } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
-import { OVER_BUDGET, rateLimited, TOKEN_COST } from './charge.ts';
+import { COST_BUDGET_EXCEEDED, rateLimited, TOKEN_COST } from './charge.ts';
 import type { Context } from './context.ts';
 import { limitIntrospection } from './introspection.ts';
-import { closedFieldsOf } from './limits.ts';
+import { protectedFieldsOf } from './limits.ts';
 import { withoutQuotedValue } from './request-error.ts';
 import { schema } from './schema.ts';
 import { validationCostError } from './selections.ts';
@@ -21,7 +21,7 @@ export function boundedValidation(): Plugin<Context> {
   return {
     onValidate({ params: { documentAST }, context, setResult }) {
       const { caller, charge, params } = context as unknown as Context & YogaInitialContext;
-      if (!caller.viewer && closedFieldsOf(documentAST, params.operationName).length > 0) return setResult([]);
+      if (!caller.viewer && protectedFieldsOf(documentAST, params.operationName).length > 0) return setResult([]);
       const cached = errorsByDocument.get(documentAST);
       const errors = cached ?? findErrors(documentAST);
       errorsByDocument.set(documentAST, errors);
@@ -29,7 +29,7 @@ export function boundedValidation(): Plugin<Context> {
       // an invalid document that is sent again.
       const isCharged = !cached || errors.length === 0;
       const seconds = isCharged ? undefined : charge(TOKEN_COST * (documentAST.tokenCount ?? 0));
-      setResult(seconds === undefined ? errors : [rateLimited(OVER_BUDGET, seconds)]);
+      setResult(seconds === undefined ? errors : [rateLimited(COST_BUDGET_EXCEEDED, seconds)]);
     },
   };
 }

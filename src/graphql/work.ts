@@ -38,7 +38,7 @@ export interface WorkEstimate {
  * bounded number of rows, otherwise a function of the table sizes. `times` returns how often a field with that name is
  * selected directly below the root field, under any alias.
  */
-export type CountWork = (
+export type EstimateWork = (
   args: Readonly<Record<string, unknown>>,
   request: { readonly context: Context; readonly times: (name: string) => number },
 ) => ((counts: TableSizes) => WorkEstimate) | undefined;
@@ -94,7 +94,7 @@ export async function estimateWork(args: ExecutionArgs): Promise<WorkEstimate[]>
   const works: WorkEstimate[] = [];
   for (const [node, ...same] of collect([operation.selectionSet]).values()) {
     const field: GraphQLField<unknown, unknown> | undefined = node && root.getFields()[node.name.value];
-    const count = field?.extensions.work as CountWork | undefined;
+    const count = field?.extensions.work as EstimateWork | undefined;
     if (!node || !field || !count) continue;
     const below = collect([node, ...same].flatMap(({ selectionSet }) => selectionSet ?? []));
     const times = (name: string) => [...below.values()].filter(([first]) => first?.name.value === name).length;

@@ -58,12 +58,12 @@ function referenceExecutor(): Plugin<Context> {
   return {
     onExecute: ({ setExecuteFn }) => setExecuteFn(executeWithinSize),
     onSubscribe: ({ args, setSubscribeFn }) => {
-      const { answerSize } = args.contextValue as Context;
+      const { responseSize } = args.contextValue as Context;
       setSubscribeFn((args) => subscribe({ ...args, fieldResolver: readCounted }));
       return {
         onSubscribeResult: () => ({
           onNext: ({ setResult }) => {
-            if (answerSize?.error) setResult({ data: null, errors: [answerSize.error] });
+            if (responseSize?.error) setResult({ data: null, errors: [responseSize.error] });
           },
         }),
       };
@@ -72,17 +72,17 @@ function referenceExecutor(): Plugin<Context> {
 }
 
 async function executeWithinSize(args: ExecutionArgs): Promise<ExecutionResult> {
-  const { answerSize, answer } = args.contextValue as Context;
-  if (!answerSize) return execute(args);
+  const { responseSize, answer } = args.contextValue as Context;
+  if (!responseSize) return execute(args);
   // Parsing, validation and the variables may have used up this iteration.
   await yieldWhenBusy();
   try {
-    return await execute({ ...args, fieldResolver: readCounted, abortSignal: answerSize.signal });
+    return await execute({ ...args, fieldResolver: readCounted, abortSignal: responseSize.signal });
   } catch (error) {
-    if (!answerSize.error) throw error;
-    return { data: null, errors: [answerSize.error] };
+    if (!responseSize.error) throw error;
+    return { data: null, errors: [responseSize.error] };
   } finally {
-    answer.cost = (answer.cost ?? 0) + answerSize.cost;
+    answer.cost = (answer.cost ?? 0) + responseSize.cost;
   }
 }
 

@@ -218,7 +218,7 @@ export function connectionClosed(server: string): ClusterError {
 }
 
 /** Creates the error for a response that is not 2xx. The message depends on the status only, not on the body. */
-export function refusalOf(status: number, server: string): ClusterError {
+export function statusErrorOf(status: number, server: string): ClusterError {
   const [code, what] = errorsByStatus[status] ??
     errorsByStatus[Math.floor(status / 100)] ?? ['NOT_KUBERNETES', 'sent an unexpected response (HTTP STATUS)'];
   return new ClusterError(code, `${server} ${what}`.replace('STATUS', String(status)));

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import about from '../../package.json' with { type: 'json' };
 import {
-  CUT_BODY,
-  OVER_BODY_BUDGET,
-  OVER_MEMORY,
-  OVER_SHARE,
+  ADDRESS_SHARE_EXCEEDED,
+  BODY_BUDGET_EXCEEDED,
+  INCOMPLETE_BODY,
+  MEMORY_BUDGET_EXCEEDED,
   TOO_LARGE_BODY,
   TOO_MANY_CHUNKS,
   UNREADABLE_BODY,
@@ -41,12 +41,12 @@ const COMMON_ERRORS: readonly ErrorCase[] = [
   ],
   [
     429,
-    OVER_MEMORY,
+    MEMORY_BUDGET_EXCEEDED,
     'The request bodies and unsent responses of the caller take too much memory. `Retry-After` is the number of seconds to wait.',
   ],
   [
     429,
-    OVER_SHARE,
+    ADDRESS_SHARE_EXCEEDED,
     'A trusted proxy forwards too many concurrent requests from the same client address. `Retry-After` is the number of seconds to wait.',
   ],
   [500, 'Something went wrong on our side; the log has it under this request id', 'An internal error of the server.'],
@@ -80,7 +80,7 @@ const BODY_ERRORS: readonly ErrorCase[] = [
   ],
   [400, TOO_MANY_CHUNKS, 'The body is sent in too many chunks of less than 256 bytes. The connection is closed.'],
   [400, UNREADABLE_BODY, 'The body cannot be decoded with its `Content-Encoding`.'],
-  [400, CUT_BODY, 'The connection closed before the whole body arrived.'],
+  [400, INCOMPLETE_BODY, 'The connection closed before the whole body arrived.'],
   [
     413,
     TOO_LARGE_BODY,
@@ -93,7 +93,7 @@ const BODY_ERRORS: readonly ErrorCase[] = [
   ],
   [
     429,
-    OVER_BODY_BUDGET,
+    BODY_BUDGET_EXCEEDED,
     'The request bodies and GraphQL documents of the caller exceed the budget for this minute. `Retry-After` is the number of seconds to wait.',
   ],
 ];

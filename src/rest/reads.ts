@@ -1,7 +1,7 @@
 import { yieldNow } from '../event-loop.ts';
 import type { Context } from '../graphql/context.ts';
 import { readsStoredFields } from '../graphql/document-facts.ts';
-import { overMemoryError } from '../http-error.ts';
+import { memoryBudgetError } from '../http-error.ts';
 import { type AnyRow, executeRow, refresh, requireAccess } from './execute-row.ts';
 import { ROWS } from './routes.ts';
 
@@ -91,7 +91,7 @@ export async function readWhole(
     const pieces: Buffer[] = [];
     let bytes = 0;
     for (let page = await rest.next(); !page.done; page = await rest.next()) {
-      if (!memory.grow(page.value.length)) throw overMemoryError();
+      if (!memory.grow(page.value.length)) throw memoryBudgetError();
       pieces.push(page.value);
       bytes += page.value.length;
       if (bytes > maxBytes) return { pieces, rest };

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type NextFunction, type Request, type Response, Router } from 'express';
 import type { NewSession } from '../domain/accounts/sessions.ts';
-import { AUDITED } from '../graphql/audit-refusals.ts';
+import { MUTATION_ACTIONS } from '../graphql/audit-refusals.ts';
 import type { Context } from '../graphql/context.ts';
 import { rootFieldOf } from '../graphql/document-facts.ts';
 import { ERRORS } from '../graphql/errors.ts';
@@ -131,10 +131,10 @@ async function requireAuditedAccess(row: AnyRow, request: Request, context: Cont
   try {
     requireAccess(row, context);
   } catch (error) {
-    const action = AUDITED[rootFieldOf(row.document, undefined).split(' ')[1] ?? ''];
+    const action = MUTATION_ACTIONS[rootFieldOf(row.document, undefined).split(' ')[1] ?? ''];
     const databaseId = Number(request.params.id);
     const by = row.of === 'cluster' && databaseId > 0 && databaseId < 2 ** 31 ? { databaseId } : undefined;
-    if (action) await context.auditLog.refused(context.caller, { action, outcome: 'FORBIDDEN', by });
+    if (action) await context.auditLog.recordRefusal(context.caller, { action, outcome: 'FORBIDDEN', by });
     throw error;
   }
 }

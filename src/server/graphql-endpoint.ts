@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { OVER_BUDGET } from '../graphql/charge.ts';
+import { COST_BUDGET_EXCEEDED } from '../graphql/charge.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
 import { HttpError } from '../http-error.ts';
 import { MAX_ANONYMOUS_BODY } from '../rest/body.ts';
@@ -76,7 +76,7 @@ export function graphqlEndpoint(options: GraphQLEndpointOptions) {
     const key = cacheKeyOf(request, viewer, body.toString('latin1'));
     const found = cache.find(identity.counters, key);
     const seconds = found?.cost ? budget.take({ viewer, address: client.address }, found.cost) : undefined;
-    if (seconds !== undefined) throw new HttpError(429, OVER_BUDGET, { retryAfter: seconds });
+    if (seconds !== undefined) throw new HttpError(429, COST_BUDGET_EXCEEDED, { retryAfter: seconds });
     send(
       exchange,
       viewer,

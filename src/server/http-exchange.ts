@@ -9,7 +9,7 @@ import { corsHeaders } from './origin.ts';
 import type { Client } from './proxies.ts';
 import { logRequest } from './request-log.ts';
 import type { CachedResponse } from './response-cache.ts';
-import { OVER_TLS, SECURITY_HEADERS } from './security-headers.ts';
+import { SECURITY_HEADERS, TLS_HEADERS } from './security-headers.ts';
 
 export interface HttpExchangeOptions {
   readonly log: Logger;
@@ -47,7 +47,7 @@ export class HttpExchange {
     this.client = clientOf(request);
     this.#memory = memory;
     this.#headers = ['x-request-id', this.requestId, ...SECURITY_HEADERS];
-    if (this.client.secure) this.#headers.push(...OVER_TLS);
+    if (this.client.secure) this.#headers.push(...TLS_HEADERS);
     if (allowedOrigins.length === 0) this.#headers.push('Vary', 'Authorization, Cookie, Accept');
     else this.#headers.push('Vary', 'Authorization, Cookie, Accept, Origin', ...corsHeaders(request, allowedOrigins));
     this.#reportWhenClosed(log, metrics);

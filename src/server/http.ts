@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { requireActionOnSome } from '../domain/access/permissions.ts';
 import type { Services } from '../graphql/context.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
-import { HttpError, OVER_SHARE } from '../http-error.ts';
+import { ADDRESS_SHARE_EXCEEDED, HttpError } from '../http-error.ts';
 import type { Logger } from '../log.ts';
 import { isPublic } from '../rest/sign-in.ts';
 import { type Authentication, type Authenticators, authenticate } from './authenticate.ts';
@@ -93,7 +93,7 @@ export function createHttpServer(options: ServerOptions): Server {
   async function handle(exchange: HttpExchange): Promise<void> {
     const { request, path } = exchange;
     if (!connections.admit(request, exchange.response, exchange.client.address))
-      throw new HttpError(429, OVER_SHARE, { retryAfter: 1 });
+      throw new HttpError(429, ADDRESS_SHARE_EXCEEDED, { retryAfter: 1 });
     checkHead(request);
     if (!isServedHost(request)) throw new HttpError(421, HOST_NOT_SERVED);
     if (isPreflight(request)) return void exchange.prepare().writeHead(204).end();

@@ -77,7 +77,7 @@ export class MemoryHolding {
    * Releases everything that this request holds and counts its response instead. A buffer that several requests of a
    * caller send, such as a cached response, counts once. Returns false, and counts nothing, if it exceeds the limit.
    */
-  holdAnswer(answer: Uint8Array): boolean {
+  holdResponse(answer: Uint8Array): boolean {
     this.#drop();
     if (this.#isReleased) return false;
     const { shared } = this.#account;

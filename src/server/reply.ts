@@ -1,6 +1,6 @@
 import type { Viewer } from '../domain/access/caller.ts';
 import { ERRORS, maskError } from '../graphql/errors.ts';
-import { HttpError, overMemoryError } from '../http-error.ts';
+import { HttpError, memoryBudgetError } from '../http-error.ts';
 import type { Logger } from '../log.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { MAX_UNCOUNTED } from './memory-budget.ts';
@@ -10,8 +10,8 @@ import { REST, surfaceOf } from './surface.ts';
 /** Sends a response. Its bytes count against the caller's memory limit until it is sent. */
 export function send(exchange: HttpExchange, viewer: Viewer | null, answer: CachedResponse): void {
   const { bytes } = answer;
-  if (bytes.length <= MAX_UNCOUNTED || exchange.holding(viewer).holdAnswer(bytes)) exchange.send(answer);
-  else refuse(exchange, overMemoryError());
+  if (bytes.length <= MAX_UNCOUNTED || exchange.holding(viewer).holdResponse(bytes)) exchange.send(answer);
+  else refuse(exchange, memoryBudgetError());
 }
 
 /** Sends an HttpError in the format of the API that the path belongs to. */

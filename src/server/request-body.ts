@@ -3,10 +3,10 @@ import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
 import type { Viewer } from '../domain/access/caller.ts';
 import {
-  CUT_BODY,
+  BODY_BUDGET_EXCEEDED,
   HttpError,
-  OVER_BODY_BUDGET,
-  overMemoryError,
+  INCOMPLETE_BODY,
+  memoryBudgetError,
   TOO_LARGE_BODY,
   TOO_MANY_CHUNKS,
   UNREADABLE_BODY,
@@ -76,7 +76,7 @@ export async function receiveBody(request: IncomingMessage, options: BodyOptions
     const cost = Math.floor(received.bytes / 1024) * COST_PER_KIB;
     if (cost > 0) seconds = charge(cost);
   }
-  if (seconds !== undefined) throw new HttpError(429, OVER_BODY_BUDGET, { retryAfter: seconds });
+  if (seconds !== undefined) throw new HttpError(429, BODY_BUDGET_EXCEEDED, { retryAfter: seconds });
   return body;
 }
 
@@ -126,7 +126,7 @@ function collect(
         return refuse(new HttpError(400, TOO_MANY_CHUNKS, { close: true }));
       if (chunk.length === declared && size <= MAX_UNCOUNTED) body = chunk;
       else {
-        if (size > body.length && !makeRoom(size)) return refuse(overMemoryError());
+        if (size > body.length && !makeRoom(size)) return refuse(memoryBudgetError());
         chunk.copy(body, received.bytes);
       }
       received.bytes = size;
@@ -137,7 +137,7 @@ function collect(
       resolve(body.subarray(0, received.bytes));
     });
     // Every request is closed in the end: creating the error each time would take a tenth of a cached response.
-    const rejectCut = () => isComplete || reject(new HttpError(400, CUT_BODY));
+    const rejectCut = () => isComplete || reject(new HttpError(400, INCOMPLETE_BODY));
     request.once('error', rejectCut);
     // A request that was cut off before we read its body emits no event.
     if (request.destroyed) rejectCut();
@@ -173,7 +173,7 @@ async function decode(
   body: Buffer<ArrayBuffer>,
   { maxBytes, grow, shrink }: BodyOptions,
 ): Promise<Buffer<ArrayBuffer>> {
-  if (!grow(maxBytes)) throw overMemoryError();
+  if (!grow(maxBytes)) throw memoryBudgetError();
   try {
     const decoded = await decoder(body, { maxOutputLength: maxBytes, chunkSize: FIRST_BUFFER });
     shrink(maxBytes - decoded.length);

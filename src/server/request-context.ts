@@ -1,7 +1,7 @@
 import type { Caller, Viewer } from '../domain/access/caller.ts';
 import { LiveBudget } from '../domain/probing/live-reads.ts';
-import { AnswerSize } from '../graphql/answer-size.ts';
 import type { Context, Services } from '../graphql/context.ts';
+import { ResponseSize } from '../graphql/response-size.ts';
 import type { Counters } from '../storage/database.ts';
 import { type Authenticators, authenticate } from './authenticate.ts';
 import type { CostBudget } from './cost-budget.ts';
@@ -54,7 +54,7 @@ export function contextBuilder({ services, authenticators, budget, ending }: Con
       refresh,
       answer: { isCacheable: false },
       charge,
-      answerSize: unlimited ? undefined : new AnswerSize({ charge, memory: exchange.holding(viewer) }),
+      responseSize: unlimited ? undefined : new ResponseSize({ charge, memory: exchange.holding(viewer) }),
       liveBudget: new LiveBudget(signal),
     };
   };

@@ -10,4 +10,4 @@ export const SECURITY_HEADERS: readonly string[] = [
 ];
 
 /** Only for requests over TLS, so that users are not locked out of a host that has no TLS. */
-export const OVER_TLS: readonly string[] = ['Strict-Transport-Security', 'max-age=31536000'];
+export const TLS_HEADERS: readonly string[] = ['Strict-Transport-Security', 'max-age=31536000'];

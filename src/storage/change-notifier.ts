@@ -16,7 +16,7 @@ export class ChangeNotifier {
   /**
    * Resolves with the counters once they differ from `seen`; with undefined when the signal aborts or `until` passes.
    */
-  after(seen: Counters, signal: AbortSignal, until?: Date): Promise<Counters | undefined> {
+  waitForChange(seen: Counters, signal: AbortSignal, until?: Date): Promise<Counters | undefined> {
     return new Promise((resolve) => {
       if (signal.aborted) return resolve(undefined);
       const wait = {

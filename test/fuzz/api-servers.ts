@@ -5,7 +5,7 @@ import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
-import { makeAuthority } from '../support/certificates.ts';
+import { createAuthority } from '../support/certificates.ts';
 
 /**
  * Where the servers listen: the first one answers normally, the others answer as hostile servers. `ca` signed all
@@ -104,7 +104,7 @@ async function listen(isHostile: boolean, { certificate, key }: { certificate: s
 }
 
 if (!isMainThread) {
-  const authority = makeAuthority('fuzz');
+  const authority = createAuthority('fuzz');
   const issued = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
   const ports = [await listen(false, issued), await listen(true, issued), await listen(true, issued)];
   parentPort?.postMessage({ ports, ca: authority.certificate });

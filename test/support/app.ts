@@ -20,7 +20,7 @@ export interface TestApp {
   /** Returns every log line written so far. */
   readonly logged: () => string;
   readonly rest: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
-  readonly graphql: (query: string, variables?: object, headers?: Record<string, string>) => Promise<GraphQLAnswer>;
+  readonly graphql: (query: string, variables?: object, headers?: Record<string, string>) => Promise<GraphQLResponse>;
   readonly close: () => Promise<void>;
 }
 
@@ -33,7 +33,7 @@ export interface Answer {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a test asserts the shape.
-export type GraphQLAnswer = { status: number; data: any; errors?: any[]; headers: Headers };
+export type GraphQLResponse = { status: number; data: any; errors?: any[]; headers: Headers };
 
 export const CLUSTERS = '/api/v1/admin/clusters/';
 

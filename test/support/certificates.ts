@@ -33,7 +33,7 @@ const day = 24 * 60 * 60 * 1000;
  * A new certificate authority. Node reads certificates but cannot create them, so this function encodes them (RFC
  * 5280), with SHA-256.
  */
-export function makeAuthority(
+export function createAuthority(
   commonName = `authority ${randomBytes(4).toString('hex')}`,
   { notAfter, keyType }: { notAfter?: Date; keyType?: KeyType } = {},
 ): Authority {

@@ -6,8 +6,8 @@ import { openDatabase } from '../../src/storage/open-database.ts';
 import { locationOf, POSTGRES } from './database-location.ts';
 
 /** For tests that apply only to a database in a file: on PostgreSQL they are skipped, and the run reports it. */
-export const describeFile = describe.runIf(POSTGRES === undefined);
-export const itOfFile = it.runIf(POSTGRES === undefined);
+export const describeOnSqlite = describe.runIf(POSTGRES === undefined);
+export const itOnSqlite = it.runIf(POSTGRES === undefined);
 
 /** Reads rows directly from the database, bypassing the product; names in the SQL must be in double quotes. */
 export async function rowsOf(dataDir: string, sql: string, ...values: (string | number)[]) {

@@ -25,7 +25,7 @@ export async function openExample(page: Page, name: string): Promise<void> {
 }
 
 /** Runs the example with this name, and returns the HTTP response. */
-export async function askExample(page: Page, name: string): Promise<Response> {
+export async function requestExample(page: Page, name: string): Promise<Response> {
   await openExample(page, name);
   let response: Response | undefined;
   const asked = page
@@ -46,7 +46,7 @@ export async function askExample(page: Page, name: string): Promise<Response> {
 
 /** Runs the example with this name, and returns GraphiQL's output once it contains `expected`. */
 export async function runExample(page: Page, name: string, expected: string): Promise<string> {
-  await askExample(page, name);
+  await requestExample(page, name);
   const shown = page.locator('.graphiql-response');
   await shown.getByText(expected).first().waitFor();
   return shown.innerText();

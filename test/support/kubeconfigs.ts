@@ -1,11 +1,11 @@
-import { makeAuthority } from './certificates.ts';
+import { createAuthority } from './certificates.ts';
 
 /**
  * The marker in the secrets of these kubeconfigs: tests search for it in every output that must not contain secrets.
  */
 export const canary = 'kite-canary';
 
-const authority = makeAuthority('kubernetes');
+const authority = createAuthority('kubernetes');
 const client = authority.issue({ commonName: 'kubernetes-admin', organization: 'system:masters', client: true });
 
 /** An unsigned token as long as a service account's token, with the canary at both ends. */

@@ -27,7 +27,7 @@ export function beforeSignIns(): void {
 let people = 0;
 
 /** A new developer whom the product has not seen yet. */
-export function newPerson(claims: Record<string, unknown> = {}): Person {
+export function newProviderUser(claims: Record<string, unknown> = {}): Person {
   const id = `p${++people}`;
   return { sub: `subject-${id}`, preferred_username: id, name: `Person ${id}`, groups: ['developers'], ...claims };
 }

@@ -9,7 +9,7 @@ import { kubeconfigOf } from './live.ts';
 import { firstKey, type Running, startProcess } from './process.ts';
 import { kubernetes, type StandIn, standIn } from './stand-in.ts';
 
-export const CLUSTERS_MADE = 36;
+export const CLUSTER_COUNT = 36;
 
 /** A request to a cluster: the replica that sent it, and the time. */
 export interface ClusterRequest {
@@ -41,7 +41,7 @@ globalThis.Date = class extends Date {
   static now() { return now() + ${ms}; }
 };`;
 
-export async function makeFleet() {
+export async function startFleet() {
   const asked: ClusterRequest[] = [];
   const answer = kubernetes();
   // Each cluster is a path of one server.
@@ -121,7 +121,7 @@ export async function untilEven(dataDir: string, replicas: number): Promise<void
     .toEqual([replicas, SLOTS, true]);
 }
 
-export const names = Array.from({ length: CLUSTERS_MADE }, (_, index) => `c${index}`);
+export const names = Array.from({ length: CLUSTER_COUNT }, (_, index) => `c${index}`);
 
 /** Returns the clusters that received their last request before a given time from this replica. */
 export function lastProbedBy(asked: readonly ClusterRequest[], by: string): string[] {

@@ -10,10 +10,10 @@ import { type AddressInfo, connect, createServer as createTcp, type Server, type
 import { createSecureContext, createServer as createTls, type SecureContext, TLSSocket } from 'node:tls';
 import { onTestFinished } from 'vitest';
 import type { Target } from '../../src/kubernetes/kubeconfig/target.ts';
-import { type Authority, type Issued, makeAuthority } from './certificates.ts';
+import { type Authority, createAuthority, type Issued } from './certificates.ts';
 
 /** Signs the stand-ins' certificates unless a test says otherwise. */
-export const authority = makeAuthority('stand-in');
+export const authority = createAuthority('stand-in');
 const serving = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1', 'cluster.test'] });
 
 /** A loopback server that replaces an API server, for behavior that a real one does not show. */

@@ -75,7 +75,7 @@ export class VisibleClusters {
   }
 
   /** The clusters that the caller's scopes currently allow to read, with the counters of their last changes. */
-  async withChanges(caller: Caller): Promise<VisibleChanges> {
+  async readVisibleChanges(caller: Caller): Promise<VisibleChanges> {
     const counters = await this.#database.counters();
     const key = this.#keyOf(scopesOf(caller, 'clusters.read'));
     if (key === '') return NONE;

@@ -2,12 +2,12 @@ import { lazy } from '../../lazy.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Grant, Viewer } from '../access/caller.ts';
 import { type CachedApiKey, toCachedKey, VIEWER_ID_PREFIX, withOwner } from '../access/current-roles.ts';
-import { hashSecret, makeSecret, parseApiKey, secretMatches } from './api-key.ts';
+import { createSecret, hashSecret, parseApiKey, secretMatches } from './api-key.ts';
 
 const MAX_VERIFIED = 1_000;
 
 // Unknown ids are compared with this hash, so that they take as long as a wrong secret.
-const DUMMY_HASH = hashSecret(makeSecret());
+const DUMMY_HASH = hashSecret(createSecret());
 
 /** Caches all API keys until the `access` counter changes. Every change to a key or its owner raises the counter. */
 export class ApiKeyCache {

@@ -22,7 +22,7 @@ export function formatApiKey({ id, secret }: ApiKeyText): string {
 }
 
 /** 256 random bits from the CSPRNG. */
-export function makeSecret(): string {
+export function createSecret(): string {
   return randomBytes(32).toString('base64url');
 }
 

@@ -8,10 +8,10 @@ import { type Entitlement, refuseToOutlive, requireCoverage } from '../access/co
 import { type CachedApiKey, toStrings } from '../access/current-roles.ts';
 import { hasActionOnAll, requireActionOnAll, requireViewer } from '../access/permissions.ts';
 import { record } from '../audit/record.ts';
-import { DomainError, type InputIssue, invalidInput, listed } from '../errors.ts';
+import { DomainError, formatNames, type InputIssue, invalidInput } from '../errors.ts';
 import { isStorable, MAX_NAME } from '../storable.ts';
 import { throwIfInvalid } from '../validation.ts';
-import { formatApiKey, hashSecret, isWeak, makeSecret, parseApiKey } from './api-key.ts';
+import { createSecret, formatApiKey, hashSecret, isWeak, parseApiKey } from './api-key.ts';
 import { ApiKeyCache, apiKeyViewer } from './api-key-cache.ts';
 import type { Roles } from './roles.ts';
 
@@ -53,7 +53,7 @@ type MaybePromise<T> = T | Promise<T>;
 const MAX_OWNED = 100;
 const MAX_ROLES = 100;
 // Ids of generated keys continue from the highest existing id, so a configured id must leave room below 2^31.
-const MAX_DECLARED = 999_999_999;
+const MAX_DECLARED_ID = 999_999_999;
 
 /**
  * Manages API keys. Authentication does not write to the database. A revocation by any process applies from the next
@@ -108,11 +108,11 @@ export class ApiKeys {
       issue('name', 'must not contain control characters or lone surrogates');
     const unknownScopes = (input.scopes ?? []).filter((scope) => !ACTIONS.includes(scope as Action));
     if (unknownScopes.length > 0)
-      issue('scopes', `no action is named ${listed(unknownScopes)}: use ${ACTIONS.join(', ')}`);
+      issue('scopes', `no action is named ${formatNames(unknownScopes)}: use ${ACTIONS.join(', ')}`);
     if (input.expiresAt && input.expiresAt <= this.#now()) issue('expiresAt', 'must be in the future');
     throwIfInvalid(issues);
     const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
-    const key = { ...input, roles, scopes, ownerId, secret: makeSecret() };
+    const key = { ...input, roles, scopes, ownerId, secret: createSecret() };
     return changeAccess(this.#database, caller, async (tx) => {
       await this.#roles.requireExisting(tx, roles);
       if (ownerId === null) await requireCoverage(tx, caller, [{ roles, scopes }]);
@@ -163,7 +163,7 @@ export class ApiKeys {
     requireFewRoles(roles);
     const notHeld = roles.filter((role) => !viewer.roles.includes(role));
     if (notHeld.length > 0)
-      throw invalidInput([{ path: ['roles'], message: `you do not hold ${listed(notHeld)} yourself` }]);
+      throw invalidInput([{ path: ['roles'], message: `you do not hold ${formatNames(notHeld)} yourself` }]);
     return viewer.userId;
   }
 
@@ -191,7 +191,7 @@ export class ApiKeys {
    */
   async ensureFirst(caller: Caller, handOver: (text: string) => Promise<void>): Promise<void> {
     if ((await this.#database.prisma.apiKey.count()) > 0) return;
-    const secret = makeSecret();
+    const secret = createSecret();
     let handedOver: number | undefined;
     await this.#database.write('access', async (tx) => {
       if ((await tx.apiKey.count()) > 0) return;
@@ -209,7 +209,7 @@ export class ApiKeys {
    */
   async declare(caller: Caller, text: string | undefined): Promise<{ weak: boolean }> {
     const key = text === undefined ? undefined : parseApiKey(text);
-    if (text !== undefined && (!key || key.id > MAX_DECLARED))
+    if (text !== undefined && (!key || key.id > MAX_DECLARED_ID))
       throw invalidInput([
         { path: ['ADMIN_API_KEY'], message: 'must be kite<id>-<secret>, such as kite1- and 32 random bytes in hex' },
       ]);

@@ -13,7 +13,7 @@ import {
   requireViewer,
 } from '../access/permissions.ts';
 import { record } from '../audit/record.ts';
-import { DomainError, type InputIssue, listed } from '../errors.ts';
+import { DomainError, formatNames, type InputIssue } from '../errors.ts';
 import { parseLabelSelector, stepsOfRequirements, whereLabels } from '../label-selector.ts';
 import { canBeName } from '../storable.ts';
 import { throwIfInvalid, validate } from '../validation.ts';
@@ -151,7 +151,7 @@ export class Roles {
     // Skip the query if the roles are already invalid, for example because there are too many.
     if (issues.some(({ path }) => path[0] === 'roles')) return;
     const unknown = await this.findUnknown(names, client);
-    if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${listed(unknown)}` });
+    if (unknown.length > 0) issues.push({ path: ['roles'], message: `no role is named ${formatNames(unknown)}` });
   }
 
   /**

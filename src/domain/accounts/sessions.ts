@@ -85,7 +85,7 @@ export class Sessions {
     if (!user || !matches || user.disabled) {
       // Do not record an unknown username: it may be a password typed into the wrong field.
       const changes = user ? { user: { to: username } } : {};
-      await this.#audit.refused(caller, { action: 'session.begin', outcome: 'CREDENTIALS_WRONG', changes });
+      await this.#audit.recordRefusal(caller, { action: 'session.begin', outcome: 'CREDENTIALS_WRONG', changes });
       throw wrongCredentials();
     }
     await this.#limits.succeed(attempt);
@@ -107,7 +107,7 @@ export class Sessions {
       };
       const once = [`name:${username}`, `address:${networkOf(caller.address ?? '')}`];
       // Do not wait: rejecting a request must not wait for the write lock.
-      void this.#audit.refused(caller, { action: 'session.begin', outcome: error.code, changes, once });
+      void this.#audit.recordRefusal(caller, { action: 'session.begin', outcome: error.code, changes, once });
       throw error;
     }
   }
@@ -182,7 +182,7 @@ export class Sessions {
    */
   async prune(): Promise<void> {
     const { prisma } = this.#database;
-    await prisma.session.deleteMany({ where: { expiresAt: { lt: this.#cautiousClock.look() } } });
+    await prisma.session.deleteMany({ where: { expiresAt: { lt: this.#cautiousClock.now() } } });
     const [now, lastPrune] = [this.#now().getTime(), this.#lastPrune];
     this.#lastPrune = now;
     if (!Number.isFinite(lastPrune)) return;

@@ -43,7 +43,7 @@ export class SetUp {
   }
 
   /** Activates and returns the set-up code: 128 bits, valid until a user exists. Undefined if a user already exists. */
-  async makeCode(): Promise<string | undefined> {
+  async createCode(): Promise<string | undefined> {
     if ((await this.#users.count()) > 0) return undefined;
     // Derive it from the seal key and the database identity: it is the same on all replicas, and different for another
     // database under the same key.
@@ -64,7 +64,7 @@ export class SetUp {
     const { code, ...user } = input;
     const isAdmin = caller.viewer !== null && holdsEverything(caller.viewer);
     if (!local && !isAdmin && !this.#isCode(code)) {
-      await this.#audit.refused(caller, { action: 'user.create', outcome: 'FORBIDDEN' });
+      await this.#audit.recordRefusal(caller, { action: 'user.create', outcome: 'FORBIDDEN' });
       throw new DomainError(
         'FORBIDDEN',
         'the first user cannot be created without proof: send the set-up code or an admin key, or run: npm run kitestring -- users create --admin',

@@ -13,7 +13,7 @@ const FIRST_WAIT_MS = 1_000;
  */
 const MAX_WAIT_MS = { name: 30_000, address: 15 * 60_000 };
 /** A stored failure may be this far in the future: concurrent attempts read the time before they store it. */
-const OVERLAP_MS = 1_000;
+const MAX_OVERLAP_MS = 1_000;
 /** Failures are forgotten after this time without another one. */
 const FORGET_MS = 60 * 60_000;
 
@@ -74,7 +74,7 @@ export class SignInLimits {
     const now = await sharedTime(this.#database, client);
     const rows = await client.signInFailure.findMany({ where: { key: { in: counted.map(({ key }) => key) } } });
     // These times were stored under a clock that ran ahead and has been corrected: restart their waits now.
-    const later = rows.filter(({ lastAt }) => lastAt.getTime() > now.getTime() + OVERLAP_MS).map(({ key }) => key);
+    const later = rows.filter(({ lastAt }) => lastAt.getTime() > now.getTime() + MAX_OVERLAP_MS).map(({ key }) => key);
     if (later.length > 0)
       await client.signInFailure.updateMany({ where: { key: { in: later } }, data: { lastAt: now } });
     for (const { key, maxWaitMs } of counted) {

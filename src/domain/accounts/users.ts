@@ -193,7 +193,7 @@ export class Users {
       const user = await this.#database.prisma.user.findUnique({ where: { id }, select: { passwordHash: true } });
       // Bound the work for very long input. A longer password than MAX_PASSWORD cannot match.
       if (!(await hashes.matches(oldPassword.slice(0, MAX_PASSWORD + 1), user?.passwordHash))) {
-        await this.#audit.refused(caller, { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' });
+        await this.#audit.recordRefusal(caller, { action: 'user.change-password', outcome: 'CREDENTIALS_WRONG' });
         throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
       }
       await this.#limits.succeed(attempt);

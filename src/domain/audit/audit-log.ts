@@ -127,7 +127,7 @@ export class AuditLog {
    * Records a refused attempt. It never throws, so that the caller gets the original error. If an earlier attempt of
    * the same window passed one of the same `once` keys, the attempt is only counted.
    */
-  async refused(
+  async recordRefusal(
     caller: Caller,
     {
       action,
@@ -168,7 +168,7 @@ export class AuditLog {
    * batch if `signal` is aborted.
    */
   async prune({ days, signal }: { days: number; signal?: AbortSignal }): Promise<void> {
-    await this.#deleteMatching({ at: { lt: new Date(this.#cautiousClock.look().getTime() - days * DAY_MS) } }, signal);
+    await this.#deleteMatching({ at: { lt: new Date(this.#cautiousClock.now().getTime() - days * DAY_MS) } }, signal);
     const refused = { outcome: { not: 'DONE' } };
     const [last] = await this.#database.prisma.auditRecord.findMany({
       where: refused,

@@ -69,10 +69,14 @@ export class ClusterChanges {
 
   readonly #visible: VisibleClusters;
 
-  constructor({ database, news, visible }: { database: Database; news: ChangeNotifier; visible: VisibleClusters }) {
+  constructor({
+    database,
+    changeNotifier,
+    visible,
+  }: { database: Database; changeNotifier: ChangeNotifier; visible: VisibleClusters }) {
     this.#database = database;
     this.#visible = visible;
-    this.#changeNotifier = news;
+    this.#changeNotifier = changeNotifier;
   }
 
   /**
@@ -125,7 +129,8 @@ export class ClusterChanges {
           if (!step.done) continue;
           position = step.value;
           // Also wake up when the caller's credential expires, since that increases no counter.
-          counters = (await this.#changeNotifier.after(counters, signal, current.viewer?.expiresAt)) ?? counters;
+          counters =
+            (await this.#changeNotifier.waitForChange(counters, signal, current.viewer?.expiresAt)) ?? counters;
         } catch (error) {
           // An unavailable database does not end the stream: it delivers the missed changes afterwards. A filter that takes too
           // long does end it, because `#readChanged` turns that into a domain error.
@@ -151,7 +156,7 @@ export class ClusterChanges {
     const isKnown = typeof from === 'object' && canReadEveryCluster(caller()) === (from.visible === undefined);
     const position = isKnown ? from : yield* this.#startFrom(caller, from, counters, where, query);
     if (position.visible) {
-      const visible = await this.#visible.withChanges(caller());
+      const visible = await this.#visible.readVisibleChanges(caller());
       yield* this.#changesInVisible(caller, position.visible, visible, where, query);
       return { visible };
     }
@@ -177,7 +182,7 @@ export class ClusterChanges {
       if (!start) yield { kind: 'RESET', cursor: writeChangesCursor(counters) };
       return { cursor: start ?? counters };
     }
-    const visible = await this.#visible.withChanges(caller());
+    const visible = await this.#visible.readVisibleChanges(caller());
     const comparison = after === undefined ? 'SAME' : compareVisible(after, visible);
     if (comparison === 'CHANGED') yield* this.#changesInVisible(caller, new Map(), visible, where, query);
     // A caller who may not read any cluster gets no RESET for the cursor they sent. But if this stream has delivered

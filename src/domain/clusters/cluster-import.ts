@@ -93,19 +93,19 @@ export class ClusterImport {
         warnings: await findDuplicates(database.prisma, now, registering(candidates, results)),
       };
     }
-    const { uids, ...imported } = await changeRegistry(this.#registry, now, async (tx, moment) => {
+    const { uids, ...imported } = await changeRegistry(this.#registry, now, async (tx, stamp) => {
       const { results, isEmpty } = await decideAll(tx, now, candidates, input);
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
       const creating = decided('CREATED');
       const defaultName = isEmpty ? initialDefault(creating, current) : undefined;
       const changed: { uid: string }[] = [];
       for (const [index, candidate] of decided('UPDATED').entries()) {
-        changed.push(await this.#update(tx, now, moment, candidate));
+        changed.push(await this.#update(tx, now, stamp, candidate));
         if (index % UPDATES_AT_ONCE === 0) await yieldNow();
       }
       for (let begin = 0; begin < creating.length; begin += ROWS_AT_ONCE) {
         const batch = creating.slice(begin, begin + ROWS_AT_ONCE);
-        changed.push(...(await this.#create(tx, now, moment, batch, defaultName)));
+        changed.push(...(await this.#create(tx, now, stamp, batch, defaultName)));
         await yieldNow();
       }
       return {

@@ -106,7 +106,7 @@ export class ClusterList {
     const page = readPage(args, order, { unlimited });
     // Read the change counters before the rows: a change in between is then delivered twice, but never lost.
     const isScoped = !canReadEveryCluster(caller);
-    const changes = isScoped && withChanges ? await this.#visible.withChanges(caller) : undefined;
+    const changes = isScoped && withChanges ? await this.#visible.readVisibleChanges(caller) : undefined;
     const visible = isScoped ? (changes ?? (await this.#visible.readVisible(caller))) : undefined;
     const isById = order.field === 'DATABASE_ID' && isEmpty(matching);
     const cut = visible && isById ? cutIds([...visible.keys()], page) : undefined;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type AddressPolicy, judgeHost } from '../../kubernetes/transport/address.ts';
+import { type AddressPolicy, hostProblem } from '../../kubernetes/transport/address.ts';
 import { listWithin, textWithin } from '../bounded.ts';
 import type { InputIssue } from '../errors.ts';
 import { labelKeyProblem, labelNumber, labelValueProblem } from '../label-selector.ts';
@@ -50,7 +50,7 @@ function prometheusProblem(value: string, policy: AddressPolicy): string | undef
   if (CONTROL.test(value) || /\s/.test(value)) return 'must not contain spaces or control characters';
   // Test the text, because a parsed URL does not show an empty user (`http://@host`).
   if (/^https?:[/\\]*[^/\\?#]*@/i.test(value)) return 'must not contain a user or password';
-  return judgeHost(url.hostname, policy);
+  return hostProblem(url.hostname, policy);
 }
 
 /** The schemas of the fields that a caller may write: for create (name required) and for update (all optional). */

@@ -109,9 +109,9 @@ export class Clusters {
     const now = verify === 'CONNECT' ? await refreshCaller(caller) : caller;
     requireActionOnAll(now, 'clusters.create');
 
-    return changeRegistry(this.#registry, now, async (tx, moment) => {
-      const { at, registryChange } = moment;
-      const holder = isDefault ? await takeDefault(tx, now, moment) : undefined;
+    return changeRegistry(this.#registry, now, async (tx, stamp) => {
+      const { at, registryChange } = stamp;
+      const holder = isDefault ? await takeDefault(tx, now, stamp) : undefined;
       const { id, uid } = await tx.cluster.create({
         data: {
           ...{ name, description, prometheusURL, enabled, isDefault, inCluster: credential.inCluster },
@@ -169,8 +169,8 @@ export class Clusters {
     const now = verify === 'CONNECT' ? await refreshCaller(caller) : caller;
     authorizeUpdate(now, input);
 
-    return changeRegistry(this.#registry, now, async (tx, moment) => {
-      const { at, registryChange } = moment;
+    return changeRegistry(this.#registry, now, async (tx, stamp) => {
+      const { at, registryChange } = stamp;
       const current = await this.#current(tx, now, 'clusters.update', input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
       const changes: Changes = {};
@@ -194,7 +194,7 @@ export class Clusters {
       if (facts) changes.credential = 'changed';
       if (Object.keys(changes).length === 0) return this.#result(tx, now, { id: current.id, problem: null }, queries);
 
-      const holder = data.isDefault === true ? await takeDefault(tx, now, moment) : undefined;
+      const holder = data.isDefault === true ? await takeDefault(tx, now, stamp) : undefined;
       const { name, description, enabled } = { ...current, ...definedOf(fields) };
       const problem = facts ? facts.credentialProblem : current.credentialProblem;
       await tx.cluster.update({

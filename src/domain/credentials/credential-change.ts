@@ -52,7 +52,7 @@ export async function readStored(
   return { ...credentialOf(chooseContext(reading), text), kubeconfig: text };
 }
 
-/** Stores the credential change. Returns the new facts; undefined if the credential is the isSame as before. */
+/** Stores the credential change. Returns the new facts; undefined if the credential is the same as before. */
 export async function storeCredentialChange(
   tx: Transaction,
   registry: ChangeContext,

@@ -1,7 +1,7 @@
 import { ClusterError } from '../../kubernetes/cluster-error.ts';
 import { describeCredential } from '../../kubernetes/kubeconfig/describe.ts';
 import { type ContextReading, chooseContext, type KubeconfigReading } from '../../kubernetes/kubeconfig/kubeconfig.ts';
-import { readKubeconfigAside, TooManyKubeconfigs } from '../../kubernetes/kubeconfig/reader.ts';
+import { readKubeconfigOffThread, TooManyKubeconfigs } from '../../kubernetes/kubeconfig/reader.ts';
 import type { KubeconfigPolicy, Target } from '../../kubernetes/kubeconfig/target.ts';
 import { type Caller, limitKeyOf } from '../access/caller.ts';
 import { requireViewer } from '../access/permissions.ts';
@@ -112,10 +112,10 @@ export async function readGivenKubeconfig(
   policy: KubeconfigPolicy,
 ): Promise<KubeconfigReading> {
   try {
-    return await readKubeconfigAside(text, policy, limitKeyOf(requireViewer(caller)));
+    return await readKubeconfigOffThread(text, policy, limitKeyOf(requireViewer(caller)));
   } catch (error) {
     if (!(error instanceof TooManyKubeconfigs)) throw error;
-    if (error.isOfCaller) throw tooMany(1, `${error.message}: wait for one of them`);
+    if (error.isCallerLimit) throw tooMany(1, `${error.message}: wait for one of them`);
     throw new DomainError('UNAVAILABLE', 'Too many kubeconfigs are being read right now: try again later');
   }
 }

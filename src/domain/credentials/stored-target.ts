@@ -1,6 +1,6 @@
 import { ClusterError, ResourceError } from '../../kubernetes/cluster-error.ts';
 import { chooseContext } from '../../kubernetes/kubeconfig/kubeconfig.ts';
-import { readKubeconfigAside, TooManyKubeconfigs } from '../../kubernetes/kubeconfig/reader.ts';
+import { readKubeconfigOffThread, TooManyKubeconfigs } from '../../kubernetes/kubeconfig/reader.ts';
 import type { Target } from '../../kubernetes/kubeconfig/target.ts';
 import { SealError } from '../../storage/seal.ts';
 import type { ChangeContext } from '../registry-change.ts';
@@ -15,7 +15,7 @@ export async function openStoredTarget(
   { uid, sealed }: { uid: string; sealed: string | undefined },
 ): Promise<Target> {
   if (sealed === undefined) throw unusable('no kubeconfig is stored for this cluster');
-  const reading = await readKubeconfigAside(openSealed(seal, uid, sealed), policy).catch((error: unknown) => {
+  const reading = await readKubeconfigOffThread(openSealed(seal, uid, sealed), policy).catch((error: unknown) => {
     throw error instanceof TooManyKubeconfigs ? new ResourceError('too many kubeconfigs are being read') : error;
   });
   const chosen = chooseContext(reading);

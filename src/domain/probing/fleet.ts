@@ -1,7 +1,7 @@
 import { ClusterError, ResourceError } from '../../kubernetes/cluster-error.ts';
 import { type InClusterEnvironment, readInCluster } from '../../kubernetes/kubeconfig/in-cluster.ts';
 import { type ConnectionTestResult, testTarget } from '../../kubernetes/prober/connection-test.ts';
-import { type ProbeOutcome, probeOver } from '../../kubernetes/prober/probe-function.ts';
+import { createProbe, type ProbeOutcome } from '../../kubernetes/prober/probe-function.ts';
 import type { ProbeTarget } from '../../kubernetes/prober/probe-target.ts';
 import { Prober } from '../../kubernetes/prober/prober.ts';
 import type { Connection, ConnectionOptions } from '../../kubernetes/transport/connection.ts';
@@ -37,7 +37,7 @@ export interface FleetOptions {
   readonly visible: VisibleClusters;
   readonly statuses: Statuses;
   readonly slots: ProbeSlots;
-  readonly news: ChangeNotifier;
+  readonly changeNotifier: ChangeNotifier;
   readonly inCluster: InClusterEnvironment;
   readonly log: Logger;
   /** How many open sockets connections to clusters may use. */
@@ -83,7 +83,7 @@ export class Fleet {
     this.#targets = new ProbeTargets(options);
     this.#prober = new Prober({
       targets: () => this.#readTargets(),
-      attempt: probeOver(this.#connections),
+      probe: createProbe(this.#connections),
       holds: (lease) => options.slots.holds(lease),
       store: (outcomes) => this.#store(outcomes),
       onError: (error) => this.#logError(error),
@@ -182,7 +182,7 @@ export class Fleet {
     const remaining = began + FIRST_PROBES_MS - performance.now();
     if (!this.#roundTimer || remaining <= 0) return;
     for (const uid of uids) this.#targets.probeHere(uid);
-    const probed = this.#prober.tried(uids);
+    const probed = this.#prober.waitForFirstOutcomes(uids);
     const outcomes = await Promise.race([probed, timeout(remaining)]);
     if (outcomes) await this.#options.statuses.store(outcomes.filter((outcome) => outcome !== undefined));
   }
@@ -272,10 +272,10 @@ export class Fleet {
 
   /** Refreshes the prober as soon as any replica changes the registry: new and changed clusters are probed first. */
   async #followChanges(): Promise<void> {
-    const { registry, news } = this.#options;
+    const { registry, changeNotifier } = this.#options;
     let seen = await registry.database.counters();
     while (!this.#closing.signal.aborted) {
-      const next = await news.after(seen, this.#closing.signal);
+      const next = await changeNotifier.waitForChange(seen, this.#closing.signal);
       if (!next) return;
       if (next.registry !== seen.registry) await this.#prober.refresh();
       seen = next;

@@ -163,7 +163,7 @@ export class ProbeTargets {
   /** The replica that committed a change makes the first probe after it. */
   #assignFirstProbe({ uid }: Row, registryChange: number): void {
     if (!this.#slots.isShared) return;
-    if (this.#registry.own.has(registryChange)) this.#once.add(uid);
+    if (this.#registry.ownChanges.has(registryChange)) this.#once.add(uid);
     else this.#firstElsewhere.add(uid);
   }
 }

@@ -95,7 +95,7 @@ export class Statuses {
   }
 
   /** When a cluster was last probed, and how long that took; null before the first probe with this credential. */
-  async lastSeen(row: {
+  async lastProbeOf(row: {
     id: number;
     uid: string;
     credentialsVersion: number;

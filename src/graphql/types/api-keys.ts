@@ -1,6 +1,6 @@
 import type { ApiKey as ApiKeyRow } from '../../domain/accounts/api-keys.ts';
 import { builder } from '../builder.ts';
-import { type CountWork, STEPS_OF_ROW } from '../work.ts';
+import { type EstimateWork, STEPS_OF_ROW } from '../work.ts';
 import { NotFoundError } from './errors.ts';
 import { addMutation } from './mutation.ts';
 import { ActionEnum } from './roles.ts';
@@ -102,7 +102,7 @@ const RevokeApiKeySuccess = builder.objectRef<{ databaseId: number }>('RevokeApi
   fields: (t) => ({ revokedDatabaseId: t.exposeInt('databaseId', { description: 'The id of the revoked key.' }) }),
 });
 
-const countApiKeys: CountWork = () => (counts) => ({
+const countApiKeys: EstimateWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.apiKeys,
   times: 1,
   what: `listing ${counts.apiKeys.toLocaleString('en')} API keys`,

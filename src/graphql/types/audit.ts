@@ -3,7 +3,7 @@ import type { AuditPage, AuditRow } from '../../domain/audit/audit-log.ts';
 import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
 import { encodeGlobalId } from '../global-id.ts';
-import type { CountWork } from '../work.ts';
+import type { EstimateWork } from '../work.ts';
 import { ClusterByInput, clusterBy } from './cluster-queries.ts';
 
 const AuditRecord = builder.objectRef<AuditRow>('AuditRecord').implement({
@@ -88,7 +88,7 @@ const RECORD_COUNTED = 0.06;
 const UID_SENT = 3;
 
 /** An index finds the page if there is no filter, or only a cluster filter. Any other filter may test every record. */
-const countAudit: CountWork = (args, { context: { caller }, times }) => {
+const countAudit: EstimateWork = (args, { context: { caller }, times }) => {
   const { filter, after, before, last } = args as AuditPage;
   const unindexedFilters = Object.entries(filter ?? {}).filter(([name, value]) => name !== 'cluster' && value != null);
   const isScoped = !hasActionOnAll(requireViewer(caller), 'audit.read');

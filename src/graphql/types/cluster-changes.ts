@@ -2,7 +2,7 @@ import type { ClusterChange as DomainChange } from '../../domain/clusters/cluste
 import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
 import { builder } from '../builder.ts';
 import { encodeGlobalId } from '../global-id.ts';
-import type { CountWork } from '../work.ts';
+import type { EstimateWork } from '../work.ts';
 import { Cluster } from './cluster.ts';
 import { ClusterFilterInput, clusterQuery } from './cluster-queries.ts';
 
@@ -51,7 +51,7 @@ const ClusterChange = builder.unionType('ClusterChange', {
  */
 const ROWS_TESTED = 50 * 50;
 
-const countSubscriptionWork: CountWork = ({ filter }) => {
+const countSubscriptionWork: EstimateWork = ({ filter }) => {
   if (!filter) return undefined;
   return ({ clusters, searchBytes }) => {
     const tested = { clusters: ROWS_TESTED, searchBytes: (searchBytes * ROWS_TESTED) / Math.max(clusters, 1) };
@@ -82,9 +82,9 @@ builder.subscriptionField('clusterChanged', (t) =>
         clusterQuery(context, info, [{ name: 'cluster', type: 'ClusterUpserted' }]),
         { signal: context.signal, caller: context.refresh },
       ) as AsyncIterable<Change>,
-    resolve: (change, _args, { liveBudget, answerSize }) => {
+    resolve: (change, _args, { liveBudget, responseSize }) => {
       liveBudget.renew();
-      answerSize?.renew();
+      responseSize?.renew();
       return change;
     },
   }),

@@ -13,7 +13,7 @@ import { DEFAULT_PAGE, MAX_PAGE } from '../../domain/page.ts';
 import { builder } from '../builder.ts';
 import type { Context } from '../context.ts';
 import { decodeGlobalId } from '../global-id.ts';
-import type { CountWork } from '../work.ts';
+import type { EstimateWork } from '../work.ts';
 import { Cluster, ClusterStateEnum } from './cluster.ts';
 import { describedEnum } from './enums.ts';
 
@@ -105,7 +105,7 @@ const COUNT_OF_ROW = 0.1;
 /**
  * Estimates reading the page, checking for rows on its opposite side, and one pass over all matching rows per count.
  */
-const countClusters: CountWork = (args, { times, context: { caller } }) => {
+const countClusters: EstimateWork = (args, { times, context: { caller } }) => {
   const { filter, after, before, last } = args as ListArguments;
   const countFields = times('totalCount') + times('stateCounts');
   const oppositeSideChecks = (last == null ? after : before) == null ? 0 : 1;

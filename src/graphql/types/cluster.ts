@@ -124,7 +124,7 @@ const ClusterStatus = builder.objectRef<StatusRow>('ClusterStatus').implement({
       type: 'DateTime',
       nullable: true,
       description: 'When the last attempt to reach the cluster ended; null before the first attempt.',
-      resolve: async (row, _args, { statuses }) => (await statuses.lastSeen(row)).observedAt,
+      resolve: async (row, _args, { statuses }) => (await statuses.lastProbeOf(row)).observedAt,
     }),
     version: t.exposeString('version', {
       nullable: true,
@@ -135,7 +135,7 @@ const ClusterStatus = builder.objectRef<StatusRow>('ClusterStatus').implement({
       nullable: true,
       description:
         'The time until the cluster responded to the last attempt to reach it, in milliseconds; null if it did not respond.',
-      resolve: async (row, _args, { statuses }) => roundToTenths((await statuses.lastSeen(row)).latencyMs),
+      resolve: async (row, _args, { statuses }) => roundToTenths((await statuses.lastProbeOf(row)).latencyMs),
     }),
     error: t.field({
       type: ClusterFault,

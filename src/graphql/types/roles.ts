@@ -1,7 +1,7 @@
 import { ACTIONS, type Action, actionName } from '../../domain/access/action.ts';
 import type { ClusterScope } from '../../domain/accounts/role.ts';
 import { builder } from '../builder.ts';
-import { type CountWork, STEPS_OF_ROW } from '../work.ts';
+import { type EstimateWork, STEPS_OF_ROW } from '../work.ts';
 import { NotFoundError } from './errors.ts';
 import { addMutation } from './mutation.ts';
 
@@ -116,7 +116,7 @@ const DeleteRoleSuccess = builder.objectRef<{ name: string }>('DeleteRoleSuccess
   fields: (t) => ({ deletedName: t.exposeString('name', { description: 'The name of the deleted role.' }) }),
 });
 
-const countRoles: CountWork = () => (counts) => ({
+const countRoles: EstimateWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.roles,
   times: 1,
   what: `listing ${counts.roles.toLocaleString('en')} roles`,

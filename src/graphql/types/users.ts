@@ -1,6 +1,6 @@
 import type { User as DomainUser } from '../../domain/accounts/users.ts';
 import { builder } from '../builder.ts';
-import { type CountWork, STEPS_OF_ROW } from '../work.ts';
+import { type EstimateWork, STEPS_OF_ROW } from '../work.ts';
 import { LastAdminError, NameTakenError, NotFoundError } from './errors.ts';
 import { addMutation } from './mutation.ts';
 
@@ -86,7 +86,7 @@ const ChangePasswordSuccess = builder.objectRef<{ signedOut: boolean }>('ChangeP
   }),
 });
 
-const countUsers: CountWork = () => (counts) => ({
+const countUsers: EstimateWork = () => (counts) => ({
   steps: STEPS_OF_ROW * counts.users,
   times: 1,
   what: `listing ${counts.users.toLocaleString('en')} users`,

@@ -29,7 +29,7 @@ export function isAppliedCopy(name: string): boolean {
  * either. Also true for compressed content, which is not unpacked. Uses regular expressions instead of a parser to run
  * in linear time.
  */
-export function carriesObject(text: string): boolean {
+export function containsObject(text: string): boolean {
   let layer = text;
   for (let count = 0; count < MAX_LAYERS; count++) {
     if (KEY.test(resolveEscapes(layer)) || PACKED.test(layer)) return true;

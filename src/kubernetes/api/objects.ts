@@ -96,7 +96,7 @@ async function callSuccessfully(client: ClusterClient, path: string, call: Call)
   const response = await client.call(path, call);
   if (response.status >= 200 && response.status <= 299) return response;
   response.discard();
-  throw client.refusal(response.status);
+  throw client.statusError(response.status);
 }
 
 /** The version of the API server, such as `v1.31.0`. */
@@ -113,7 +113,7 @@ export async function readReadiness(client: ClusterClient): Promise<ReadinessChe
     accept: 'text/plain, */*',
     maxBytes: MAX_CHECKS_BYTES,
   });
-  if (status !== 200 && status !== 500) throw client.refusal(status);
+  if (status !== 200 && status !== 500) throw client.statusError(status);
   const checks = body.toString().matchAll(/^\[([+-])\]([\w./-]{1,100}) /gm);
   return Array.from(checks, ([, sign, name = '']) => ({ name, ok: sign === '+' })).slice(0, MAX_CHECKS);
 }

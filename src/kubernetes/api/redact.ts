@@ -1,5 +1,5 @@
 import { ClusterError } from '../cluster-error.ts';
-import { carriesObject, isAppliedCopy } from './applied-copies.ts';
+import { containsObject, isAppliedCopy } from './applied-copies.ts';
 
 /** Maximum nesting depth of an object: a CustomResourceDefinition with nested schemas has about 60 levels. */
 const MAX_DEPTH = 200;
@@ -68,7 +68,7 @@ function withoutEmbeddedObjects(annotations: KubernetesObject, budget: SearchBud
     if (typeof value !== 'string') return true;
     if (value.length > MAX_ANNOTATION || value.length > budget.remaining) return false;
     budget.remaining -= value.length;
-    return !carriesObject(value);
+    return !containsObject(value);
   };
   return Object.fromEntries(Object.entries(annotations).filter(([, value]) => isShown(value)));
 }

@@ -98,13 +98,13 @@ function checkKeyPair(path: string, certificateData: string, keyData: string): C
     );
   }
   const value = { certificate: certificates.join(''), key: key.block };
-  const refusal = refusalOfTls(value);
+  const refusal = tlsRefusalOf(value);
   if (refusal) throw new UnusableKubeconfig(`${certificatePath} cannot be used for TLS: ${refusal}`);
   return { value, warnings };
 }
 
 /** Why OpenSSL refuses to use a key pair, such as `ee key too small`; undefined if it does not. */
-function refusalOfTls({ certificate, key }: KeyPair): string | undefined {
+function tlsRefusalOf({ certificate, key }: KeyPair): string | undefined {
   try {
     createSecureContext({ cert: certificate, key });
     return undefined;

@@ -32,18 +32,18 @@ let previousRead: Promise<unknown> = Promise.resolve();
 let waiting = 0;
 const waitingByCaller = new Map<string, number>();
 
-/** The queue of kubeconfigs to parse is full: for this caller if `isOfCaller`, else for all callers. */
+/** The queue of kubeconfigs to parse is full: for this caller if `isCallerLimit`, else for all callers. */
 export class TooManyKubeconfigs extends Error {
-  readonly isOfCaller: boolean;
+  readonly isCallerLimit: boolean;
 
-  constructor(message: string, isOfCaller: boolean) {
+  constructor(message: string, isCallerLimit: boolean) {
     super(message);
-    this.isOfCaller = isOfCaller;
+    this.isCallerLimit = isCallerLimit;
   }
 }
 
 /** Whether a kubeconfig is large enough to be parsed in the worker thread. */
-export function isReadAside(text: string): boolean {
+export function needsWorkerThread(text: string): boolean {
   return text.length > MAX_INLINE || measureYaml(text).parts > MAX_INLINE_PARTS;
 }
 
@@ -52,12 +52,12 @@ export function isReadAside(text: string): boolean {
  * thread, so that it does not block the event loop. Throws TooManyKubeconfigs if 16 kubeconfigs wait for that thread,
  * or 2 of this `caller` (any key that identifies the caller; omit it for Kitestring's own reads).
  */
-export async function readKubeconfigAside(
+export async function readKubeconfigOffThread(
   text: string,
   policy: KubeconfigPolicy,
   caller?: string,
 ): Promise<KubeconfigReading> {
-  if (!isReadAside(text)) return readKubeconfig(text, policy);
+  if (!needsWorkerThread(text)) return readKubeconfig(text, policy);
   const dequeue = enqueue(caller);
   const reading = previousRead.then(() => readInWorker({ text, policy })).finally(dequeue);
   previousRead = reading.catch(() => {});

@@ -1,4 +1,4 @@
-import { type AddressPolicy, judgeHost } from '../transport/address.ts';
+import { type AddressPolicy, hostProblem } from '../transport/address.ts';
 import { type CertificateCache, type KeyPair, readAuthority, readClientCertificate } from './certificates.ts';
 import { booleanOf, checkKeys, FLATTEN, isAbsent, type Part, textOf } from './part.ts';
 import { type Data, isMapping, UnusableKubeconfig } from './yaml.ts';
@@ -142,7 +142,7 @@ function readServer(cluster: Part, policy: KubeconfigPolicy): string {
   if (protocol === 'http:' && !policy.allowHttp) {
     throw new UnusableKubeconfig(`${path} is not https, which is allowed only with ALLOW_HTTP_TARGETS=true`);
   }
-  const reason = judgeHost(hostname, policy);
+  const reason = hostProblem(hostname, policy);
   if (reason) throw new UnusableKubeconfig(`${path}: ${reason}`);
   return server;
 }
@@ -155,7 +155,7 @@ function readProxy(cluster: Part, policy: KubeconfigPolicy): string | undefined 
     throw new UnusableKubeconfig(`${path} names a proxy, which is allowed only with ALLOW_TARGET_PROXY=true`);
   const { pathname, hostname } = new URL(proxy);
   if (pathname !== '/') throw new UnusableKubeconfig(`${path} must not have a path`);
-  const reason = judgeHost(hostname, policy);
+  const reason = hostProblem(hostname, policy);
   if (reason) throw new UnusableKubeconfig(`${path}: ${reason}`);
   return proxy;
 }

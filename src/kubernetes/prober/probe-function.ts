@@ -26,7 +26,7 @@ export interface ProbeRunOptions {
 export type ProbeFunction = (target: ProbeTarget, options: ProbeRunOptions) => Promise<ProbeReport>;
 
 /** Creates a probe function that uses the shared connections. */
-export function probeOver(connections: Connections): ProbeFunction {
+export function createProbe(connections: Connections): ProbeFunction {
   return async (target, options) => {
     const { connection, credentialsVersion } = await connections.of(target);
     return { ...(await probe(connection, options)), credentialsVersion };

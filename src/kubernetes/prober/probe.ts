@@ -1,4 +1,4 @@
-import { ClusterError, type Fault, ResourceError, refusalOf } from '../cluster-error.ts';
+import { ClusterError, type Fault, ResourceError, statusErrorOf } from '../cluster-error.ts';
 import { type Call, type Connection, objectOf } from '../transport/connection.ts';
 import type { ApiResponse } from '../transport/response-collector.ts';
 
@@ -100,15 +100,15 @@ async function checkAuthentication(callApi: CallApi, connection: Connection): Pr
     const response = await callApi(path, { method: 'POST', body: review });
     if (response.status === 404) continue;
     if (METHOD_REFUSED.includes(response.status)) return checkByReading(callApi, connection);
-    if (response.status === 401) return connection.refusal(401);
-    if (response.status === 429) return refusalOf(429, server);
+    if (response.status === 401) return connection.statusError(401);
+    if (response.status === 429) return statusErrorOf(429, server);
     const object = objectOf(response);
     if (response.status === 403 && object?.kind === 'Status') {
       // The message of a 403 names the user that the API server authenticated the request as.
       const isAnonymous = !connection.hasCredential || String(object.message).includes('"system:anonymous"');
       return isAnonymous ? anonymousError(connection) : undefined;
     }
-    if (response.status >= 500) throw refusalOf(response.status, server);
+    if (response.status >= 500) throw statusErrorOf(response.status, server);
     if (!isSuccess(response) || object?.kind !== review.kind)
       throw notAnApiServer(server, `it did not respond with a ${review.kind}`);
     return userOf(object) === 'system:anonymous' ? anonymousError(connection) : undefined;
@@ -124,8 +124,8 @@ async function checkByReading(callApi: CallApi, connection: Connection): Promise
   const { server } = connection;
   const response = await callApi('/api/v1/namespaces?limit=1');
   const object = objectOf(response);
-  if (response.status === 401) return connection.refusal(401);
-  if (response.status === 429) return refusalOf(429, server);
+  if (response.status === 401) return connection.statusError(401);
+  if (response.status === 429) return statusErrorOf(429, server);
   if (isSuccess(response) && object?.kind === 'NamespaceList') return undefined;
   if (response.status !== 403 || object?.kind !== 'Status')
     throw notAnApiServer(server, 'it did not respond with a list of namespaces');
@@ -140,7 +140,7 @@ function notAnApiServer(server: string, why: string): ClusterError {
 function anonymousError(connection: Connection): ClusterError {
   const { server, hasCredential } = connection;
   // An API server treats an expired token as no token if it allows anonymous requests.
-  if (connection.expired) return connection.refusal(401);
+  if (connection.expired) return connection.statusError(401);
   const why = hasCredential
     ? 'received no credential: does a proxy remove it from requests?'
     : 'requires authentication, and the kubeconfig has no credential';

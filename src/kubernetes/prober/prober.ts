@@ -36,7 +36,7 @@ const REFRESH_MS = 1_000;
 export interface ProberOptions {
   /** All clusters to probe. Called once a second; must return the same array instance while nothing has changed. */
   targets: () => Promise<readonly ProbeTarget[]>;
-  attempt: ProbeFunction;
+  probe: ProbeFunction;
   /**
    * Whether a lease is still held. Probes of a lost lease are neither
    * started nor continued, even while `targets` rejects.
@@ -140,7 +140,7 @@ export class Prober {
   }
 
   /** Waits for the first outcome of each cluster under its current credentials; undefined as in `probeNow`. */
-  async tried(uids: readonly string[]): Promise<(ProbeOutcome | undefined)[]> {
+  async waitForFirstOutcomes(uids: readonly string[]): Promise<(ProbeOutcome | undefined)[]> {
     await this.refresh();
     return Promise.all(
       uids.map((uid) => {
@@ -256,7 +256,7 @@ export class Prober {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
     try {
-      return await Promise.race([this.#options.attempt(target, { details, signal, budgetMs }), aborted]);
+      return await Promise.race([this.#options.probe(target, { details, signal, budgetMs }), aborted]);
     } catch (error) {
       // Errors on our side, such as an unavailable database, do not change a cluster's status.
       entry.resourceErrors = error instanceof ResourceError ? entry.resourceErrors + 1 : 0;

@@ -66,7 +66,7 @@ const isatap = [
 ].map((network) => ({ network, bits: 32 }));
 
 /** Returns the reason why an IP address may not be dialled, as a sentence for users; undefined if it may. */
-export function judgeAddress(ip: string, policy: AddressPolicy): string | undefined {
+export function addressProblem(ip: string, policy: AddressPolicy): string | undefined {
   const bare = ip.replace(/%.*$/s, '');
   if (isIP(bare) === 0) return `${JSON.stringify(ip.slice(0, 64))} is not an IP address`;
   const address = bytesOf(bare);
@@ -81,16 +81,16 @@ export function judgeAddress(ip: string, policy: AddressPolicy): string | undefi
 }
 
 /**
- * Like `judgeAddress`, for a `URL.hostname`. Names other than localhost always
+ * Like `addressProblem`, for a `URL.hostname`. Names other than localhost always
  * pass: their addresses are checked after DNS resolution.
  */
-export function judgeHost(hostname: string, policy: AddressPolicy): string | undefined {
+export function hostProblem(hostname: string, policy: AddressPolicy): string | undefined {
   const host = hostname
     .replace(/^\[(.*)\]$/s, '$1')
     // Without the lookbehind, a long run of dots before another character takes quadratic time.
     .replace(/(?<!\.)\.+$/, '')
     .toLowerCase();
-  if (isIP(host.replace(/%.*$/s, '')) !== 0) return judgeAddress(host, policy);
+  if (isIP(host.replace(/%.*$/s, '')) !== 0) return addressProblem(host, policy);
   if (host === 'localhost' || host.endsWith('.localhost')) return refusalSentence('localhost', LOOPBACK, policy);
   return undefined;
 }

@@ -7,7 +7,7 @@ import type { ApiResponse } from './response-collector.ts';
 const MAX_CALLS_AT_ONCE = 4;
 
 /** Calls a cluster: a `Connection`, or a client that `limitCalls` returns. */
-export type ClusterClient = Pick<Connection, 'server' | 'call' | 'refusal'> & {
+export type ClusterClient = Pick<Connection, 'server' | 'call' | 'statusError'> & {
   /** Charged with the bytes that are read, if reads are limited. */
   readonly memory?: MemoryHold | undefined;
 };
@@ -35,7 +35,7 @@ export function limitCalls(
   return {
     server: connection.server,
     memory,
-    refusal: (status) => connection.refusal(status),
+    statusError: (status) => connection.statusError(status),
     call: async (path: string, options?: Call): Promise<ApiResponse> => {
       const call = callOf();
       await acquire(clusterSlots, call.signal);

@@ -1,6 +1,6 @@
 import { Pool } from '../../internals/undici.ts';
 import { findJsonExcess } from '../../json-size.ts';
-import { ClusterError, clusterErrorOf, connectionClosed, type ErrorContext, refusalOf } from '../cluster-error.ts';
+import { ClusterError, clusterErrorOf, connectionClosed, type ErrorContext, statusErrorOf } from '../cluster-error.ts';
 import { describeExpired } from '../kubeconfig/describe.ts';
 import type { Target } from '../kubeconfig/target.ts';
 import type { AddressPolicy } from './address.ts';
@@ -194,7 +194,7 @@ export class Connection implements IdleConnection {
    */
   async read(path: string, call: Call = {}): Promise<Record<string, unknown>> {
     const response = await this.call(path, call);
-    if (response.status < 200 || response.status > 299) throw this.refusal(response.status);
+    if (response.status < 200 || response.status > 299) throw this.statusError(response.status);
     const object = objectOf(response);
     if (object) return object;
     throw new ClusterError('NOT_KUBERNETES', `${this.server} sent a response that is not a JSON object`);
@@ -206,10 +206,10 @@ export class Connection implements IdleConnection {
   }
 
   /** The error for a response that is not 2xx. On 401, says that the credential has expired if it has. */
-  refusal(status: number): ClusterError {
+  statusError(status: number): ClusterError {
     const expired = status === 401 ? this.expired : undefined;
     return expired === undefined
-      ? refusalOf(status, this.server)
+      ? statusErrorOf(status, this.server)
       : new ClusterError('UNAUTHORIZED', `${this.server} does not accept the credential: ${expired}`);
   }
 

@@ -6,7 +6,7 @@ import { checkServerIdentity, connect as connectTls, createSecureContext, type S
 import type { buildConnector } from 'undici';
 import { ClusterError, resourceErrorOf } from '../cluster-error.ts';
 import type { Target } from '../kubeconfig/target.ts';
-import { type AddressPolicy, judgeAddress, judgeHost } from './address.ts';
+import { type AddressPolicy, addressProblem, hostProblem } from './address.ts';
 import type { SocketBudget } from './socket-budget.ts';
 
 /** Resolves a name to all of its addresses, as `dns.lookup` does. */
@@ -113,8 +113,8 @@ export function createConnector({
     }
   };
   const openSocket = async (host: string, port: number, isTls: boolean, signal: AbortSignal): Promise<Socket> => {
-    throwIfRefused(judgeHost(host, policy), target.server);
-    if (proxy) throwIfRefused(judgeHost(proxy.hostname, policy), target.proxyURL ?? '');
+    throwIfRefused(hostProblem(host, policy), target.server);
+    if (proxy) throwIfRefused(hostProblem(proxy.hostname, policy), target.proxyURL ?? '');
     const tunnel = proxy && (await openTunnel(proxy, { host, port, lookup: guardedLookup, signal, track }));
     const plain = () => tunnel ?? connectTcp({ host, port, lookup: guardedLookup });
     const socket = track(isTls ? secure(host, tunnel ? { socket: tunnel } : { port }) : plain());
@@ -170,7 +170,7 @@ function guardLookup(lookup: Lookup, policy: AddressPolicy): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {
       if (error) return callback(error, []);
-      const reasons = addresses.map(({ address }) => judgeAddress(address, policy));
+      const reasons = addresses.map(({ address }) => addressProblem(address, policy));
       const allowed = addresses.filter((_, index) => reasons[index] === undefined);
       const [first] = allowed;
       const refused = `the name ${hostname} resolves only to addresses that may not be dialled: ${reasons[0]}`;

@@ -18,7 +18,7 @@ import type { PostgresLocation } from './url.ts';
  * Creates Prisma's driver adapter over a pool. Only one transaction of this process runs at a time, so that waiting
  * transactions do not occupy connections that reads need.
  */
-export function adapterOver(pool: Pool, { schema }: PostgresLocation): SqlDriverAdapterFactory {
+export function createAdapter(pool: Pool, { schema }: PostgresLocation): SqlDriverAdapterFactory {
   const names = new StatementNames();
   // PrismaPg's types require a name, but pg accepts undefined and then does not prepare the statement.
   const statementNameGenerator = ({ sql }: SqlQuery) => names.of(sql) as string;

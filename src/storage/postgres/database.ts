@@ -14,8 +14,8 @@ import { PrismaClient as PostgresClient } from '../generated/postgres/client.ts'
 import type { PrismaClient } from '../generated/sqlite/client.ts';
 import type { Leases } from '../leases.ts';
 import { ReadShares } from '../read-shares.ts';
-import { adapterOver } from './adapter.ts';
-import { leasesOver } from './leases.ts';
+import { createAdapter } from './adapter.ts';
+import { createLeases } from './leases.ts';
 import { migrate, requireUnused } from './migrations.ts';
 import { CONNECTIONS, openPool } from './pool.ts';
 import { withStartupErrors } from './startup.ts';
@@ -55,11 +55,11 @@ export class PostgresDatabase implements Database {
   constructor(location: PostgresLocation) {
     this.#pool = openPool(location);
     this.#watch = new Watch(location);
-    this.leases = leasesOver(this.#pool, this.#watch);
+    this.leases = createLeases(this.#pool, this.#watch);
     this.#channel = channelOf(location);
     // The clients for PostgreSQL and SQLite are generated from the same models and do not differ in anything we use.
     this.prisma = new PostgresClient({
-      adapter: adapterOver(this.#pool, location),
+      adapter: createAdapter(this.#pool, location),
       transactionOptions: TRANSACTION,
       errorFormat: 'minimal',
     }) as unknown as PrismaClient;

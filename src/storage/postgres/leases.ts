@@ -76,7 +76,7 @@ WITH left_slots AS (UPDATE "ProbeLease" SET "expiresAt" = ${NOW} WHERE "holder" 
 UPDATE "Replica" SET "expiresAt" = ${NOW} WHERE "id" = $1`;
 
 /** Creates the leases on PostgreSQL. */
-export function leasesOver(pool: Pool, watch: Watch): Leases {
+export function createLeases(pool: Pool, watch: Watch): Leases {
   return {
     async heartbeat(replica, loads): Promise<LeaseView> {
       const values = [replica, [...loads.keys()], [...loads.values()]];

@@ -2,7 +2,7 @@ import { closeSync, openSync, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { backup, DatabaseSync, type DatabaseSyncOptions } from 'node:sqlite';
-import { makeDirectory } from '../directory.ts';
+import { createDirectory } from '../directory.ts';
 import { StartupError } from '../startup-error.ts';
 import { isBusy } from './errors.ts';
 
@@ -12,7 +12,7 @@ export const PATIENCE_MS = 5_000;
 /** Creates the file with mode 600 if it does not exist. SQLite creates its -wal and -shm files with the same mode. */
 export function createFile(file: string): void {
   try {
-    makeDirectory(dirname(file));
+    createDirectory(dirname(file));
     closeSync(openSync(file, 'a', 0o600));
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : error;

@@ -156,7 +156,7 @@ async function fetchGuarded(url: string, options: CustomFetchOptions): Promise<R
  * Converts a failure of the provider to a DomainError with a fixed message. Nothing that the provider sent is passed
  * on.
  */
-export function providerFault(error: unknown): DomainError {
+export function providerErrorOf(error: unknown): DomainError {
   if (error instanceof DomainError) return error;
   const { code, error: oauthError } = (error ?? {}) as { code?: unknown; error?: unknown };
   const options = { cause: error };

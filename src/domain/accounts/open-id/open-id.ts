@@ -10,7 +10,7 @@ import type { Changes } from '../../audit/record.ts';
 import { DomainError } from '../../errors.ts';
 import type { Roles } from '../roles.ts';
 import type { NewSession, Sessions } from '../sessions.ts';
-import { type Challenge, OpenIdClient, type OpenIdProvider, oauthCode, providerFault } from './open-id-client.ts';
+import { type Challenge, OpenIdClient, type OpenIdProvider, oauthCode, providerErrorOf } from './open-id-client.ts';
 import { readOpenIdUser } from './open-id-user.ts';
 import { OpenIdUsers } from './open-id-users.ts';
 
@@ -105,7 +105,7 @@ export class OpenId {
       if (isThrottled(error)) {
         const once = [`address:${networkOf(caller.address ?? '')}`];
         // Do not wait: rejecting a request must not wait for the write lock.
-        void this.#options.audit.refused(caller, { action: 'session.begin', outcome: error.code, once });
+        void this.#options.audit.recordRefusal(caller, { action: 'session.begin', outcome: error.code, once });
       }
       throw error;
     }
@@ -143,7 +143,7 @@ export class OpenId {
       return await step();
     } catch (error) {
       if (error instanceof DomainError)
-        await this.#options.audit.refused(caller, { action: 'session.begin', outcome: error.code, changes });
+        await this.#options.audit.recordRefusal(caller, { action: 'session.begin', outcome: error.code, changes });
       throw error;
     }
   }
@@ -184,7 +184,7 @@ export class OpenId {
     } catch (error) {
       const line = { requestId, provider, err: error, reason: oauthCode(error) };
       this.#options.log.warn(line, 'a sign-in by OpenID Connect failed');
-      throw providerFault(error);
+      throw providerErrorOf(error);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { GraphQLError } from 'graphql';
-import { OVER_MEMORY } from '../http-error.ts';
+import { MEMORY_BUDGET_EXCEEDED } from '../http-error.ts';
 import { type Charge, chargeOrThrow, rateLimited } from './charge.ts';
 
 const MIB = 1024 * 1024;
@@ -33,7 +33,7 @@ export interface CallerMemory {
  * Counts the bytes of one response while GraphQL.js completes its values, and charges the caller for them. Stops the
  * execution as soon as the response exceeds 16 MiB, before it is serialized.
  */
-export class AnswerSize {
+export class ResponseSize {
   readonly #charge: Charge;
   readonly #memory: CallerMemory;
   readonly #stop = new AbortController();
@@ -98,7 +98,7 @@ export class AnswerSize {
       const mib = Math.ceil((this.#bytes - this.#checkAt) / MIB);
       chargeOrThrow(this.#charge, mib * MIB_COST);
       this.cost += mib * MIB_COST;
-      if (!this.#memory.grow(mib * MIB)) throw rateLimited(OVER_MEMORY, 1);
+      if (!this.#memory.grow(mib * MIB)) throw rateLimited(MEMORY_BUDGET_EXCEEDED, 1);
       this.#reservedBytes += mib * MIB;
       this.#checkAt += mib * MIB;
     } catch (error) {

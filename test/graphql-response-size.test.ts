@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { AnswerSize } from '../src/graphql/answer-size.ts';
+import { ResponseSize } from '../src/graphql/response-size.ts';
 import { MemoryBudget } from '../src/server/memory-budget.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
@@ -132,15 +132,15 @@ it('the REST list is not limited to 16 MiB', async () => {
   expect([status, body.length]).toEqual([200, CLUSTER_COUNT]);
 });
 
-describe('AnswerSize', () => {
-  it('AnswerSize measures a JSON value once and counts it each time it is added', () => {
+describe('ResponseSize', () => {
+  it('ResponseSize measures a JSON value once and counts it each time it is added', () => {
     let measured = 0;
     const toJSON = () => {
       measured++;
       return 'x'.repeat(MIB);
     };
     const manifest = { toJSON };
-    const size = new AnswerSize({ charge: () => undefined, memory: new MemoryBudget().open({ viewer: null }) });
+    const size = new ResponseSize({ charge: () => undefined, memory: new MemoryBudget().open({ viewer: null }) });
     for (let time = 0; time < 15; time++) size.addJson(manifest);
     expect([measured, size.error]).toEqual([1, undefined]);
     expect(() => size.addJson(manifest)).toThrow();
@@ -148,13 +148,13 @@ describe('AnswerSize', () => {
     expect(size.signal.aborted).toBe(true);
   });
 
-  it('AnswerSize keeps throwing after the limit is exceeded, without another charge', () => {
+  it('ResponseSize keeps throwing after the limit is exceeded, without another charge', () => {
     const charged: number[] = [];
     const charge = (cost: number) => {
       charged.push(cost);
       return undefined;
     };
-    const size = new AnswerSize({ charge, memory: new MemoryBudget().open({ viewer: null }) });
+    const size = new ResponseSize({ charge, memory: new MemoryBudget().open({ viewer: null }) });
     size.add(10 * MIB);
     expect([charged, size.cost]).toEqual([[90_000], 90_000]);
     for (let time = 0; time < 3; time++) expect(() => size.add(7 * MIB)).toThrow();
@@ -164,11 +164,11 @@ describe('AnswerSize', () => {
     expect(size.error).toBeUndefined();
   });
 
-  it("AnswerSize charges the caller's memory budget and aborts the response when none is left", () => {
+  it("ResponseSize charges the caller's memory budget and aborts the response when none is left", () => {
     const budget = new MemoryBudget({ perCaller: 12 * MIB });
     const open = () => budget.open({ viewer: null });
     const [first, second] = [open(), open()];
-    const sizeOf = (memory: ReturnType<typeof open>) => new AnswerSize({ charge: () => undefined, memory });
+    const sizeOf = (memory: ReturnType<typeof open>) => new ResponseSize({ charge: () => undefined, memory });
     sizeOf(first).add(8 * MIB);
     expect(budget.held).toBe(7 * MIB);
     const size = sizeOf(second);

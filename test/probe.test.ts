@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import { type ProbeOptions, type ProbeResult, probe } from '../src/kubernetes/prober/probe.ts';
 import { Connection } from '../src/kubernetes/transport/connection.ts';
@@ -147,9 +147,43 @@ test('one time budget covers a whole attempt, however many of its calls are slow
     await expect.poll(() => performance.now() - came, { interval: 5 }).toBeGreaterThan(budgetMs / 2);
     kubernetes()(request, response);
   });
-  const result = await probeTarget(target(), { details: false, budgetMs });
-  expect(result).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'TIMED_OUT' } });
-  expect(requests.length).toBeLessThan(3);
+  const connection = new Connection({ target: target(), policy: { allowLoopback: true } });
+  onTestFinished(() => connection.close());
+  connection.hasNewSocket = false;
+  const result = await probe(connection, { details: false, budgetMs });
+  // The credential was accepted in time. There was no time left to learn whether the API server is ready.
+  expect(result).toMatchObject({ state: 'READY' });
+  expect(requests.filter((request) => !request.includes('/version') && !request.includes('kube-system'))).toHaveLength(
+    2,
+  );
+});
+
+test('version and identity have a time budget of their own', async () => {
+  const budgetMs = 200;
+  const { target } = await standIn(async (request, response) => {
+    const came = performance.now();
+    await expect.poll(() => performance.now() - came, { interval: 5 }).toBeGreaterThan(0.4 * budgetMs);
+    kubernetes()(request, response);
+  });
+  expect(await probeTarget(target(), { details: true, budgetMs })).toMatchObject({
+    state: 'READY',
+    version: 'v1.31.0',
+    identity: '7d4c8f7e-0000-4000-8000-000000000001',
+  });
+});
+
+test('version and identity are read again after a socket was opened, because another cluster may listen there', async () => {
+  const { target, requests, cut, sockets } = await standIn(kubernetes());
+  const connection = new Connection({ target: target(), policy: { allowLoopback: true } });
+  onTestFinished(() => connection.close());
+  await probe(connection, { details: true });
+  await probe(connection, { details: false });
+  const count = () => requests.filter((request) => request.includes('kube-system')).length;
+  expect(count()).toBe(1);
+  cut();
+  await vi.waitUntil(() => sockets.size === 0);
+  await vi.waitUntil(async () => (await probe(connection, { details: false })).state === 'READY');
+  expect(count()).toBe(2);
 });
 
 test('a silent server uses up the time budget and no more', async () => {

@@ -1,6 +1,6 @@
 import { ClusterError } from '../cluster-error.ts';
 import type { Clock } from './clock.ts';
-import { PROBE_BUDGET_MS } from './probe.ts';
+import { DETAILS_BUDGET_MS, PROBE_BUDGET_MS } from './probe.ts';
 
 /** Size of the fast pool: probes that may run concurrently during their first second (docs/architecture.md). */
 export const FAST_SLOTS = 32;
@@ -11,8 +11,11 @@ export const FAST_SLOTS = 32;
 const SLOW_SLOTS = 64;
 /** Milliseconds after which a running probe moves from the fast pool to the slow pool (docs/architecture.md). */
 export const FAST_MS = 1_000;
-/** Milliseconds after the end of its budget at which a probe that has not returned is aborted. */
-const GRACE_MS = 500;
+/**
+ * Milliseconds after the end of its budget at which a probe that has not returned is aborted: time for version and
+ * identity, and a little more.
+ */
+const GRACE_MS = DETAILS_BUDGET_MS + 500;
 
 /**
  * Highest priority first. BACKLOG holds probes that are expected to be slow;

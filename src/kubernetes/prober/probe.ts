@@ -2,8 +2,10 @@ import { ClusterError, type Fault, ResourceError, statusErrorOf } from '../clust
 import { type Call, type Connection, objectOf } from '../transport/connection.ts';
 import type { ApiResponse } from '../transport/response-collector.ts';
 
-/** Time budget of one probe in milliseconds, for all its calls together (docs/architecture.md). */
+/** Time budget in milliseconds for the calls of a probe that determine the state (docs/architecture.md). */
 export const PROBE_BUDGET_MS = 5_000;
+/** Time budget in milliseconds for reading version and identity, after the state of the cluster is known. */
+export const DETAILS_BUDGET_MS = 5_000;
 /** Maximum bytes of one response to a probe: /readyz?verbose with a hundred checks is 8 KiB. */
 const MAX_RESPONSE_BYTES = 256 * 1024;
 /** Maximum failing checks that the fault lists. */
@@ -27,7 +29,7 @@ export interface ProbeResult {
 }
 
 export interface ProbeOptions {
-  /** Whether to read version and identity too. */
+  /** Whether to read version and identity too. They are also read on a new socket: another cluster may listen there. */
   details: boolean;
   signal?: AbortSignal | undefined;
   budgetMs?: number;
@@ -38,32 +40,29 @@ export interface ProbeOptions {
  * Throws only a ResourceError, or an error that is a bug.
  */
 export async function probe(connection: Connection, options: ProbeOptions): Promise<ProbeResult> {
-  const { details, signal, budgetMs = PROBE_BUDGET_MS } = options;
-  const { server } = connection;
+  const { signal, budgetMs = PROBE_BUDGET_MS } = options;
   const begin = performance.now();
   let latencyMs: number | undefined;
-  const callApi = async (path: string, call: Call = {}): Promise<ApiResponse> => {
-    const timeoutMs = Math.max(1, Math.ceil(budgetMs - (performance.now() - begin)));
-    const response = await connection.call(path, { signal, timeoutMs, maxBytes: MAX_RESPONSE_BYTES, ...call });
-    latencyMs ??= performance.now() - begin;
-    return response;
+  const callWithin = (endMs: number): CallApi => {
+    return async (path, call = {}) => {
+      const timeoutMs = Math.max(1, Math.ceil(endMs - performance.now()));
+      const response = await connection.call(path, { signal, timeoutMs, maxBytes: MAX_RESPONSE_BYTES, ...call });
+      latencyMs ??= performance.now() - begin;
+      return response;
+    };
   };
   const resultOf = (state: ProbeState, fields: Omit<ProbeResult, 'state' | 'latencyMs'> = {}): ProbeResult => {
     return { state, latencyMs: latencyMs ?? performance.now() - begin, ...fields };
   };
   try {
-    const readiness = await readReadiness(callApi);
+    const callApi = callWithin(begin + budgetMs);
     const refusal = await checkAuthentication(callApi, connection);
     if (refusal?.code === 'UNAUTHORIZED') return resultOf('UNAUTHORIZED', { fault: faultFrom(refusal) });
-    const found = details ? await readDetails(callApi) : {};
-    if (refusal) return resultOf('DEGRADED', { ...found, fault: faultFrom(refusal) });
-    // A gateway hides the readiness endpoint, or the credential may not read it: the readiness is unknown.
-    const isUnknown = readiness.status < 500 && readiness.status !== 429;
-    if (isUnknown || isSuccess(readiness)) return resultOf('READY', found);
-    const failingChecks = failingChecksOf(readiness);
-    const checks = failingChecks.length > 0 ? `: ${failingChecks.join(', ')}` : ` (${readiness.status})`;
-    const fault: Fault = { code: 'NOT_READY', message: `${server} reports that it is not ready${checks}` };
-    return resultOf('DEGRADED', { ...found, fault });
+    const fault = refusal ? faultFrom(refusal) : await findReadinessFault(callApi, connection.server);
+    const details = options.details || connection.hasNewSocket;
+    const found = details ? await readDetails(callWithin(performance.now() + DETAILS_BUDGET_MS)) : {};
+    if (found.identity !== undefined) connection.hasNewSocket = false;
+    return fault ? resultOf('DEGRADED', { ...found, fault }) : resultOf('READY', found);
   } catch (error) {
     if (!(error instanceof ClusterError) || error instanceof ResourceError) throw error;
     return resultOf(error.code === 'UNAUTHORIZED' ? 'UNAUTHORIZED' : 'UNREACHABLE', { fault: faultFrom(error) });
@@ -72,11 +71,24 @@ export async function probe(connection: Connection, options: ProbeOptions): Prom
 
 type CallApi = (path: string, call?: Call) => Promise<ApiResponse>;
 
-/** Reads /readyz, or /healthz from an API server before Kubernetes 1.16, which has no /readyz. */
-async function readReadiness(callApi: CallApi): Promise<ApiResponse> {
+/**
+ * Reads /readyz, or /healthz from an API server before Kubernetes 1.16, which has no /readyz. Returns why the API server
+ * is not ready; undefined if it is, or if its readiness is unknown: a gateway hides the endpoint, the credential may not
+ * read it, or the time of the probe is over.
+ */
+async function findReadinessFault(callApi: CallApi, server: string): Promise<Fault | undefined> {
   const accept = 'text/plain, */*';
-  const readyz = await callApi('/readyz?verbose', { accept });
-  return readyz.status === 404 ? callApi('/healthz', { accept }) : readyz;
+  try {
+    const readyz = await callApi('/readyz?verbose', { accept });
+    const response = readyz.status === 404 ? await callApi('/healthz', { accept }) : readyz;
+    if (response.status < 500 && response.status !== 429) return undefined;
+    const failing = failingChecksOf(response);
+    const checks = failing.length > 0 ? `: ${failing.join(', ')}` : ` (${response.status})`;
+    return { code: 'NOT_READY', message: `${server} reports that it is not ready${checks}` };
+  } catch (error) {
+    if (error instanceof ClusterError && error.code === 'TIMED_OUT') return undefined;
+    throw error;
+  }
 }
 
 const reviews = [

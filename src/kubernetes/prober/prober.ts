@@ -134,8 +134,9 @@ export class Prober {
       entry.waiters.push(resolve);
       // Join a running one-off probe, but not a background probe: that may have started before the change that the
       // caller wants to observe.
-      if (!entry.isRequested) this.#submit(entry, 'NOW');
+      const joins = entry.isRequested;
       entry.isRequested = true;
+      if (!joins) this.#submit(entry, 'NOW');
     });
   }
 
@@ -251,7 +252,7 @@ export class Prober {
     const { target, detailsAt, state } = entry;
     if (this.#hasLostLease(entry)) return void this.#drop(entry);
     const begin = this.#clock.elapsed();
-    const details = !isHealthy(state) || begin - detailsAt >= DETAILS_MS;
+    const details = entry.isRequested || !isHealthy(state) || begin - detailsAt >= DETAILS_MS;
     const aborted = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });

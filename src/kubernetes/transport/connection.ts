@@ -79,6 +79,8 @@ export class Connection implements IdleConnection {
   readonly #token: TokenSource | undefined;
   readonly #errorContext: ErrorContext;
   readonly #sockets: SocketBudget | undefined;
+  /** Whether a socket was opened since this was last set to false. Another cluster may have taken over the address. */
+  hasNewSocket = true;
   readonly #running = new Set<{ readonly stop: (error: Error) => void }>();
   #isClosed = false;
   #lastUsed = performance.now();
@@ -95,7 +97,12 @@ export class Connection implements IdleConnection {
       tlsServerName: target.tlsServerName,
     };
     this.#sockets = sockets;
-    this.#connector = createConnector({ target, policy, lookup, sockets, timeoutMs: CONNECT_TIMEOUT_MS });
+    this.#connector = createConnector({
+      ...{ target, policy, lookup, sockets, timeoutMs: CONNECT_TIMEOUT_MS },
+      onOpen: () => {
+        this.hasNewSocket = true;
+      },
+    });
     this.#origin = origin;
     this.#target = target;
     this.#pool = this.#createPool(MAX_SOCKETS);

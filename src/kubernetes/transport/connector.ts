@@ -37,6 +37,8 @@ interface ConnectorOptions {
   /** Milliseconds from the DNS lookup to the end of the TLS handshake. */
   timeoutMs: number;
   lookup?: Lookup | undefined;
+  /** Called when a socket has been opened. */
+  onOpen?: (() => void) | undefined;
   /** Limit on open sockets: each dial takes one, which is returned when the socket closes. */
   sockets?: SocketBudget | undefined;
 }
@@ -51,6 +53,7 @@ export function createConnector({
   timeoutMs,
   lookup = lookupName,
   sockets,
+  onOpen,
 }: ConnectorOptions): Connector {
   const open = new Set<Socket>();
   let protocol = 'http/1.1';
@@ -139,7 +142,10 @@ export function createConnector({
       dial(hostname, Number(port) || (isTls ? 443 : 80), isTls, deadline.signal)
         .finally(() => clearTimeout(timer))
         .then(
-          (socket) => callback(null, socket),
+          (socket) => {
+            onOpen?.();
+            callback(null, socket);
+          },
           (error: unknown) => callback(asError(error), null),
         );
     },

@@ -19,6 +19,11 @@ import { StartupError } from './storage/startup-error.ts';
  * shows the first admin key and the set-up code.
  */
 export async function start(config: Config, log: Logger, { terminal }: { terminal: boolean }): Promise<App> {
+  const everyone = config.trustedProxies.find((range) => /\/0+$/.test(range));
+  if (everyone !== undefined)
+    log.warn(
+      `TRUSTED_PROXIES contains ${everyone}, so every client can forge its address: list only the addresses of your proxies`,
+    );
   const domain = await openDomain(config, log);
   try {
     removeLeftovers(config, log);

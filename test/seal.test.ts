@@ -143,6 +143,22 @@ describe('the key ring', () => {
     await expect(loadKeyRing({ sealedKeyIds: nothingSealed })).rejects.toThrow(/SEAL_KEY/);
   });
 
+  it.each([
+    ['text', Buffer.from('correct horse battery staple 123')],
+    ['a few repeated bytes', Buffer.alloc(32, randomBytes(15))],
+  ])(
+    'the key ring warns if the key that seals is %s instead of random bytes, without repeating it',
+    async (_, weak) => {
+      const warningOf = async (...keys: Buffer[]) => {
+        const given = keys.map((key) => key.toString('base64')).join(',');
+        return (await loadKeyRing({ given, sealedKeyIds: nothingSealed })).warning;
+      };
+      expect(await warningOf(weak)).toMatch(/^The first key of SEAL_KEY is not random/);
+      expect(await warningOf(weak)).not.toContain(weak.toString('base64'));
+      expect(await warningOf(randomBytes(32), weak)).toBeUndefined();
+    },
+  );
+
   it('the key ring reads a file of several keys with comments, and warns when other users can read it', async () => {
     const file = join(await temporaryDirectory(), 'seal.key');
     const [first, second] = [randomBytes(32), randomBytes(32)];

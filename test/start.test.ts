@@ -29,6 +29,15 @@ async function create({ url }: { url: string }, key: string, body: object): Prom
 
 const modeOf = async (...path: string[]) => (await stat(join(...path))).mode & 0o777;
 
+it.each([
+  ['0.0.0.0/0', true],
+  ['10.0.0.1, ::/0', true],
+  ['10.0.0.0/8', false],
+])('a start with the trusted proxies %s warns that every client can forge its address: %s', async (proxies, warns) => {
+  const app = await startProcess({ dataDir: await temporaryDirectory(), environment: { TRUSTED_PROXIES: proxies } });
+  expect(/TRUSTED_PROXIES.*forge/.test(app.output())).toBe(warns);
+});
+
 describe('a first start', () => {
   it('a first start creates the database, the key file and the admin key, each readable only by its owner', async () => {
     const dataDir = join(await temporaryDirectory(), 'not', 'there yet');

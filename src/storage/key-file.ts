@@ -29,9 +29,7 @@ export async function loadKeyRing(options: {
 }): Promise<KeyRing> {
   const { given: configured, file } = options;
   const needed = await options.sealedKeyIds();
-  const ring = configured
-    ? { keys: parseConfiguredKeys(configured), source: 'configuration' as const }
-    : await loadOrCreateKeyFile(file, needed);
+  const ring = configured ? readConfiguredKeys(configured) : await loadOrCreateKeyFile(file, needed);
   const missing = needed.filter((id) => !ring.keys.some((key) => key.id === id));
   if (missing.length > 0)
     throw new StartupError(
@@ -180,17 +178,29 @@ async function syncDirectoryOf(file: string): Promise<void> {
 
 const keyText = (line: string) => line.replace(/#.*/, '').trim();
 const isKey = (line: string) => keyText(line) !== '';
-const parseLine = (line: string, file: string) => parseKey(keyText(line), `A line of ${file}`);
+const parseLine = (line: string, file: string) => sealKey(parseSecret(keyText(line), `A line of ${file}`));
 
-function parseConfiguredKeys(configured: string): SealKey[] {
+function readConfiguredKeys(configured: string): KeyRing {
   // SEAL_KEY_FILE may name a key file that Kitestring created: one key per line, with comments.
-  const keys = configured.split('\n').flatMap((line) => keyText(line).split(','));
-  return keys.flatMap((text) => (text.trim() === '' && keys.length > 1 ? [] : parseKey(text.trim(), 'SEAL_KEY')));
+  const texts = configured.split('\n').flatMap((line) => keyText(line).split(','));
+  const secrets = texts.flatMap((text) =>
+    text.trim() === '' && texts.length > 1 ? [] : [parseSecret(text.trim(), 'SEAL_KEY')],
+  );
+  const ring: KeyRing = { keys: secrets.map(sealKey), source: 'configuration' };
+  return secrets.slice(0, 1).every(isRandom) ? ring : { ...ring, warning: NOT_RANDOM };
 }
 
-function parseKey(text: string, where: string): SealKey {
-  if (/^[0-9a-f]{64}$/i.test(text)) return sealKey(Buffer.from(text, 'hex'));
-  if (/^[\w+/-]{43}=?$/.test(text)) return sealKey(Buffer.from(text, 'base64'));
+const NOT_RANDOM =
+  'The first key of SEAL_KEY is not random, so it may be guessed: put one from openssl rand -base64 32 before it, and run npm run kitestring -- seal rotate.';
+
+/** Whether 32 bytes look random: they are not text, and at least 16 of them differ. All but one of 10^13 random keys do. */
+function isRandom(secret: Uint8Array): boolean {
+  return secret.some((byte) => byte < 0x20 || byte > 0x7e) && new Set(secret).size >= 16;
+}
+
+function parseSecret(text: string, where: string): Buffer {
+  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
+  if (/^[\w+/-]{43}=?$/.test(text)) return Buffer.from(text, 'base64');
   throw new StartupError(
     `${where} is not a key of 32 bytes in base64 or hex: create one with openssl rand -base64 32.`,
   );

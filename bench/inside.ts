@@ -18,7 +18,7 @@ export async function computeInside(dataDir: string, rounds: number): Promise<{ 
   const { signal } = new AbortController();
   const context = async (unlimited: boolean): Promise<Context> => ({
     ...domain,
-    ...{ counters: await domain.database.counters(), caller, unlimited, answer: { isCacheable: false } },
+    ...{ counters: await domain.database.counters(), caller, unlimited, responseFacts: { isCacheable: false } },
     ...{ signal, refresh: async () => caller, charge: () => undefined, liveBudget: new LiveBudget(signal) },
   });
   const list = findRead(CLUSTERS);

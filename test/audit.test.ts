@@ -75,7 +75,7 @@ describe('an audit record', () => {
     ]);
   });
 
-  it('a failed sign-in is recorded with the user name only if a user has that name', async () => {
+  it('a failed sign-in is recorded with the username only if a user has that name', async () => {
     const own = await freshApp();
     await createUser(own, 'ann');
     for (const username of ['ann', PASSWORD])

@@ -23,7 +23,7 @@ import { clusterRow } from './support/cluster-row.ts';
 import { locationOf } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 
-/** The version of each library whose private interfaces the files of src/internals/ use. */
+/** The tried version of each library that has private interfaces in use (src/internals/). */
 const TRIED: Readonly<Record<string, string>> = {
   '@pothos/core': '4.15.1',
   '@pothos/plugin-prisma': '4.17.0',

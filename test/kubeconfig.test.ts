@@ -131,7 +131,7 @@ describe('the context of a kubeconfig', () => {
     expect(choose(two, 'z')).toEqual({ problem: expect.stringContaining('"x", "y"') });
   });
 
-  test('rejects a context whose cluster or user does not exist', () => {
+  test('rejects a context with a cluster or user that does not exist', () => {
     expect(problemOf(kubeconfig({ context: { cluster: 'gone' } }))).toContain('contexts["x"].context.cluster');
     expect(problemOf(kubeconfig({ context: { cluster: '' } }))).toContain('contexts["x"].context.cluster');
     expect(problemOf(kubeconfig({ context: { user: 'gone' } }))).toContain('contexts["x"].context.user');
@@ -403,7 +403,7 @@ describe('a faulty item of a kubeconfig', () => {
     expect(again.problem).toBe(problem);
   });
 
-  test('a kubeconfig with only faulty contexts says what is wrong with them', () => {
+  test('a kubeconfig with only faulty contexts lists the faults', () => {
     const { problem } = readKubeconfig(kubeconfig({ root: { contexts: [{ name: '', context: {} }] } }), strict);
     expect(problem).toBe('the kubeconfig has no contexts; contexts[0] has no name and was ignored');
   });
@@ -539,10 +539,10 @@ describe('a certificate in a kubeconfig', () => {
     expect(problemOf(kubeconfig({ cluster: data }))).toContain('is not base64: it is PEM text');
     const bundle = cluster(authority.certificate + broken + authority.certificate);
     expect(targetOf(bundle).caData?.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
-    expect(warningsOf(bundle)).toEqual([expect.stringContaining('cannot be read, which were left out: number 2')]);
+    expect(warningsOf(bundle)).toEqual([expect.stringContaining('cannot be read, which were ignored: number 2')]);
   });
 
-  test('an RSA key below 2,048 bits is refused in a client certificate, and left out of a CA bundle', () => {
+  test('an RSA key below 2,048 bits is refused in a client certificate, and ignored in a CA bundle', () => {
     const weak = createAuthority('weak', { keyType: 'RSA-1024' });
     const strong = createAuthority().issue({ commonName: 'weak', client: true, keyType: 'RSA-1024' });
     expect(problemOf(user(strong.certificate, strong.key))).toContain('cannot be used for TLS: its key is too small');
@@ -711,7 +711,7 @@ describe('a malformed or malicious kubeconfig', () => {
     expect(readKubeconfig(kubeconfig({ root: { contexts } }), strict).problem).toContain('5,000');
   });
 
-  test('rejects a kubeconfig whose contexts share too much data', () => {
+  test('rejects a kubeconfig with contexts that share too much data', () => {
     const contexts = Array.from({ length: 200 }, (_, n) => ({ name: `${n}`, context: { cluster: 'c', user: 'u' } }));
     const users = [{ name: 'u', user: { token: 'x'.repeat(1_000_000) } }];
     expect(readKubeconfig(kubeconfig({ root: { contexts, users } }), strict).problem).toContain('share too much');
@@ -878,7 +878,7 @@ describe('JSON in readYaml', () => {
     ['a number of many digits too', '{"token":12345678901234567890}', { token: '12345678901234567890' }],
     ['a key that stands twice is refused', '{"server":"a","server":"b"}', expect.stringContaining('occurs twice')],
     [
-      'what is nested deeply is refused',
+      'a deeply nested value is refused',
       `{"a":${'['.repeat(60)}${']'.repeat(60)}}`,
       expect.stringContaining('nested too deeply'),
     ],
@@ -941,7 +941,7 @@ describe('the stored kubeconfig of a context', () => {
         const reading = readKubeconfig(kubeconfig(some), policy);
         for (const context of reading.contexts ?? []) {
           const again = readKubeconfig(context.kubeconfig, policy);
-          // The stored kubeconfig of a usable context no longer contains what was ignored.
+          // The stored kubeconfig of a usable context no longer contains the ignored fields.
           const warnings = context.target ? [] : context.warnings;
           expect(again).toEqual({ contexts: [{ ...context, warnings }], current: context.name, warnings: [] });
           if (context.target) targets += 1;

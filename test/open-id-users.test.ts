@@ -124,7 +124,7 @@ describe('the last admin', () => {
 });
 
 describe('an OpenID account', () => {
-  it('an OpenID sign-in does not take over a password account by its user name or a similar address', async () => {
+  it('an OpenID sign-in does not take over a password account by its username or a similar address', async () => {
     const before = await rows();
     for (const claims of [
       { preferred_username: 'root' },
@@ -136,13 +136,13 @@ describe('an OpenID account', () => {
     }
   });
 
-  it('a user does not take over the account of another user whose user name they have adopted', async () => {
+  it('a user does not take over the account of another user whose username they have adopted', async () => {
     const person = newProviderUser();
     await signIn(person);
     expect((await signIn({ ...person, sub: `${person.sub}-other` })).status).toBe(409);
   });
 
-  it('user names in different letters that read the same never share an account, in either order', async () => {
+  it('usernames in different letters that read the same never share an account, in either order', async () => {
     const otherApp = await startApp({ ...provider.environment });
     onTestFinished(() => otherApp.close());
     const make = (username: string) =>
@@ -158,7 +158,7 @@ describe('an OpenID account', () => {
     expect((await make('kelvina')).body.data.createUser).toEqual({ __typename: 'CreateUserSuccess' });
   });
 
-  it('an account is identified by its subject, whatever its user name', async () => {
+  it('an account is identified by its subject, whatever its username', async () => {
     const person = newProviderUser();
     await signIn(person);
     const before = await rows();
@@ -193,7 +193,7 @@ describe('an OpenID account', () => {
     }
   });
 
-  it('an account whose user name is not valid here gets a different one', async () => {
+  it('an account whose username is not valid here gets a different one', async () => {
     for (const preferred_username of ['../../etc', ' root', 'a'.repeat(200), 7, undefined, '\u0000']) {
       const { browser } = await signIn(
         newProviderUser({ preferred_username, email: 'not-verified', email_verified: false }),

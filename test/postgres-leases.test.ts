@@ -67,14 +67,14 @@ it.runIf(POSTGRES !== undefined)(
         for (const { name, holdsMs, end, untilTakenMs } of history) {
           const taken = now;
           const from = taken + (await slot.take(name));
-          // A replica whose lease ended during its cool-down does not delay the next one.
+          // A replica with a lease that ended during its cool-down does not delay the next one.
           const latest = before.asked ? before.taken + COOL_DOWN_MS : before.from;
           expect(from).toBeLessThanOrEqual(Math.max(taken, latest) + STATEMENTS_MS);
           await slot.hold(name, holdsMs);
           const until = taken + holdsMs;
           if (from < until) asks.push({ name, from, until });
           now = until + (await slot.end(name, end));
-          // Nobody knows when a replica was killed: it counts as probing until its lease has expired.
+          // The time when a replica was killed is unknown: it counts as probing until its lease has expired.
           before = { taken, from, asked: from < now + STATEMENTS_MS };
           await slot.elapse(untilTakenMs);
           now += untilTakenMs;

@@ -5,7 +5,7 @@ const NOW = { registry: 1, status: 1, access: 1 };
 const LATER = { ...NOW, registry: 2 };
 
 /** A cache of responses, with a count of how often each was computed. */
-function createCountedCache({ keep = true, bytes = 10 } = {}) {
+function createCountedCache({ isCacheable = true, bytes = 10 } = {}) {
   const kept = new ResponseCache();
   const computed = new Map<string, number>();
   const getResponse = async (key: string, counters = NOW) => {
@@ -13,7 +13,7 @@ function createCountedCache({ keep = true, bytes = 10 } = {}) {
     if (found) return found;
     return kept.compute(counters, key, async () => {
       computed.set(key, (computed.get(key) ?? 0) + 1);
-      return { answer: { status: 200, headers: [], bytes: Buffer.alloc(bytes) }, keep };
+      return { response: { status: 200, headers: [], bytes: Buffer.alloc(bytes) }, isCacheable };
     });
   };
   return { getResponse, computationsOf: (key: string) => computed.get(key) };
@@ -35,7 +35,7 @@ it('concurrent requests for a known cache key share one computation', async () =
 });
 
 it('a response that must not be cached is computed for each request', async () => {
-  const { getResponse, computationsOf } = createCountedCache({ keep: false });
+  const { getResponse, computationsOf } = createCountedCache({ isCacheable: false });
   for (let time = 0; time < 5; time++) await getResponse('list');
   expect(computationsOf('list')).toBe(5);
 });

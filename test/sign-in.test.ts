@@ -74,7 +74,7 @@ describe('a wrong sign-in', () => {
     const slowed = await sendRequest(app, 'ann', PASSWORD);
     expect([slowed.status, slowed.headers.get('retry-after')]).toEqual([429, '1']);
     expect(slowed.headers.getSetCookie()).toEqual([]);
-    // The address has to wait too, for any user name.
+    // The address has to wait too, for any username.
     expect((await sendRequest(app, 'bob', 'wrong')).status).toBe(429);
     await pass(app, 1_000);
     expect((await sendRequest(app, 'ann', 'wrong')).status).toBe(401);

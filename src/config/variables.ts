@@ -70,7 +70,7 @@ export const VARIABLES = {
     default: '75',
     schema: integer(1, 3_600),
     about:
-      'Idle time-out of a connection, in seconds. It must be longer than the idle time-out of a proxy in front of Kitestring.',
+      'Idle timeout of a connection, in seconds. It must be longer than the idle timeout of a proxy in front of Kitestring.',
   },
   GRAPHQL_COST_PER_MINUTE: {
     default: '10000000',

@@ -173,7 +173,8 @@ function whereLabel({ key, operator, values }: Requirement): Prisma.ClusterWhere
 }
 
 /**
- * A statement opens a cursor per requirement and passes all open ones: the steps grow with the square divided by this.
+ * SQLite opens one cursor per requirement, and for each row it visits all open cursors. So the steps grow with the square
+ * of the number of requirements, divided by this measured constant.
  */
 export const CURSORS = 12;
 

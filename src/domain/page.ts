@@ -11,11 +11,11 @@ export const DEFAULT_PAGE = 50;
 export const MAX_PAGE = 100;
 
 /** The validated arguments of a connection: the cursors around the page, the direction, and the page size. */
-export interface Bounds<Place> {
+export interface Bounds<Position> {
   readonly size: number;
   readonly backward: boolean;
-  readonly after: Place | undefined;
-  readonly before: Place | undefined;
+  readonly after: Position | undefined;
+  readonly before: Position | undefined;
 }
 
 /**
@@ -25,16 +25,16 @@ export interface Bounds<Place> {
 const MAX_CURSOR = 2_200;
 
 /** The error for a cursor that cannot be parsed. */
-export const NO_CURSOR = 'is not a cursor of this connection';
+export const INVALID_CURSOR = 'is not a cursor of this connection';
 
 /**
- * Validates the arguments of a connection. `readPlace` parses a cursor and returns its position, or an error message.
+ * Validates the arguments of a connection. `readPosition` parses a cursor and returns its position, or an error message.
  */
-export function readBounds<Place extends object | number>(
+export function readBounds<Position extends object | number>(
   { first, after, last, before }: PageArguments,
-  readPlace: (cursor: string) => Place | string,
+  readPosition: (cursor: string) => Position | string,
   size = DEFAULT_PAGE,
-): Bounds<Place> {
+): Bounds<Position> {
   const issues: InputIssue[] = [];
   if (first != null && last != null) issues.push({ path: ['last'], message: 'cannot be combined with first' });
   for (const [path, value] of Object.entries({ first, last }))
@@ -43,14 +43,14 @@ export function readBounds<Place extends object | number>(
   const read = (path: string, text: string | null | undefined) => {
     if (text == null) return undefined;
     // Check the length before decoding.
-    const place = text.length > MAX_CURSOR ? NO_CURSOR : readPlace(text);
-    if (typeof place !== 'string') return place;
-    issues.push({ path: [path], message: place });
+    const position = text.length > MAX_CURSOR ? INVALID_CURSOR : readPosition(text);
+    if (typeof position !== 'string') return position;
+    issues.push({ path: [path], message: position });
     return undefined;
   };
-  const places = { after: read('after', after), before: read('before', before) };
+  const positions = { after: read('after', after), before: read('before', before) };
   if (issues.length > 0) throw invalidInput(issues);
-  return { size: first ?? last ?? size, backward: last != null, ...places };
+  return { size: first ?? last ?? size, backward: last != null, ...positions };
 }
 
 /**

@@ -15,7 +15,7 @@ export function isStorable(text: string): boolean {
 /** Maximum length of the name of a cluster, user or API key, in code points. */
 export const MAX_NAME = 253;
 
-/** Whether a text has at most `most` code points. Takes no longer for very long texts. */
+/** Whether a text has at most `most` code points. Takes constant time for longer texts. */
 export function isWithin(text: string, most: number): boolean {
   // A code point is one or two UTF-16 units.
   if (text.length <= most) return true;

@@ -55,7 +55,7 @@ export interface Context extends Services {
    * depends on the current time. `operation`: kind and first root field, such as `query clusters`. `cost`: its total
    * cost.
    */
-  readonly answer: { isCacheable: boolean; readsClock?: boolean; operation?: string; cost?: number };
+  readonly responseFacts: { isCacheable: boolean; readsClock?: boolean; operation?: string; cost?: number };
   readonly charge: Charge;
   /** Counts the bytes of the response. Undefined for the REST routes' documents, which have no size limit. */
   readonly responseSize?: ResponseSize | undefined;

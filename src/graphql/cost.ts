@@ -39,12 +39,12 @@ export function costBudget(): Plugin<Context> {
  * exhausted. A cost beyond a limit is charged up to that limit, so that a rejected document is never free.
  */
 export function charge(args: ExecutionArgs, works: readonly WorkEstimate[]): GraphQLError | undefined {
-  const { charge, answer } = args.contextValue as Context;
+  const { charge, responseFacts } = args.contextValue as Context;
   const steps = totalSteps(works);
   try {
     const { cost, rejection } = costOf(args);
-    answer.cost = cost + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
-    chargeOrThrow(charge, answer.cost);
+    responseFacts.cost = cost + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
+    chargeOrThrow(charge, responseFacts.cost);
     return rejection ?? (steps > MAX_STEPS ? tooMuchWork(works) : undefined);
   } catch (error) {
     if (error instanceof GraphQLError) return error;

@@ -72,7 +72,7 @@ function referenceExecutor(): Plugin<Context> {
 }
 
 async function executeWithinSize(args: ExecutionArgs): Promise<ExecutionResult> {
-  const { responseSize, answer } = args.contextValue as Context;
+  const { responseSize, responseFacts } = args.contextValue as Context;
   if (!responseSize) return execute(args);
   // Parsing, validation and the variables may have used up this iteration.
   await yieldWhenBusy();
@@ -82,7 +82,7 @@ async function executeWithinSize(args: ExecutionArgs): Promise<ExecutionResult> 
     if (!responseSize.error) throw error;
     return { data: null, errors: [responseSize.error] };
   } finally {
-    answer.cost = (answer.cost ?? 0) + responseSize.cost;
+    responseFacts.cost = (responseFacts.cost ?? 0) + responseSize.cost;
   }
 }
 
@@ -90,12 +90,13 @@ async function executeWithinSize(args: ExecutionArgs): Promise<ExecutionResult> 
 function describeResponse(): Plugin<Context> {
   return {
     onExecute({ args: { document, operationName, contextValue } }) {
-      const { answer } = contextValue as Context;
-      answer.operation = rootFieldOf(document, operationName);
+      const { responseFacts } = contextValue as Context;
+      responseFacts.operation = rootFieldOf(document, operationName);
       return {
         onExecuteDone({ result }) {
           const isComplete = typeof result === 'object' && !(Symbol.asyncIterator in result) && !result.errors;
-          answer.isCacheable = isComplete && !answer.readsClock && readsStoredFields(document, operationName);
+          responseFacts.isCacheable =
+            isComplete && !responseFacts.readsClock && readsStoredFields(document, operationName);
         },
       };
     },

@@ -1,6 +1,6 @@
 /**
- * What an alert means that the server sends instead of completing the TLS handshake (RFC 8446, section 6.2), by
- * OpenSSL's name of it.
+ * Explains the alerts that a server sends if it does not complete the TLS handshake (RFC 8446, section 6.2), by their
+ * names in OpenSSL.
  */
 const alerts: Readonly<Record<string, string>> = {
   UNKNOWN_CA: 'does not accept the client certificate: no CA that the server trusts has signed it',
@@ -22,8 +22,8 @@ const alerts: Readonly<Record<string, string>> = {
 };
 
 /**
- * What a result of certificate verification means that cluster-error.ts does not describe, by Node's name of it
- * (`ERR_tls` codes, after OpenSSL's X509_V_ERR).
+ * Explains the results of certificate verification that cluster-error.ts does not describe, by their names in Node
+ * (OpenSSL's X509_V_ERR codes).
  */
 const verifications: Readonly<Record<string, string>> = {
   CERT_CHAIN_TOO_LONG: 'is signed through too many intermediate CAs',
@@ -32,7 +32,7 @@ const verifications: Readonly<Record<string, string>> = {
   CERT_REVOKED: 'was revoked',
   UNABLE_TO_GET_CRL: 'cannot be checked for revocation',
   UNABLE_TO_DECRYPT_CERT_SIGNATURE: 'has a signature that cannot be read',
-  UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY: 'is signed by a CA whose key cannot be read',
+  UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY: 'is signed by a CA with a key that cannot be read',
   ERROR_IN_CERT_NOT_BEFORE_FIELD: 'has an invalid start time',
   ERROR_IN_CERT_NOT_AFTER_FIELD: 'has an invalid end time',
 };

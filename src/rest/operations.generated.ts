@@ -92,7 +92,7 @@ export type ErrorCode =
   | 'ALREADY_SET_UP'
   /** Kitestring called the cluster and could not connect with this credential. */
   | 'CONNECTION_FAILED'
-  /** The user name or the password is wrong. */
+  /** The username or the password is wrong. */
   | 'CREDENTIALS_WRONG'
   /** The default cluster cannot be deleted; make another cluster the default first. */
   | 'DEFAULT_CLUSTER'

@@ -20,9 +20,7 @@ export const listResult = z
       version: text
         .optional()
         .meta({ description: 'The last version known under the current credentials. Absent if no version is known.' }),
-      error: text
-        .optional()
-        .meta({ description: 'Why the last attempt to reach the cluster failed. Absent if it succeeded.' }),
+      error: text.optional().meta({ description: 'Why the last probe of the cluster failed. Absent if it succeeded.' }),
     }),
   )
   .meta({
@@ -64,9 +62,7 @@ export const visibleResult = z.array(
     name: text,
     version: text.meta({ description: 'The last known version. Empty if no version is known.' }),
     isDefault: z.boolean(),
-    error: text
-      .optional()
-      .meta({ description: 'Why the last attempt to reach the cluster failed. Absent if it succeeded.' }),
+    error: text.optional().meta({ description: 'Why the last probe of the cluster failed. Absent if it succeeded.' }),
   }),
 );
 

@@ -131,11 +131,11 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     status: 204,
     errors: [
       FIELDS,
-      [401, 'invalid credentials', 'The user name or the password is wrong.'],
+      [401, 'invalid credentials', 'The username or the password is wrong.'],
       [
         429,
         'too many failed sign-ins: try again later',
-        'Too many sign-ins failed for this user name or from this address. `Retry-After` is the number of seconds to wait.',
+        'Too many sign-ins failed for this username or from this address. `Retry-After` is the number of seconds to wait.',
       ],
     ],
     handle: async ({ context: { caller, sessions }, body }) => ({

@@ -49,11 +49,11 @@ export function graphqlEndpoint(options: GraphQLEndpointOptions) {
     body: Buffer<ArrayBuffer>,
   ): Promise<ComputedResponse> {
     const context = buildContext(exchange, identity, { unlimited: false });
-    const answer = await executeGraphQL(graphql, { request: exchange.request, body, context })
+    const response = await executeGraphQL(graphql, { request: exchange.request, body, context })
       .then(wholeResponse)
       .finally(() => context.liveBudget.release());
-    const { isCacheable, operation, cost } = context.answer;
-    return { answer: { ...answer, operation, cost }, keep: answer.status === 200 && isCacheable };
+    const { isCacheable, operation, cost } = context.responseFacts;
+    return { response: { ...response, operation, cost }, isCacheable: isCacheable && response.status === 200 };
   }
 
   return async (exchange: HttpExchange, first: Identity): Promise<void> => {
@@ -72,7 +72,7 @@ export function graphqlEndpoint(options: GraphQLEndpointOptions) {
     if (wantsStream(request)) return sendStream(exchange, identity, body);
     const { viewer } = identity;
     // Responses to larger bodies are never cached: skip the key, which would contain a copy of the body.
-    if (body.length > MAX_KEY_LENGTH) return send(exchange, viewer, (await compute(exchange, identity, body)).answer);
+    if (body.length > MAX_KEY_LENGTH) return send(exchange, viewer, (await compute(exchange, identity, body)).response);
     const key = cacheKeyOf(request, viewer, body.toString('latin1'));
     const found = cache.find(identity.counters, key);
     const seconds = found?.cost ? budget.take({ viewer, address: client.address }, found.cost) : undefined;

@@ -77,15 +77,15 @@ export class MemoryHolding {
    * Releases everything that this request holds and counts its response instead. A buffer that several requests of a
    * caller send, such as a cached response, counts once. Returns false, and counts nothing, if it exceeds the limit.
    */
-  holdResponse(answer: Uint8Array): boolean {
+  holdResponse(response: Uint8Array): boolean {
     this.#drop();
     if (this.#isReleased) return false;
     const { shared } = this.#account;
-    const sharers = shared.get(answer) ?? 0;
-    if (sharers === 0 && this.#account.held + answer.length > this.#limit) return false;
-    if (sharers === 0) this.#account.held += answer.length;
-    shared.set(answer, sharers + 1);
-    this.#buffer = answer;
+    const sharers = shared.get(response) ?? 0;
+    if (sharers === 0 && this.#account.held + response.length > this.#limit) return false;
+    if (sharers === 0) this.#account.held += response.length;
+    shared.set(response, sharers + 1);
+    this.#buffer = response;
     return true;
   }
 
@@ -99,15 +99,15 @@ export class MemoryHolding {
 
   #drop(): void {
     this.shrink(this.#bytes);
-    const answer = this.#buffer;
-    if (!answer) return;
+    const response = this.#buffer;
+    if (!response) return;
     this.#buffer = undefined;
     const { shared } = this.#account;
-    const sharers = shared.get(answer) ?? 0;
-    if (sharers > 1) shared.set(answer, sharers - 1);
+    const sharers = shared.get(response) ?? 0;
+    if (sharers > 1) shared.set(response, sharers - 1);
     else {
-      shared.delete(answer);
-      this.#account.held -= answer.length;
+      shared.delete(response);
+      this.#account.held -= response.length;
     }
   }
 }

@@ -55,11 +55,11 @@ export function corsHeaders(
   allowedOrigins: readonly string[],
 ): readonly string[] {
   return origin !== undefined && allowedOrigins.includes(origin)
-    ? ['Access-Control-Allow-Origin', origin, ...ALLOWED]
+    ? ['Access-Control-Allow-Origin', origin, ...CORS_HEADERS]
     : [];
 }
 
-const ALLOWED = [
+const CORS_HEADERS = [
   ...['Access-Control-Allow-Methods', 'GET, POST, PUT, DELETE'],
   ...['Access-Control-Allow-Headers', 'Authorization, Content-Type'],
   ...['Access-Control-Expose-Headers', 'x-request-id'],

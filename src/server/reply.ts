@@ -8,9 +8,9 @@ import type { CachedResponse } from './response-cache.ts';
 import { REST, surfaceOf } from './surface.ts';
 
 /** Sends a response. Its bytes count against the caller's memory limit until it is sent. */
-export function send(exchange: HttpExchange, viewer: Viewer | null, answer: CachedResponse): void {
-  const { bytes } = answer;
-  if (bytes.length <= MAX_UNCOUNTED || exchange.holding(viewer).holdResponse(bytes)) exchange.send(answer);
+export function send(exchange: HttpExchange, viewer: Viewer | null, response: CachedResponse): void {
+  const { bytes } = response;
+  if (bytes.length <= MAX_UNCOUNTED || exchange.holding(viewer).holdResponse(bytes)) exchange.send(response);
   else refuse(exchange, memoryBudgetError());
 }
 

@@ -22,7 +22,7 @@ import { MAX_UNCOUNTED } from './memory-budget.ts';
 const COST_PER_KIB = 10;
 
 /**
- * Bytes of a refused body that Node reads and drops, so that the client receives the answer: a client that still writes to a closed
+ * Bytes of a refused body that Node reads and drops, so that the client receives the response: a client that still writes to a closed
  * connection sees a broken pipe instead.
  */
 const MAX_DRAINED = 64 * 1024 * 1024;

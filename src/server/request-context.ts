@@ -52,7 +52,7 @@ export function contextBuilder({ services, authenticators, budget, ending }: Con
       unlimited,
       signal,
       refresh,
-      answer: { isCacheable: false },
+      responseFacts: { isCacheable: false },
       charge,
       responseSize: unlimited ? undefined : new ResponseSize({ charge, memory: exchange.holding(viewer) }),
       liveBudget: new LiveBudget(signal),

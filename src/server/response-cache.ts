@@ -17,10 +17,10 @@ export interface CachedResponse {
   readonly etag?: string;
 }
 
-/** A computed response. `keep`: whether it only depends on the counters and the cache key, and so may be cached. */
+/** A computed response. `isCacheable`: whether it only depends on the counters and the cache key, and so may be cached. */
 export interface ComputedResponse {
-  readonly answer: CachedResponse;
-  readonly keep: boolean;
+  readonly response: CachedResponse;
+  readonly isCacheable: boolean;
 }
 
 /** Maximum bytes of the whole cache, and of a REST response that is not streamed. */
@@ -49,9 +49,9 @@ export class ResponseCache {
   /** Finds the cached response for this key under these counters. */
   find(counters: Counters, key: string): CachedResponse | undefined {
     if (!this.#advanceTo(counters)) return undefined;
-    const answer = this.#entries.get(key);
-    if (answer && key !== this.#last) this.#markUsed(key, answer);
-    return answer;
+    const response = this.#entries.get(key);
+    if (response && key !== this.#last) this.#markUsed(key, response);
+    return response;
   }
 
   /**
@@ -59,7 +59,7 @@ export class ResponseCache {
    * possible.
    */
   async compute(counters: Counters, key: string, compute: () => Promise<ComputedResponse>): Promise<CachedResponse> {
-    if (key.length > MAX_KEY_LENGTH) return (await compute()).answer;
+    if (key.length > MAX_KEY_LENGTH) return (await compute()).response;
     const keyHash = hashOf(key);
     const isKnown = this.#known.has(keyHash);
     if (!isKnown || !this.#advanceTo(counters)) return this.#storeWhenComputed(counters, { key, keyHash }, compute());
@@ -80,9 +80,9 @@ export class ResponseCache {
     { key, keyHash }: { key: string; keyHash: string },
     computing: Promise<ComputedResponse>,
   ): Promise<CachedResponse> {
-    const { answer, keep } = await computing;
-    if (!keep) return answer;
-    const computed = { ...answer, etag: `"${hashOf(answer.bytes)}"` };
+    const { response, isCacheable } = await computing;
+    if (!isCacheable) return response;
+    const computed = { ...response, etag: `"${hashOf(response.bytes)}"` };
     if (this.#remember(keyHash) && this.#advanceTo(counters)) this.#store(key, computed);
     return computed;
   }
@@ -95,17 +95,17 @@ export class ResponseCache {
     return isKnown;
   }
 
-  #markUsed(key: string, answer: CachedResponse): void {
+  #markUsed(key: string, response: CachedResponse): void {
     this.#last = key;
     this.#entries.delete(key);
-    this.#entries.set(key, answer);
+    this.#entries.set(key, response);
   }
 
-  #store(key: string, answer: CachedResponse): void {
+  #store(key: string, response: CachedResponse): void {
     if (this.#entries.has(key)) return;
-    this.#entries.set(key, answer);
+    this.#entries.set(key, response);
     this.#last = key;
-    this.#bytes += sizeOf(key, answer);
+    this.#bytes += sizeOf(key, response);
     while (this.#bytes > MAX_BYTES) {
       const oldest = first(this.#entries.keys());
       this.#bytes -= sizeOf(oldest, this.#entries.get(oldest));
@@ -131,8 +131,8 @@ function first(keys: Iterable<string>): string {
   return '';
 }
 
-function sizeOf(key: string, answer: CachedResponse | undefined): number {
-  return key.length * 2 + (answer?.bytes.length ?? 0);
+function sizeOf(key: string, response: CachedResponse | undefined): number {
+  return key.length * 2 + (response?.bytes.length ?? 0);
 }
 
 function hashOf(value: string | Buffer): string {

@@ -35,17 +35,19 @@ export function restEndpoint({ cache, budget, buildContext, authenticators, maxB
   async function sendRead(exchange: HttpExchange, identity: Identity, read: RestRead): Promise<void> {
     const { viewer, counters } = identity;
     const holding = () => exchange.holding(viewer);
-    let own: ReadResponse | undefined;
+    let whole: ReadResponse | undefined;
     const compute = async (): Promise<ComputedResponse> => {
-      own = await readWhole(contextOf(exchange, identity), read.pages, { maxBytes: MAX_BYTES, memory: holding() });
-      return own.rest ? { answer: STREAMED, keep: false } : { answer: join(own.pieces), keep: read.isCacheable };
+      whole = await readWhole(contextOf(exchange, identity), read.pages, { maxBytes: MAX_BYTES, memory: holding() });
+      return whole.rest
+        ? { response: STREAMED, isCacheable: false }
+        : { response: join(whole.pieces), isCacheable: read.isCacheable };
     };
     exchange.operation = read.operation;
     const key = cacheKeyOf(exchange.request, viewer, '');
-    const answer = cache.find(counters, key) ?? (await cache.compute(counters, key, compute));
-    if (answer !== STREAMED) return send(exchange, viewer, answer);
+    const response = cache.find(counters, key) ?? (await cache.compute(counters, key, compute));
+    if (response !== STREAMED) return send(exchange, viewer, response);
     // If a concurrent equal request has computed this, the pages belong to that request: read the list again.
-    const pages = own ?? { pieces: [], rest: read.pages(contextOf(exchange, identity)) };
+    const pages = whole ?? { pieces: [], rest: read.pages(contextOf(exchange, identity)) };
     await stream(exchange.prepare(), pages, holding());
   }
 

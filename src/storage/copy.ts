@@ -30,7 +30,7 @@ const BATCH = 500;
 const LARGE_ROW_BATCH = 20;
 /** Rows between two progress reports. */
 const PROGRESS_INTERVAL = 10_000;
-/** A large audit trail takes long to copy. The long timeout blocks no one: no server uses the target yet. */
+/** A large audit log takes long to copy. The long timeout blocks no one: no server uses the target yet. */
 const TRANSACTION = { maxWait: 10_000, timeout: 60 * 60_000 };
 
 type Row = Readonly<Record<string, unknown>>;

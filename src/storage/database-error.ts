@@ -85,8 +85,8 @@ export function unavailability(error: unknown): string | undefined {
   if (cause?.kind === 'postgres')
     return POSTGRES_UNAVAILABLE[cause.code] ?? POSTGRES_UNAVAILABLE[cause.code.slice(0, 2)];
   if (cause?.kind === 'SocketTimeout' && cause.originalCode !== undefined) return SQLITE_UNAVAILABLE[5];
-  if (cause && UNAVAILABLE_KINDS.includes(cause.kind)) return 'the database does not answer';
-  return UNAVAILABLE_CODES.includes(prismaCodeOf(error) ?? '') ? 'the database does not answer in time' : undefined;
+  if (cause && UNAVAILABLE_KINDS.includes(cause.kind)) return 'the database does not respond';
+  return UNAVAILABLE_CODES.includes(prismaCodeOf(error) ?? '') ? 'the database does not respond in time' : undefined;
 }
 
 /**

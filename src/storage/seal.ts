@@ -26,7 +26,7 @@ const FORMAT = /^k1\.([\w-]{8})\.([\w-]+)$/;
 
 /** Derives a key of the key ring from 32 random bytes. */
 export function sealKey(secret: Uint8Array): SealKey {
-  if (secret.length !== 32) throw new RangeError('a sealing key must have 32 bytes');
+  if (secret.length !== 32) throw new RangeError('a seal key must have 32 bytes');
   // The id is public, so it is derived separately and reveals nothing about the encryption key.
   const id = derive(secret, 'kitestring key id', 6).toString('base64url');
   return { id, key: createSecretKey(derive(secret, 'kitestring seal k1', 32)) };

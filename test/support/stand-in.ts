@@ -40,7 +40,7 @@ interface Shown {
   /** Requests a client certificate that this authority signed. */
   clients?: Authority;
   /**
-   * Speaks only HTTP/2: `refuses` the handshake of a client that does not offer it, or `ignores` what the client offers
+   * Speaks only HTTP/2: `refuses` the handshake of a client that does not offer it, or `ignores` the client's offer
    * as Go's servers do.
    */
   http2?: 'refuses' | 'ignores';
@@ -78,7 +78,7 @@ function http2Server(
 ): Server {
   if (mode === 'refuses') return createSecureServer({ ...certificate, allowHTTP1: false }, listener);
   const http2 = createHttp2(listener);
-  // Go's servers begin with an empty SETTINGS frame, whatever the client offers.
+  // Go's servers begin with an empty SETTINGS frame regardless of the client's offer.
   const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
   const ALPNCallback = ({ protocols }: { protocols: string[] }) => (protocols.includes('h2') ? 'h2' : protocols[0]);
   return createTls({ ...certificate, ALPNCallback }, (socket) => {
@@ -99,7 +99,7 @@ export async function namingStandIn(): Promise<StandIn & { names: string[] }> {
   return { ...(await listen(server, 'https', [])), names };
 }
 
-/** Completes a TLS handshake with a certificate whose key is too weak for OpenSSL's default security level. */
+/** Completes a TLS handshake with a certificate that has a key too weak for OpenSSL's default security level. */
 export function weakTls(socket: Socket, { certificate: cert, key }: Issued): void {
   const secureContext = createSecureContext({ cert, key, ciphers: 'DEFAULT@SECLEVEL=0' });
   new TLSSocket(socket, { isServer: true, secureContext }).on('error', () => {});

@@ -48,7 +48,7 @@ const STEPS_AT_ONCE = 25_000;
 /** Most sets of scopes in the cache, 2 MB each at 10,000 clusters; the oldest is evicted. */
 const MAX_CACHED = 20;
 
-const NONE: VisibleChanges = new Map();
+const NO_CLUSTERS: VisibleChanges = new Map();
 
 /**
  * The clusters that each set of scopes makes visible. They are computed once per value of the registry counter and shared by
@@ -78,7 +78,7 @@ export class VisibleClusters {
   async readVisibleChanges(caller: Caller): Promise<VisibleChanges> {
     const counters = await this.#database.counters();
     const key = this.#keyOf(scopesOf(caller, 'clusters.read'));
-    if (key === '') return NONE;
+    if (key === '') return NO_CLUSTERS;
     return this.#changes.get(`${key} ${counters.status}`, counters.registry, async () => {
       const members = await this.#membersAt(counters, caller, 'clusters.read');
       const statuses = await this.#statusesAt(counters);
@@ -113,7 +113,7 @@ export class VisibleClusters {
   async #membersAt(counters: Counters, caller: Caller, action: Action): Promise<VisibleSet> {
     const scopes = scopesOf(caller, action);
     const key = this.#keyOf(scopes);
-    if (key === '') return NONE;
+    if (key === '') return NO_CLUSTERS;
     const stepsOfRow = Math.max(1, ...scopes.map(({ steps }) => steps ?? 1));
     return this.#members.get(key, counters.registry, async () =>
       // Read the counters' rows before matching: a cluster that changes in between then counts as changed since.
@@ -222,7 +222,7 @@ class RegistryCache<Value> {
 
 // The counters reveal the activity in the whole registry. With this secret in the digest, a caller cannot recover them from a
 // cursor by guessing.
-const KEY = randomBytes(32).toString('base64url');
+const CURSOR_SECRET = randomBytes(32).toString('base64url');
 
 const cursors = new WeakMap<VisibleChanges, string>();
 
@@ -235,7 +235,7 @@ export function writeVisibleCursor(visible: VisibleChanges): string {
   if (known !== undefined) return known;
   const uids = [...visible.values()].map(({ uid }) => uid).join();
   const changes = [...visible.values()].map((cluster) => cluster.changes).join();
-  const cursor = `v.${digest(uids)}.${digest(`${KEY} ${uids} ${changes}`)}`;
+  const cursor = `v.${digest(uids)}.${digest(`${CURSOR_SECRET} ${uids} ${changes}`)}`;
   cursors.set(visible, cursor);
   return cursor;
 }

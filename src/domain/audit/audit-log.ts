@@ -6,7 +6,7 @@ import { hasActionOnAll, requireActionOnAll, requireViewer } from '../access/per
 import { VisibleClusters } from '../access/visible-clusters.ts';
 import { CautiousClock } from '../cautious-clock.ts';
 import { type InputIssue, invalidInput } from '../errors.ts';
-import { cutPage, NO_CURSOR, type PageArguments, readBounds } from '../page.ts';
+import { cutPage, INVALID_CURSOR, type PageArguments, readBounds } from '../page.ts';
 import { canBeName, isStorable, isStorableId, isWithin, MAX_NAME, UNSTORABLE } from '../storable.ts';
 import { auditRow, type Changes } from './record.ts';
 
@@ -68,10 +68,10 @@ export class AuditLog {
     this.#cautiousClock = new CautiousClock(now);
   }
 
-  /** Returns one page, newest record first. A caller who may audit some clusters sees only the records of these. */
+  /** Returns one page, newest record first. A caller with `audit.read` on some clusters sees only their records. */
   async page(caller: Caller, args: AuditPage) {
     requireViewer(caller);
-    const { size, backward, after, before } = readBounds(args, (text) => readAuditCursor(text) ?? NO_CURSOR);
+    const { size, backward, after, before } = readBounds(args, (text) => readAuditCursor(text) ?? INVALID_CURSOR);
     const matching: Prisma.AuditRecordWhereInput = {
       AND: [await this.#visible(caller), whereAudit(args.filter ?? {})],
     };

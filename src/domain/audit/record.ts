@@ -19,6 +19,9 @@ export async function record(tx: Transaction, caller: Caller, entry: AuditEntry)
   await tx.auditRecord.create({ data: auditRow(caller, entry), select: { id: true } });
 }
 
+/** The stored name of anonymous callers. */
+const ANONYMOUS_ACTOR = 'stranger';
+
 export function auditRow(
   { viewer, requestId, address }: Caller,
   { action, at, cluster, changes, outcome = 'DONE' }: AuditEntry,
@@ -26,8 +29,8 @@ export function auditRow(
   const keyId = /^api-key:([0-9]+)$/.exec(viewer?.id ?? '')?.[1];
   return {
     at,
-    actor: viewer ? `${viewer.id} (${viewer.name})` : 'stranger',
-    actorId: viewer?.id ?? 'stranger',
+    actor: viewer ? `${viewer.id} (${viewer.name})` : ANONYMOUS_ACTOR,
+    actorId: viewer?.id ?? ANONYMOUS_ACTOR,
     actorName: viewer?.name ?? '',
     userId: viewer?.userId ?? null,
     apiKeyId: keyId === undefined ? null : Number(keyId),

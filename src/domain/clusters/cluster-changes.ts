@@ -185,7 +185,7 @@ export class ClusterChanges {
     const visible = await this.#visible.readVisibleChanges(caller());
     const comparison = after === undefined ? 'SAME' : compareVisible(after, visible);
     if (comparison === 'CHANGED') yield* this.#changesInVisible(caller, new Map(), visible, where, query);
-    // A caller who may not read any cluster gets no RESET for the cursor they sent. But if this stream has delivered
+    // A caller without permission to read any cluster gets no RESET for the cursor they sent. But if this stream has delivered
     // clusters before, the subscriber must drop them.
     else if (
       comparison !== 'SAME' &&

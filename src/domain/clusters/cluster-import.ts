@@ -28,8 +28,8 @@ import { searchText } from '../text.ts';
 import { throwIfInvalid } from '../validation.ts';
 import { nameProblem } from './cluster.ts';
 import {
-  decideAll,
-  existingByName,
+  decideOutcomes,
+  findExistingByName,
   type ImportClusters,
   type ImportedContext,
   type ImportOutcome,
@@ -78,7 +78,7 @@ export class ClusterImport {
     if (input.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
     if (!input.inCluster && !input.kubeconfig)
       throwIfInvalid([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
-    if (input.onlyIfEmpty) await existingByName(this.#registry.database.prisma, input);
+    if (input.onlyIfEmpty) await findExistingByName(this.#registry.database.prisma, input);
     const { candidates, current } = await this.#candidates(caller, input);
     charge(candidates.length);
     if (input.verify === 'CONNECT') await this.#testAll(candidates);
@@ -87,14 +87,14 @@ export class ClusterImport {
     requireActionOnAll(now, 'clusters.import');
     const { database } = this.#registry;
     if (input.dryRun) {
-      const { results } = await decideAll(database.prisma, now, candidates, input);
+      const { results } = await decideOutcomes(database.prisma, now, candidates, input);
       return {
         contexts: results.map((result) => ({ ...result, cluster: null })),
-        warnings: await findDuplicates(database.prisma, now, registering(candidates, results)),
+        warnings: await findDuplicates(database.prisma, now, toNewClusters(candidates, results)),
       };
     }
     const { uids, ...imported } = await changeRegistry(this.#registry, now, async (tx, stamp) => {
-      const { results, isEmpty } = await decideAll(tx, now, candidates, input);
+      const { results, isEmpty } = await decideOutcomes(tx, now, candidates, input);
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
       const creating = decided('CREATED');
       const defaultName = isEmpty ? initialDefault(creating, current) : undefined;
@@ -110,7 +110,7 @@ export class ClusterImport {
       }
       return {
         contexts: await withClusters(tx, now, results, query),
-        warnings: await findDuplicates(tx, now, registering(candidates, results)),
+        warnings: await findDuplicates(tx, now, toNewClusters(candidates, results)),
         uids: changed.map(({ uid }) => uid),
       };
     });
@@ -132,7 +132,7 @@ export class ClusterImport {
           await Promise.race([test, sleep(FAST_MS, undefined, { ref: false })]);
         } else
           candidate.refusal ??=
-            'the connection was not tested because the contexts before took too long: import fewer at a time';
+            'the connection was not tested because testing the contexts before it took too long: import fewer contexts at a time';
       }
     };
     await Promise.all(Array.from({ length: FAST_SLOTS }, testNext));
@@ -239,7 +239,7 @@ function candidateOf(context: ContextReading, verify: Verification): Candidate {
 }
 
 /** The candidates that are created or updated, as input for the search for duplicates. */
-function registering(candidates: readonly Candidate[], results: readonly ImportedContext[]) {
+function toNewClusters(candidates: readonly Candidate[], results: readonly ImportedContext[]) {
   return candidates
     .filter((_, index) => ['CREATED', 'UPDATED'].includes(results[index]?.outcome ?? ''))
     .map(({ name, read, identity }) => ({ name, apiServer: read?.facts.apiServer ?? null, identity }));

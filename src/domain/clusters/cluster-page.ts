@@ -1,5 +1,5 @@
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import { type Bounds, DEFAULT_PAGE, NO_CURSOR, type PageArguments, readBounds } from '../page.ts';
+import { type Bounds, DEFAULT_PAGE, INVALID_CURSOR, type PageArguments, readBounds } from '../page.ts';
 import { isStorable, isStorableId, isStorableTime } from '../storable.ts';
 
 export type ClusterOrderField = 'NAME' | 'CREATED_AT' | 'DATABASE_ID';
@@ -35,7 +35,7 @@ export const LIST_PAGE = 250;
 export function readPage(args: PageArguments, order: ClusterOrder, { unlimited }: { unlimited: boolean }): Page {
   const read = (text: string): Cursor | string => {
     const cursor = readCursor(text);
-    if (!cursor) return NO_CURSOR;
+    if (!cursor) return INVALID_CURSOR;
     return cursor.field === order.field ? cursor : `is a cursor for a different order (${cursor.field})`;
   };
   return { order, ...readBounds(args, read, unlimited ? LIST_PAGE : DEFAULT_PAGE) };

@@ -100,5 +100,5 @@ export function storedLabel({ key, value }: Label): Label & { number: bigint | n
  */
 export function validateExpectedRevision(revision: number | null | undefined, issues: InputIssue[]): void {
   if (revision === null)
-    issues.push({ path: ['expectedRevision'], message: 'cannot be null: leave it out to accept any revision' });
+    issues.push({ path: ['expectedRevision'], message: 'cannot be null: omit it to accept any revision' });
 }

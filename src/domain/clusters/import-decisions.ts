@@ -25,19 +25,19 @@ interface ImportCandidate {
 }
 
 /** Decides the outcome of each candidate. `isEmpty` is true if no cluster is registered yet. */
-export async function decideAll(
+export async function decideOutcomes(
   client: Pick<Transaction, 'cluster'>,
   caller: Caller,
   candidates: readonly ImportCandidate[],
   input: Pick<ImportClusters, 'onlyIfEmpty' | 'onNameTaken'>,
 ): Promise<{ results: ImportedContext[]; isEmpty: boolean }> {
-  const existing = await existingByName(client, input);
+  const existing = await findExistingByName(client, input);
   const taken = candidates.flatMap(({ name }) => (existing.has(name) ? [name] : []));
   const updatable = input.onNameTaken === 'UPDATE' ? await updatableNames(client, caller, taken) : new Set<string>();
   const results = candidates.map((candidate) => {
     const found = existing.get(candidate.name);
     const known = found && { ...found, isUpdatable: updatable.has(found.name) };
-    return decide(candidate, known, input.onNameTaken);
+    return decideOutcome(candidate, known, input.onNameTaken);
   });
   return { results, isEmpty: existing.size === 0 };
 }
@@ -53,7 +53,7 @@ async function updatableNames(
   return new Set(rows.map(({ name }) => name));
 }
 
-function decide(
+function decideOutcome(
   { name, refusal, identity }: ImportCandidate,
   existing: (Existing & { readonly isUpdatable: boolean }) | undefined,
   onNameTaken: OnNameTaken,
@@ -93,7 +93,7 @@ interface Existing {
 }
 
 /** Returns the registered clusters by name. Throws REGISTRY_NOT_EMPTY if `onlyIfEmpty` is set and a cluster exists. */
-export async function existingByName(
+export async function findExistingByName(
   client: Pick<Transaction, 'cluster'>,
   { onlyIfEmpty }: Pick<ImportClusters, 'onlyIfEmpty'>,
 ): Promise<Map<string, Existing>> {

@@ -15,7 +15,7 @@ const ApiKey = builder.objectRef<ApiKeyRow>('ApiKey').implement({
     owner: t.exposeString('owner', {
       nullable: true,
       description:
-        'The user name of the owner of a personal key, which is deleted with that user; null for a service key.',
+        'The username of the owner of a personal key, which is deleted with that user; null for a service key.',
     }),
     roles: t.expose('roles', {
       type: ['String'],

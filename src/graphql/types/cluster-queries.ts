@@ -209,7 +209,7 @@ builder.queryFields((t) => ({
       },
       resolve: async (_root, args, context, info) => {
         const { clusterList, caller, unlimited } = context;
-        if (args.filter?.credentialExpiresWithinDays != null) context.answer.readsClock = true;
+        if (args.filter?.credentialExpiresWithinDays != null) context.responseFacts.readsClock = true;
         const query = clusterQuery(context, info, ['edges', 'node'], ['nodes']);
         const withChanges = selectsField(info, 'changesCursor');
         const page = await clusterList.page(caller, args, query, { unlimited, withChanges });

@@ -123,7 +123,7 @@ const ClusterStatus = builder.objectRef<StatusRow>('ClusterStatus').implement({
     observedAt: t.field({
       type: 'DateTime',
       nullable: true,
-      description: 'When the last attempt to reach the cluster ended; null before the first attempt.',
+      description: 'When the last probe of the cluster ended; null before the first probe.',
       resolve: async (row, _args, { statuses }) => (await statuses.lastProbeOf(row)).observedAt,
     }),
     version: t.exposeString('version', {
@@ -134,14 +134,14 @@ const ClusterStatus = builder.objectRef<StatusRow>('ClusterStatus').implement({
     latencyMs: t.float({
       nullable: true,
       description:
-        'The time until the cluster responded to the last attempt to reach it, in milliseconds; null if it did not respond.',
+        'The time until the cluster responded to the last probe, in milliseconds; null if it did not respond.',
       resolve: async (row, _args, { statuses }) => roundToTenths((await statuses.lastProbeOf(row)).latencyMs),
     }),
     error: t.field({
       type: ClusterFault,
       nullable: true,
       description:
-        'The problem, if the last attempt to reach the cluster failed or the kubeconfig cannot be used; null otherwise.',
+        'The problem, if the last probe of the cluster failed or the kubeconfig cannot be used; null otherwise.',
       resolve: ({ faultCode, faultMessage }) => (faultCode ? { code: faultCode, message: faultMessage ?? '' } : null),
     }),
   }),

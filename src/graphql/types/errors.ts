@@ -17,7 +17,7 @@ const ErrorCodeEnum = builder.enumType('ErrorCode', {
     REVISION_CONFLICT: 'The cluster has been changed since the expected revision.',
     CONNECTION_FAILED: 'Kitestring called the cluster and could not connect with this credential.',
     DIFFERENT_CLUSTER: 'The credential leads to a different cluster than before.',
-    CREDENTIALS_WRONG: 'The user name or the password is wrong.',
+    CREDENTIALS_WRONG: 'The username or the password is wrong.',
     TOO_MANY_ATTEMPTS: 'Too many attempts; retry after `retryAfterSeconds`.',
     ALREADY_SET_UP: 'First-time setup is complete: a user already exists.',
     LAST_ADMIN: 'At least one enabled admin must remain.',

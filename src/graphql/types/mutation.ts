@@ -13,7 +13,7 @@ export interface MutationOptions<Input, Success> {
   /** The description of the argument `input`. */
   readonly about: string;
   readonly success: ObjectRef<Types, Success>;
-  /** What the success type returns, as in "the new user". */
+  /** The object that the success type returns, such as "the new user"; used in descriptions. */
   readonly returns: string;
   /** The error types of the result besides InvalidInputError and ForbiddenError. */
   readonly errors?: readonly ObjectRef<Types, ErrorResult>[];

@@ -95,7 +95,7 @@ const countUsers: EstimateWork = () => (counts) => ({
 builder.queryField('users', (t) =>
   t.field({
     type: [User],
-    description: 'All users, ordered by user name. Empty if the viewer does not hold ACCESS_MANAGE.',
+    description: 'All users, ordered by username. Empty if the viewer does not hold ACCESS_MANAGE.',
     complexity: { field: 1, multiplier: 50 },
     extensions: { work: countUsers },
     resolve: (_root, _args, { users, caller }) => users.list(caller),

@@ -7,7 +7,7 @@ import { readList } from './objects.ts';
  * the path of the API:
  * kube-prometheus, the Prometheus chart and Bitnami (app.kubernetes.io/name and component), kube-prometheus-stack and
  * rancher-monitoring (app), OpenShift (its Thanos querier, which serves the metrics of the whole cluster),
- * VictoriaMetrics single node, and VictoriaMetrics cluster, whose vmselect serves tenant 0 under a path.
+ * VictoriaMetrics single node, and VictoriaMetrics cluster (its vmselect serves tenant 0 under a path).
  */
 const SELECTORS: readonly (readonly [selector: string, path: string])[] = [
   ['app.kubernetes.io/part-of=openshift-monitoring,app.kubernetes.io/name=thanos-query', ''],

@@ -133,7 +133,7 @@ async function readSummaries<Item>(
 ): Promise<Item[]> {
   const path = `/api/v1/${resource}?limit=${MAX_OBJECTS}`;
   const { head, items, dropped } = await readList(client, path, { ...SUMMARIES, pick });
-  const { next, remaining } = restOf(head, dropped);
+  const { next, remaining } = continuationOf(head, dropped);
   if (next !== null || dropped > 0) onCut(items.length, remaining === null ? undefined : items.length + remaining);
   return items;
 }
@@ -217,11 +217,11 @@ export async function readResources(client: ClusterClient, query: ResourceQuery)
       `${client.server} rejected the labelSelector, fieldSelector or after as invalid`,
     );
   });
-  return { objects: items, ...restOf(head, dropped) };
+  return { objects: items, ...continuationOf(head, dropped) };
 }
 
-/** What a list has after its items: the continue token, and the number of further objects. Null if unknown or none. */
-function restOf(head: Record<string, unknown>, dropped: number): Pick<ResourcePage, 'next' | 'remaining'> {
+/** The continue token of a list, and the number of objects after its items; each is null if unknown or if there is none. */
+function continuationOf(head: Record<string, unknown>, dropped: number): Pick<ResourcePage, 'next' | 'remaining'> {
   const metadata = isRecord(head.metadata) ? head.metadata : {};
   const remaining = isCount(metadata.remainingItemCount) ? metadata.remainingItemCount + dropped : dropped || null;
   return {

@@ -10,13 +10,13 @@ export interface CertificateCache {
   readonly keyPairs: Map<string, Checked<KeyPair>>;
 }
 
-/** Both in PEM; `key` is the private key of the first certificate. */
+/** A client certificate, or a chain of certificates, and the private key of the first certificate, all in PEM. */
 export interface KeyPair {
   readonly certificate: string;
   readonly key: string;
 }
 
-/** A value, and what was left out of it: sentences that continue the path of its field. */
+/** A value, and warnings about ignored parts of the input. Each warning is a sentence that begins with the path of the field. */
 interface Checked<T> {
   readonly value: T;
   readonly warnings: readonly string[];
@@ -29,7 +29,7 @@ export function emptyCertificateCache(): CertificateCache {
 /** The smallest RSA key, in bits, that OpenSSL accepts at its default security level 2. */
 const MIN_RSA_BITS = 2_048;
 
-/** The CA bundle of a cluster in PEM; undefined if it has none. Certificates that cannot be used are left out. */
+/** The CA bundle of a cluster in PEM; undefined if it has none. Certificates that cannot be used are ignored. */
 export function readAuthority(cluster: Part, cache: CertificateCache): string | undefined {
   const data = textOf(cluster, 'certificate-authority-data');
   if (data === undefined) return undefined;
@@ -41,7 +41,7 @@ export function readAuthority(cluster: Part, cache: CertificateCache): string | 
     if (strong.length === 0)
       throw new UnusableKubeconfig(`${path} has only RSA keys below ${MIN_RSA_BITS} bits, which TLS refuses`);
     if (strong.length < certificates.length)
-      warnings.push(`has RSA keys below ${MIN_RSA_BITS} bits, which TLS refuses: these certificates were left out`);
+      warnings.push(`has RSA keys below ${MIN_RSA_BITS} bits, which TLS refuses: these certificates were ignored`);
     checked = { value: strong.join(''), warnings };
     cache.authorities.set(data, checked);
   }
@@ -55,7 +55,7 @@ function isWeak({ publicKey: { asymmetricKeyType, asymmetricKeyDetails } }: X509
 
 /**
  * The client certificate of a user with its key. A certificate without its key, or the reverse, is ignored if
- * `isIdentified`: if something else identifies the user.
+ * `isIdentified` is true, that is, if a token identifies the user.
  */
 export function readClientCertificate(
   user: Part,
@@ -125,7 +125,7 @@ function certificatesOf(path: string, data: string) {
     );
   const list = unreadable.slice(0, 5).join(', ');
   const warnings =
-    unreadable.length === 0 ? [] : [`has certificates that cannot be read, which were left out: number ${list}`];
+    unreadable.length === 0 ? [] : [`has certificates that cannot be read, which were ignored: number ${list}`];
   return { certificates, unreadable, warnings };
 }
 

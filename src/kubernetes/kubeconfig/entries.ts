@@ -13,10 +13,10 @@ export type Sections = Readonly<Record<Section, ReadonlyMap<string, Entry>>>;
 
 /** Why an item cannot be used, such as a name that is too long. */
 const problems = new WeakMap<Entry, string>();
-/** Items whose name occurs more than once in their section. */
+/** Items with a name that occurs more than once in their section. */
 const repeated = new WeakSet<Entry>();
 
-/** Lists an item as often as a kubeconfig must contain it, so that it has the same problem when it is read again. */
+/** Returns an item once, or twice if its name was repeated: the stored copy then has the same problem when it is read again. */
 export function listOf(entry: Entry | undefined): Entry[] {
   if (!entry) return [];
   return repeated.has(entry) ? [entry, entry] : [entry];

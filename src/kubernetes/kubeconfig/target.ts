@@ -88,7 +88,7 @@ function readIdentity(user: Part, cache: CertificateCache): Pick<Target, 'token'
   return { ...(token !== undefined && { token }), ...(clientCertificate && { clientCertificate }) };
 }
 
-/** Returns the keys of a part that name files. Throws for a file whose content is not in the kubeconfig. */
+/** Returns the keys of a part that name files. Throws if the kubeconfig does not contain the content of such a file. */
 function readFiles({ path, fields, warnings }: Part): string[] {
   const keys = Object.keys(fileOf).filter((key) => !isAbsent(fields[key]));
   for (const key of keys) {

@@ -58,7 +58,7 @@ export function closeOnResponseTimeout(client: Client): void {
 }
 
 function timeoutError(): Error {
-  return Object.assign(new Error('the database did not answer in time'), {
+  return Object.assign(new Error('the database did not respond in time'), {
     code: 'ETIMEDOUT',
     syscall: 'read',
     errno: -110,

@@ -1,6 +1,4 @@
-import { advanceApiKeySequence } from '../../storage/api-key-sequence.ts';
-import { type Database, NO_JSON, type Transaction } from '../../storage/database.ts';
-import type { Prisma } from '../../storage/generated/sqlite/client.ts';
+import type { Database } from '../../storage/database.ts';
 import { ACTIONS, type Action } from '../access/action.ts';
 import type { Caller, Viewer } from '../access/caller.ts';
 import { changeAccess } from '../access/change-access.ts';
@@ -11,35 +9,16 @@ import { record } from '../audit/record.ts';
 import { DomainError, formatNames, type InputIssue, invalidInput } from '../errors.ts';
 import { isStorable, MAX_NAME } from '../storable.ts';
 import { throwIfInvalid } from '../validation.ts';
-import { createSecret, formatApiKey, hashSecret, isWeak, parseApiKey } from './api-key.ts';
+import { createSecret } from './api-key.ts';
 import { ApiKeyCache, apiKeyViewer } from './api-key-cache.ts';
+import { type CreatedApiKey, insertApiKey, type NewApiKey, toApiKey, WITHOUT_HASH } from './api-key-row.ts';
+import { declareApiKey } from './declared-api-key.ts';
 import type { Roles } from './roles.ts';
 
-export interface CreateApiKey {
-  readonly name: string;
-  readonly roles: readonly string[];
-  /** The actions that the key is limited to; all actions of its roles if absent. */
-  readonly scopes?: readonly string[] | null | undefined;
-  readonly expiresAt?: Date | null | undefined;
+export interface CreateApiKey extends NewApiKey {
   /** Whether the caller owns the key. A personal key stops working when its owner is disabled or deleted. */
   readonly personal?: boolean;
 }
-
-/** A new API key. Its text cannot be retrieved later. */
-export interface CreatedApiKey {
-  readonly id: number;
-  readonly text: string;
-  readonly apiKey: ApiKey;
-}
-
-interface NewKey extends Omit<CreateApiKey, 'personal'> {
-  readonly id?: number | undefined;
-  readonly secret: string;
-  readonly ownerId?: number | null;
-}
-
-/** An API key without its hash. */
-export type ApiKey = ReturnType<typeof toApiKey>;
 
 /** The counters at the time the request arrived, and whether the request certainly came from this machine. */
 export interface KeyRequest {
@@ -50,11 +29,7 @@ export interface KeyRequest {
 
 type MaybePromise<T> = T | Promise<T>;
 
-const MAX_OWNED = 100;
 const MAX_ROLES = 100;
-// Ids of generated keys continue from the highest existing id, so a configured id must leave room below 2^31.
-const MAX_DECLARED_ID = 999_999_999;
-
 /**
  * Manages API keys. Authentication does not write to the database. A revocation by any process applies from the next
  * request.
@@ -116,7 +91,7 @@ export class ApiKeys {
     return changeAccess(this.#database, caller, async (tx) => {
       await this.#roles.requireExisting(tx, roles);
       if (ownerId === null) await requireCoverage(tx, caller, [{ roles, scopes }]);
-      return this.#insert(tx, caller, key);
+      return insertApiKey(tx, caller, key, { database: this.#database, at: this.#now() });
     });
   }
 
@@ -197,7 +172,7 @@ export class ApiKeys {
       if ((await tx.apiKey.count()) > 0) return;
       // A retry after a conflict creates the key that was already handed over.
       const key = { name: 'first admin key', roles: ['admin'], secret, id: handedOver };
-      const { id, text } = await this.#insert(tx, caller, key);
+      const { id, text } = await insertApiKey(tx, caller, key, { database: this.#database, at: this.#now() });
       if (handedOver === undefined) await handOver(text);
       handedOver = id;
     });
@@ -207,76 +182,13 @@ export class ApiKeys {
    * Creates the admin key of the configuration, or replaces its hash. Disables the keys that earlier starts declared.
    * Returns whether the key is weak.
    */
-  async declare(caller: Caller, text: string | undefined): Promise<{ weak: boolean }> {
-    const key = text === undefined ? undefined : parseApiKey(text);
-    if (text !== undefined && (!key || key.id > MAX_DECLARED_ID))
-      throw invalidInput([
-        { path: ['ADMIN_API_KEY'], message: 'must be kite<id>-<secret>, such as kite1- and 32 random bytes in hex' },
-      ]);
-    const declared = key && { ...declaredKey(key.secret), id: key.id };
-    const stale = await this.#database.prisma.apiKey.count({
-      where: { source: 'CONFIGURATION', disabled: false, NOT: declared ? { id: declared.id } : {} },
-    });
-    const current = declared && (await this.#database.prisma.apiKey.findUnique({ where: { id: declared.id } }));
-    const isCurrent =
-      !declared ||
-      (current?.hash === declared.hash && !current.disabled && current.source === declared.source && !current.ownerId);
-    if (stale > 0 || !isCurrent)
-      await this.#database.write('access', async (tx) => {
-        const at = this.#now();
-        await tx.apiKey.updateMany({ where: { source: 'CONFIGURATION' }, data: { disabled: true } });
-        if (declared) {
-          const { id, ...data } = declared;
-          await tx.apiKey.upsert({ where: { id }, create: { id, ...data, createdAt: at }, update: data });
-        }
-        await record(tx, caller, { action: 'api-key.declare', at, changes: { apiKey: { to: declared?.id ?? null } } });
-      });
-    return { weak: declared?.weak ?? false };
-  }
-
-  async #insert(tx: Transaction, caller: Caller, { id: fixedId, secret, ...input }: NewKey): Promise<CreatedApiKey> {
-    const at = this.#now();
-    const owned = input.ownerId ? await tx.apiKey.count({ where: { ownerId: input.ownerId } }) : 0;
-    if (owned >= MAX_OWNED)
-      throw invalidInput([{ path: ['personal'], message: `you already have ${MAX_OWNED} keys: revoke some first` }]);
-    await advanceApiKeySequence(this.#database, tx);
-    const row = await tx.apiKey.create({
-      data: {
-        ...(fixedId === undefined ? {} : { id: fixedId }),
-        ...{ name: input.name, hash: hashSecret(secret), roles: [...input.roles], source: 'GENERATED' },
-        ...{ createdAt: at, expiresAt: input.expiresAt ?? null, ownerId: input.ownerId ?? null },
-        ...(input.scopes ? { scopes: [...input.scopes] } : {}),
-      },
-      ...WITHOUT_HASH,
-    });
-    const { id } = row;
-    await record(tx, caller, {
-      action: 'api-key.create',
-      at,
-      changes: {
-        ...{ apiKey: { to: id }, name: { to: input.name }, roles: { to: input.roles } },
-        ...(input.scopes ? { scopes: { to: input.scopes } } : {}),
-        ...(input.expiresAt ? { expiresAt: { to: input.expiresAt } } : {}),
-        ...(input.ownerId ? { owner: { to: `user:${input.ownerId}` } } : {}),
-      },
-    });
-    return { id, text: formatApiKey({ id, secret }), apiKey: toApiKey(row) };
+  declare(caller: Caller, text: string | undefined): Promise<{ weak: boolean }> {
+    return declareApiKey(caller, text, { database: this.#database, now: this.#now });
   }
 }
 
 function latest(left: Date | null, right: Date | undefined): Date | null {
   return right && (!left || right > left) ? right : left;
-}
-
-const WITHOUT_HASH = { omit: { hash: true }, include: { owner: { select: { username: true } } } } as const;
-
-function toApiKey({ owner, ownerId: _, roles, scopes, ...row }: Prisma.ApiKeyGetPayload<typeof WITHOUT_HASH>) {
-  return {
-    ...row,
-    roles: toStrings(roles),
-    scopes: scopes === null ? null : (toStrings(scopes) as Action[]),
-    owner: owner?.username ?? null,
-  };
 }
 
 /** A filter for the personal keys of a signed-in user. An API key cannot manage the keys of its owner. */
@@ -290,21 +202,6 @@ function entitlementOf({ roles, scopes }: { roles: unknown; scopes: unknown }): 
 
 function distinct<T>(values: readonly T[]): T[] {
   return [...new Set(values)];
-}
-
-function declaredKey(secret: string) {
-  return {
-    name: 'ADMIN_API_KEY',
-    hash: hashSecret(secret),
-    roles: ['admin'],
-    weak: isWeak(secret),
-    source: 'CONFIGURATION',
-    disabled: false,
-    expiresAt: null,
-    // The id may belong to an existing key: remove its owner and its scopes.
-    ownerId: null,
-    scopes: NO_JSON,
-  };
 }
 
 function requireFewRoles(roles: readonly string[]): void {

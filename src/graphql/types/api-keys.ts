@@ -1,4 +1,4 @@
-import type { ApiKey as ApiKeyRow } from '../../domain/accounts/api-keys.ts';
+import type { ApiKey as ApiKeyRow } from '../../domain/accounts/api-key-row.ts';
 import { builder } from '../builder.ts';
 import { type EstimateWork, STEPS_OF_ROW } from '../work.ts';
 import { NotFoundError } from './errors.ts';

@@ -2,17 +2,13 @@
 // With --check, writes nothing. If they differ, prints the missing SQL and exits with status 1.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { migratedBy, nextMigration } from '../src/storage/migrations.ts';
-import { postgresForSchemaEngine } from '../src/storage/postgres/migrations.ts';
 import { readPostgresUrl } from '../src/storage/postgres/url.ts';
-import { sqliteForSchemaEngine } from '../src/storage/sqlite/migrations.ts';
+import { nextMigration } from './schema-engine.ts';
+import { postgresSource, sqliteSource } from './shadow-databases.ts';
 
 // Comparing PostgreSQL's migrations needs a server: TEST_DATABASE_URL or DATABASE_URL. Without one they are skipped.
 const url = process.env.TEST_DATABASE_URL ?? process.env.DATABASE_URL;
-const databases = [
-  migratedBy('sqlite', sqliteForSchemaEngine(':memory:')),
-  ...(url === undefined ? [] : [migratedBy('postgres', postgresForSchemaEngine(readPostgresUrl(url)))]),
-];
+const databases = [sqliteSource(), ...(url === undefined ? [] : [postgresSource(readPostgresUrl(url))])];
 const [name = ''] = process.argv.slice(2);
 const check = name === '--check';
 if (!check && !/^[a-z0-9_]+$/.test(name)) {

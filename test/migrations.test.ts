@@ -4,15 +4,28 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { applyMigrations, migratedBy, nextMigration } from '../src/storage/migrations.ts';
+import { nextMigration } from '../prisma/schema-engine.ts';
+import { sqliteSource } from '../prisma/shadow-databases.ts';
+import { readMigrations } from '../src/storage/migrations.ts';
 import { openDatabase } from '../src/storage/open-database.ts';
 import { openSqlite } from '../src/storage/sqlite/file.ts';
-import { migrate, sqliteForSchemaEngine } from '../src/storage/sqlite/migrations.ts';
+import { migrate } from '../src/storage/sqlite/migrations.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
 import { itOnSqlite } from './support/database.ts';
 import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
 
-const shipped = migratedBy('sqlite', sqliteForSchemaEngine(':memory:'));
+const shipped = sqliteSource();
+/** The table as Prisma's schema engine creates it, which earlier versions used. */
+const ENGINE_HISTORY = `CREATE TABLE "_prisma_migrations" (
+    "id"                    TEXT PRIMARY KEY NOT NULL,
+    "checksum"              TEXT NOT NULL,
+    "finished_at"           DATETIME,
+    "migration_name"        TEXT NOT NULL,
+    "logs"                  TEXT,
+    "rolled_back_at"        DATETIME,
+    "started_at"            DATETIME NOT NULL DEFAULT current_timestamp,
+    "applied_steps_count"   INTEGER UNSIGNED NOT NULL DEFAULT 0
+)`;
 
 /** A database, and a copy of the migrations that a test may extend. */
 async function place() {
@@ -118,26 +131,34 @@ describe('migrations', () => {
     expect(database.prepare('SELECT * FROM "late"').all()).toEqual([]);
   });
 
-  it('a migration is marked finished together with its script, even if the process dies right after it', async () => {
-    const { migrate, file, folder, history } = await place();
-    const engine = sqliteForSchemaEngine(file);
-    const dying = {
-      ...engine,
-      async connect() {
-        const connection = await engine.connect();
-        const query = connection.queryRaw.bind(connection);
-        connection.queryRaw = async (asked) => {
-          if (asked.sql.startsWith('UPDATE `_prisma_migrations`')) throw new Error('killed');
-          return query(asked);
-        };
-        return connection;
-      },
-    };
-    await expect(applyMigrations({ ...shipped, folder, factory: dying }, [])).rejects.toThrow();
-    const after = history();
-    expect(after.map((row) => row.finished_at)).not.toContain(null);
+  it('a database that the schema engine has migrated is migrated further, and gets the same schema as a new one', async () => {
+    const [old, fresh] = [await place(), await place()];
+    const [first, ...rest] = await readMigrations(shipped.folder);
+    if (!first) throw new Error('there is no migration');
+    old.database.exec(`${ENGINE_HISTORY};\n${first.script}`);
+    old.database
+      .prepare(`INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
+        VALUES ('x', ?, ?, '2026-11-25T02:10:14.262+00:00', '2026-11-25T02:10:14.272+00:00', 1)`)
+      .run(first.checksum, first.name);
+    await Promise.all([old.migrate(), fresh.migrate()]);
+    expect(old.history()).toHaveLength(rest.length + 1);
+    const schemaOf = ({ database }: typeof old) =>
+      database.prepare('SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name').all();
+    expect(schemaOf(fresh)).toEqual(schemaOf(old));
+  });
+
+  it('a migration and its row in the history are one transaction', async () => {
+    const { migrate, add, database, history } = await place();
     await migrate();
-    expect(history().slice(0, after.length)).toEqual(after);
+    const before = history();
+    database.exec(`CREATE TRIGGER "refused" BEFORE INSERT ON "_prisma_migrations"
+      BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`);
+    await add('20990101000000_unrecorded', 'CREATE TABLE "unrecorded" ("id" INTEGER);');
+    await expect(migrate()).rejects.toThrow(
+      'Migration 20990101000000_unrecorded failed and changed nothing (the disk is full): fix the cause and start again, or start the previous version.',
+    );
+    expect(database.prepare("SELECT name FROM sqlite_master WHERE name = 'unrecorded'").all()).toEqual([]);
+    expect(history()).toEqual(before);
   });
 
   it('migrations of a newer version and changed migrations are rejected', async () => {

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { migratedBy } from '../src/storage/migrations.ts';
+import { migrationsFolder, readMigrations } from '../src/storage/migrations.ts';
 import { openDatabase } from '../src/storage/open-database.ts';
-import { migrate, postgresForSchemaEngine } from '../src/storage/postgres/migrations.ts';
+import { migrate } from '../src/storage/postgres/migrations.ts';
 import { setUp } from '../src/storage/postgres/pool.ts';
 import { type PostgresLocation, readPostgresUrl } from '../src/storage/postgres/url.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
@@ -34,7 +34,7 @@ async function makeMigrationSetup() {
   const url = databaseOf(dataDir).DATABASE_URL ?? '';
   const place = readPostgresUrl(url);
   const folder = join(dataDir, 'migrations');
-  await cp(migratedBy('postgres', postgresForSchemaEngine(place)).folder, folder, { recursive: true });
+  await cp(migrationsFolder('postgres'), folder, { recursive: true });
   const add = async (name: string, sql: string) => {
     await mkdir(join(folder, name), { recursive: true });
     await writeFile(join(folder, name, 'migration.sql'), sql);
@@ -58,10 +58,35 @@ const historyOf = async (client: Client) =>
     )
   ).rows;
 
-/** When the holder of the migration lock ran its last statement. */
-const LAST_ASKED = `SELECT query_start::text AS at FROM pg_locks JOIN pg_stat_activity USING (pid)
-  WHERE locktype = 'advisory' AND granted AND classid = (hashtext('kitestring migrates')::bigint & 4294967295)::oid
-    AND objid = (hashtext($1)::bigint & 4294967295)::oid`;
+/** The table as Prisma's schema engine creates it, which earlier versions used. */
+const ENGINE_HISTORY = `CREATE TABLE _prisma_migrations (
+    id                      VARCHAR(36) PRIMARY KEY NOT NULL,
+    checksum                VARCHAR(64) NOT NULL,
+    finished_at             TIMESTAMPTZ,
+    migration_name          VARCHAR(255) NOT NULL,
+    logs                    TEXT,
+    rolled_back_at          TIMESTAMPTZ,
+    started_at              TIMESTAMPTZ NOT NULL DEFAULT now(),
+    applied_steps_count     INTEGER NOT NULL DEFAULT 0
+)`;
+
+/** Every column, index, constraint and trigger of the current schema, without the schema's name. */
+async function schemaOf(client: Client): Promise<unknown[]> {
+  const { rows } = await client.query(
+    `WITH own AS (SELECT oid, relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace)
+     SELECT replace(text, current_schema(), '') AS text FROM (
+       SELECT concat_ws(' ', table_name, ordinal_position, column_name, udt_name, character_maximum_length,
+         is_nullable, column_default, collation_name) AS text
+         FROM information_schema.columns WHERE table_schema = current_schema()
+       UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema()
+       UNION ALL SELECT concat_ws(' ', relname, conname, pg_get_constraintdef(pg_constraint.oid))
+         FROM pg_constraint JOIN own ON conrelid = own.oid
+       UNION ALL SELECT pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger JOIN own ON tgrelid = own.oid WHERE NOT tgisinternal
+     ) AS found ORDER BY text`,
+  );
+  expect(rows.length).toBeGreaterThan(50);
+  return rows;
+}
 
 /** Starts a separate replica that migrates the database to the migrations of a folder. */
 function startMigrating(url: string, folder: string) {
@@ -140,7 +165,7 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
       // Each of the two may be delayed by the migration once.
       expect(performance.now() - began).toBeLessThan(6_000);
     }
-    expect(await historyOf(client)).toMatchObject([{ finished: false }]);
+    expect(await historyOf(client)).toEqual([]);
     await reader.query('COMMIT');
     await migrating;
     expect(await historyOf(client)).toEqual([{ name: ADDED, finished: true, rolledBack: false }]);
@@ -188,6 +213,44 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     expect((await client.query('SELECT * FROM "Half"')).rows).toEqual([]);
   });
 
+  it('a database that the schema engine has migrated is migrated further, and gets the same schema as a new one', async () => {
+    const [old, fresh] = [await makeMigrationSetup(), await makeMigrationSetup()];
+    const [first, ...rest] = await readMigrations(old.folder);
+    if (!first) throw new Error('there is no migration');
+    await old.client.query(`CREATE SCHEMA ${old.place.schema};\n${ENGINE_HISTORY};\n${first.script}`);
+    await old.client.query(
+      `INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)
+       VALUES ('x', $1, $2, now(), 1)`,
+      [first.checksum, first.name],
+    );
+    for (const { place, folder } of [old, fresh]) await migrate(place, folder);
+    expect((await old.client.query('SELECT * FROM _prisma_migrations')).rows).toHaveLength(rest.length + 1);
+    expect(await schemaOf(fresh.client)).toEqual(await schemaOf(old.client));
+  });
+
+  it('a migration that an earlier version had begun on PostgreSQL is run again', async () => {
+    const { place, folder, add, client } = await makeMigrationSetup();
+    await migrate(place, folder);
+    await client.query(`INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('x', 'y', '${ADDED}')`);
+    await add(ADDED, 'CREATE TABLE "Late" ("id" INTEGER);');
+    await migrate(place, folder);
+    expect(await historyOf(client)).toEqual([
+      { name: ADDED, finished: false, rolledBack: true },
+      { name: ADDED, finished: true, rolledBack: false },
+    ]);
+    expect((await client.query('SELECT * FROM "Late"')).rows).toEqual([]);
+  });
+
+  it('a migration on PostgreSQL that differs from the one that was applied is rejected', async () => {
+    const { place, folder, add } = await makeMigrationSetup();
+    await add(ADDED, 'CREATE TABLE "Added" ("id" INTEGER);');
+    await migrate(place, folder);
+    await add(ADDED, 'CREATE TABLE "Added" ("id" BIGINT);');
+    await expect(migrate(place, folder)).rejects.toThrow(
+      'Migration 20990101000000_added is not the one that was applied to the database: start the version that applied it, or restore a backup.',
+    );
+  });
+
   it('a migration of a replica that is killed is applied whole or not at all, and another replica continues', async () => {
     const { url, place, folder, add, client } = await makeMigrationSetup();
     await (await openDatabase({ url })).close();
@@ -203,12 +266,13 @@ describe.runIf(POSTGRES !== undefined)('migrations of PostgreSQL', () => {
     killed.kill();
     await killed.ended;
     expect((await client.query(`SELECT to_regclass('"Late"') AS late`)).rows).toEqual([{ late: null }]);
-    const next = migrate(place, folder);
+    const next = migrate({ ...place, client: { ...place.client, application_name: place.schema } }, folder);
     // The starting replica repeatedly checks whether the script of the killed one has ended; the server does not know
     // of the kill.
     const asked = new Set<unknown>();
     const asking = async () => {
-      const { rows } = await client.query(LAST_ASKED, [place.schema]);
+      const lastStatement = 'SELECT query_start::text AS at FROM pg_stat_activity WHERE application_name = $1';
+      const { rows } = await client.query(lastStatement, [place.schema]);
       for (const { at } of rows) asked.add(at);
       expect(asked.size).toBeGreaterThan(4);
     };

@@ -1,27 +1,19 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { isDriverAdapterError, type SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
-import type { MigrationList } from '@prisma/schema-engine-wasm';
-import { withSchemaEngine } from './schema-engine.ts';
+import { isDriverAdapterError } from '@prisma/driver-adapter-utils';
 import { StartupError } from './startup-error.ts';
 
-/** What migrating one kind of database needs: its schema files, its migrations and its driver adapter. */
-export type MigrationTarget = {
-  /** The paths of the files that together form the Prisma schema. */
-  schema: string[];
-  /** The directory of the migrations. */
-  folder: string;
-  factory: SqlMigrationAwareDriverAdapterFactory;
-};
+/** A migration of this version: the name of its folder, its SQL, and the SHA-256 digest of the SQL in hexadecimal. */
+export type Migration = { name: string; script: string; checksum: string };
 
 /** A row of `_prisma_migrations`. */
 export type AppliedMigration = { name: string; checksum: string; finished: boolean; rolledBack: boolean };
 
 /** Selects the rows that `parseAppliedMigrations` expects. */
-export const SELECT_APPLIED_MIGRATIONS = `SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations ORDER BY started_at`;
+export const SELECT_APPLIED_MIGRATIONS = `SELECT migration_name, checksum, finished_at, rolled_back_at FROM _prisma_migrations`;
 
 export function parseAppliedMigrations(rows: readonly Readonly<Record<string, unknown>>[]): AppliedMigration[] {
   return rows.map((row) => ({
@@ -55,27 +47,16 @@ export async function waitForMigrationLock<T>(
   }
 }
 
-type Migration = { name: string; script: string; checksum: string };
-
-const home = fileURLToPath(new URL('../../prisma/', import.meta.url));
-
-/** Returns the schema and migrations that ship with this version for one kind of database. */
-export function migratedBy(
-  kind: 'sqlite' | 'postgres',
-  factory: SqlMigrationAwareDriverAdapterFactory,
-): MigrationTarget {
-  const schema = [join(home, `${kind}.prisma`), join(home, 'models.prisma')];
-  return { schema, folder: join(home, 'migrations', kind), factory };
+/** The directory of the migrations that this version has for one kind of database. */
+export function migrationsFolder(kind: 'sqlite' | 'postgres'): string {
+  return fileURLToPath(new URL(`../../prisma/migrations/${kind}`, import.meta.url));
 }
 
-const LOCK_FILE = 'migration_lock.toml';
-const NO_FILTERS = { externalTables: [], externalEnums: [] };
-
 /**
- * Returns the names of the migrations that the database has not applied yet. Throws a StartupError if the database has
- * a migration that this version does not know, or that differs from this version's.
+ * Returns the migrations that the database has not applied yet, in order. Throws a StartupError if the database has a
+ * migration that this version does not know, or that differs from this version's.
  */
-export async function pendingMigrations(folder: string, applied: AppliedMigration[]): Promise<string[]> {
+export async function pendingMigrations(folder: string, applied: AppliedMigration[]): Promise<Migration[]> {
   const known = await readMigrations(folder);
   const valid = applied.filter(({ finished, rolledBack }) => finished && !rolledBack);
   for (const { name, checksum } of valid) {
@@ -89,65 +70,39 @@ export async function pendingMigrations(folder: string, applied: AppliedMigratio
         `Migration ${name} is not the one that was applied to the database: start the version that applied it, or restore a backup.`,
       );
   }
-  return known.map(({ name }) => name).filter((name) => !valid.some((one) => one.name === name));
+  return known.filter(({ name }) => !valid.some((one) => one.name === name));
 }
 
-/** Applies the pending migrations, each atomically. The caller must hold the migration lock. */
+/**
+ * Applies migrations one after another. `runScript` must run a script in one transaction. The caller must hold the
+ * migration lock.
+ *
+ * @param createHistory creates the table `_prisma_migrations` of Prisma unless it exists
+ */
 export async function applyMigrations(
-  { folder, factory }: MigrationTarget,
-  applied: AppliedMigration[],
+  pending: readonly Migration[],
+  createHistory: string,
+  runScript: (script: string) => Promise<void>,
 ): Promise<void> {
-  const known = await readMigrations(folder);
-  const migrationsList = await migrationList(folder, known);
-  let failure: { name: string; error: unknown } | undefined;
-  const atomic: SqlMigrationAwareDriverAdapterFactory = {
-    ...factory,
-    async connect() {
-      const connection = await factory.connect();
-      const run = connection.executeScript.bind(connection);
-      connection.executeScript = async (script) => {
-        const migration = known.find((one) => one.script === script);
-        if (!migration) return run(script);
-        try {
-          await run(`${script};\n${markFinished(migration)}`);
-        } catch (error) {
-          failure = { name: migration.name, error };
-          throw error;
-        }
-      };
-      return connection;
-    },
-  };
-  await withSchemaEngine(atomic, async (engine) => {
-    // A script and its `finished_at` mark are committed together, so an unfinished migration has changed nothing.
-    const unfinished = applied.filter((one) => !one.finished && !one.rolledBack);
-    for (const { name } of unfinished) await engine.markMigrationRolledBack({ migrationName: name });
+  for (const migration of pending) {
     try {
-      await engine.applyMigrations({ migrationsList, filters: NO_FILTERS });
+      await runScript([createHistory, ROLL_BACK_UNFINISHED, migration.script, insertInto(migration)].join('\n;\n'));
     } catch (error) {
-      if (!failure) throw error;
       throw new StartupError(
-        `Migration ${failure.name} failed and changed nothing (${reasonOf(failure.error)}): fix the cause and start again, or start the previous version.`,
+        `Migration ${migration.name} failed and changed nothing (${reasonOf(error)}): fix the cause and start again, or start the previous version.`,
         { cause: error },
       );
     }
-  });
+  }
 }
 
-/** Generates the SQL that is missing between the migrations and the models; undefined if they agree. */
-export async function nextMigration({ schema, folder, factory }: MigrationTarget): Promise<string | undefined> {
-  const migrations = await migrationList(folder, await readMigrations(folder));
-  const files = await Promise.all(schema.map(async (path) => ({ path, content: await readFile(path, 'utf8') })));
-  const { exitCode, stdout } = await withSchemaEngine(factory, (engine) =>
-    engine.diff({
-      from: { tag: 'migrations', ...migrations },
-      to: { tag: 'schemaDatamodel', files },
-      script: true,
-      exitCode: true,
-      filters: NO_FILTERS,
-    }),
-  );
-  return exitCode === 0 ? undefined : (stdout ?? '');
+/** Earlier versions inserted a row before they ran a migration. A row that they did not finish has changed nothing. */
+const ROLL_BACK_UNFINISHED = `UPDATE "_prisma_migrations" SET "rolled_back_at" = CURRENT_TIMESTAMP
+WHERE "finished_at" IS NULL AND "rolled_back_at" IS NULL`;
+
+function insertInto({ name, checksum }: Migration): string {
+  return `INSERT INTO "_prisma_migrations" ("id", "checksum", "migration_name", "finished_at", "applied_steps_count")
+VALUES ('${randomUUID()}', '${checksum}', '${name}', CURRENT_TIMESTAMP, 1)`;
 }
 
 function reasonOf(error: unknown): string {
@@ -155,12 +110,8 @@ function reasonOf(error: unknown): string {
   return isDriverAdapterError(error) ? (error.cause.originalMessage ?? error.message) : error.message;
 }
 
-function markFinished({ checksum }: Migration): string {
-  return `UPDATE "_prisma_migrations" SET "finished_at" = CURRENT_TIMESTAMP
-WHERE "checksum" = '${checksum}' AND "finished_at" IS NULL AND "rolled_back_at" IS NULL;`;
-}
-
-async function readMigrations(folder: string): Promise<Migration[]> {
+/** Reads the migrations of a folder in the order of their names, as Prisma lays them out. */
+export async function readMigrations(folder: string): Promise<Migration[]> {
   const entries = await readdir(folder, { withFileTypes: true });
   const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
   return Promise.all(
@@ -169,16 +120,4 @@ async function readMigrations(folder: string): Promise<Migration[]> {
       return { name, script, checksum: createHash('sha256').update(script).digest('hex') };
     }),
   );
-}
-
-async function migrationList(folder: string, migrations: Migration[]): Promise<MigrationList> {
-  return {
-    baseDir: folder,
-    lockfile: { path: LOCK_FILE, content: await readFile(join(folder, LOCK_FILE), 'utf8') },
-    shadowDbInitScript: '',
-    migrationDirectories: migrations.map(({ name, script }) => ({
-      path: name,
-      migrationFile: { path: 'migration.sql', content: { tag: 'ok', value: script } },
-    })),
-  };
 }

@@ -1,11 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PrismaPg } from '@prisma/adapter-pg';
-import type { SqlDriverAdapter, SqlMigrationAwareDriverAdapterFactory } from '@prisma/driver-adapter-utils';
-import { Client, type ClientBase, DatabaseError, escapeIdentifier, Pool, type QueryResult } from 'pg';
+import { Client, DatabaseError, escapeIdentifier } from 'pg';
 import {
   type AppliedMigration,
   applyMigrations,
-  migratedBy,
+  migrationsFolder,
   PATIENCE_MS,
   parseAppliedMigrations,
   pendingMigrations,
@@ -22,25 +20,28 @@ import type { PostgresLocation } from './url.ts';
 const LOCK_WAIT = '2s';
 const LOCK_PAUSE_MS = 1_000;
 const LOCK_NOT_AVAILABLE = '55P03';
-/** Type ids from pg_type. */
-const CHAR = 18;
-const TEXT = 25;
-/** The advisory lock of a connection that runs migrations. PostgreSQL releases it when the connection ends. */
-const RUN_LOCK = `hashtext('kitestring runs a migration')`;
+const CREATE_HISTORY = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
+    "id"                    VARCHAR(36) PRIMARY KEY NOT NULL,
+    "checksum"              VARCHAR(64) NOT NULL,
+    "finished_at"           TIMESTAMPTZ,
+    "migration_name"        VARCHAR(255) NOT NULL,
+    "logs"                  TEXT,
+    "rolled_back_at"        TIMESTAMPTZ,
+    "started_at"            TIMESTAMPTZ NOT NULL DEFAULT now(),
+    "applied_steps_count"   INTEGER NOT NULL DEFAULT 0
+)`;
 
 /**
  * Applies pending migrations. An advisory lock makes replicas that start at the same time migrate one after another.
  */
-export async function migrate(location: PostgresLocation, folder?: string): Promise<void> {
-  const shipped = migratedBy('postgres', postgresForSchemaEngine(location));
-  const postgres = { ...shipped, folder: folder ?? shipped.folder };
+export async function migrate(location: PostgresLocation, folder = migrationsFolder('postgres')): Promise<void> {
   await withClient(location, async (client) => {
+    const findPending = async () => pendingMigrations(folder, await appliedMigrations(client));
     await requireSuitableDatabase(client, location);
-    if ((await pendingMigrations(postgres.folder, await appliedMigrations(client))).length === 0) return;
+    if ((await findPending()).length === 0) return;
     await waitForMigrationLock(() => tryLock(client, location), 50);
     await createSchema(client, location);
-    const applied = await appliedMigrations(client);
-    if ((await pendingMigrations(postgres.folder, applied)).length > 0) await applyMigrations(postgres, applied);
+    await applyMigrations(await findPending(), CREATE_HISTORY, (script) => runScript(client, script));
   });
 }
 
@@ -103,15 +104,14 @@ async function createSchema(client: Client, { schema }: PostgresLocation): Promi
 }
 
 /**
- * Tries to acquire the migration lock of this schema, an advisory lock that PostgreSQL releases when the process ends
- * in any way. Also checks that RUN_LOCK is free: PostgreSQL may still be running the script of a killed process.
- * Returns undefined while another process holds either lock.
+ * Tries to acquire the migration lock of this schema, an advisory lock that PostgreSQL releases when the connection
+ * ends. The same connection runs the migrations, so the lock outlives a killed process until its last script ends.
+ * Returns undefined while another connection holds the lock.
  */
 async function tryLock(client: Client, { schema }: PostgresLocation): Promise<true | undefined> {
-  const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken,
-    pg_try_advisory_xact_lock(${RUN_LOCK}, hashtext($1)) AS alone`;
+  const text = `SELECT pg_try_advisory_lock(hashtext('kitestring migrates'), hashtext($1)) AS taken`;
   const [row] = (await client.query(text, [schema])).rows;
-  return (row?.taken && row.alone) || undefined;
+  return row?.taken || undefined;
 }
 
 async function appliedMigrations(client: Client): Promise<AppliedMigration[]> {
@@ -133,93 +133,23 @@ function foreignTables(): StartupError {
   );
 }
 
-/** Creates the connections of Prisma's schema engine. The caller must hold a lock that excludes other migrations. */
-export function postgresForSchemaEngine(location: PostgresLocation): SqlMigrationAwareDriverAdapterFactory {
-  const about = { provider: 'postgres', adapterName: '@prisma/adapter-pg' } as const;
-  return { ...about, connect: () => connect(location), connectToShadowDb: () => connectToShadow(location) };
-}
-
-async function connect(location: PostgresLocation): Promise<SqlDriverAdapter> {
-  const { client, schema } = location;
-  const onConnect = async (connection: ClientBase) => {
-    await setUp(connection, location);
-    await connection.query('SET idle_in_transaction_session_timeout = 0');
-  };
-  // A single connection, because the engine relies on settings of earlier statements.
-  const pool = new Pool({ ...client, max: 1, idleTimeoutMillis: 0, onConnect });
-  pool.on('error', ignore);
-  await pool.query(`SELECT pg_advisory_lock_shared(${RUN_LOCK}, hashtext($1))`, [schema]);
-  const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<QueryResult>;
-  // The engine reads columns of PostgreSQL's type "char", which the adapter does not support.
-  Object.assign(pool, {
-    query: async (...args: unknown[]) => {
-      const result = await query(...args);
-      for (const field of result.fields ?? []) if (field.dataTypeID === CHAR) field.dataTypeID = TEXT;
-      return result;
-    },
-  });
-  const connection = await new PrismaPg(pool, { schema, disposeExternalPool: true }).connect();
-  const execute = connection.executeRaw.bind(connection);
-  // Skips the engine's own lock, which covers every schema of the database and times out after 10 s.
-  connection.executeRaw = async (query) => (query.sql.includes('pg_advisory_lock') ? 0 : execute(query));
-  // A script sent as one message runs in one transaction. The adapter's own method splits it at each semicolon.
-  connection.executeScript = (script) => runScript(pool, script);
-  // Disposed of twice: the engine disposes of a shadow database, then `withSchemaEngine` of every connection.
-  connection.dispose = once(connection.dispose.bind(connection));
-  return connection;
-}
-
-/** Runs a script atomically. Retries for a minute while other sessions have locked its tables. */
-async function runScript(pool: Pool, script: string): Promise<void> {
+/** Runs a script in one transaction. Retries for a minute while other sessions have locked its tables. */
+async function runScript(client: Client, script: string): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
-  // pool.query() would close the connection if the script fails, which would release RUN_LOCK.
-  const client = await pool.connect();
-  client.on('error', ignore);
-  try {
-    await client.query(`SET lock_timeout = '${LOCK_WAIT}'`);
-    for (;;) {
-      try {
-        await client.query(script);
-        return;
-      } catch (error) {
-        if (!(error instanceof DatabaseError) || error.code !== LOCK_NOT_AVAILABLE) throw error;
-        if (performance.now() > deadline)
-          throw new Error('other sessions, such as a backup, have locked its tables for a minute', { cause: error });
-      }
-      await sleep(LOCK_PAUSE_MS);
+  await client.query(`SET lock_timeout = '${LOCK_WAIT}'`);
+  for (;;) {
+    try {
+      // PostgreSQL runs the statements of one message in one transaction.
+      await client.query(script);
+      return;
+    } catch (error) {
+      if (!(error instanceof DatabaseError) || error.code !== LOCK_NOT_AVAILABLE) throw error;
+      if (performance.now() > deadline)
+        throw new Error('other sessions, such as a backup, have locked its tables for a minute', { cause: error });
     }
-  } finally {
-    client.off('error', ignore).release();
+    await sleep(LOCK_PAUSE_MS);
   }
 }
 
 /** Ignores errors of an idle connection: the next query reports them. */
 function ignore(): void {}
-
-function once(run: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | undefined;
-  return () => {
-    running ??= run();
-    return running;
-  };
-}
-
-/** Creates a temporary database, in which the engine compares the migrations with the models. */
-async function connectToShadow(location: PostgresLocation): Promise<SqlDriverAdapter> {
-  const database = `kitestring_shadow_${crypto.randomUUID().replaceAll('-', '')}`;
-  const run = async (statement: string) => {
-    const client = new Client(location.client);
-    await client.connect();
-    await client.query(statement).finally(() => client.end());
-  };
-  await run(`CREATE DATABASE ${escapeIdentifier(database)}`);
-  const url = new URL(location.client.connectionString ?? '');
-  url.pathname = `/${database}`;
-  const shadow = await connect({ client: { ...location.client, connectionString: url.href }, schema: 'public' });
-  const dispose = shadow.dispose.bind(shadow);
-  shadow.dispose = once(async () => {
-    await dispose();
-    await run(`DROP DATABASE ${escapeIdentifier(database)}`);
-  });
-  return shadow;
-}

@@ -17,17 +17,7 @@ let isWaiting = false;
 let peakMB = 0;
 let isOverMemory = false;
 
-setInterval(() => {
-  try {
-    const megabytes = residentOf(pid);
-    peakMB = Math.max(peakMB, megabytes);
-    if (megabytes <= mostMB) return;
-    isOverMemory = true;
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // The server has exited. The main thread detects that itself.
-  }
-}, SAMPLE_MS);
+if (mostMB !== undefined) setInterval(() => sampleMemory(mostMB), SAMPLE_MS);
 
 parentPort?.on('message', async (patienceMs: number) => {
   const end = performance.now() + patienceMs;
@@ -42,6 +32,7 @@ parentPort?.on('message', async (patienceMs: number) => {
   };
   parentPort?.postMessage(watched);
   waits = [];
+  startedAt = performance.now();
   peakMB = 0;
 });
 
@@ -52,6 +43,18 @@ for (;;) {
   isWaiting = false;
   waits.push(performance.now() - startedAt);
   await sleep(PAUSE_MS);
+}
+
+function sampleMemory(mostMB: number): void {
+  try {
+    const megabytes = residentOf(pid);
+    peakMB = Math.max(peakMB, megabytes);
+    if (megabytes <= mostMB) return;
+    isOverMemory = true;
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // The server has exited. The main thread detects that itself.
+  }
 }
 
 function isAnswered(): Promise<boolean> {

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
-/** The server to watch. It is killed if its resident memory exceeds `mostMB`. */
+/** The server to watch. It is killed if its resident memory exceeds `mostMB`; without it, memory is not watched. */
 export interface WatchOptions {
   readonly url: string;
   readonly pid: number;
-  readonly mostMB: number;
+  readonly mostMB?: number;
 }
 
 /** The response times of GET /healthz in milliseconds, and the peak memory, since the last measurement. */
@@ -25,11 +25,12 @@ export class HealthWatch {
 
   constructor(options: WatchOptions) {
     this.#thread = new Worker(new URL('health-watch-thread.ts', import.meta.url), { workerData: options });
+    this.#thread.unref();
   }
 
   /**
    * Returns the measurements since the last call. Waits up to `patienceMs` milliseconds for the response to the current
-   * request; after that, the time waited so far counts.
+   * request; after that, the time waited so far counts, and the next call counts the rest.
    */
   async measure(patienceMs: number): Promise<Watched> {
     const message = once(this.#thread, 'message');

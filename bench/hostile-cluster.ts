@@ -5,12 +5,11 @@ import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createAuthority } from '../test/support/certificates.ts';
+import { HOSTILE_LISTS, sendInChunks } from '../test/support/hostile-lists.ts';
 
 const authority = createAuthority('bench');
 const { certificate, key } = authority.issue({ commonName: 'kube-apiserver', altNames: ['127.0.0.1'] });
 
-/** Just below 16 MiB, where Kitestring stops reading a response. */
-const BYTES = 15_800_000;
 const HEALTHY: Readonly<Record<string, readonly [status: number, body: string]>> = {
   '/readyz': [200, '[+]ping ok\nreadyz check passed\n'],
   '/version': [200, '{"gitVersion":"v1.31.0"}'],
@@ -21,22 +20,14 @@ const HEALTHY: Readonly<Record<string, readonly [status: number, body: string]>>
   '/api/v1': [200, '{"resources":[{"name":"configmaps","kind":"ConfigMap","namespaced":true,"verbs":["get","list"]}]}'],
 };
 
-const object = (name: string) => ({ metadata: { name }, data: { text: 'x'.repeat(60_000) } });
-const objectOf = (spec: string) => `{"metadata":{"name":"object"},"spec":${spec}}`;
-const items = (text: string) => Buffer.from(`{"items":[${text}]}`);
 const json = (body: Buffer) => (response: ServerResponse) =>
   void response.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
 
 const LISTS: Readonly<Record<string, (response: ServerResponse) => void>> = {
-  large: json(items(Array.from({ length: 250 }, (_, index) => JSON.stringify(object(`object-${index}`))).join())),
-  nested: json(items(objectOf(`${'['.repeat(BYTES / 2)}${']'.repeat(BYTES / 2)}`))),
-  objects: json(items(objectOf(`[${Array(1_200_000).fill('{}').join()}]`))),
-  chunks: ({ socket }) => {
-    // Writes to the socket directly, because Node's response would combine chunks.
-    socket?.write('HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n');
-    socket?.write(Buffer.from('1\r\n \r\n'.repeat(BYTES)));
-    socket?.write('2\r\n{}\r\n0\r\n\r\n');
-  },
+  large: json(HOSTILE_LISTS.large()),
+  nested: json(HOSTILE_LISTS.nested()),
+  objects: json(HOSTILE_LISTS.objects()),
+  chunks: (response) => sendInChunks(response),
 };
 
 const server = createServer({ cert: certificate, key }, (request, response) => {

@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcome } from './attack.ts';
 import { HealthWatch } from './health-watch.ts';
-import { cpuOf, residentOf } from './process.ts';
+import { cpuOf, peakOf, resetPeak, residentOf } from './process.ts';
 import type { Scenario } from './scenario.ts';
 import type { ServerStarter } from './server-under-test.ts';
 
@@ -80,21 +80,6 @@ export async function measureStall(
     await watch.stop();
     await stop?.();
   }
-}
-
-/** Resets the kernel's peak memory counter of a process. Returns false if that is not allowed. */
-function resetPeak(pid: number): boolean {
-  try {
-    writeFileSync(`/proc/${pid}/clear_refs`, '5');
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function peakOf(pid: number): number {
-  const [, kilobytes] = /VmHWM:\s+([0-9]+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
-  return (Number(kilobytes) * 1024) / 1e6;
 }
 
 function endOf(log: string): string {

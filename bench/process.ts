@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 /** A server in a child process, which is killed at the latest when this process exits. */
 export interface ServerProcess {
@@ -57,6 +57,27 @@ export function cpuOf(pid: number): number {
 
 /** The resident memory of a process, in MB. */
 export function residentOf(pid: number): number {
-  const [, kilobytes] = /VmRSS:\s+([0-9]+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+  return readStatus(pid, 'VmRSS');
+}
+
+/** The maximum of the resident memory of a process since `resetPeak`, in MB. */
+export function peakOf(pid: number): number {
+  return readStatus(pid, 'VmHWM');
+}
+
+function readStatus(pid: number, field: string): number {
+  const [, kilobytes] =
+    new RegExp(`${field}:\\s+([0-9]+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
   return (Number(kilobytes) * 1024) / 1e6;
+}
+
+/** Resets the kernel's peak of the resident memory of a process. Returns false if that is not allowed. */
+export function resetPeak(pid: number): boolean {
+  try {
+    // See proc_pid_clear_refs(5).
+    writeFileSync(`/proc/${pid}/clear_refs`, '5');
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -6,6 +6,7 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { createAuthority } from '../support/certificates.ts';
+import { HOSTILE_LISTS, sendInChunks } from '../support/hostile-lists.ts';
 
 /**
  * Where the servers listen: the first one answers normally, the others answer as hostile servers. `ca` signed all
@@ -27,8 +28,6 @@ export async function startApiServers(): Promise<ApiServers & { stop: () => Prom
 /** Content of a Secret, and of annotations that repeat it. The product must never return any of it. */
 const SECRET = 'zqsec-token-in-the-cluster';
 const OBJECT_BYTES = 60_000;
-/** Size in bytes of a response just below the limit that the product reads. */
-const LARGEST = 15_800_000;
 
 function objectOf(kind: string, at: number) {
   const copy = JSON.stringify({ kind: 'Secret', data: { password: SECRET } });
@@ -75,17 +74,17 @@ function answer(path: string, limit: number): unknown {
   return undefined;
 }
 
+/** Chunks of one byte in a response: few enough for many requests at once. */
+const CHUNKS = 100_000;
+
 /**
  * Answers a list as a hostile API server does: deeply nested, with a very large number of empty objects, or one byte at
  * a time.
  */
 function answerHostile(path: string, response: ServerResponse): void {
-  if (path.endsWith('/pods')) response.end('['.repeat(LARGEST / 2) + ']'.repeat(LARGEST / 2));
-  else if (path.endsWith('/configmaps')) response.end(`{"items":[${'{},'.repeat(1_200_000)}{}]}`);
-  else {
-    for (let byte = 0; byte < 100_000; byte++) response.write(' ');
-    response.end('{"items":[]}');
-  }
+  if (path.endsWith('/pods')) response.end(HOSTILE_LISTS.nested());
+  else if (path.endsWith('/configmaps')) response.end(HOSTILE_LISTS.objects());
+  else sendInChunks(response, CHUNKS);
 }
 
 async function listen(isHostile: boolean, { certificate, key }: { certificate: string; key: string }): Promise<number> {

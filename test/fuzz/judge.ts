@@ -52,12 +52,13 @@ export interface Measured {
 /** Sends a request and measures the server meanwhile. */
 export async function measure(server: FuzzServer, request: FuzzRequest): Promise<Measured> {
   const { now: before } = server.memory();
+  await server.takeStallMs();
   const cpu = server.mainThreadMs();
-  server.stalls.reset();
   const answer = await send(server.url, request);
   if (request.pipelined > 1 || request.isStream || answer.status === 0 || answer.bytes > MAX_ANSWER)
     await server.settle();
-  const [cpuMs, stallMs] = [server.mainThreadMs() - cpu, server.stalls.longestMs];
+  const cpuMs = server.mainThreadMs() - cpu;
+  const stallMs = await server.takeStallMs();
   return { request, answer, cpuMs, stallMs, growth: server.memory().peak - before };
 }
 

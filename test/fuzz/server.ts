@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { cp, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { spawnNode } from '../../bench/process.ts';
+import { HealthWatch } from '../../bench/health-watch.ts';
+import { peakOf, resetPeak, residentOf, spawnNode } from '../../bench/process.ts';
 import { startScript } from '../../bench/product.ts';
 import { freePort } from '../support/free-port.ts';
 import { send } from './send.ts';
-import { Stalls } from './stalls.ts';
 
 /** More than the documents of a run cost, so that no document is refused because of earlier ones. */
 const COST_PER_MINUTE = 1_000_000_000;
@@ -18,7 +18,7 @@ const SETTLE_MS = 5_000;
 /** The product as a separate process over a copy of a data directory, with measurements of its resource usage. */
 export class FuzzServer {
   readonly url: string;
-  readonly stalls: Stalls;
+  readonly #health: HealthWatch;
   readonly #metricsUrl: string;
   readonly #process: ReturnType<typeof spawnNode>;
   #isRunning = true;
@@ -26,7 +26,7 @@ export class FuzzServer {
 
   private constructor(process: ReturnType<typeof spawnNode>, url: string, metricsUrl: string) {
     [this.#process, this.url, this.#metricsUrl] = [process, url, metricsUrl];
-    this.stalls = new Stalls(url);
+    this.#health = new HealthWatch({ url, pid: process.pid });
     process.child.once('exit', () => {
       this.#isRunning = false;
     });
@@ -84,15 +84,18 @@ export class FuzzServer {
     }
   }
 
+  /** Returns the longest wait of another caller since the last call, in milliseconds. */
+  async takeStallMs(): Promise<number> {
+    return (await this.#health.measure(0)).longestMs;
+  }
+
   /** Resident memory now, and its maximum since the last call, in bytes. */
   memory(): { now: number; peak: number } {
     if (!this.#isRunning) return { now: 0, peak: 0 };
     const { pid } = this.#process;
-    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-    const bytes = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) * 1024;
-    // 5 resets the peak; see proc_pid_clear_refs(5).
-    writeFileSync(`/proc/${pid}/clear_refs`, '5');
-    return { now: bytes('VmRSS'), peak: bytes('VmHWM') };
+    const memory = { now: residentOf(pid) * 1e6, peak: peakOf(pid) * 1e6 };
+    resetPeak(pid);
+    return memory;
   }
 
   /** Returns the cost that all documents and bodies have been charged so far. */
@@ -104,7 +107,7 @@ export class FuzzServer {
 
   /** Kills the process immediately and deletes its data. */
   async stop(): Promise<void> {
-    await this.stalls.stop();
+    await this.#health.stop();
     if (!this.#isRunning) return;
     const ended = once(this.#process.child, 'exit');
     this.#process.child.kill('SIGKILL');

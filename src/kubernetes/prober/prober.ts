@@ -2,34 +2,18 @@ import { ClusterError, faultOf, ResourceError } from '../cluster-error.ts';
 import { Batch } from '../transport/batch.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { ProbeFunction, ProbeOutcome, ProbeReport } from './probe-function.ts';
+import {
+  CONFIRM_MS,
+  delayAfterOwnError,
+  delayUntilNextProbe,
+  isHealthy,
+  needsDetails,
+  type ProbeHistory,
+} from './probe-intervals.ts';
 import { type Job, type Priority, ProbeScheduler } from './probe-scheduler.ts';
 import { isSameTarget, type ProbeLease, type ProbeTarget } from './probe-target.ts';
 import { shuffled } from './shuffled.ts';
 
-/**
- * Milliseconds between probes of a healthy cluster, varied at random by up to
- * 20 % in both directions (docs/architecture.md).
- */
-const ROUND_MS = 30_000;
-const ROUND_SPREAD = 0.2;
-/** Milliseconds between reads of a cluster's version and identity (docs/architecture.md). */
-const DETAILS_MS = 10 * 60_000;
-/**
- * Milliseconds between the first failed probe of a READY cluster and the second, which must fail too to change the
- * status (docs/architecture.md).
- */
-const CONFIRM_MS = 1_000;
-/**
- * Minimum and maximum milliseconds between probes of a failing cluster:
- * exponential backoff with full jitter (docs/architecture.md).
- */
-const BACKOFF_MIN_MS = 1_000;
-const BACKOFF_MAX_MS = 60_000;
-/**
- * Doublings of the 1 s wait after a ResourceError: up to 16 s, so that
- * thousands of clusters do not exhaust the resource again.
- */
-const MAX_RESOURCE_WAIT_DOUBLINGS = 4;
 /** Milliseconds between reads of the targets: the maximum delay until a change by another replica takes effect. */
 const REFRESH_MS = 1_000;
 
@@ -55,18 +39,10 @@ export interface ProberOptions {
   random?: () => number;
 }
 
-interface Entry extends Job<ProbeReport | undefined> {
+interface Entry extends Job<ProbeReport | undefined>, ProbeHistory {
   target: ProbeTarget;
-  state: string | undefined;
   last: ProbeOutcome | undefined;
-  /** Consecutive failed probes. */
-  failures: number;
-  /** Consecutive ResourceErrors. */
-  resourceErrors: number;
   isConfirmingFailure: boolean;
-  isRequested: boolean;
-  /** When version or identity was last read, as a `Clock.elapsed()` time. */
-  detailsAt: number;
   cancelTimer: () => void;
   waiters: ((outcome: ProbeOutcome | undefined) => void)[];
 }
@@ -249,10 +225,10 @@ export class Prober {
   }
 
   async #probe(entry: Entry, signal: AbortSignal, budgetMs: number): Promise<ProbeReport | undefined> {
-    const { target, detailsAt, state } = entry;
+    const { target } = entry;
     if (this.#hasLostLease(entry)) return void this.#drop(entry);
     const begin = this.#clock.elapsed();
-    const details = entry.isRequested || !isHealthy(state) || begin - detailsAt >= DETAILS_MS;
+    const details = needsDetails(entry, begin);
     const aborted = new Promise<never>((_resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
@@ -277,11 +253,7 @@ export class Prober {
     if (!result) {
       entry.isRequested = false;
       for (const resolve of entry.waiters.splice(0)) resolve(undefined);
-      this.#scheduleProbe(
-        entry,
-        CONFIRM_MS * 2 ** Math.min(entry.resourceErrors, MAX_RESOURCE_WAIT_DOUBLINGS),
-        'ROUND',
-      );
+      this.#scheduleProbe(entry, delayAfterOwnError(entry), 'ROUND');
       return;
     }
     if (entry.state === 'READY' && result.state !== 'READY' && !entry.isConfirmingFailure) {
@@ -303,7 +275,7 @@ export class Prober {
     if (entry.target.once) return;
     this.#scheduleProbe(
       entry,
-      this.#delayUntilNextProbe(entry),
+      delayUntilNextProbe(entry, this.#random),
       result.fault?.code === 'TIMED_OUT' ? 'BACKLOG' : 'ROUND',
     );
   }
@@ -311,14 +283,4 @@ export class Prober {
   #scheduleProbe(entry: Entry, ms: number, priority: Priority): void {
     entry.cancelTimer = this.#clock.after(ms, () => this.#submit(entry, priority));
   }
-
-  #delayUntilNextProbe({ failures }: Entry): number {
-    if (failures === 0) return ROUND_MS * (1 + ROUND_SPREAD * (2 * this.#random() - 1));
-    const maxWaitMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** failures);
-    return BACKOFF_MIN_MS + this.#random() * (maxWaitMs - BACKOFF_MIN_MS);
-  }
-}
-
-function isHealthy(state: string | undefined): boolean {
-  return state === 'READY' || state === 'DEGRADED';
 }

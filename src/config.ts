@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
-import { isLoopback } from './config/formats.ts';
+import { isLoopbackHost } from './config/formats.ts';
 import { VARIABLES, type Variable } from './config/variables.ts';
 import { StartupError } from './storage/startup-error.ts';
 
@@ -31,7 +31,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     return result.data as Value<Key>;
   };
   const host = read('HOST');
-  const loopback = isLoopback(host);
+  const loopback = isLoopbackHost(host);
   const dataDir = resolve(read('DATA_DIR'));
   const sealKey = read('SEAL_KEY');
   const url = read('DATABASE_URL');
@@ -60,7 +60,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     metrics: Object.freeze({
       host: read('METRICS_HOST'),
       port: read('METRICS_PORT'),
-      loopback: isLoopback(read('METRICS_HOST')),
+      loopback: isLoopbackHost(read('METRICS_HOST')),
       isConfigured: readVariable(environment, 'METRICS_PORT') !== undefined,
     }),
     openId: readOpenId(environment, read),

@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import { z } from 'zod';
+import { isLoopback, isRange } from '../ip-address.ts';
 
 // Formats of the values of environment variables. Each error continues a sentence that begins with the variable's name.
 
@@ -33,7 +33,7 @@ export const trustedUrl = (rule: (url: URL) => boolean, example: string) =>
     (text) => {
       const url = URL.parse(text);
       if (!url || url.username + url.password + url.search + url.hash !== '') return false;
-      const isTrusted = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname));
+      const isTrusted = url.protocol === 'https:' || (url.protocol === 'http:' && isLoopbackHost(url.hostname));
       return isTrusted && rule(url);
     },
     { error: `must be an https URL (http only on loopback) such as ${example}` },
@@ -56,14 +56,7 @@ export const ranges = list.refine((entries) => entries.every(isRange), {
   error: 'must be IP addresses or ranges such as 10.0.0.0/8, separated by commas',
 });
 
-function isRange(text: string): boolean {
-  const [ip = '', bits = '0', more] = text.split('/');
-  return (
-    more === undefined && isIP(ip) !== 0 && /^[0-9]{1,3}$/.test(bits) && Number(bits) <= (isIP(ip) === 4 ? 32 : 128)
-  );
-}
-
-/** Whether a host is this machine. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host === '[::1]' || /^127\.[0-9]+\.[0-9]+\.[0-9]+$/.test(host);
+/** Whether the host of a URL is this machine. */
+export function isLoopbackHost(host: string): boolean {
+  return host === 'localhost' || isLoopback(host.replace(/^\[(.*)\]$/, '$1'));
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Viewer } from '../domain/access/caller.ts';
 import type { ApiKeys } from '../domain/accounts/api-keys.ts';
 import type { Sessions } from '../domain/accounts/sessions.ts';
+import { isLoopback } from '../ip-address.ts';
 import type { Counters } from '../storage/database.ts';
 import { readCookie } from './cookie.ts';
 
@@ -75,12 +76,8 @@ const FORWARDING_PREFIXES = ['x-forwarded-', 'x-azure-', 'cf-', 'x-envoy-', 'x-a
  * proxy, or a proxy that adds no header, cannot be detected.
  */
 export function isLocal({ headers, httpVersion, socket }: IncomingMessage): boolean {
-  if (httpVersion === '1.0' || !isLoopback(socket.remoteAddress)) return false;
+  if (httpVersion === '1.0' || !isLoopback(socket.remoteAddress ?? '')) return false;
   for (const name in headers)
     if (FORWARDING.has(name) || FORWARDING_PREFIXES.some((prefix) => name.startsWith(prefix))) return false;
   return true;
-}
-
-function isLoopback(address = ''): boolean {
-  return address === '::1' || /^(?:::ffff:)?127\./.test(address);
 }

@@ -1,5 +1,5 @@
 import { type Caller, limitKeyOf } from '../domain/access/caller.ts';
-import { networkOf } from '../domain/access/network.ts';
+import { networkOf } from '../ip-address.ts';
 
 /**
  * The key under which a caller's usage is counted. All keys and sessions of a user share one; anonymous callers share

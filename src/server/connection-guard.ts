@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { ConcurrencyCounter } from '../domain/access/concurrency-counter.ts';
-import { networkOf } from '../domain/access/network.ts';
+import { networkOf } from '../ip-address.ts';
 
 /** Limits on the number of connections, and on how long a connection may be idle or make no progress. */
 export interface ConnectionLimits {

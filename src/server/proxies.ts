@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { BlockList, isIP, isIPv4 } from 'node:net';
+import { parseAddress, rangeMatcher } from '../ip-address.ts';
 
 /** The client address of a request, and whether the request certainly came over TLS. */
 export interface Client {
@@ -14,7 +14,8 @@ export interface Client {
  * neither counts.
  */
 export function clientResolver(trustedProxies: readonly string[]): (request: IncomingMessage) => Client {
-  if (trustedProxies.length === 0) return ({ socket }) => ({ address: unmapIPv4(socket.remoteAddress), secure: false });
+  if (trustedProxies.length === 0)
+    return ({ socket }) => ({ address: parseAddress(socket.remoteAddress ?? '')?.text, secure: false });
   const isTrusted = trustedProxyMatcher(trustedProxies);
 
   /** The address from which the outermost trusted hop received the request. `hops` are in the order of the header. */
@@ -22,7 +23,7 @@ export function clientResolver(trustedProxies: readonly string[]): (request: Inc
     let address = nearest;
     for (const hop of hops.toReversed()) {
       if (!isTrusted(address)) break;
-      const next = parseAddress(hop);
+      const next = plainAddress(hop);
       if (next === undefined) break;
       address = next;
     }
@@ -30,7 +31,7 @@ export function clientResolver(trustedProxies: readonly string[]): (request: Inc
   };
 
   return ({ socket, headers }) => {
-    const nearest = parseAddress(socket.remoteAddress ?? '');
+    const nearest = plainAddress(socket.remoteAddress);
     if (nearest === undefined || !isTrusted(nearest)) return { address: nearest, secure: false };
     const elements = headers.forwarded?.split(',').map(parseElement);
     const forwardedFor = splitList(headers['x-forwarded-for']);
@@ -59,31 +60,17 @@ export function clientResolver(trustedProxies: readonly string[]): (request: Inc
 
 /** Returns a predicate for whether an address belongs to a trusted proxy. */
 export function trustedProxyMatcher(trustedProxies: readonly string[]): (address: string | undefined) => boolean {
-  const trusted = new BlockList();
-  for (const entry of trustedProxies) {
-    const [ip = '', bits] = entry.split('/');
-    const family = isIPv4(ip) ? 'ipv4' : 'ipv6';
-    trusted.addSubnet(ip, bits === undefined ? (family === 'ipv4' ? 32 : 128) : Number(bits), family);
-  }
-  return (address) => {
-    const ip = unmapIPv4(address);
-    return trustedProxies.length > 0 && ip !== undefined && trusted.check(ip, isIPv4(ip) ? 'ipv4' : 'ipv6');
+  const isTrusted = rangeMatcher(trustedProxies);
+  return (text = '') => {
+    const address = trustedProxies.length === 0 ? undefined : parseAddress(text);
+    return address !== undefined && isTrusted(address);
   };
 }
 
-/**
- * Removes port, brackets and zone from an address, and maps IPv4-mapped IPv6 to IPv4. Undefined if it is not an
- * address.
- */
-function parseAddress(text: string): string | undefined {
+/** Removes port, brackets and zone from an address, and maps IPv4-mapped IPv6 to IPv4. Undefined if not an address. */
+function plainAddress(text = ''): string | undefined {
   const bare = /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
-  const ip = unmapIPv4(bare.toLowerCase())?.replace(/%.*$/s, '') ?? '';
-  return isIP(ip) === 0 ? undefined : ip;
-}
-
-/** Maps an IPv4-mapped IPv6 address, as dual-stack sockets report it, to IPv4. */
-function unmapIPv4(address: string | undefined): string | undefined {
-  return address?.startsWith('::ffff:') ? address.replace(/^::ffff:(?=[\d.]+$)/, '') : address;
+  return parseAddress(bare)?.text;
 }
 
 function splitList(header: string | string[] | undefined): string[] | undefined {

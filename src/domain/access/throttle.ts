@@ -1,7 +1,7 @@
+import { networkOf } from '../../ip-address.ts';
 import { DomainError } from '../errors.ts';
 import type { Caller } from './caller.ts';
 import { ConcurrencyCounter } from './concurrency-counter.ts';
-import { networkOf } from './network.ts';
 
 export interface ThrottleLimits {
   /** Maximum number of concurrent runs: per network, and in total. */

@@ -1,7 +1,7 @@
 import { hash, randomBytes } from 'node:crypto';
+import { networkOf } from '../../ip-address.ts';
 import type { Counters, Database } from '../../storage/database.ts';
 import type { Caller, Viewer } from '../access/caller.ts';
-import { networkOf } from '../access/network.ts';
 import { isThrottled } from '../access/throttle.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { type Changes, record } from '../audit/record.ts';

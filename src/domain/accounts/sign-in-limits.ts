@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
+import { networkOf } from '../../ip-address.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
 import { sharedTime } from '../../storage/shared-time.ts';
-import { networkOf } from '../access/network.ts';
 import { Throttle, tooMany } from '../access/throttle.ts';
 
 /** Failures before the first wait. Each further failure doubles the wait. */

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { type IPAddress, isInLoopback, parseAddress, type RangeMatcher, rangeMatcher } from '../../ip-address.ts';
 
 /** The operator's rules for addresses that Kitestring may dial. */
 export interface AddressPolicy {
@@ -33,8 +33,6 @@ const ranges: [cidr: string, name: string][] = [
   ['100.96.0.96', 'a metadata address'], // Volcengine, BytePlus
   ['169.254.0.0/16', 'a link-local address'],
   ['fe80::/10', 'a link-local address'],
-  ['127.0.0.0/8', LOOPBACK],
-  ['::1/128', LOOPBACK],
   ['0.0.0.0/8', 'an unspecified address'],
   ['::/128', 'an unspecified address'],
   ['224.0.0.0/4', 'a multicast address'],
@@ -46,7 +44,7 @@ const ranges: [cidr: string, name: string][] = [
 // IPv6 ranges with an embedded IPv4 address that a translator or tunnel dials, and the positions of its bytes
 // (RFC 4291, 6052, 3056, 2765, 4380).
 const lastFour = [12, 13, 14, 15];
-const embeddings: [cidr: string, bytes: number[][]][] = [
+const embeddings: [cidr: string, places: number[][]][] = [
   ['::/96', [lastFour]],
   ['::ffff:0:0:0/96', [lastFour]],
   ['64:ff9b::/96', [lastFour]],
@@ -56,25 +54,23 @@ const embeddings: [cidr: string, bytes: number[][]][] = [
   ['2001::/32', [[4, 5, 6, 7]]],
 ];
 
-const refusedRanges = ranges.map(([cidr, name]) => ({ ...readRange(cidr), name }));
-const embeddingRanges = embeddings.map(([cidr, bytes]) => ({ ...readRange(cidr), bytes }));
-const teredo = readRange('2001::/32');
-// ISATAP (RFC 5214): after any 64-bit prefix, one of these four-byte sequences precedes the IPv4 address.
-const isatap = [
-  [0x00, 0x00, 0x5e, 0xfe],
-  [0x02, 0x00, 0x5e, 0xfe],
-].map((network) => ({ network, bits: 32 }));
+const kinds = [
+  ...ranges.map(([cidr, name]) => ({ isIn: rangeMatcher([cidr]), name })),
+  { isIn: isInLoopback, name: LOOPBACK },
+];
+const embeddingRanges = embeddings.map(([cidr, places]) => ({ isIn: rangeMatcher([cidr]), places }));
+const isTeredo = rangeMatcher(['2001::/32']);
 
 /** Returns the reason why an IP address may not be dialled, as a sentence for users; undefined if it may. */
 export function addressProblem(ip: string, policy: AddressPolicy): string | undefined {
+  const address = parseAddress(ip);
+  if (!address) return `${JSON.stringify(ip.slice(0, 64))} is not an IP address`;
   const bare = ip.replace(/%.*$/s, '');
-  if (isIP(bare) === 0) return `${JSON.stringify(ip.slice(0, 64))} is not an IP address`;
-  const address = bytesOf(bare);
   const direct = classify(address, policy);
   if (direct !== undefined) return refusalSentence(bare, direct, policy);
   for (const inner of embeddedIn(address)) {
-    const name = classify(bytesOf(inner), policy);
-    const reason = name && refusalSentence(`${inner} in ${bare}`, name, policy);
+    const name = classify(inner, policy);
+    const reason = name && refusalSentence(`${inner.text} in ${bare}`, name, policy);
     if (reason) return reason;
   }
   return undefined;
@@ -90,7 +86,7 @@ export function hostProblem(hostname: string, policy: AddressPolicy): string | u
     // Without the lookbehind, a long run of dots before another character takes quadratic time.
     .replace(/(?<!\.)\.+$/, '')
     .toLowerCase();
-  if (isIP(host.replace(/%.*$/s, '')) !== 0) return addressProblem(host, policy);
+  if (parseAddress(host)) return addressProblem(host, policy);
   if (host === 'localhost' || host.endsWith('.localhost')) return refusalSentence('localhost', LOOPBACK, policy);
   return undefined;
 }
@@ -101,69 +97,36 @@ function refusalSentence(subject: string, name: string, policy: AddressPolicy): 
   return `${subject} is ${name}, which is dialled only with ALLOW_LOOPBACK_TARGETS=true`;
 }
 
-interface Range {
-  network: number[];
-  bits: number;
-}
-
-/** Yields the IPv4 addresses that a translator or tunnel may extract from an IPv6 address. */
-function* embeddedIn(address: number[]): Generator<string> {
-  for (const range of embeddingRanges) {
-    if (!isInRange(address, range)) continue;
-    for (const positions of range.bytes) {
-      const inner = positions.map((position) => address[position]).join('.');
-      // If the prefix length is unknown, zero padding at a wrong position looks like 0.0.0.0/8: ignore it.
-      if (range.bytes.length === 1 || !inner.startsWith('0.')) yield inner;
-    }
+/** Returns the IPv4 addresses that a translator or tunnel may extract from an IPv6 address. */
+function embeddedIn(address: IPAddress): IPAddress[] {
+  const bytes = address.ipv6.toByteArray();
+  const found: number[][] = [];
+  for (const { isIn, places } of embeddingRanges) {
+    if (!isIn(address)) continue;
+    const inners = places.map((positions) => positions.map((position) => bytes[position] ?? 0));
+    // If the prefix length is unknown, zero padding at a wrong position looks like 0.0.0.0/8: ignore it.
+    found.push(...inners.filter(([first]) => inners.length === 1 || first !== 0));
   }
-  const end = address.slice(12);
+  const end = bytes.slice(12);
   // Teredo stores the client's IPv4 address with all bits inverted.
-  if (isInRange(address, teredo)) yield end.map((byte) => 255 - byte).join('.');
-  if (isatap.some((range) => isInRange(address.slice(8), range))) yield end.join('.');
+  if (isTeredo(address)) found.push(end.map((byte) => 255 - byte));
+  // ISATAP (RFC 5214): after any 64-bit prefix, the identifier 0:5efe or 200:5efe precedes the IPv4 address.
+  const [, , , , high, low] = address.ipv6.parts;
+  if ((high === 0 || high === 0x200) && low === 0x5efe) found.push(end);
+  return found.map((inner) => parseAddress(inner.join('.'))).filter((inner) => inner !== undefined);
 }
 
-function classify(address: number[], { deniedTargets }: AddressPolicy): string | undefined {
-  const name = refusedRanges.find((range) => isInRange(address, range))?.name;
+function classify(address: IPAddress, { deniedTargets }: AddressPolicy): string | undefined {
+  const name = kinds.find(({ isIn }) => isIn(address))?.name;
   // Check DENIED_TARGETS for loopback addresses too: an address in it is denied even if loopback is allowed.
   const isRefused = name !== undefined && name !== LOOPBACK;
-  if (isRefused || !rangesOf(deniedTargets).some((range) => isInRange(address, range))) return name;
-  return 'an address in DENIED_TARGETS';
+  return !isRefused && deniedMatcher(deniedTargets)(address) ? 'an address in DENIED_TARGETS' : name;
 }
 
-const parsedRanges = new WeakMap<readonly string[], Range[]>();
+const matchers = new WeakMap<readonly string[], RangeMatcher>();
 
-function rangesOf(deniedTargets: readonly string[] = []): Range[] {
-  const ranges = parsedRanges.get(deniedTargets) ?? deniedTargets.map(readRange);
-  parsedRanges.set(deniedTargets, ranges);
-  return ranges;
-}
-
-function isInRange(address: number[], { network, bits }: Range): boolean {
-  return network.every((byte, index) => {
-    const free = Math.min(8, Math.max(0, 8 * (index + 1) - bits));
-    return byte >> free === (address[index] ?? 0) >> free;
-  });
-}
-
-/** Parses an IP address or a CIDR range. */
-function readRange(cidr: string): Range {
-  const [ip = '', bits] = cidr.split('/');
-  const bare = ip.replace(/%.*$/s, '');
-  return { network: bytesOf(bare), bits: bits === undefined ? 128 : Number(bits) + (isIP(bare) === 4 ? 96 : 0) };
-}
-
-/** Converts a valid IP address to sixteen bytes; an IPv4 address becomes an IPv4-mapped IPv6 address. */
-function bytesOf(ip: string): number[] {
-  if (isIP(ip) === 4) return [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...ip.split('.').map(Number)];
-  const [front = [], back = []] = ip.split('::').map(groupBytes);
-  return [...front, ...Array<number>(16 - front.length - back.length).fill(0), ...back];
-}
-
-function groupBytes(text: string): number[] {
-  if (text === '') return [];
-  return text.split(':').flatMap((group) => {
-    if (group.includes('.')) return group.split('.').map(Number);
-    const value = Number.parseInt(group, 16);
-    return [value >> 8, value & 255];
-  });
+function deniedMatcher(deniedTargets: readonly string[] = []): RangeMatcher {
+  const matcher = matchers.get(deniedTargets) ?? rangeMatcher(deniedTargets);
+  matchers.set(deniedTargets, matcher);
+  return matcher;
 }

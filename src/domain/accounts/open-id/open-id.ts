@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
+import { networkOf } from '../../../ip-address.ts';
 import type { Logger } from '../../../log.ts';
 import type { Database } from '../../../storage/database.ts';
 import { type Seal, SealError } from '../../../storage/seal.ts';
 import type { Caller } from '../../access/caller.ts';
-import { networkOf } from '../../access/network.ts';
 import { isThrottled, Throttle } from '../../access/throttle.ts';
 import type { AuditLog } from '../../audit/audit-log.ts';
 import type { Changes } from '../../audit/record.ts';

@@ -5,6 +5,7 @@ import type { Logger } from '../log.ts';
 import { endInBatch } from './end-in-batch.ts';
 import type { MemoryBudget, MemoryHolding } from './memory-budget.ts';
 import type { Metrics } from './metrics.ts';
+import { isNotModified } from './not-modified.ts';
 import { corsHeaders } from './origin.ts';
 import type { Client } from './proxies.ts';
 import { logRequest } from './request-log.ts';
@@ -69,7 +70,7 @@ export class HttpExchange {
     const common = this.#headers;
     if (etag !== undefined && request.method === 'GET') {
       common.push('ETag', etag, 'Cache-Control', 'private, no-cache');
-      if (matchesETag(request.headers['if-none-match'], etag)) {
+      if (isNotModified(request, etag)) {
         response.writeHead(304, common);
         endInBatch(response);
         return;
@@ -120,9 +121,4 @@ export class HttpExchange {
 function pathOf(url: string): string {
   const query = url.indexOf('?');
   return query < 0 ? url : url.slice(0, query);
-}
-
-function matchesETag(ifNoneMatch: string | undefined, etag: string): boolean {
-  if (ifNoneMatch === undefined) return false;
-  return ifNoneMatch.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')));
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
+import { isNotModified } from './not-modified.ts';
 
 const QUALITY = { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } };
 const ENCODERS = {
@@ -36,7 +37,7 @@ export function staticContent(content: string | Uint8Array, headers: Readonly<Re
       response.setHeader('Vary', [response.getHeader('Vary') ?? [], 'Accept-Encoding'].flat().join(', '));
       response.setHeader('ETag', etag);
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
-      if (request.headers['if-none-match'] === etag) {
+      if (isNotModified(request, etag)) {
         response.writeHead(304).end();
         return;
       }

@@ -6,23 +6,16 @@ import { MAX_ANONYMOUS_BODY } from '../rest/body.ts';
 import type { Counters, Database } from '../storage/database.ts';
 import { type Authenticators, authenticate } from './authenticate.ts';
 import { cacheKeyOf } from './cache-key.ts';
-import type { CostBudget } from './cost-budget.ts';
 import { executeGraphQL, isStream, pipeStream, wantsStream, wholeResponse } from './graphql-execution.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { send } from './reply.ts';
 import { readBodyOf } from './request-body.ts';
-import type { BuildContext, Identity } from './request-context.ts';
-import { type ComputedResponse, MAX_KEY_LENGTH, type ResponseCache } from './response-cache.ts';
+import type { EndpointOptions, Identity } from './request-context.ts';
+import { type ComputedResponse, MAX_KEY_LENGTH } from './response-cache.ts';
 
-export interface GraphQLEndpointOptions {
+export interface GraphQLEndpointOptions extends EndpointOptions {
   readonly graphql: ReturnType<typeof createGraphQL>;
-  readonly cache: ResponseCache;
-  readonly budget: CostBudget;
-  readonly buildContext: BuildContext;
-  readonly authenticators: Authenticators;
   readonly database: Database;
-  /** Maximum bytes of a body. */
-  readonly maxBody: number;
 }
 
 /** Returns the function that responds to GraphQL requests: from the response cache, by execution, or with a stream. */

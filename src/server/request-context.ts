@@ -7,6 +7,7 @@ import { type Authenticators, authenticate } from './authenticate.ts';
 import type { CostBudget } from './cost-budget.ts';
 import { wantsStream } from './graphql-execution.ts';
 import type { HttpExchange } from './http-exchange.ts';
+import type { ResponseCache } from './response-cache.ts';
 
 /**
  * The authenticated viewer, null for an anonymous caller, and the freshness counters under which it was authenticated.
@@ -30,6 +31,16 @@ export type BuildContext = (
   identity: Identity,
   options: { readonly unlimited: boolean },
 ) => Context;
+
+/** What the functions that respond to REST and to GraphQL requests share. */
+export interface EndpointOptions {
+  readonly cache: ResponseCache;
+  readonly budget: CostBudget;
+  readonly buildContext: BuildContext;
+  readonly authenticators: Authenticators;
+  /** Maximum bytes of a body. */
+  readonly maxBody: number;
+}
 
 export function contextBuilder({ services, authenticators, budget, ending }: ContextOptions): BuildContext {
   return (exchange, { viewer, counters }, { unlimited }) => {

@@ -2,32 +2,21 @@ import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { findRead, type ReadResponse, type RestRead, readWhole } from '../rest/reads.ts';
 import { createRestRouter } from '../rest/router.ts';
-import type { Authenticators } from './authenticate.ts';
 import { cacheKeyOf } from './cache-key.ts';
-import type { CostBudget } from './cost-budget.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { JSON_TYPE, jsonResponse } from './json-response.ts';
 import type { MemoryHolding } from './memory-budget.ts';
 import { send } from './reply.ts';
 import { readBodyOf } from './request-body.ts';
-import type { BuildContext, Identity } from './request-context.ts';
-import { type CachedResponse, type ComputedResponse, MAX_BYTES, type ResponseCache } from './response-cache.ts';
+import type { EndpointOptions, Identity } from './request-context.ts';
+import { type CachedResponse, type ComputedResponse, MAX_BYTES } from './response-cache.ts';
 import { sessionCookies } from './session-cookies.ts';
-
-export interface RestEndpointOptions {
-  readonly cache: ResponseCache;
-  readonly budget: CostBudget;
-  readonly buildContext: BuildContext;
-  readonly authenticators: Authenticators;
-  /** Maximum bytes of a body. */
-  readonly maxBody: number;
-}
 
 /**
  * Returns the function that responds to REST requests. A read, that is a GET of the table, is sent from the response
  * cache, computed, or streamed. Everything else passes through the Express router and is never cached.
  */
-export function restEndpoint({ cache, budget, buildContext, authenticators, maxBody }: RestEndpointOptions) {
+export function restEndpoint({ cache, budget, buildContext, authenticators, maxBody }: EndpointOptions) {
   const router = createRestRouter(maxBody);
   const contextOf = (exchange: HttpExchange, identity: Identity) =>
     buildContext(exchange, identity, { unlimited: true });

@@ -3,6 +3,7 @@ import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/pro
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { Caller } from '../src/domain/access/caller.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { REMEMBERED_CHANGES } from '../src/domain/registry-change.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
@@ -253,7 +254,7 @@ describeOnSqlite('the restore command', () => {
     const createKey = async (name: string) => (await succeed(app.dataDir, 'keys', 'create', '--name', name)).trim();
     const [stays, leaked] = [await createKey('stays'), await createKey('leaked')];
     const { apiKeys } = app.domain;
-    const caller = { viewer: null };
+    const caller = new Caller({ viewer: null });
     await apiKeys.declare(caller, 'kite9-old-secret-of-the-configuration');
     await backUp();
     await succeed(app.dataDir, 'keys', 'revoke', leaked.split('-')[0] ?? '');

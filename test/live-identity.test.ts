@@ -109,7 +109,7 @@ describe('a kubeconfig of another cluster', () => {
       caller,
       { after: data.clusters.changesCursor },
       { select: { otherIdentity: true } },
-      { signal: AbortSignal.timeout(5_000), caller: async () => caller },
+      { signal: AbortSignal.timeout(5_000) },
     );
     for await (const change of changes) {
       expect(change).toMatchObject({ kind: 'UPSERTED', cluster: { id, otherIdentity: 'uid-2' } });

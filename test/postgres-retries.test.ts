@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { requireActionOnAll } from '../src/domain/access/permissions.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { ApiKeys } from '../src/domain/accounts/api-keys.ts';
 import { Roles } from '../src/domain/accounts/roles.ts';
@@ -79,11 +80,12 @@ describe.runIf(POSTGRES !== undefined)('a transaction that is retried after a co
     const replica = async () => ({ database: await open(dataDir), now, seal, policy, ownChanges: new Set<number>() });
     const [first, second] = [await replica(), await replica()];
     const numbers: number[] = [];
+    const allowed = requireActionOnAll(caller, 'clusters.create');
     let other: Promise<number> | undefined;
-    await changeRegistry(first, caller, async (tx, { registryChange }) => {
+    await changeRegistry(first, allowed, async (tx, { registryChange }) => {
       numbers.push(registryChange);
       if (other) return;
-      other = changeRegistry(second, caller, async (_, stamp) => stamp.registryChange);
+      other = changeRegistry(second, allowed, async (_, stamp) => stamp.registryChange);
       await expect.poll(() => countWaiting(tx)).toBe(1);
       await tx.$executeRaw`DO $$ BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = '40001'; END $$`;
     });

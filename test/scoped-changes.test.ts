@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { Caller } from '../src/domain/access/caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
 import { defineRole, keyWith } from './support/users.ts';
@@ -120,15 +121,15 @@ describe('a caller who sees some clusters', () => {
 
 describe('a reader who pauses in the middle of a batch', () => {
   let key: string;
-  const caller = async () => {
+  const authenticate = async () => {
     const counters = await app.domain.database.counters();
-    return { viewer: (await app.domain.apiKeys.authenticate(key, { ...counters, local: true })) ?? null };
+    return (await app.domain.apiKeys.authenticate(key, { ...counters, local: true })) ?? null;
   };
   const read = async (after: string) => {
     const ending = new AbortController();
     onTestFinished(() => ending.abort());
-    const options = { signal: ending.signal, caller };
-    return app.domain.clusterChanges.follow(await caller(), { after }, { select: { name: true } }, options);
+    const caller = new Caller({ viewer: await authenticate(), authenticate });
+    return app.domain.clusterChanges.follow(caller, { after }, { select: { name: true } }, { signal: ending.signal });
   };
 
   it('a paused reader gets no cluster that has left the scope since', async () => {

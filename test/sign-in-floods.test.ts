@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { Caller } from '../src/domain/access/caller.ts';
 import { hashPassword } from '../src/domain/accounts/password.ts';
 import type { DomainError } from '../src/domain/errors.ts';
 import type { TestApp } from './support/app.ts';
@@ -163,7 +164,7 @@ describe('an attempt when the hashing queue is full', () => {
     await createUser(app, 'ann');
     const { prisma } = app.domain.database;
     const hashes = flood();
-    const caller = { viewer: null, address: '127.0.0.1' };
+    const caller = new Caller({ viewer: null, address: '127.0.0.1' });
     const asked = Array.from({ length: 10 }, () =>
       app.domain.sessions.signIn(caller, { username: 'ann', password: PASSWORD }).catch(({ message }) => message),
     );
@@ -183,7 +184,10 @@ describe('an attempt when the hashing queue is full', () => {
     const failures = () => database.prisma.signInFailure.findMany({ select: { key: true, failures: true } });
     const before = await failures();
     const hashes = flood();
-    const change = users.changePassword({ viewer }, { oldPassword: PASSWORD, newPassword: 'a new long password' });
+    const change = users.changePassword(new Caller({ viewer }), {
+      oldPassword: PASSWORD,
+      newPassword: 'a new long password',
+    });
     await expect(change).rejects.toThrow(TOO_MANY);
     expect(await failures()).toEqual(before);
     await hashes;

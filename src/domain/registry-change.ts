@@ -3,8 +3,7 @@ import type { Database, Transaction } from '../storage/database.ts';
 import { uniqueViolation } from '../storage/database-error.ts';
 import type { Seal } from '../storage/seal.ts';
 import type { Caller } from './access/caller.ts';
-import { reauthorizeInTransaction } from './access/change-access.ts';
-import { clustersWithAction } from './access/permissions.ts';
+import { type AuthorizedCaller, clustersWithAction } from './access/permissions.ts';
 import { record } from './audit/record.ts';
 import { DomainError } from './errors.ts';
 
@@ -33,7 +32,7 @@ export interface ChangeStamp {
  */
 export async function changeRegistry<T>(
   { database, now, ownChanges }: ChangeContext,
-  caller: Caller,
+  caller: AuthorizedCaller,
   change: (tx: Transaction, stamp: ChangeStamp) => Promise<T>,
 ): Promise<T> {
   let number = 0;
@@ -45,7 +44,7 @@ export async function changeRegistry<T>(
       number = registry;
       ownChanges.add(number);
       for (const oldest of ownChanges) if (ownChanges.size > MAX_OWN_CHANGES) ownChanges.delete(oldest);
-      await reauthorizeInTransaction(tx, caller);
+      await caller.reauthorizeInTransaction(tx);
       return change(tx, { at: now(), registryChange: number });
     });
   } catch (error) {

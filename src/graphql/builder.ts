@@ -99,3 +99,9 @@ builder.scalarType('DateTime', {
     return date;
   },
 });
+
+/**
+ * The extension of a root field that an anonymous caller may read. Every other root field requires authentication, which
+ * `anonymousLimit` checks before the document costs anything.
+ */
+export const OPEN_TO_ANONYMOUS = { openToAnonymous: true } as const;

@@ -48,8 +48,6 @@ export interface Context extends Services {
   readonly unlimited: boolean;
   /** Aborted when the client disconnects or the server shuts down. */
   readonly signal: AbortSignal;
-  /** Re-evaluates the request's credentials at newer counter values and returns the caller with their current roles. */
-  readonly refresh: (now: Counters) => Promise<Caller>;
   /**
    * Set during execution. `isCacheable`: the response may be cached until a counter changes. `readsClock`: the response
    * depends on the current time. `operation`: kind and first root field, such as `query clusters`. `cost`: its total

@@ -2,7 +2,6 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   type ExecutionResult,
-  type FieldNode,
   GraphQLError,
   getOperationAST,
   getVariableValues,
@@ -11,11 +10,9 @@ import {
   Source,
 } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
-import { SIGN_IN_FIRST } from '../domain/access/permissions.ts';
 import { yieldWhenBusy } from '../event-loop.ts';
 import { chargeOrThrow, TOKEN_COST } from './charge.ts';
 import type { Context } from './context.ts';
-import { rootFieldsOf } from './document-facts.ts';
 import { quotableVariables } from './quotable.ts';
 import { variableError } from './request-error.ts';
 
@@ -78,8 +75,6 @@ function parseWithin(source: string, options?: ParseOptions): DocumentNode | Gra
   }
 }
 
-const ANONYMOUS_ROOT_FIELDS = new Set(['viewer', '__typename', '__schema', '__type']);
-
 interface Operation {
   readonly args: ExecutionArgs;
   readonly setResultAndStopExecution: (result: ExecutionResult) => void;
@@ -97,26 +92,6 @@ export function rejectBeforeExecution(
     if (result) setResultAndStopExecution(result);
   };
   return { onExecute: check, onSubscribe: check };
-}
-
-/** Returns the root fields of an operation that an anonymous caller may not read. */
-export function protectedFieldsOf(document: DocumentNode, operationName: string | null | undefined): FieldNode[] {
-  return rootFieldsOf(document, operationName).filter(({ name }) => !ANONYMOUS_ROOT_FIELDS.has(name.value));
-}
-
-/** Rejects anonymous callers before their variables are checked, because checking costs more than rejecting. */
-export function anonymousLimit(): Plugin<Context> {
-  return rejectBeforeExecution(({ contextValue, document, operationName }) => {
-    if ((contextValue as Context).caller.viewer) return undefined;
-    const closed = protectedFieldsOf(document, operationName);
-    if (closed.length === 0) return undefined;
-    const keys = new Set(closed.map(({ name, alias }) => (alias ?? name).value));
-    const extensions = { code: 'UNAUTHENTICATED' };
-    return {
-      data: null,
-      errors: Array.from(keys, (key) => new GraphQLError(SIGN_IN_FIRST, { path: [key], extensions })),
-    };
-  });
 }
 
 /** Whether an `Accept` header names `text/event-stream`, the only media type in which subscriptions are sent. */

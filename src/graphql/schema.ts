@@ -7,7 +7,6 @@ import {
   printSchema,
 } from 'graphql';
 import { pothosField } from '../internals/pothos.ts';
-import { auditRefusals } from './audit-refusals.ts';
 import { builder } from './builder.ts';
 import { countField } from './counted.ts';
 import './types/cluster.ts';
@@ -51,8 +50,6 @@ function leanSchema(built: GraphQLSchema): GraphQLSchema {
       if (!selectsColumns(select) || isListType(getNullableType(field.type))) countField(field);
     }
   }
-  const mutations = built.getMutationType();
-  if (mutations) auditRefusals(mutations);
   return built;
 }
 

@@ -1,9 +1,9 @@
 import { type DocumentNode, type GraphQLError, NoFragmentCyclesRule, specifiedRules, validate } from 'graphql';
 import type { Plugin, YogaInitialContext } from 'graphql-yoga';
+import { protectedFieldsOf } from './anonymous.ts';
 import { COST_BUDGET_EXCEEDED, rateLimited, TOKEN_COST } from './charge.ts';
 import type { Context } from './context.ts';
 import { limitIntrospection } from './introspection.ts';
-import { protectedFieldsOf } from './limits.ts';
 import { withoutQuotedValue } from './request-error.ts';
 import { schema } from './schema.ts';
 import { validationCostError } from './selections.ts';

@@ -2,6 +2,7 @@ import { type ExecutionArgs, type ExecutionResult, execute, subscribe } from 'gr
 import { createYoga, type Plugin } from 'graphql-yoga';
 import { yieldWhenBusy } from '../event-loop.ts';
 import type { Logger } from '../log.ts';
+import { anonymousLimit } from './anonymous.ts';
 import { argumentLimit } from './argument-size.ts';
 import type { Context } from './context.ts';
 import { costBudget } from './cost.ts';
@@ -9,7 +10,7 @@ import { readCounted } from './counted.ts';
 import { DocumentCache } from './document-cache.ts';
 import { readsStoredFields, rootFieldOf } from './document-facts.ts';
 import { maskError } from './errors.ts';
-import { anonymousLimit, documentLimit, parsingLimit, streamLimit, variableLimit } from './limits.ts';
+import { documentLimit, parsingLimit, streamLimit, variableLimit } from './limits.ts';
 import { schema } from './schema.ts';
 import { boundedValidation } from './validation.ts';
 

@@ -35,6 +35,7 @@ export const API_KEY_ROWS = [
     who: 'admin',
     of: 'API key',
     body: createApiKeyBody,
+    action: 'api-key.create',
     document: CreateApiKeyDocument,
     variables: ({ body: { name, roles = [], scopes, expiresAt } }) => ({
       input: {
@@ -64,6 +65,7 @@ export const API_KEY_ROWS = [
     summary: 'Revoke an API key: requests with it fail from now on',
     who: 'admin',
     of: 'API key',
+    action: 'api-key.revoke',
     document: RevokeApiKeyDocument,
     variables: ({ id }) => ({ input: { databaseId: id } }),
     status: 200,

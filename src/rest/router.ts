@@ -1,9 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type NextFunction, type Request, type Response, Router } from 'express';
 import type { NewSession } from '../domain/accounts/sessions.ts';
-import { MUTATION_ACTIONS } from '../graphql/audit-refusals.ts';
+import { isStorableId } from '../domain/storable.ts';
 import type { Context } from '../graphql/context.ts';
-import { rootFieldOf } from '../graphql/document-facts.ts';
 import { ERRORS } from '../graphql/errors.ts';
 import { HttpError } from '../http-error.ts';
 import { MAX_ANONYMOUS_BODY } from './body.ts';
@@ -126,17 +125,13 @@ async function change(row: AnyRow, request: Request, exchange: RestExchange, max
   exchange.reply(row.status, row.toBody(result as never, data as never));
 }
 
-/** Like `requireAccess`, but records a rejected mutation in the audit log. */
+/** Like `requireAccess`, but records a refused change in the audit log. */
 async function requireAuditedAccess(row: AnyRow, request: Request, context: Context): Promise<void> {
-  try {
-    requireAccess(row, context);
-  } catch (error) {
-    const action = MUTATION_ACTIONS[rootFieldOf(row.document, undefined).split(' ')[1] ?? ''];
-    const databaseId = Number(request.params.id);
-    const by = row.of === 'cluster' && databaseId > 0 && databaseId < 2 ** 31 ? { databaseId } : undefined;
-    if (action) await context.auditLog.recordRefusal(context.caller, { action, outcome: 'FORBIDDEN', by });
-    throw error;
-  }
+  const check = async () => requireAccess(row, context);
+  if (!row.action) return check();
+  const databaseId = Number(request.params.id);
+  const by = () => (row.of === 'cluster' && isStorableId(databaseId) ? { databaseId } : undefined);
+  await context.auditLog.recordingRefusal(context.caller, { action: row.action, by }, check);
 }
 
 /**

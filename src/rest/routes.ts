@@ -60,6 +60,7 @@ const CLUSTER_ROWS = [
     who: 'admin',
     of: 'cluster',
     body: createBody,
+    action: 'cluster.create',
     document: CreateClusterDocument,
     variables: ({ body: { config, inCluster, ...fields } }) => ({
       input: { ...fields, ...credential(config, inCluster), verify: 'NONE' as const },
@@ -79,6 +80,7 @@ const CLUSTER_ROWS = [
     who: 'admin',
     of: 'cluster',
     body: updateBody,
+    action: 'cluster.update',
     document: UpdateClusterDocument,
     variables: ({ id, body: { config, inCluster, name, ...fields } }) => ({
       input: {
@@ -111,6 +113,7 @@ const CLUSTER_ROWS = [
     description: 'The id of a deleted cluster is never reused.',
     who: 'admin',
     of: 'cluster',
+    action: 'cluster.delete',
     document: DeleteClusterDocument,
     variables: ({ id }) => ({ input: { by: { databaseId: id } } }),
     status: 200,
@@ -136,6 +139,7 @@ const CLUSTER_ROWS = [
     who: 'admin',
     of: 'cluster',
     body: importBody,
+    action: 'cluster.import',
     document: ImportClustersDocument,
     variables: ({ body: { config, inCluster = false } }) => ({
       input: { ...(config ? { kubeconfig: config } : {}), inCluster, onlyIfEmpty: true, verify: 'NONE' as const },

@@ -1,5 +1,6 @@
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import type { z } from 'zod';
+import type { AuditAction } from '../domain/audit/record.ts';
 
 type Success<Result> = Exclude<Result, { code: unknown }>;
 
@@ -23,6 +24,8 @@ export interface Row<
   readonly description?: string;
   /** The required caller: a holder of the role admin, or any authenticated caller. Checked before everything else. */
   readonly who: 'admin' | 'signed in';
+  /** The action that the audit log records if the caller is refused. Required for a route that changes something. */
+  readonly action?: AuditAction;
   /** The kind of object that the route is about, and that `:id` in its path identifies. */
   readonly of: 'cluster' | 'API key';
   readonly body?: Body;

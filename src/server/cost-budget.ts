@@ -1,4 +1,4 @@
-import type { Caller } from '../domain/access/caller.ts';
+import type { CallerIdentity } from '../domain/access/caller.ts';
 import { callerKey } from './caller-key.ts';
 
 const MINUTE_MS = 60_000;
@@ -33,7 +33,7 @@ export class CostBudget {
    * Charges the cost to the caller. If the budget is too small, charges nothing and returns the seconds until the next
    * minute.
    */
-  take(caller: Caller, cost: number): number | undefined {
+  take(caller: CallerIdentity, cost: number): number | undefined {
     if (this.#perMinute === 0) {
       this.#onTake(cost);
       return undefined;

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Config } from '../config.ts';
+import { Caller } from '../domain/access/caller.ts';
 import { requireActionOnSome } from '../domain/access/permissions.ts';
 import type { Services } from '../graphql/context.ts';
 import type { createGraphQL } from '../graphql/yoga.ts';
@@ -133,7 +134,7 @@ export function createHttpServer(options: ServerOptions): Server {
       authenticators,
     );
     if (!viewer) throw new HttpError(401, problem ?? INVALID_TOKEN);
-    requireActionOnSome({ viewer }, 'metrics.read');
+    requireActionOnSome(new Caller({ viewer }), 'metrics.read');
     await sendMetrics(metrics, exchange.prepare());
   }
 

@@ -1,4 +1,4 @@
-import type { Caller } from '../domain/access/caller.ts';
+import type { CallerIdentity } from '../domain/access/caller.ts';
 import { callerKey } from './caller-key.ts';
 
 /** Maximum bytes per caller at a time: request bodies, computed responses, and responses that are not sent yet. */
@@ -23,7 +23,7 @@ export class MemoryBudget {
   }
 
   /** Opens a holding for one request. Release it when the request no longer occupies memory. */
-  open(caller: Pick<Caller, 'viewer' | 'address'>): MemoryHolding {
+  open(caller: CallerIdentity): MemoryHolding {
     const key = callerKey(caller);
     const account = this.#accounts.get(key) ?? { held: 0, holdings: 0, shared: new Map() };
     this.#accounts.set(key, account);

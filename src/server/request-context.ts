@@ -1,4 +1,4 @@
-import type { Caller, Viewer } from '../domain/access/caller.ts';
+import { Caller, type Viewer } from '../domain/access/caller.ts';
 import { LiveBudget } from '../domain/probing/live-reads.ts';
 import type { Context, Services } from '../graphql/context.ts';
 import { ResponseSize } from '../graphql/response-size.ts';
@@ -46,14 +46,13 @@ export function contextBuilder({ services, authenticators, budget, ending }: Con
   return (exchange, { viewer, counters }, { unlimited }) => {
     const { request, requestId } = exchange;
     const { address } = exchange.client;
-    const caller: Caller = {
+    const caller = new Caller({
       ...{ viewer, requestId, address },
-      refresh: async () => refresh(await services.database.counters()),
-    };
-    const refresh = async (current: Counters): Promise<Caller> => {
-      const authentication = await authenticate(request, current, authenticators);
-      return { viewer: authentication.viewer ?? null, requestId, address };
-    };
+      authenticate: async (current) => {
+        const now = current ?? (await services.database.counters());
+        return (await authenticate(request, now, authenticators)).viewer ?? null;
+      },
+    });
     const charge = (cost: number) => budget.take(caller, cost);
     const signal = wantsStream(request) ? AbortSignal.any([ending, exchange.closed()]) : ending;
     return {
@@ -62,7 +61,6 @@ export function contextBuilder({ services, authenticators, budget, ending }: Con
       caller,
       unlimited,
       signal,
-      refresh,
       responseFacts: { isCacheable: false },
       charge,
       responseSize: unlimited ? undefined : new ResponseSize({ charge, memory: exchange.holding(viewer) }),

@@ -19,7 +19,7 @@ export async function findAuthorized(
   const cluster = await client.cluster.findFirst({ where: whereReadable(caller, by), include: { labels: true } });
   if (!cluster) throw new DomainError('NOT_FOUND', 'cluster not found');
   const allowed = { AND: [{ id: cluster.id }, clustersWithAction(caller, action)] };
-  if ((await client.cluster.count({ where: allowed })) === 0) throw forbidden();
+  if ((await client.cluster.count({ where: allowed })) === 0) throw forbidden(action, 'on this cluster');
   return cluster;
 }
 

@@ -1,15 +1,13 @@
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { Action } from './action.ts';
-import type { Viewer } from './caller.ts';
-
-export const VIEWER_ID_PREFIX = 'api-key:';
+import { parseViewerId } from './viewer-id.ts';
 
 /** Reads the current roles of an API key in a transaction; undefined if the key is revoked or disabled. */
-export async function rolesOfKey(tx: Transaction, { id: viewerId }: Viewer): Promise<readonly string[] | undefined> {
+export async function rolesOfKey(tx: Transaction, viewerId: string): Promise<readonly string[] | undefined> {
   const row = await tx.apiKey.findUnique({
     ...withOwner,
-    where: { id: Number(viewerId.slice(VIEWER_ID_PREFIX.length)) },
+    where: { id: parseViewerId(viewerId)?.id ?? 0 },
   });
   const key = row && toCachedKey(row);
   return key && !key.disabled ? key.roles : undefined;
@@ -24,9 +22,9 @@ export function toStrings(value: unknown): string[] {
  * Reads the current roles of the user of a session in a transaction; undefined if the session has ended or the user is
  * disabled.
  */
-export async function rolesOfSession(tx: Transaction, { session = '' }: Viewer): Promise<string[] | undefined> {
+export async function rolesOfSession(tx: Transaction, hash = ''): Promise<string[] | undefined> {
   const row = await tx.session.findUnique({
-    where: { hash: session },
+    where: { hash },
     select: { user: { select: { disabled: true, roles: { select: { role: true } } } } },
   });
   return row && !row.user.disabled ? row.user.roles.map(({ role }) => role) : undefined;

@@ -1,7 +1,7 @@
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { DomainError } from '../errors.ts';
-import { ACTIONS, type Action } from './action.ts';
-import type { Caller, Grant, Viewer } from './caller.ts';
+import { ACTIONS, type Action, actionName } from './action.ts';
+import { type Caller, type Grant, SIGN_IN_FIRST, type Viewer } from './caller.ts';
 
 /** The grants of the built-in roles. Every authorization decision checks the grants of a viewer. */
 const BUILT_IN: Readonly<Record<string, Grant>> = {
@@ -26,8 +26,13 @@ export function hasActionOnAll(viewer: Viewer, action: Action): boolean {
   return viewer.grants.some(({ actions, clusters }) => actions.has(action) && clusters === undefined);
 }
 
-/** The error message for anonymous callers. */
-export const SIGN_IN_FIRST = 'Sign in first, or send an API key as Authorization';
+declare const checked: unique symbol;
+
+/**
+ * The evidence that a caller's permission was checked. Every write demands it, so that forgetting the check is a compile
+ * error. Only this file and `findAuthorized` create it.
+ */
+export type AuthorizedCaller = Caller & { readonly viewer: Viewer; readonly [checked]: true };
 
 /** Returns the viewer. Throws UNAUTHENTICATED for an anonymous caller. */
 export function requireViewer(caller: Caller): Viewer {
@@ -36,36 +41,43 @@ export function requireViewer(caller: Caller): Viewer {
 }
 
 /**
- * Returns the viewer. Throws UNAUTHENTICATED for an anonymous caller, and FORBIDDEN if the viewer may perform the
- * action on no cluster.
+ * Requires an authenticated caller, for changes to what belongs to the caller: the own password and personal keys.
+ * Throws UNAUTHENTICATED for an anonymous caller.
  */
-export function requireActionOnSome(caller: Caller, action: Action): Viewer {
-  const viewer = requireViewer(caller);
-  if (!hasActionOnSome(viewer, action)) throw forbidden();
-  return viewer;
+export function requireOwnAccount(caller: Caller): AuthorizedCaller {
+  requireViewer(caller);
+  return caller as AuthorizedCaller;
 }
 
 /**
- * Like `requireActionOnSome`, but the viewer must hold the action for every cluster. Use it for actions that do not
+ * Requires that the caller may perform the action on at least one cluster. Throws UNAUTHENTICATED for an anonymous
+ * caller, FORBIDDEN otherwise.
+ */
+export function requireActionOnSome(caller: Caller, action: Action): AuthorizedCaller {
+  if (!hasActionOnSome(requireViewer(caller), action)) throw forbidden(action);
+  return caller as AuthorizedCaller;
+}
+
+/**
+ * Like `requireActionOnSome`, but the caller must hold the action for every cluster. Use it for actions that do not
  * target an existing cluster, such as creating one.
  */
-export function requireActionOnAll(caller: Caller, action: Action): Viewer {
-  const viewer = requireViewer(caller);
-  if (!hasActionOnAll(viewer, action)) throw forbidden();
-  return viewer;
+export function requireActionOnAll(caller: Caller, action: Action): AuthorizedCaller {
+  if (!hasActionOnAll(requireViewer(caller), action)) throw forbidden(action, 'on every cluster');
+  return caller as AuthorizedCaller;
 }
 
-/**
- * Returns the caller with current permissions. Call it after a wait, during which a key may have been revoked or a role
- * removed.
- */
-export async function refreshCaller(caller: Caller): Promise<Caller> {
-  return caller.refresh ? caller.refresh() : caller;
+/** Accepts that a caller creates the first user: `SetUp` has checked the proof. */
+export function allowFirstUser(caller: Caller): AuthorizedCaller {
+  return caller as AuthorizedCaller;
 }
 
-/** The error for an action that the roles of the viewer do not grant. */
-export function forbidden(): DomainError {
-  return new DomainError('FORBIDDEN', 'Admin role required');
+/** The error for an action that the caller lacks. `where`: on which clusters it is required. */
+export function forbidden(action: Action, where?: 'on this cluster' | 'on every cluster'): DomainError {
+  // REST's contract fixes the sentence for callers that are not admins.
+  if (action === 'rest.use') return new DomainError('FORBIDDEN', 'Admin role required');
+  const isOfClusters = action.startsWith('clusters.');
+  return new DomainError('FORBIDDEN', `requires ${actionName(action)}${where && isOfClusters ? ` ${where}` : ''}`);
 }
 
 /** The grants that include the action and are limited to some clusters. */

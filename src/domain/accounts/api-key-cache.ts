@@ -1,7 +1,8 @@
 import { lazy } from '../../lazy.ts';
 import type { Database } from '../../storage/database.ts';
 import type { Grant, Viewer } from '../access/caller.ts';
-import { type CachedApiKey, toCachedKey, VIEWER_ID_PREFIX, withOwner } from '../access/current-roles.ts';
+import { type CachedApiKey, toCachedKey, withOwner } from '../access/current-roles.ts';
+import { apiKeyViewerId } from '../access/viewer-id.ts';
 import { createSecret, hashSecret, parseApiKey, secretMatches } from './api-key.ts';
 
 const MAX_VERIFIED = 1_000;
@@ -55,7 +56,7 @@ export function apiKeyViewer(
     ? grants.map((grant) => ({ ...grant, actions: new Set([...grant.actions].filter((action) => scopes.has(action))) }))
     : grants;
   return {
-    ...{ kind: 'API_KEY', id: `${VIEWER_ID_PREFIX}${id}`, name, roles, grants: narrowed },
+    ...{ kind: 'API_KEY', id: apiKeyViewerId(id), name, roles, grants: narrowed },
     ...(ownerId === null ? {} : { userId: ownerId }),
     ...(expiresAt === null ? {} : { expiresAt }),
   };

@@ -4,6 +4,7 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { Action } from '../access/action.ts';
 import type { Caller } from '../access/caller.ts';
 import { toStrings } from '../access/current-roles.ts';
+import { userViewerId } from '../access/viewer-id.ts';
 import { record } from '../audit/record.ts';
 import { invalidInput } from '../errors.ts';
 import { formatApiKey, hashSecret } from './api-key.ts';
@@ -58,7 +59,7 @@ export async function insertApiKey(
       ...{ apiKey: { to: id }, name: { to: input.name }, roles: { to: input.roles } },
       ...(input.scopes ? { scopes: { to: input.scopes } } : {}),
       ...(input.expiresAt ? { expiresAt: { to: input.expiresAt } } : {}),
-      ...(input.ownerId ? { owner: { to: `user:${input.ownerId}` } } : {}),
+      ...(input.ownerId ? { owner: { to: userViewerId(input.ownerId) } } : {}),
     },
   });
   return { id, text: formatApiKey({ id, secret }), apiKey: toApiKey(row) };

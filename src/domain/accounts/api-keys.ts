@@ -4,7 +4,13 @@ import type { Caller, Viewer } from '../access/caller.ts';
 import { changeAccess } from '../access/change-access.ts';
 import { type Entitlement, refuseToOutlive, requireCoverage } from '../access/coverage.ts';
 import { type CachedApiKey, toStrings } from '../access/current-roles.ts';
-import { hasActionOnAll, requireActionOnAll, requireViewer } from '../access/permissions.ts';
+import {
+  type AuthorizedCaller,
+  hasActionOnAll,
+  requireActionOnAll,
+  requireOwnAccount,
+  requireViewer,
+} from '../access/permissions.ts';
 import { record } from '../audit/record.ts';
 import { DomainError, formatNames, type InputIssue, invalidInput } from '../errors.ts';
 import { isStorable, MAX_NAME } from '../storable.ts';
@@ -73,7 +79,7 @@ export class ApiKeys {
    * roles of its owner; a service key requires `access.manage`.
    */
   async create(caller: Caller, input: CreateApiKey): Promise<CreatedApiKey> {
-    const ownerId = this.#ownerOf(caller, input);
+    const { creator, ownerId } = this.#authorizeCreate(caller, input);
     const issues: InputIssue[] = [];
     const issue = (field: string, message: string) => issues.push({ path: [field], message });
     requireFewRoles(input.roles);
@@ -88,7 +94,7 @@ export class ApiKeys {
     throwIfInvalid(issues);
     const [roles, scopes] = [distinct(input.roles), input.scopes && distinct(input.scopes)];
     const key = { ...input, roles, scopes, ownerId, secret: createSecret() };
-    return changeAccess(this.#database, caller, async (tx) => {
+    return changeAccess(this.#database, creator, async (tx) => {
       await this.#roles.requireExisting(tx, roles);
       if (ownerId === null) await requireCoverage(tx, caller, [{ roles, scopes }]);
       return insertApiKey(tx, caller, key, { database: this.#database, at: this.#now() });
@@ -123,14 +129,21 @@ export class ApiKeys {
     for (const [id, at] of used) if (this.#lastUses.get(id) === at) this.#lastUses.delete(id);
   }
 
-  /** Returns the id of the owner of a new key; null for a service key. Throws if the caller may not create the key. */
-  #ownerOf(caller: Caller, { personal, roles, expiresAt }: CreateApiKey): number | null {
-    const viewer = requireViewer(caller);
+  /**
+   * Returns the authorized caller and the id of the owner of a new key; null for a service key. Throws if the caller may
+   * not create the key.
+   */
+  #authorizeCreate(
+    caller: Caller,
+    { personal, roles, expiresAt }: CreateApiKey,
+  ): { creator: AuthorizedCaller; ownerId: number | null } {
     if (!personal) {
-      requireActionOnAll(caller, 'access.manage');
-      refuseToOutlive(viewer, expiresAt);
-      return null;
+      const creator = requireActionOnAll(caller, 'access.manage');
+      refuseToOutlive(creator.viewer, expiresAt);
+      return { creator, ownerId: null };
     }
+    const creator = requireOwnAccount(caller);
+    const { viewer } = creator;
     if (viewer.kind !== 'USER' || viewer.userId === undefined)
       throw invalidInput([
         { path: ['personal'], message: 'only a signed-in user can create personal keys: sign in with a password' },
@@ -139,15 +152,16 @@ export class ApiKeys {
     const notHeld = roles.filter((role) => !viewer.roles.includes(role));
     if (notHeld.length > 0)
       throw invalidInput([{ path: ['roles'], message: `you do not hold ${formatNames(notHeld)} yourself` }]);
-    return viewer.userId;
+    return { creator, ownerId: viewer.userId };
   }
 
   /** Revokes a key. It is rejected from the next request on. */
   async revoke(caller: Caller, id: number): Promise<void> {
-    const viewer = requireViewer(caller);
+    const self = requireOwnAccount(caller);
+    const { viewer } = self;
     const managesAll = hasActionOnAll(viewer, 'access.manage');
     const own = managesAll ? {} : ownedBy(viewer);
-    await changeAccess(this.#database, caller, async (tx) => {
+    await changeAccess(this.#database, self, async (tx) => {
       const key = await tx.apiKey.findFirst({
         where: { id, ...own },
         select: { name: true, roles: true, scopes: true },

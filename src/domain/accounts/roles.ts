@@ -85,14 +85,14 @@ export class Roles {
 
   /** Creates or replaces a custom role. The change applies to its holders from their next request. */
   async define(caller: Caller, input: RoleInput): Promise<{ name: string }> {
-    requireActionOnAll(caller, 'access.manage');
+    const manager = requireActionOnAll(caller, 'access.manage');
     const issues: InputIssue[] = [];
     const role = validate(roleSchema, input, issues);
     throwIfInvalid(issues);
     if (!role) throw new Error('a role without issues is valid');
     const { name, description, actions, clusters } = role;
     const data = { description, actions: [...new Set(actions)], clusters: clusters ? { ...clusters } : NO_JSON };
-    await changeAccess(this.#database, caller, async (tx) => {
+    await changeAccess(this.#database, manager, async (tx) => {
       const at = this.#now();
       requireActions(caller, actions);
       await requireCoverage(tx, caller, [{ roles: [name] }]);
@@ -107,9 +107,9 @@ export class Roles {
 
   /** Deletes a custom role and removes it from every user and API key that holds it. */
   async delete(caller: Caller, name: string): Promise<void> {
-    requireActionOnAll(caller, 'access.manage');
+    const manager = requireActionOnAll(caller, 'access.manage');
     const where = { name: canBeName(name) ? name : '' };
-    await changeAccess(this.#database, caller, async (tx) => {
+    await changeAccess(this.#database, manager, async (tx) => {
       await requireCoverage(tx, caller, [{ roles: [where.name] }]);
       const { count } = await tx.role.deleteMany({ where });
       if (count === 0) throw new DomainError('NOT_FOUND', 'role not found');

@@ -3,6 +3,7 @@ import { networkOf } from '../../ip-address.ts';
 import type { Counters, Database } from '../../storage/database.ts';
 import type { Caller, Viewer } from '../access/caller.ts';
 import { isThrottled } from '../access/throttle.ts';
+import { userViewerId } from '../access/viewer-id.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { type Changes, record } from '../audit/record.ts';
 import { CautiousClock } from '../cautious-clock.ts';
@@ -133,7 +134,7 @@ export class Sessions {
       if (!user) throw wrongCredentials();
       await tx.session.create({ data: { hash: hashToken(token), userId, createdAt: at, expiresAt, endsAt } });
       const viewer: Viewer = { ...userViewer(userId, user.username), roles: [], grants: [] };
-      await record(tx, { ...caller, viewer }, { action: 'session.begin', at, changes: {} });
+      await record(tx, caller.as(viewer), { action: 'session.begin', at, changes: {} });
     });
     return { token, expiresAt };
   }
@@ -221,7 +222,7 @@ export class Sessions {
 }
 
 function userViewer(userId: number, name: string) {
-  return { kind: 'USER', id: `user:${userId}`, name, userId } as const;
+  return { kind: 'USER', id: userViewerId(userId), name, userId } as const;
 }
 
 function wrongCredentials(): DomainError {

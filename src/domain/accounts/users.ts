@@ -4,7 +4,14 @@ import { uniqueViolation } from '../../storage/database-error.ts';
 import type { Caller } from '../access/caller.ts';
 import { changeAccess } from '../access/change-access.ts';
 import { requireCoverage } from '../access/coverage.ts';
-import { hasActionOnAll, requireActionOnAll, requireViewer } from '../access/permissions.ts';
+import {
+  type AuthorizedCaller,
+  allowFirstUser,
+  hasActionOnAll,
+  requireActionOnAll,
+  requireOwnAccount,
+  requireViewer,
+} from '../access/permissions.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { type Changes, record } from '../audit/record.ts';
 import { DomainError, type InputIssue, invalidInput } from '../errors.ts';
@@ -104,8 +111,7 @@ export class Users {
   }
 
   async create(caller: Caller, input: CreateUser): Promise<User> {
-    requireActionOnAll(caller, 'access.manage');
-    return this.#create(caller, input, { onlyFirst: false });
+    return this.#create(requireActionOnAll(caller, 'access.manage'), input, { onlyFirst: false });
   }
 
   /**
@@ -114,18 +120,18 @@ export class Users {
   async createFirst(caller: Caller, input: Omit<CreateUser, 'roles'>): Promise<User> {
     // Check before the expensive password hash. The transaction checks again.
     if ((await this.count()) > 0) throw alreadySetUpError();
-    return this.#create(caller, { ...input, roles: ['admin'] }, { onlyFirst: true });
+    return this.#create(allowFirstUser(caller), { ...input, roles: ['admin'] }, { onlyFirst: true });
   }
 
   async update(caller: Caller, input: UpdateUser): Promise<User> {
-    requireActionOnAll(caller, 'access.manage');
+    const manager = requireActionOnAll(caller, 'access.manage');
     const { username, ...rest } = input;
     const issues: InputIssue[] = [];
     const fields = validate(updateSchema, rest, issues);
     await this.#roles.addUnknownIssue(input.roles ?? [], issues);
     throwIfInvalid(issues);
     const passwordHash = fields?.password === undefined ? undefined : await hashPassword(fields.password);
-    return changeAccess(this.#database, caller, async (tx) => {
+    return changeAccess(this.#database, manager, async (tx) => {
       await this.#roles.requireExisting(tx, fields?.roles ?? []);
       const current = await findUser(tx, username);
       await requireCoverage(tx, caller, [current, { roles: fields?.roles ?? [] }]);
@@ -162,8 +168,8 @@ export class Users {
   }
 
   async delete(caller: Caller, username: string): Promise<void> {
-    requireActionOnAll(caller, 'access.manage');
-    await changeAccess(this.#database, caller, async (tx) => {
+    const manager = requireActionOnAll(caller, 'access.manage');
+    await changeAccess(this.#database, manager, async (tx) => {
       const current = await findUser(tx, username);
       await requireCoverage(tx, caller, [current]);
       await tx.user.delete({ where: { id: current.id } });
@@ -178,7 +184,8 @@ export class Users {
    * signed in as a user.
    */
   async changePassword(caller: Caller, { oldPassword, newPassword }: ChangePassword): Promise<void> {
-    const viewer = requireViewer(caller);
+    const self = requireOwnAccount(caller);
+    const { viewer } = self;
     if (viewer.kind !== 'USER' || viewer.userId === undefined)
       throw new DomainError('FORBIDDEN', 'only a signed-in user can change their own password');
     const id = viewer.userId;
@@ -199,7 +206,7 @@ export class Users {
       await this.#limits.succeed(attempt);
       return { user, passwordHash: await hashes.create(newPassword) };
     });
-    await changeAccess(this.#database, caller, async (tx) => {
+    await changeAccess(this.#database, self, async (tx) => {
       const where = { id, passwordHash: user?.passwordHash ?? null };
       if ((await tx.user.updateMany({ where, data: { passwordHash } })).count === 0)
         throw invalidInput([{ path: ['oldPassword'], message: 'is wrong' }]);
@@ -209,7 +216,7 @@ export class Users {
     });
   }
 
-  async #create(caller: Caller, input: CreateUser, { onlyFirst }: { onlyFirst: boolean }): Promise<User> {
+  async #create(caller: AuthorizedCaller, input: CreateUser, { onlyFirst }: { onlyFirst: boolean }): Promise<User> {
     const issues: InputIssue[] = [];
     const fields = validate(createSchema, input, issues);
     await this.#roles.addUnknownIssue(input.roles, issues);

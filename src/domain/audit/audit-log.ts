@@ -3,12 +3,13 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { type Caller, limitKeyOf } from '../access/caller.ts';
 import type { ClusterBy } from '../access/clusters.ts';
 import { hasActionOnAll, requireActionOnAll, requireViewer } from '../access/permissions.ts';
+import { parseViewerId } from '../access/viewer-id.ts';
 import { VisibleClusters } from '../access/visible-clusters.ts';
 import { CautiousClock } from '../cautious-clock.ts';
-import { type InputIssue, invalidInput } from '../errors.ts';
+import { DomainError, type ErrorCode, type InputIssue, invalidInput } from '../errors.ts';
 import { cutPage, INVALID_CURSOR, type PageArguments, readBounds } from '../page.ts';
 import { canBeName, isStorable, isStorableId, isWithin, MAX_NAME, UNSTORABLE } from '../storable.ts';
-import { auditRow, type Changes } from './record.ts';
+import { type AuditAction, auditRow, type Changes } from './record.ts';
 
 export interface AuditFilter {
   /**
@@ -164,6 +165,25 @@ export class AuditLog {
   }
 
   /**
+   * Runs an operation, and records it if the caller is refused: without permission, or too often. Mistakes in the input
+   * are not recorded, and a success writes its own record in the transaction of its change. `by`: the cluster that the
+   * operation is about.
+   */
+  async recordingRefusal<T>(
+    caller: Caller,
+    { action, by }: { action: AuditAction; by?: (() => ClusterBy | undefined) | undefined },
+    operation: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await operation();
+    } catch (error) {
+      if (error instanceof DomainError && RECORDED_CODES.has(error.code))
+        await this.recordRefusal(caller, { action, outcome: error.code, by: by?.() });
+      throw error;
+    }
+  }
+
+  /**
    * Deletes records older than `days`, and the oldest refused attempts beyond MAX_REFUSED. Stops after the current
    * batch if `signal` is aborted.
    */
@@ -240,7 +260,8 @@ function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilt
     return problem === undefined ? [] : [{ path: ['filter', field], message: problem }];
   });
   if (issues.length > 0) throw invalidInput(issues);
-  const userId = Number(/^user:([1-9][0-9]{0,9})$/.exec(actor ?? '')?.[1]);
+  const viewer = parseViewerId(actor ?? '');
+  const userId = viewer?.kind === 'USER' ? viewer.id : Number.NaN;
   return {
     ...(actor == null
       ? {}
@@ -251,6 +272,9 @@ function whereAudit({ actor, action, cluster, since, until, outcome }: AuditFilt
     ...(outcome == null ? {} : { outcome }),
   };
 }
+
+/** The errors that are recorded. */
+const RECORDED_CODES: ReadonlySet<string> = new Set<ErrorCode>(['FORBIDDEN', 'LAST_ADMIN', 'TOO_MANY_ATTEMPTS']);
 
 /** Filter values are names, ids or constants, so none is longer than a name. */
 function textProblem(text: string): string | undefined {

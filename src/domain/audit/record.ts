@@ -1,6 +1,7 @@
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { Caller } from '../access/caller.ts';
+import { ANONYMOUS_ACTOR, parseViewerId } from '../access/viewer-id.ts';
 
 /** The old and the new value of each changed field. A changed credential appears only as `changed`. */
 export type Changes = Record<string, { from?: unknown; to?: unknown } | 'changed'>;
@@ -14,26 +15,30 @@ export interface AuditEntry {
   readonly outcome?: string;
 }
 
+/** The actions that a caller can attempt, as audit records store them. */
+export type AuditAction =
+  | `cluster.${'create' | 'update' | 'delete' | 'import' | 'test' | 'probe' | 'confirm-identity'}`
+  | `user.${'create' | 'update' | 'delete' | 'change-password'}`
+  | `role.${'define' | 'delete'}`
+  | `api-key.${'create' | 'revoke'}`;
+
 /** Writes one audit record. Call it in the transaction of the change that it describes. */
 export async function record(tx: Transaction, caller: Caller, entry: AuditEntry): Promise<void> {
   await tx.auditRecord.create({ data: auditRow(caller, entry), select: { id: true } });
 }
 
-/** The stored name of anonymous callers. */
-const ANONYMOUS_ACTOR = 'stranger';
-
 export function auditRow(
   { viewer, requestId, address }: Caller,
   { action, at, cluster, changes, outcome = 'DONE' }: AuditEntry,
 ): Prisma.AuditRecordCreateInput {
-  const keyId = /^api-key:([0-9]+)$/.exec(viewer?.id ?? '')?.[1];
+  const key = viewer?.kind === 'API_KEY' ? parseViewerId(viewer.id) : undefined;
   return {
     at,
     actor: viewer ? `${viewer.id} (${viewer.name})` : ANONYMOUS_ACTOR,
     actorId: viewer?.id ?? ANONYMOUS_ACTOR,
     actorName: viewer?.name ?? '',
     userId: viewer?.userId ?? null,
-    apiKeyId: keyId === undefined ? null : Number(keyId),
+    apiKeyId: key?.id ?? null,
     action,
     clusterUid: cluster?.uid ?? null,
     clusterId: cluster?.id ?? null,

@@ -81,13 +81,13 @@ export class ClusterChanges {
 
   /**
    * Yields the changes after a cursor (absent: from now on) until the signal aborts or the caller is no longer
-   * authenticated. `caller` returns the caller with current permissions; it is called before each change.
+   * authenticated. The caller is authenticated again before each change.
    */
   async *follow(
     first: Caller,
     { filter, after }: { filter?: ClusterFilter | null | undefined; after?: string | null | undefined },
     query: ClusterQuery,
-    { signal, caller }: { signal: AbortSignal; caller: (now: Counters) => Promise<Caller> },
+    { signal }: { signal: AbortSignal },
   ): AsyncGenerator<ClusterChange<{ id: number }>> {
     const viewer = requireViewer(first);
     const where = whereFilter(filter ?? {});
@@ -107,7 +107,7 @@ export class ClusterChanges {
       // Refresh the caller each time: no counter increases when an API key expires, and the clusters in a scope also change
       // with names and labels.
       const isStillAuthenticated = async () => {
-        current = await caller(await this.#database.counters());
+        current = await first.refresh(await this.#database.counters());
         return current.viewer !== null;
       };
       while (!signal.aborted) {

@@ -6,7 +6,7 @@ import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { Caller } from '../access/caller.ts';
 import type { ClusterQuery } from '../access/clusters.ts';
-import { readableClusters, refreshCaller, requireActionOnAll } from '../access/permissions.ts';
+import { readableClusters, requireActionOnAll } from '../access/permissions.ts';
 import { auditRow, record } from '../audit/record.ts';
 import { initialStatus } from '../cluster-status.ts';
 import {
@@ -83,8 +83,8 @@ export class ClusterImport {
     charge(candidates.length);
     if (input.verify === 'CONNECT') await this.#testAll(candidates);
     // The connection tests may take long, in which the caller's permissions may have changed.
-    const now = input.verify === 'CONNECT' ? await refreshCaller(caller) : caller;
-    requireActionOnAll(now, 'clusters.import');
+    const now = input.verify === 'CONNECT' ? await caller.refresh() : caller;
+    const importer = requireActionOnAll(now, 'clusters.import');
     const { database } = this.#registry;
     if (input.dryRun) {
       const { results } = await decideOutcomes(database.prisma, now, candidates, input);
@@ -93,7 +93,7 @@ export class ClusterImport {
         warnings: await findDuplicates(database.prisma, now, toNewClusters(candidates, results)),
       };
     }
-    const { uids, ...imported } = await changeRegistry(this.#registry, now, async (tx, stamp) => {
+    const { uids, ...imported } = await changeRegistry(this.#registry, importer, async (tx, stamp) => {
       const { results, isEmpty } = await decideOutcomes(tx, now, candidates, input);
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
       const creating = decided('CREATED');

@@ -4,7 +4,8 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { Action } from '../access/action.ts';
 import type { Caller } from '../access/caller.ts';
 import { type ClusterBy, type ClusterQuery, findAuthorized, whereReadable } from '../access/clusters.ts';
-import { refreshCaller, requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
+import type { AuthorizedCaller } from '../access/permissions.ts';
+import { requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
 import { type Changes, record } from '../audit/record.ts';
 import { initialStatus, resetStatus } from '../cluster-status.ts';
 import {
@@ -106,10 +107,10 @@ export class Clusters {
     const facts = credential.inCluster ? IN_CLUSTER_CREDENTIAL : (credential.read?.facts ?? MISSING_CREDENTIAL);
     const test = verify === 'CONNECT' ? await verifyCredentialChange(credential, this.#fleet) : undefined;
     // The connection test may take seconds, in which the caller's permissions may have changed.
-    const now = verify === 'CONNECT' ? await refreshCaller(caller) : caller;
-    requireActionOnAll(now, 'clusters.create');
+    const now = verify === 'CONNECT' ? await caller.refresh() : caller;
+    const creator = requireActionOnAll(now, 'clusters.create');
 
-    return changeRegistry(this.#registry, now, async (tx, stamp) => {
+    return changeRegistry(this.#registry, creator, async (tx, stamp) => {
       const { at, registryChange } = stamp;
       const holder = isDefault ? await takeDefault(tx, now, stamp) : undefined;
       const { id, uid } = await tx.cluster.create({
@@ -166,10 +167,10 @@ export class Clusters {
     if (!fields) throw new Error('fields without issues are valid');
     const credential = parsed.leavesCluster ? { ...parsed, stored: await this.#readStored(caller, input) } : parsed;
     const test = verify === 'CONNECT' ? await this.#testCredential(caller, input.by, credential) : undefined;
-    const now = verify === 'CONNECT' ? await refreshCaller(caller) : caller;
-    authorizeUpdate(now, input);
+    const now = verify === 'CONNECT' ? await caller.refresh() : caller;
+    const updater = authorizeUpdate(now, input);
 
-    return changeRegistry(this.#registry, now, async (tx, stamp) => {
+    return changeRegistry(this.#registry, updater, async (tx, stamp) => {
       const { at, registryChange } = stamp;
       const current = await this.#current(tx, now, 'clusters.update', input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
@@ -222,11 +223,11 @@ export class Clusters {
     input: ChangeCluster,
     query: ClusterQuery,
   ): Promise<{ uid: string; databaseId: number }> {
-    requireActionOnSome(caller, 'clusters.delete');
+    const deleter = requireActionOnSome(caller, 'clusters.delete');
     const issues: InputIssue[] = [];
     validateExpectedRevision(input.expectedRevision, issues);
     throwIfInvalid(issues);
-    return changeRegistry(this.#registry, caller, async (tx, { at, registryChange }) => {
+    return changeRegistry(this.#registry, deleter, async (tx, { at, registryChange }) => {
       const current = await this.#current(tx, caller, 'clusters.delete', input, query);
       if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
       await tx.cluster.delete({ where: { id: current.id }, select: { id: true } });
@@ -248,11 +249,11 @@ export class Clusters {
    * REVISION_CONFLICT.
    */
   async confirmIdentity(caller: Caller, input: ChangeCluster, query: ClusterQuery) {
-    requireActionOnSome(caller, 'clusters.update');
+    const updater = requireActionOnSome(caller, 'clusters.update');
     const issues: InputIssue[] = [];
     validateExpectedRevision(input.expectedRevision, issues);
     throwIfInvalid(issues);
-    return changeRegistry(this.#registry, caller, async (tx, { at, registryChange }) => {
+    return changeRegistry(this.#registry, updater, async (tx, { at, registryChange }) => {
       const current = await this.#current(tx, caller, 'clusters.update', input, query);
       const { id, identity, otherIdentity } = current;
       if (otherIdentity) {
@@ -322,11 +323,12 @@ export class Clusters {
   }
 }
 
-function authorizeUpdate(caller: Caller, { credential, isDefault, name, labels }: UpdateCluster): void {
-  requireActionOnSome(caller, 'clusters.update');
+function authorizeUpdate(caller: Caller, { credential, isDefault, name, labels }: UpdateCluster): AuthorizedCaller {
+  const updater = requireActionOnSome(caller, 'clusters.update');
   if (credential?.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
   // Scopes are defined by names and labels, and the default concerns all clusters: these fields need the action on all.
   if (isDefault != null || name != null || labels !== undefined) requireActionOnAll(caller, 'clusters.update');
+  return updater;
 }
 
 /** The audit changes of a new cluster for fields that do not have their default: an empty text or false. */

@@ -80,7 +80,7 @@ builder.subscriptionField('clusterChanged', (t) =>
         context.caller,
         args,
         clusterQuery(context, info, [{ name: 'cluster', type: 'ClusterUpserted' }]),
-        { signal: context.signal, caller: context.refresh },
+        { signal: context.signal },
       ) as AsyncIterable<Change>,
     resolve: (change, _args, { liveBudget, responseSize }) => {
       liveBudget.renew();

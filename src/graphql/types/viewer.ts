@@ -1,7 +1,7 @@
 import { ACTIONS } from '../../domain/access/action.ts';
 import type { Viewer } from '../../domain/access/caller.ts';
 import { hasActionOnSome } from '../../domain/access/permissions.ts';
-import { builder } from '../builder.ts';
+import { builder, OPEN_TO_ANONYMOUS } from '../builder.ts';
 import { describedEnum } from './enums.ts';
 import { ActionEnum } from './roles.ts';
 
@@ -32,6 +32,7 @@ builder.queryField('viewer', (t) =>
   t.field({
     type: ViewerType,
     nullable: true,
+    extensions: OPEN_TO_ANONYMOUS,
     description: 'The authenticated caller of this request; null if the request is anonymous.',
     resolve: (_root, _args, { caller }) => caller.viewer,
   }),

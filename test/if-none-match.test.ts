@@ -11,7 +11,7 @@ afterAll(() => app.close());
 const get = async (path: string, headers: Record<string, string> = {}) =>
   send(app, { path, headers: { Authorization: app.admin, Accept: 'text/html, */*', ...headers } });
 
-/** The path of a GraphiQL asset, whose name contains a hash. */
+/** The path of a GraphiQL asset; its name contains a hash. */
 async function assetPath(): Promise<string> {
   const { text } = await get('/graphql');
   return /src="([^"]+)"/.exec(text)?.[1] ?? '';

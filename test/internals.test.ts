@@ -1,4 +1,4 @@
-// The contract tests of src/internals/. After an upgrade, read the library's source for what each test states, then set
+// The contract tests of src/internals/. After an upgrade, check each statement against the source of the library, then set
 // the new version in TRIED.
 import { globSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -7,7 +7,7 @@ import { argumentLimit } from './argument-size.ts';
 import type { Context } from './context.ts';
 import { costBudget } from './cost.ts';
 import { readCounted } from './counted.ts';
-import { DocumentCache } from './document-cache.ts';
+import { createDocumentCache } from './document-cache.ts';
 import { readsStoredFields, rootFieldOf } from './document-facts.ts';
 import { maskError } from './errors.ts';
 import { documentLimit, parsingLimit, streamLimit, variableLimit } from './limits.ts';
@@ -29,7 +29,7 @@ export function createGraphQL({ log }: { log: Logger }) {
     logging: false,
     batching: false,
     parserAndValidationCache: {
-      documentCache: new DocumentCache(),
+      documentCache: createDocumentCache(),
       errorCache: { get: () => undefined, set: () => {} },
       // `boundedValidation` has its own cache.
       validationCache: false,

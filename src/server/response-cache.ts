@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { Counters } from '../storage/database.ts';
 
 /**
@@ -37,21 +38,17 @@ export const MAX_KEY_LENGTH = 16 * 1024;
  */
 export class ResponseCache {
   #counters: Counters = { registry: -1, status: -1, access: -1 };
-  #bytes = 0;
-  /** By key, least recently used first. */
-  readonly #entries = new Map<string, CachedResponse>();
-  /** The most recently used key. */
-  #last = '';
+  readonly #entries = new LRUCache<string, CachedResponse>({
+    maxSize: MAX_BYTES,
+    sizeCalculation: (response, key) => key.length * 2 + response.bytes.length,
+  });
   readonly #computing = new Map<string, Promise<CachedResponse>>();
-  /** Hashes of keys that produced a cacheable response, least recently computed first. */
-  readonly #known = new Set<string>();
+  /** Hashes of keys that produced a cacheable response; the least recently computed one is dropped first. */
+  readonly #known = new LRUCache<string, true>({ max: MAX_KNOWN_KEYS });
 
   /** Finds the cached response for this key under these counters. */
   find(counters: Counters, key: string): CachedResponse | undefined {
-    if (!this.#advanceTo(counters)) return undefined;
-    const response = this.#entries.get(key);
-    if (response && key !== this.#last) this.#markUsed(key, response);
-    return response;
+    return this.#advanceTo(counters) ? this.#entries.get(key) : undefined;
   }
 
   /**
@@ -83,34 +80,10 @@ export class ResponseCache {
     const { response, isCacheable } = await computing;
     if (!isCacheable) return response;
     const computed = { ...response, etag: `"${hashOf(response.bytes)}"` };
-    if (this.#remember(keyHash) && this.#advanceTo(counters)) this.#store(key, computed);
+    const isRepeated = this.#known.has(keyHash);
+    this.#known.set(keyHash, true);
+    if (isRepeated && this.#advanceTo(counters) && !this.#entries.has(key)) this.#entries.set(key, computed);
     return computed;
-  }
-
-  /** Remembers that the response for this key is cacheable; returns whether that was known before. */
-  #remember(keyHash: string): boolean {
-    const isKnown = this.#known.delete(keyHash);
-    this.#known.add(keyHash);
-    if (this.#known.size > MAX_KNOWN_KEYS) this.#known.delete(first(this.#known));
-    return isKnown;
-  }
-
-  #markUsed(key: string, response: CachedResponse): void {
-    this.#last = key;
-    this.#entries.delete(key);
-    this.#entries.set(key, response);
-  }
-
-  #store(key: string, response: CachedResponse): void {
-    if (this.#entries.has(key)) return;
-    this.#entries.set(key, response);
-    this.#last = key;
-    this.#bytes += sizeOf(key, response);
-    while (this.#bytes > MAX_BYTES) {
-      const oldest = first(this.#entries.keys());
-      this.#bytes -= sizeOf(oldest, this.#entries.get(oldest));
-      this.#entries.delete(oldest);
-    }
   }
 
   /** Clears the cache if the counters are newer than its own. Returns false if they are older. */
@@ -121,18 +94,8 @@ export class ResponseCache {
     this.#counters = counters;
     this.#entries.clear();
     this.#computing.clear();
-    this.#bytes = 0;
     return true;
   }
-}
-
-function first(keys: Iterable<string>): string {
-  for (const key of keys) return key;
-  return '';
-}
-
-function sizeOf(key: string, response: CachedResponse | undefined): number {
-  return key.length * 2 + (response?.bytes.length ?? 0);
 }
 
 function hashOf(value: string | Buffer): string {

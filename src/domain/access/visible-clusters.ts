@@ -1,4 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { lazy } from '../../lazy.ts';
 import type { Counters, Database } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
@@ -45,7 +46,7 @@ interface StatusChanges {
  */
 const ROWS_AT_ONCE = 2_500;
 const STEPS_AT_ONCE = 25_000;
-/** Most sets of scopes in the cache, 2 MB each at 10,000 clusters; the oldest is evicted. */
+/** Most sets of scopes in the cache, 2 MB each at 10,000 clusters; the least recently used one is dropped first. */
 const MAX_CACHED = 20;
 
 const NO_CLUSTERS: VisibleChanges = new Map();
@@ -202,19 +203,17 @@ export class VisibleClusters {
 /** Caches values for the newest value of the registry counter, at most MAX_CACHED of them. */
 class RegistryCache<Value> {
   #registry = -1;
-  #values = new Map<string, Promise<Value>>();
+  #values = new LRUCache<string, Promise<Value>>({ max: MAX_CACHED });
 
   get(key: string, registry: number, compute: () => Promise<Value>): Promise<Value> {
     if (registry < this.#registry) return compute();
-    if (registry > this.#registry) this.#values = new Map();
+    if (registry > this.#registry) this.#values = new LRUCache({ max: MAX_CACHED });
     this.#registry = registry;
     const known = this.#values.get(key);
     if (known) return known;
     const computing = compute();
     const values = this.#values;
     values.set(key, computing);
-    const [oldest] = values.size > MAX_CACHED ? values.keys() : [];
-    if (oldest !== undefined) values.delete(oldest);
     computing.catch(() => values.delete(key));
     return computing;
   }

@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache';
+
 /** The maximum number of names. Each connection keeps one prepared statement per name that it has used. */
 const MAX_NAMES = 200;
 /** The maximum number of names for statements with lists, where each list length is a different statement. */
@@ -13,7 +15,7 @@ const LIST = /\bIN \(\$\d+,|\), ?\(\$\d/;
 /** Assigns names to frequent statements. A connection prepares a named statement when it first runs it. */
 export class StatementNames {
   readonly #names = new Map<string, string>();
-  readonly #counts = new Map<string, number>();
+  readonly #counts = new LRUCache<string, number>({ max: MAX_COUNTED });
   #listNames = 0;
   #generation = 0;
 
@@ -39,10 +41,7 @@ export class StatementNames {
 
   #isFrequent(sql: string): boolean {
     const count = (this.#counts.get(sql) ?? 0) + 1;
-    this.#counts.delete(sql);
     this.#counts.set(sql, count);
-    const [oldest] = this.#counts.size > MAX_COUNTED ? this.#counts.keys() : [];
-    if (oldest !== undefined) this.#counts.delete(oldest);
     return count >= MIN_RUNS;
   }
 }

@@ -11,6 +11,7 @@ import {
   type SqlResultSet,
   type Transaction,
 } from '@prisma/driver-adapter-utils';
+import { LRUCache } from 'lru-cache';
 import { yieldNow, yieldWhenBusy } from '../../event-loop.ts';
 import { Mutex } from '../mutex.ts';
 import { isBusy, toDriverError } from './errors.ts';
@@ -31,7 +32,7 @@ export class SqliteConnection implements SqlDriverAdapter {
   readonly provider = about.provider;
   readonly adapterName = about.adapterName;
   readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, Prepared>();
+  readonly #statements = new LRUCache<string, Prepared>({ max: MAX_CACHED_STATEMENTS });
   /** Resolves when the open transaction ends; undefined if no transaction is open. */
   #openTransaction: Promise<void> | undefined;
   readonly #writers = new Mutex();
@@ -188,20 +189,15 @@ export class SqliteConnection implements SqlDriverAdapter {
   }
 
   #prepare(sql: string): Prepared {
-    let prepared = this.#statements.get(sql);
-    if (prepared) {
-      this.#statements.delete(sql);
-    } else {
-      const statement = this.#database.prepare(sql);
-      const columns = statement.columns();
-      const types = columns.map(({ type }) => declaredType(type));
-      statement.setReturnArrays(true);
-      // Reading every integer as a BigInt is slow, so do it only for columns that may exceed 2^53.
-      statement.setReadBigInts(types.some((type) => type === undefined || type === ColumnTypeEnum.Int64));
-      prepared = { statement, names: columns.map(({ name }) => name), types };
-      const [oldest] = this.#statements.size >= MAX_CACHED_STATEMENTS ? this.#statements.keys() : [];
-      if (oldest !== undefined) this.#statements.delete(oldest);
-    }
+    const known = this.#statements.get(sql);
+    if (known) return known;
+    const statement = this.#database.prepare(sql);
+    const columns = statement.columns();
+    const types = columns.map(({ type }) => declaredType(type));
+    statement.setReturnArrays(true);
+    // Reading every integer as a BigInt is slow, so do it only for columns that may exceed 2^53.
+    statement.setReadBigInts(types.some((type) => type === undefined || type === ColumnTypeEnum.Int64));
+    const prepared = { statement, names: columns.map(({ name }) => name), types };
     this.#statements.set(sql, prepared);
     return prepared;
   }

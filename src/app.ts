@@ -15,6 +15,7 @@ import { ClusterChanges } from './domain/clusters/cluster-changes.ts';
 import { ClusterImport } from './domain/clusters/cluster-import.ts';
 import { ClusterList } from './domain/clusters/cluster-list.ts';
 import { Clusters } from './domain/clusters/clusters.ts';
+import { CredentialStore } from './domain/credentials/credential-store.ts';
 import { sealedKeyIds } from './domain/credentials/sealed-kubeconfigs.ts';
 import { ClusterProbes } from './domain/probing/cluster-probes.ts';
 import { Fleet } from './domain/probing/fleet.ts';
@@ -40,6 +41,7 @@ import { Seal } from './storage/seal.ts';
 /** The domain services over an open database. */
 export interface Domain extends Services {
   readonly seal: Seal;
+  readonly credentials: CredentialStore;
   readonly metrics: Metrics;
   readonly descriptors: DescriptorShares;
   readonly close: () => Promise<void>;
@@ -53,6 +55,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const { keys, warning, reread } = await loadKeyRing({
       file: join(config.dataDir, 'seal-keys'),
       given: config.sealKey,
+      lost: config.lostSealKeys,
       sealedKeyIds: () => sealedKeyIds(database),
     });
     if (warning) log.warn(warning);
@@ -64,21 +67,22 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     const limits = new SignInLimits({ database });
     const users = new Users({ database, roles, limits, audit: auditLog, now });
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
-    const registry = { database, seal, policy: config.policy, now, ownChanges: new Set<number>() };
+    const { policy, inCluster } = config;
+    const registry = { database, policy, now, ownChanges: new Set<number>() };
+    const credentials = new CredentialStore({ database, seal, policy, inCluster });
     const changeNotifier = new ChangeNotifier(database);
     const slots = new ProbeSlots({ leases: database.leases });
     const statuses = new Statuses({ database, slots });
     const metrics = new Metrics();
     const descriptors = shareDescriptors();
     const onProbe = (state: string, latencyMs: number) => metrics.probe(state, latencyMs);
-    const { inCluster } = config;
     const fleet = new Fleet({
       registry,
+      credentials,
       visible,
       statuses,
       slots,
       changeNotifier,
-      inCluster,
       log,
       descriptors,
       onProbe,
@@ -91,6 +95,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     return {
       database,
       seal,
+      credentials,
       metrics,
       descriptors,
       apiKeys: new ApiKeys({ database, roles, now }),
@@ -101,13 +106,13 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       sessions,
       setUp: new SetUp({ database, users, audit: auditLog, seal }),
       openId: new OpenId({ providers: config.openId, database, seal, roles, sessions, audit: auditLog, log, now }),
-      clusters: new Clusters(registry, fleet),
+      clusters: new Clusters({ registry, credentials, fleet }),
       clusterList: new ClusterList({ database, visible }),
-      clusterImport: new ClusterImport(registry, fleet),
+      clusterImport: new ClusterImport({ registry, credentials, fleet }),
       clusterChanges: new ClusterChanges({ database, changeNotifier, visible }),
       statuses,
       fleet,
-      clusterProbes: new ClusterProbes({ registry, fleet }),
+      clusterProbes: new ClusterProbes({ registry, credentials, fleet }),
       close: async () => {
         await fleet.close();
         await database.close();

@@ -47,6 +47,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env) {
     dataDir,
     database: Object.freeze(url === undefined ? { file: join(dataDir, 'kitestring.db') } : { url }),
     sealKey,
+    lostSealKeys: read('LOST_SEAL_KEYS'),
     adminApiKey: read('ADMIN_API_KEY'),
     importKubeconfig: read('IMPORT_KUBECONFIG'),
     allowedOrigins: read('ALLOWED_ORIGINS'),

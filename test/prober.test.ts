@@ -610,7 +610,7 @@ test('each cluster gets its own state over real connections', async () => {
   expect(stored.get('changing')).toMatchObject({ state: 'READY' });
   expect(stored.get('distrusted')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'WRONG_CA' } });
   expect(stored.get('absent')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'REFUSED' } });
-  expect(stored.get('broken')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'CREDENTIAL_UNUSABLE' } });
+  expect(stored.get('broken')).toMatchObject({ state: 'UNUSABLE', fault: { code: 'CREDENTIAL_UNUSABLE' } });
   pretence.review = [401, { kind: 'Status' }];
   expect(await prober.probeNow('changing')).toMatchObject({ state: 'UNAUTHORIZED' });
 });

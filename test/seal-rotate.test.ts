@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { verifySealed } from '../src/domain/credentials/sealed-kubeconfigs.ts';
-import { kubeconfigPlace } from '../src/domain/credentials/stored-kubeconfig.ts';
+import { kubeconfigPlace, verifySealed } from '../src/domain/credentials/sealed-kubeconfigs.ts';
 import { sealKey } from '../src/storage/seal.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
@@ -84,7 +83,7 @@ describeOnSqlite('seal rotate beside a running server', () => {
     await rotate(app);
     const [first = ''] = await keysOf(app.dataDir);
     const uid = (await app.domain.database.prisma.cluster.findUniqueOrThrow({ where: { id } })).uid;
-    await expect(app.domain.fleet.connectionSourceOf(uid)).resolves.toBeDefined();
+    await expect(app.domain.credentials.open(uid)).resolves.toBeDefined();
     await create(app, 'after');
     expect(await sealedWith(app)).toEqual([first]);
   });

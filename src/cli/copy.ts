@@ -8,7 +8,7 @@ import { isInUse } from '../storage/sqlite/file.ts';
 import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import { type Command, UsageError } from './command.ts';
-import { keyFile, printWarnings } from './database.ts';
+import { printWarnings } from './database.ts';
 
 export const copy: Command = {
   positionals: [],
@@ -28,7 +28,11 @@ export const copy: Command = {
     try {
       // If SEAL_KEY is set, check that it can decrypt the data being copied.
       if (config.sealKey !== undefined)
-        await loadKeyRing({ file: keyFile(config), given: config.sealKey, sealedKeyIds: () => sealedKeyIds(source) });
+        await loadKeyRing({
+          given: config.sealKey,
+          lost: config.lostSealKeys,
+          sealedKeyIds: () => sealedKeyIds(source),
+        });
       const target = await openTarget(url);
       try {
         const counts = await copyInto(target, source, (model, rows) =>

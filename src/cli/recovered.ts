@@ -22,7 +22,7 @@ export const recovered: Command = {
       database.write(['access', 'registry', 'status'], async (tx) => {
         await advancePastLostHistory(tx);
         await tx.cluster.updateMany({
-          where: { state: { notIn: ['DISABLED', 'UNUSABLE'] } },
+          where: { enabled: true, credentialProblem: null },
           data: {
             ...initialStatus({ enabled: true, problem: null }),
             ...{ stateSince: at, observedAt: null, latencyMs: null, version: null },

@@ -96,12 +96,13 @@ async function prepare(config: Config, copy: string): Promise<void> {
     await loadKeyRing({
       file: keyFile(config),
       given: config.sealKey,
+      lost: config.lostSealKeys,
       sealedKeyIds: () => sealedKeyIds(database),
     });
     const stateSince = new Date();
     await database.write('status', (tx) =>
       tx.cluster.updateMany({
-        where: { state: { notIn: ['DISABLED', 'UNUSABLE'] } },
+        where: { enabled: true, credentialProblem: null },
         data: {
           ...initialStatus({ enabled: true, problem: null }),
           ...{ stateSince, observedAt: null, latencyMs: null, version: null },

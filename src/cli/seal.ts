@@ -15,7 +15,7 @@ export const verifySeal: Command = {
   run: async ({ config }) => {
     requireDatabase(config);
     const { opened, faults: failures } = await withDatabase(config, async (database) => {
-      const { keys } = await readRing(config, database);
+      const { keys } = await readRing(config, database, { isPartial: true });
       return verifySealed(database, new Seal(keys));
     });
     printFailures(failures);
@@ -91,11 +91,13 @@ async function reportUnusedKeys(database: Database, seal: Seal, file: string | u
   }
 }
 
-function readRing(config: Config, database: Database): Promise<KeyRing> {
+function readRing(config: Config, database: Database, { isPartial = false } = {}): Promise<KeyRing> {
   return loadKeyRing({
     file: keyFile(config),
     given: config.sealKey,
     sealedKeyIds: () => sealedKeyIds(database),
+    lost: config.lostSealKeys,
+    isPartial,
   });
 }
 

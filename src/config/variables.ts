@@ -35,6 +35,13 @@ export const VARIABLES = {
     about:
       'Key that encrypts kubeconfigs: 32 bytes as base64 or hex. Of several keys, separated by commas, the first encrypts; all of them decrypt. A start warns if the first one is not random.',
   },
+  LOST_SEAL_KEYS: {
+    schema: list.refine((ids) => ids.every((id) => /^[\w-]{8}$/.test(id)), {
+      error: 'must be ids of seal keys, separated by commas, as the error about a missing key names them',
+    }),
+    about:
+      'Ids of seal keys that are lost, separated by commas. Kitestring starts without them; the clusters whose kubeconfigs they encrypt are UNUSABLE until they get a new kubeconfig.',
+  },
   ADMIN_API_KEY: {
     schema: z.string(),
     secret: true,

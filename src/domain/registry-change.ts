@@ -1,7 +1,6 @@
 import type { KubeconfigPolicy } from '../kubernetes/kubeconfig/target.ts';
 import type { Database, Transaction } from '../storage/database.ts';
 import { uniqueViolation } from '../storage/database-error.ts';
-import type { Seal } from '../storage/seal.ts';
 import type { Caller } from './access/caller.ts';
 import { type AuthorizedCaller, clustersWithAction } from './access/permissions.ts';
 import { record } from './audit/record.ts';
@@ -10,7 +9,6 @@ import { DomainError } from './errors.ts';
 /** The dependencies of every change to the registry. */
 export interface ChangeContext {
   readonly database: Database;
-  readonly seal: Seal;
   readonly policy: KubeconfigPolicy;
   readonly now: () => Date;
   /** Registry counters of the latest changes that this process made: it makes the first probe after each of them. */

@@ -26,14 +26,18 @@ export async function loadKeyRing(options: {
   file?: string | undefined;
   /** Reads the ids of the keys with which stored rows are sealed. */
   sealedKeyIds: () => Promise<string[]>;
+  /** Ids of keys that may be missing, because they are lost. */
+  lost?: readonly string[] | undefined;
+  /** Whether any key may be missing from an existing ring. */
+  isPartial?: boolean;
 }): Promise<KeyRing> {
   const { given: configured, file } = options;
-  const needed = await options.sealedKeyIds();
+  const needed = (await options.sealedKeyIds()).filter((id) => !options.lost?.includes(id));
   const ring = configured ? readConfiguredKeys(configured) : await loadOrCreateKeyFile(file, needed);
   const missing = needed.filter((id) => !ring.keys.some((key) => key.id === id));
-  if (missing.length > 0)
+  if (missing.length > 0 && !options.isPartial)
     throw new StartupError(
-      `Stored kubeconfigs are sealed with ${listKeys(missing)}, which ${ring.source === 'configuration' ? 'SEAL_KEY' : file} does not have: add it after the first key.`,
+      `Stored kubeconfigs are sealed with ${listKeys(missing)}, which ${ring.source === 'configuration' ? 'SEAL_KEY' : file} does not have: add it after the first key${orIfLost(missing)}.`,
     );
   return ring;
 }
@@ -45,7 +49,7 @@ async function loadOrCreateKeyFile(file: string | undefined, needed: string[]): 
   if (found) return found;
   if (needed.length > 0)
     throw new StartupError(
-      `Stored kubeconfigs are sealed with ${listKeys(needed)}, but the key file ${file} is missing: restore it, or set SEAL_KEY.`,
+      `Stored kubeconfigs are sealed with ${listKeys(needed)}, but the key file ${file} is missing: restore it, or set SEAL_KEY${orIfLost(needed)}.`,
     );
   await createKeyFile(file);
   const created = readKeyFile(file);
@@ -206,5 +210,6 @@ function parseSecret(text: string, where: string): Buffer {
   );
 }
 
+const orIfLost = (ids: string[]) => `. If it is lost, set LOST_SEAL_KEYS=${ids.join(',')} to start without it`;
 const listKeys = (ids: string[]) => `${ids.length === 1 ? 'key' : 'keys'} ${ids.join(', ')}`;
 const hasCode = (error: unknown, code: string) => error instanceof Error && 'code' in error && error.code === code;

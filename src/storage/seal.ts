@@ -6,6 +6,9 @@ export type SealKey = { readonly id: string; readonly key: KeyObject };
 /** The table, column and row that a sealed value is bound to. It cannot be opened for any other. */
 export type SealedPlace = { table: string; column: string; uid: string };
 
+/** Seals with one key, the key `keyId`. */
+export type Sealer = { readonly keyId: string; readonly seal: (text: string, place: SealedPlace) => string };
+
 export type SealErrorCode = 'UNKNOWN_KEY' | 'TAMPERED' | 'MALFORMED';
 
 /** A sealed value could not be opened. The message names the row but never contains the value. */
@@ -66,22 +69,22 @@ export class Seal {
    * same lock and only if no stored value is sealed with it.
    */
   seal(text: string, place: SealedPlace): string {
-    return this.sealer()(text, place);
+    return this.sealer().seal(text, place);
   }
 
   /**
-   * Reads the key ring once and returns a function that seals many values. Call it inside the transaction that stores
-   * them.
+   * Reads the key ring once, to seal many values with its first key. Call it inside the transaction that stores them.
    */
-  sealer(): (text: string, place: SealedPlace) => string {
+  sealer(): Sealer {
     this.refresh();
     const { id, key } = this.#first;
-    return (text, place) => {
+    const seal = (text: string, place: SealedPlace) => {
       const nonce = randomBytes(NONCE);
       const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG }).setAAD(boundTo(place, id));
       const sealed = Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]);
       return `k1.${id}.${sealed.toString('base64url')}`;
     };
+    return { keyId: id, seal };
   }
 
   /** Opens a sealed value. Throws a SealError with the code MALFORMED, UNKNOWN_KEY or TAMPERED. */

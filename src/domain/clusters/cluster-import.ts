@@ -10,16 +10,16 @@ import { readableClusters, requireActionOnAll } from '../access/permissions.ts';
 import { auditRow, record } from '../audit/record.ts';
 import { initialStatus } from '../cluster-status.ts';
 import {
+  type Credential,
+  columnsOf,
+  columnsOfNew,
   credentialOf,
   IN_CLUSTER_CREDENTIAL,
-  type ReadCredential,
-  readGivenKubeconfig,
-  resetForNewCredential,
-  targetOf,
-  type Verification,
+  MISSING_CREDENTIAL,
+  problemOf,
 } from '../credentials/credential.ts';
-import { storeCredentialChange } from '../credentials/credential-change.ts';
-import { kubeconfigPlace } from '../credentials/stored-kubeconfig.ts';
+import { parseKubeconfig, type Verification } from '../credentials/credential-input.ts';
+import type { CredentialStore } from '../credentials/credential-store.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import { testConnection } from '../probing/connection-tests.ts';
 import type { Fleet } from '../probing/fleet.ts';
@@ -51,7 +51,7 @@ const ROWS_AT_ONCE = 100;
 interface Candidate {
   readonly name: string;
   readonly description: string;
-  readonly read?: ReadCredential | undefined;
+  readonly credential: Credential;
   refusal?: string | undefined;
   /** The cluster's identity; known only after a connection test. */
   identity?: string | null | undefined;
@@ -60,11 +60,13 @@ interface Candidate {
 /** Imports the contexts of a kubeconfig as clusters named after them, in one transaction. */
 export class ClusterImport {
   readonly #registry: ChangeContext;
-  readonly #fleet: Pick<Fleet, 'testConnection' | 'inCluster' | 'waitForFirstProbes'>;
+  readonly #credentials: CredentialStore;
+  readonly #fleet: Fleet;
 
-  constructor(registry: ChangeContext, fleet: Pick<Fleet, 'testConnection' | 'inCluster' | 'waitForFirstProbes'>) {
-    this.#registry = registry;
-    this.#fleet = fleet;
+  constructor(options: { registry: ChangeContext; credentials: CredentialStore; fleet: Fleet }) {
+    this.#registry = options.registry;
+    this.#credentials = options.credentials;
+    this.#fleet = options.fleet;
   }
 
   /**
@@ -141,8 +143,7 @@ export class ClusterImport {
 
   async #test(candidate: Candidate): Promise<void> {
     if (candidate.refusal !== undefined) return;
-    const { read } = candidate;
-    const find = async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster());
+    const find = () => this.#credentials.connectionSource(candidate.credential);
     try {
       candidate.identity = (await testConnection(this.#fleet, find)).identity;
     } catch (error) {
@@ -156,10 +157,10 @@ export class ClusterImport {
     caller: Caller,
     { kubeconfig, inCluster, contexts, verify }: ImportClusters,
   ): Promise<{ candidates: Candidate[]; current?: string | undefined }> {
-    if (inCluster) return { candidates: [{ name: 'in-cluster', description: 'Kubernetes in-cluster config' }] };
+    if (inCluster) return { candidates: [IN_CLUSTER_CANDIDATE] };
     const issues: InputIssue[] = [];
     const issue = (path: string, message: string) => issues.push({ path: [path], message });
-    const reading = await readGivenKubeconfig(caller, kubeconfig ?? '', this.#registry.policy);
+    const reading = await parseKubeconfig(caller, kubeconfig ?? '', this.#registry.policy);
     if (reading.problem !== undefined) issue('kubeconfig', reading.problem);
     const all = reading.contexts ?? [];
     const known = new Set(all.map(({ name }) => name));
@@ -183,29 +184,21 @@ export class ClusterImport {
     defaultName: string | undefined,
   ) {
     const rows = await tx.cluster.createManyAndReturn({
-      data: candidates.map(({ name, description, read }) => {
-        const facts = read?.facts ?? IN_CLUSTER_CREDENTIAL;
-        return {
-          ...{ name, description, inCluster: read === undefined, isDefault: name === defaultName },
-          ...facts,
-          ...initialStatus({ enabled: true, problem: facts.credentialProblem }),
-          searchText: searchText({ name, description }),
-          ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
-        };
-      }),
+      data: candidates.map(({ name, description, credential }) => ({
+        ...{ name, description, isDefault: name === defaultName },
+        ...columnsOf(credential),
+        ...initialStatus({ enabled: true, problem: problemOf(credential) }),
+        searchText: searchText({ name, description }),
+        ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
+      })),
       select: { id: true, uid: true, name: true },
     });
-    const reads = new Map(candidates.map(({ name, read }) => [name, read]));
-    const { seal } = this.#registry;
-    const sealed = seal.sealer();
-    await tx.clusterCredential.createMany({
-      data: rows.flatMap(({ id, uid, name }) => {
-        const read = reads.get(name);
-        return read
-          ? [{ clusterId: id, sealed: sealed(read.kubeconfig, kubeconfigPlace(uid)), keyId: seal.keyId }]
-          : [];
-      }),
-    });
+    const credentials = new Map(candidates.map(({ name, credential }) => [name, credential]));
+    const credentialFor = (name: string) => credentials.get(name) ?? MISSING_CREDENTIAL;
+    await this.#credentials.add(
+      tx,
+      rows.map(({ name, ...row }) => ({ ...row, credential: credentialFor(name) })),
+    );
     const action = 'cluster.import';
     await tx.auditRecord.createMany({
       data: rows.map((cluster) => auditRow(caller, { action, at, cluster, changes: { name: { to: cluster.name } } })),
@@ -213,17 +206,13 @@ export class ClusterImport {
     return rows;
   }
 
-  async #update(tx: Transaction, caller: Caller, { at, registryChange }: ChangeStamp, { name, read }: Candidate) {
+  async #update(tx: Transaction, caller: Caller, { at, registryChange }: ChangeStamp, { name, credential }: Candidate) {
     const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
     const { id, uid, enabled } = current;
-    const facts = await storeCredentialChange(tx, this.#registry, current, {
-      inCluster: read === undefined,
-      leavesCluster: false,
-      read,
-    });
-    if (!facts) return { uid };
+    const replaced = await this.#credentials.replace(tx, current, { credential });
+    if (!replaced) return { uid };
     const revision = { revision: { increment: 1 }, updatedAt: at, registryChange };
-    await tx.cluster.update({ where: { id }, data: { ...resetForNewCredential(facts, { enabled, at }), ...revision } });
+    await tx.cluster.update({ where: { id }, data: { ...columnsOfNew(replaced, { enabled, at }), ...revision } });
     await record(tx, caller, { action: 'cluster.import', at, cluster: current, changes: { credential: 'changed' } });
     return { uid };
   }
@@ -232,17 +221,24 @@ export class ClusterImport {
 function candidateOf(context: ContextReading, verify: Verification): Candidate {
   const { name, problem } = context;
   const invalid = nameProblem(name);
-  if (invalid)
-    return { name, description: '', refusal: `the context's name is not a valid cluster name: it ${invalid}` };
-  if (problem !== undefined && verify !== 'NONE') return { name, description: '', refusal: problem };
-  return { name, description: '', read: credentialOf(context, context.kubeconfig) };
+  const refusal = invalid
+    ? `the context's name is not a valid cluster name: it ${invalid}`
+    : verify === 'NONE'
+      ? undefined
+      : problem;
+  return { name, description: '', credential: credentialOf(context, context.kubeconfig), refusal };
 }
+
+const IN_CLUSTER_CANDIDATE: Candidate = {
+  ...{ name: 'in-cluster', description: 'Kubernetes in-cluster config' },
+  credential: IN_CLUSTER_CREDENTIAL,
+};
 
 /** The candidates that are created or updated, as input for the search for duplicates. */
 function toNewClusters(candidates: readonly Candidate[], results: readonly ImportedContext[]) {
   return candidates
     .filter((_, index) => ['CREATED', 'UPDATED'].includes(results[index]?.outcome ?? ''))
-    .map(({ name, read, identity }) => ({ name, apiServer: read?.facts.apiServer ?? null, identity }));
+    .map(({ name, credential, identity }) => ({ name, apiServer: credential.apiServer ?? null, identity }));
 }
 
 /**

@@ -8,23 +8,17 @@ import type { AuthorizedCaller } from '../access/permissions.ts';
 import { requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
 import { type Changes, record } from '../audit/record.ts';
 import { initialStatus, resetStatus } from '../cluster-status.ts';
+import { columnsOf, columnsOfNew, problemOf } from '../credentials/credential.ts';
 import {
   type CredentialInput,
-  IN_CLUSTER_CREDENTIAL,
-  MISSING_CREDENTIAL,
-  resetForNewCredential,
+  parseCredential,
+  parseNewCredential,
   type Verification,
   validateVerification,
-} from '../credentials/credential.ts';
-import {
-  type CredentialChange,
-  parseCredentialChange,
-  readStored,
-  storeCredentialChange,
-} from '../credentials/credential-change.ts';
-import { storeKubeconfig } from '../credentials/stored-kubeconfig.ts';
+} from '../credentials/credential-input.ts';
+import type { CredentialChange, CredentialStore } from '../credentials/credential-store.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
-import { verifyCredentialChange } from '../probing/connection-tests.ts';
+import { testConnection } from '../probing/connection-tests.ts';
 import type { Fleet } from '../probing/fleet.ts';
 import { type ChangeContext, changeRegistry, REMEMBERED_CHANGES, takeDefault } from '../registry-change.ts';
 import { searchText } from '../text.ts';
@@ -74,13 +68,15 @@ export interface ChangeQueries {
 /** Creates, updates and deletes clusters. Each change is one transaction, which also writes the audit record. */
 export class Clusters {
   readonly #registry: ChangeContext;
-  readonly #fleet: Pick<Fleet, 'testConnection' | 'inCluster'>;
+  readonly #credentials: CredentialStore;
+  readonly #fleet: Fleet;
   readonly #fields: ReturnType<typeof clusterFields>;
 
-  constructor(registry: ChangeContext, fleet: Pick<Fleet, 'testConnection' | 'inCluster'>) {
-    this.#registry = registry;
-    this.#fleet = fleet;
-    this.#fields = clusterFields(registry.policy);
+  constructor(options: { registry: ChangeContext; credentials: CredentialStore; fleet: Fleet }) {
+    this.#registry = options.registry;
+    this.#credentials = options.credentials;
+    this.#fleet = options.fleet;
+    this.#fields = clusterFields(options.registry.policy);
   }
 
   /**
@@ -94,18 +90,13 @@ export class Clusters {
     const issues: InputIssue[] = [];
     const fields = validate(this.#fields.create, input, issues);
     const verify = validateVerification(input.verify, issues);
-    const credential = await parseCredentialChange(caller, input.credential, {
-      verify,
-      policy: this.#registry.policy,
-      issues,
-    });
-    if (!credential.inCluster && !input.credential?.kubeconfig && verify !== 'NONE')
-      issues.push({ path: ['credential'], message: 'is required: set kubeconfig or inCluster: true' });
+    const { policy } = this.#registry;
+    const credential = await parseNewCredential(caller, input.credential, { verify, policy, issues });
     throwIfInvalid(issues);
     if (!fields) throw new Error('fields without issues are valid');
     const { name, description = '', prometheusURL = '', enabled = true, isDefault = false, labels = [] } = fields;
-    const facts = credential.inCluster ? IN_CLUSTER_CREDENTIAL : (credential.read?.facts ?? MISSING_CREDENTIAL);
-    const test = verify === 'CONNECT' ? await verifyCredentialChange(credential, this.#fleet) : undefined;
+    const [problem, inCluster] = [problemOf(credential), credential.kind === 'IN_CLUSTER'];
+    const test = verify === 'CONNECT' ? await this.#test({ credential }) : undefined;
     // The connection test may take seconds, in which the caller's permissions may have changed.
     const now = verify === 'CONNECT' ? await caller.refresh() : caller;
     const creator = requireActionOnAll(now, 'clusters.create');
@@ -115,9 +106,9 @@ export class Clusters {
       const holder = isDefault ? await takeDefault(tx, now, stamp) : undefined;
       const { id, uid } = await tx.cluster.create({
         data: {
-          ...{ name, description, prometheusURL, enabled, isDefault, inCluster: credential.inCluster },
-          ...facts,
-          ...initialStatus({ enabled, problem: facts.credentialProblem }),
+          ...{ name, description, prometheusURL, enabled, isDefault },
+          ...columnsOf(credential),
+          ...initialStatus({ enabled, problem }),
           searchText: searchText({ name, description }),
           ...{ createdAt: at, updatedAt: at, stateSince: at, registryChange },
           // Omit an empty relation: with it, Prisma would read the row again.
@@ -125,22 +116,22 @@ export class Clusters {
         },
         select: { id: true, uid: true },
       });
-      if (credential.read) await storeKubeconfig(tx, this.#registry, { id, uid }, credential.read.kubeconfig);
+      await this.#credentials.add(tx, [{ id, uid, credential }]);
       await record(tx, now, {
         action: 'cluster.create',
         at,
         cluster: { uid, id, name },
         changes: {
           name: { to: name },
-          ...nonDefaultValues({ description, prometheusURL, isDefault, inCluster: credential.inCluster }),
+          ...nonDefaultValues({ description, prometheusURL, isDefault, inCluster }),
           ...(enabled ? {} : { enabled: { to: enabled } }),
           ...(labels.length > 0 ? { labels: { to: labels } } : {}),
-          ...(credential.read ? { credential: 'changed' } : {}),
+          ...(credential.kubeconfig === undefined ? {} : { credential: 'changed' }),
         },
       });
-      const registering = { name, apiServer: facts.apiServer, identity: test?.identity };
+      const registering = { name, apiServer: credential.apiServer ?? null, identity: test?.identity };
       const duplicates = await findDuplicates(tx, now, [registering]);
-      const result = await this.#result(tx, now, { id, problem: facts.credentialProblem, holder }, queries);
+      const result = await this.#result(tx, now, { id, problem, holder }, queries);
       return { ...result, warnings: [...result.warnings, ...duplicates] };
     });
   }
@@ -158,15 +149,13 @@ export class Clusters {
     if (input.credential === null)
       issues.push({ path: ['credential'], message: 'cannot be null: omit it to keep the credential' });
     validateExpectedRevision(input.expectedRevision, issues);
-    const parsed = await parseCredentialChange(caller, input.credential, {
-      verify,
-      policy: this.#registry.policy,
-      issues,
-    });
+    const { policy } = this.#registry;
+    const parsed = await parseCredential(caller, input.credential, { verify, policy, issues });
     throwIfInvalid(issues);
     if (!fields) throw new Error('fields without issues are valid');
-    const credential = parsed.leavesCluster ? { ...parsed, stored: await this.#readStored(caller, input) } : parsed;
-    const test = verify === 'CONNECT' ? await this.#testCredential(caller, input.by, credential) : undefined;
+    const change: CredentialChange =
+      parsed === 'STORED' ? await this.#readStored(caller, input) : { ...(parsed && { credential: parsed }) };
+    const test = verify === 'CONNECT' ? await this.#testChange(caller, input.by, change) : undefined;
     const now = verify === 'CONNECT' ? await caller.refresh() : caller;
     const updater = authorizeUpdate(now, input);
 
@@ -191,20 +180,20 @@ export class Clusters {
         changes.labels = { from: current.labels.map(plainLabel), to: fields.labels };
         data.labels = { deleteMany: {}, create: fields.labels.map(storedLabel) };
       }
-      const facts = await storeCredentialChange(tx, this.#registry, current, credential);
-      if (facts) changes.credential = 'changed';
+      const credential = await this.#credentials.replace(tx, current, change);
+      if (credential) changes.credential = 'changed';
       if (Object.keys(changes).length === 0) return this.#result(tx, now, { id: current.id, problem: null }, queries);
 
       const holder = data.isDefault === true ? await takeDefault(tx, now, stamp) : undefined;
       const { name, description, enabled } = { ...current, ...definedOf(fields) };
-      const problem = facts ? facts.credentialProblem : current.credentialProblem;
+      const problem = credential ? problemOf(credential) : current.credentialProblem;
       await tx.cluster.update({
         where: { id: current.id },
         data: {
           ...data,
           // Enabling or disabling a cluster keeps its version, but discards probes that started before.
           ...(changes.enabled ? resetStatus({ enabled, problem, at }) : {}),
-          ...(facts ? resetForNewCredential(facts, { enabled, at }) : {}),
+          ...(credential ? columnsOfNew(credential, { enabled, at }) : {}),
           searchText: searchText({ name, description }),
           revision: { increment: 1 },
           updatedAt: at,
@@ -213,7 +202,7 @@ export class Clusters {
         select: { id: true },
       });
       await record(tx, now, { action: 'cluster.update', at, cluster: current, changes });
-      return this.#result(tx, now, { id: current.id, problem: facts?.credentialProblem ?? null, holder }, queries);
+      return this.#result(tx, now, { id: current.id, problem: credential ? problem : null, holder }, queries);
     });
   }
 
@@ -270,22 +259,21 @@ export class Clusters {
    * Tests the credential of an update. Requires that the caller may update the cluster; to test with the stored credential,
    * also that the caller may read the cluster live.
    */
-  async #testCredential(
-    caller: Caller,
-    by: ClusterBy,
-    credential: CredentialChange,
-  ): Promise<ConnectionTestResult | undefined> {
+  async #testChange(caller: Caller, by: ClusterBy, change: CredentialChange) {
     const { prisma } = this.#registry.database;
     await findAuthorized(prisma, caller, 'clusters.update', by);
-    if (credential.leavesCluster) await findAuthorized(prisma, caller, 'clusters.live', by);
-    return verifyCredentialChange(credential, this.#fleet);
+    if (change.storedVersion !== undefined) await findAuthorized(prisma, caller, 'clusters.live', by);
+    return this.#test(change);
   }
 
-  async #readStored(caller: Caller, { by, verify }: UpdateCluster) {
+  /** Tests a connection with a credential before it is stored; undefined if the credential does not change. */
+  async #test({ credential }: CredentialChange): Promise<ConnectionTestResult | undefined> {
+    return credential && testConnection(this.#fleet, () => this.#credentials.connectionSource(credential));
+  }
+
+  async #readStored(caller: Caller, { by, verify }: UpdateCluster): Promise<CredentialChange> {
     const cluster = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.update', by);
-    // A cluster that is not in-cluster already uses the stored kubeconfig: only a connection test needs it.
-    const isNeeded = cluster.inCluster || verify === 'CONNECT';
-    return isNeeded ? readStored(caller, this.#registry, cluster) : undefined;
+    return this.#credentials.readStored(caller, cluster, verify === 'CONNECT');
   }
 
   /** Returns the current cluster. Throws REVISION_CONFLICT if the caller has read a different revision. */

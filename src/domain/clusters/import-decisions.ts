@@ -1,7 +1,7 @@
 import type { Transaction } from '../../storage/database.ts';
 import type { Caller } from '../access/caller.ts';
 import { clustersWithAction } from '../access/permissions.ts';
-import type { Verification } from '../credentials/credential.ts';
+import type { Verification } from '../credentials/credential-input.ts';
 import { DomainError } from '../errors.ts';
 
 export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;

@@ -1,6 +1,31 @@
 import type { Database, Transaction } from '../../storage/database.ts';
-import { type Seal, SealError } from '../../storage/seal.ts';
-import { kubeconfigPlace } from './stored-kubeconfig.ts';
+import { type Seal, SealError, type SealedPlace, type Sealer } from '../../storage/seal.ts';
+
+/**
+ * The place of a cluster's sealed kubeconfig. The seal is bound to it: a value copied to another row does not decrypt.
+ */
+export function kubeconfigPlace(uid: string): SealedPlace {
+  return { table: 'ClusterCredential', column: 'sealed', uid };
+}
+
+/** Seals a kubeconfig. Returns the columns to store. */
+export function sealKubeconfig({ keyId, seal }: Sealer, uid: string, kubeconfig: string) {
+  return { sealed: seal(kubeconfig, kubeconfigPlace(uid)), keyId };
+}
+
+/** Opens a sealed kubeconfig. If it does not open, `problem` is the reason, which names the row but contains no content. */
+export function openKubeconfig(
+  seal: Seal,
+  uid: string,
+  sealed: string,
+): { kubeconfig: string; problem?: undefined } | { kubeconfig?: undefined; problem: string } {
+  try {
+    return { kubeconfig: seal.open(sealed, kubeconfigPlace(uid)) };
+  } catch (error) {
+    if (!(error instanceof SealError)) throw error;
+    return { problem: error.message };
+  }
+}
 
 /** Returns the ids of the keys with which stored kubeconfigs are sealed. */
 export async function sealedKeyIds(database: Database): Promise<string[]> {
@@ -37,11 +62,8 @@ export async function verifySealed(database: Database, seal: Seal): Promise<{ op
   });
   const faults: SealFailure[] = [];
   for (const { sealed, cluster } of rows) {
-    try {
-      seal.open(sealed, kubeconfigPlace(cluster.uid));
-    } catch (error) {
-      faults.push({ name: cluster.name, problem: error instanceof Error ? error.message : String(error) });
-    }
+    const { problem } = openKubeconfig(seal, cluster.uid, sealed);
+    if (problem !== undefined) faults.push({ name: cluster.name, problem });
   }
   return { opened: rows.length - faults.length, faults };
 }
@@ -73,17 +95,17 @@ export async function reseal(
     after = last.clusterId;
     const batch = await database.write([], async (tx) => {
       const faults: SealFailure[] = [];
+      const sealer = seal.sealer();
       let done = 0;
       for (const { clusterId, sealed, cluster } of rows) {
-        try {
-          const place = kubeconfigPlace(cluster.uid);
-          const data = { sealed: seal.seal(seal.open(sealed, place), place), keyId: seal.keyId };
-          // Matches only if unchanged: a kubeconfig replaced since the read is already sealed with the first key.
-          done += (await tx.clusterCredential.updateMany({ where: { clusterId, sealed }, data })).count;
-        } catch (error) {
-          if (!(error instanceof SealError)) throw error;
-          faults.push({ name: cluster.name, problem: error.message });
+        const { kubeconfig, problem } = openKubeconfig(seal, cluster.uid, sealed);
+        if (kubeconfig === undefined) {
+          faults.push({ name: cluster.name, problem });
+          continue;
         }
+        const data = sealKubeconfig(sealer, cluster.uid, kubeconfig);
+        // Matches only if unchanged: a kubeconfig replaced since the read is already sealed with the first key.
+        done += (await tx.clusterCredential.updateMany({ where: { clusterId, sealed }, data })).count;
       }
       return { done, faults };
     });

@@ -2,7 +2,8 @@ import type { ConnectionTestResult } from '../../kubernetes/prober/connection-te
 import type { Caller } from '../access/caller.ts';
 import { type ClusterBy, type ClusterQuery, findAuthorized, whereReadable } from '../access/clusters.ts';
 import { requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
-import { type CredentialInput, readCredential, targetOf } from '../credentials/credential.ts';
+import { type CredentialInput, parseNewCredential } from '../credentials/credential-input.ts';
+import type { CredentialStore } from '../credentials/credential-store.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
 import type { ChangeContext } from '../registry-change.ts';
 import { throwIfInvalid } from '../validation.ts';
@@ -14,11 +15,13 @@ export type { ConnectionTestResult };
 /** Connection tests and probes that a caller requests. */
 export class ClusterProbes {
   readonly #registry: ChangeContext;
+  readonly #credentials: CredentialStore;
   readonly #fleet: Fleet;
 
-  constructor({ registry, fleet }: { registry: ChangeContext; fleet: Fleet }) {
-    this.#registry = registry;
-    this.#fleet = fleet;
+  constructor(options: { registry: ChangeContext; credentials: CredentialStore; fleet: Fleet }) {
+    this.#registry = options.registry;
+    this.#credentials = options.credentials;
+    this.#fleet = options.fleet;
   }
 
   /**
@@ -32,20 +35,15 @@ export class ClusterProbes {
     if (by) {
       requireActionOnSome(caller, 'clusters.live');
       const { uid } = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.live', by);
-      return testConnection(this.#fleet, () => this.#fleet.connectionSourceOf(uid));
+      return testConnection(this.#fleet, () => this.#credentials.open(uid));
     }
     requireActionOnAll(caller, 'clusters.create');
     if (credential?.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
     const issues: InputIssue[] = [];
     const { policy } = this.#registry;
-    const path = ['credential', 'kubeconfig'];
-    const read = credential?.kubeconfig
-      ? await readCredential(caller, credential.kubeconfig, { verify: 'SYNTAX', policy, path, issues })
-      : undefined;
-    if (!credential?.kubeconfig && !credential?.inCluster)
-      issues.push({ path: ['credential'], message: 'is required: set kubeconfig or inCluster: true' });
+    const parsed = await parseNewCredential(caller, credential, { verify: 'SYNTAX', policy, issues });
     throwIfInvalid(issues);
-    return testConnection(this.#fleet, async () => (read ? { target: targetOf(read) } : this.#fleet.inCluster()));
+    return testConnection(this.#fleet, () => this.#credentials.connectionSource(parsed));
   }
 
   /**

@@ -1,11 +1,10 @@
-import { ClusterError, ResourceError } from '../../kubernetes/cluster-error.ts';
-import { type InClusterEnvironment, readInCluster } from '../../kubernetes/kubeconfig/in-cluster.ts';
+import { ResourceError } from '../../kubernetes/cluster-error.ts';
 import { type ConnectionTestResult, testTarget } from '../../kubernetes/prober/connection-test.ts';
 import { createProbe, type ProbeOutcome } from '../../kubernetes/prober/probe-function.ts';
 import type { ProbeTarget } from '../../kubernetes/prober/probe-target.ts';
 import { Prober } from '../../kubernetes/prober/prober.ts';
-import type { Connection, ConnectionOptions } from '../../kubernetes/transport/connection.ts';
-import { Connections, type OpenedCredential } from '../../kubernetes/transport/connections.ts';
+import type { Connection } from '../../kubernetes/transport/connection.ts';
+import { Connections } from '../../kubernetes/transport/connections.ts';
 import { type DescriptorShares, limitForClusters } from '../../kubernetes/transport/descriptors.ts';
 import { LiveMemory } from '../../kubernetes/transport/live-memory.ts';
 import { SocketBudget } from '../../kubernetes/transport/socket-budget.ts';
@@ -14,7 +13,7 @@ import type { ChangeNotifier } from '../../storage/change-notifier.ts';
 import type { Caller } from '../access/caller.ts';
 import { hasActionOnAll, hasActionOnSome, requireViewer } from '../access/permissions.ts';
 import type { VisibleClusters } from '../access/visible-clusters.ts';
-import { openStoredTarget } from '../credentials/stored-target.ts';
+import { type ConnectionSource, type CredentialStore, disabledError } from '../credentials/credential-store.ts';
 import type { ChangeContext } from '../registry-change.ts';
 import { type LiveBudget, LiveReads } from './live-reads.ts';
 import type { ProbeSlots } from './probe-slots.ts';
@@ -29,16 +28,13 @@ export interface ClusterToReach {
   readonly credentialsVersion: number;
 }
 
-/** How to connect to a cluster: with the target of a kubeconfig, or with the service account of this pod. */
-export type ConnectionSource = Pick<ConnectionOptions, 'target' | 'token'>;
-
 export interface FleetOptions {
   readonly registry: ChangeContext;
+  readonly credentials: CredentialStore;
   readonly visible: VisibleClusters;
   readonly statuses: Statuses;
   readonly slots: ProbeSlots;
   readonly changeNotifier: ChangeNotifier;
-  readonly inCluster: InClusterEnvironment;
   readonly log: Logger;
   /** How many open sockets connections to clusters may use. */
   readonly descriptors: DescriptorShares;
@@ -78,7 +74,7 @@ export class Fleet {
     const { policy } = options.registry;
     const sockets = new SocketBudget(options.descriptors.clusters);
     this.#sockets = sockets;
-    this.#connections = new Connections({ policy, sockets, openCredential: (uid) => this.#openCredential(uid) });
+    this.#connections = new Connections({ policy, sockets, openCredential: (uid) => options.credentials.open(uid) });
     this.#discovery = new PrometheusDiscovery({ ...options, connections: this.#connections });
     this.#targets = new ProbeTargets(options);
     this.#prober = new Prober({
@@ -155,19 +151,6 @@ export class Fleet {
     );
   }
 
-  /**
-   * How to connect to the cluster that Kitestring runs in. Throws a ClusterError if Kitestring does not run in a
-   * cluster.
-   */
-  inCluster(): Promise<ConnectionSource> {
-    return readInCluster(this.#options.inCluster);
-  }
-
-  /** How to connect to a stored cluster. Throws a ClusterError if its credential cannot be used. */
-  connectionSourceOf(uid: string): Promise<ConnectionSource> {
-    return this.#openCredential(uid);
-  }
-
   /** Probes a cluster now and stores the result. Does nothing for a cluster that is disabled or unusable. */
   async probeNow(uid: string): Promise<void> {
     this.#targets.probeHere(uid);
@@ -188,34 +171,8 @@ export class Fleet {
   }
 
   async #connect({ uid, enabled, credentialsVersion }: ClusterToReach): Promise<Connection> {
-    if (!enabled) throw disabled();
+    if (!enabled) throw disabledError();
     return (await this.#connections.of({ uid, credentialsVersion })).connection;
-  }
-
-  async #openCredential(uid: string): Promise<OpenedCredential> {
-    const { registry } = this.#options;
-    // An unusable kubeconfig may be 4 MiB long. Its problem is stored beside it, so that it need not be read again.
-    const row = await registry.database.prisma.cluster.findUnique({
-      where: { uid, enabled: true, credentialProblem: null },
-      select: { inCluster: true, credentialsVersion: true, credential: { select: { sealed: true } } },
-    });
-    if (!row) throw await this.#unusableError(uid);
-    const { credentialsVersion, credential } = row;
-    if (row.inCluster) return { credentialsVersion, ...(await this.inCluster()) };
-    return { credentialsVersion, target: await openStoredTarget(registry, { uid, sealed: credential?.sealed }) };
-  }
-
-  async #unusableError(uid: string): Promise<ClusterError> {
-    const { prisma } = this.#options.registry.database;
-    const row = await prisma.cluster.findUnique({
-      where: { uid },
-      select: { enabled: true, credentialProblem: true },
-    });
-    if (!row) return new ClusterError('CREDENTIAL_UNUSABLE', 'the cluster is no longer registered');
-    // The caller may have read the row before the cluster was disabled: it must not reopen the connection just closed.
-    if (!row.enabled) return disabled();
-    const problem = row.credentialProblem ?? 'the credential of the cluster has just been replaced: try again';
-    return new ClusterError('CREDENTIAL_UNUSABLE', problem);
   }
 
   async #retire(): Promise<void> {
@@ -289,10 +246,6 @@ export class Fleet {
       .finishRound(finishedAt)
       .catch((error: unknown) => this.#options.log.warn({ err: error }, 'the end of the probe round cannot be stored'));
   }
-}
-
-function disabled(): ClusterError {
-  return new ClusterError('DISABLED', 'the cluster is disabled: enable it to call it');
 }
 
 function timeout(ms: number): Promise<undefined> {

@@ -1,5 +1,5 @@
 import { NAME_TAKEN_CHOICES } from '../../domain/clusters/import-decisions.ts';
-import { VERIFICATIONS } from '../../domain/credentials/credential.ts';
+import { VERIFICATIONS } from '../../domain/credentials/credential-input.ts';
 import { builder } from '../builder.ts';
 import { ClusterByInput } from './cluster-queries.ts';
 import { describedEnum } from './enums.ts';

@@ -12,7 +12,7 @@ const MAX_RESPONSE_BYTES = 256 * 1024;
 const MAX_CHECKS = 32;
 
 /** The cluster states that a probe can determine. */
-export type ProbeState = 'READY' | 'DEGRADED' | 'UNAUTHORIZED' | 'UNREACHABLE';
+export type ProbeState = 'READY' | 'DEGRADED' | 'UNAUTHORIZED' | 'UNREACHABLE' | 'UNUSABLE';
 
 export interface ProbeResult {
   readonly state: ProbeState;

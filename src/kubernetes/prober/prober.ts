@@ -240,7 +240,7 @@ export class Prober {
       if (!(error instanceof ClusterError) || error instanceof ResourceError) return void this.#options.onError(error);
       const { credentialsVersion } = target;
       return {
-        state: 'UNREACHABLE',
+        state: error.code === 'CREDENTIAL_UNUSABLE' ? 'UNUSABLE' : 'UNREACHABLE',
         latencyMs: this.#clock.elapsed() - begin,
         fault: faultOf(error),
         credentialsVersion,
@@ -256,7 +256,9 @@ export class Prober {
       this.#scheduleProbe(entry, delayAfterOwnError(entry), 'ROUND');
       return;
     }
-    if (entry.state === 'READY' && result.state !== 'READY' && !entry.isConfirmingFailure) {
+    const isFirstFailure = entry.state === 'READY' && result.state !== 'READY' && !entry.isConfirmingFailure;
+    // No second probe of a credential that cannot be used: nothing was called, so nothing can have failed by chance.
+    if (isFirstFailure && result.state !== 'UNUSABLE') {
       entry.isConfirmingFailure = true;
       this.#scheduleProbe(entry, CONFIRM_MS, 'NOW');
       return;

@@ -7,7 +7,7 @@ import { follow } from './support/followed-changes.ts';
 import { defineRole, keyWith, PASSWORD, signedInUser } from './support/users.ts';
 
 /** The callers of the matrix. The roles of `byName`, `byGlob` and `byLabel` are scoped to the staging clusters. */
-const CALLERS = ['stranger', 'nobody', 'viewer', 'byName', 'byGlob', 'byLabel', 'admin'] as const;
+const CALLERS = ['anonymous', 'withoutRole', 'viewer', 'byName', 'byGlob', 'byLabel', 'admin'] as const;
 type CallerName = (typeof CALLERS)[number];
 type Line = Readonly<Record<CallerName, unknown>>;
 
@@ -47,7 +47,7 @@ beforeAll(async () => {
       actions: [...actions],
       clusters: clusters as object,
     });
-  const [key, session] = [{ stranger: {} }, { stranger: {} }] as Record<CallerName, Record<string, string>>[];
+  const [key, session] = [{ anonymous: {} }, { anonymous: {} }] as Record<CallerName, Record<string, string>>[];
   for (const caller of CALLERS.slice(1)) {
     const roles = ROLE_OF[caller] ? [ROLE_OF[caller]] : [];
     Object.assign(key ?? {}, { [caller]: (await keyWith(app, roles)).headers });
@@ -57,16 +57,16 @@ beforeAll(async () => {
 });
 afterAll(() => app.close());
 
-/** Expected result per caller. Callers without an entry get the default result; `stranger` is unauthenticated. */
-const line = (nobody: unknown, others: Partial<Line>): Line => ({
+/** Expected result per caller. Callers without an entry get the default result; `anonymous` is unauthenticated. */
+const line = (withoutRole: unknown, others: Partial<Line>): Line => ({
   ...{
-    stranger: 'UNAUTHENTICATED',
-    nobody,
-    viewer: nobody,
-    byName: nobody,
-    byGlob: nobody,
-    byLabel: nobody,
-    admin: nobody,
+    anonymous: 'UNAUTHENTICATED',
+    withoutRole,
+    viewer: withoutRole,
+    byName: withoutRole,
+    byGlob: withoutRole,
+    byLabel: withoutRole,
+    admin: withoutRole,
   },
   ...others,
 });
@@ -78,7 +78,7 @@ const seen = (show: (names: readonly string[]) => unknown): Line =>
   Object.fromEntries(
     CALLERS.map((caller) => [caller, Array.isArray(SEEN[caller]) ? show(SEEN[caller]) : SEEN[caller]]),
   ) as Line;
-const adminOnly = (admin: unknown, nobody: unknown = 'Forbidden') => line(nobody, { admin });
+const adminOnly = (admin: unknown, withoutRole: unknown = 'Forbidden') => line(withoutRole, { admin });
 
 interface Question {
   /** One root field. `$id` is the id of staging-us, `$hidden` the id of prod-eu. */
@@ -104,7 +104,7 @@ const kind = ({ __typename: name = '' }: { __typename?: string }) => name.replac
 const QUESTIONS: Record<string, Question> = {
   'Query.viewer': query('viewer { roles }', (viewer) => viewer?.roles ?? null, {
     ...line([], {}),
-    stranger: null,
+    anonymous: null,
     ...Object.fromEntries(Object.entries(ROLE_OF).map(([caller, role]) => [caller, [role]])),
   }),
   'Query.node': query(
@@ -198,7 +198,7 @@ const QUESTIONS: Record<string, Question> = {
   'Mutation.revokeApiKey': command('revokeApiKey(input: { databaseId: 4711 }) { __typename }', line('NotFound', {})),
 };
 
-const REFUSED = line(403, { stranger: 401 });
+const REFUSED = line(403, { anonymous: 401 });
 /** Expected response of each REST route: the status, or the status and the names of the listed clusters. */
 const ROW_LINES: Record<string, Line> = {
   'GET /api/v1/admin/clusters/': { ...REFUSED, admin: [200, ALL] },
@@ -209,21 +209,21 @@ const ROW_LINES: Record<string, Line> = {
   'GET /api/v1/admin/apikeys/': { ...REFUSED, admin: 200 },
   'POST /api/v1/admin/apikeys/': { ...REFUSED, admin: 400 },
   'DELETE /api/v1/admin/apikeys/:id': { ...REFUSED, admin: 404 },
-  'GET /api/v1/clusters': { ...seen((names) => [200, [...names].sort()]), stranger: 401 },
+  'GET /api/v1/clusters': { ...seen((names) => [200, [...names].sort()]), anonymous: 401 },
 };
 
 /** Expected status of each sign-in route. `session` applies where a session gets another status than an API key. */
-const SIGN_IN_LINES: Record<string, { stranger: number; others: number; session?: number }> = {
-  'GET /api/v1/init_check': { stranger: 200, others: 200 },
-  'POST /api/v1/admin/users/create_super_user': { stranger: 400, others: 400 },
-  'GET /api/auth/providers': { stranger: 200, others: 200 },
-  'POST /api/auth/login/password': { stranger: 400, others: 400 },
-  'GET /api/auth/login': { stranger: 404, others: 404 },
-  'GET /api/auth/callback': { stranger: 400, others: 400 },
-  'GET /api/auth/user': { stranger: 401, others: 200 },
-  'POST /api/auth/refresh': { stranger: 401, others: 401, session: 200 },
+const SIGN_IN_LINES: Record<string, { anonymous: number; others: number; session?: number }> = {
+  'GET /api/v1/init_check': { anonymous: 200, others: 200 },
+  'POST /api/v1/admin/users/create_super_user': { anonymous: 400, others: 400 },
+  'GET /api/auth/providers': { anonymous: 200, others: 200 },
+  'POST /api/auth/login/password': { anonymous: 400, others: 400 },
+  'GET /api/auth/login': { anonymous: 404, others: 404 },
+  'GET /api/auth/callback': { anonymous: 400, others: 400 },
+  'GET /api/auth/user': { anonymous: 401, others: 200 },
+  'POST /api/auth/refresh': { anonymous: 401, others: 401, session: 200 },
   // This entry must be the last one, because it ends the session.
-  'POST /api/auth/logout': { stranger: 401, others: 200 },
+  'POST /api/auth/logout': { anonymous: 401, others: 200 },
 };
 
 const roots = [schema.getQueryType(), schema.getMutationType()].flatMap((type) =>
@@ -251,7 +251,7 @@ describe.each(['key', 'session'])('access with a %s', (surface) => {
       const { data, errors } = await app.graphql(document, given, headers[surface]?.[caller]);
       const value = isBlock ? data : Object.values(data ?? {})[0];
       const shown = errors ? errors[0]?.extensions.code : show(value);
-      const bySession = surface === 'session' && name === 'Mutation.changePassword' && caller !== 'stranger';
+      const bySession = surface === 'session' && name === 'Mutation.changePassword' && caller !== 'anonymous';
       expect(shown).toEqual(bySession ? 'InvalidInput' : gets[caller]);
     });
   });
@@ -275,15 +275,15 @@ describe.each(['key', 'session'])('access with a %s', (surface) => {
   });
 
   it.each(CALLERS)('%s receives changes only of clusters that they can read', async (caller) => {
-    const { told, ended } = await follow(app, headers[surface]?.[caller] ?? {});
+    const { events, ended } = await follow(app, headers[surface]?.[caller] ?? {});
     const names = SEEN[caller];
-    if (!Array.isArray(names)) return expect(await ended.then(told)).toEqual([names]);
+    if (!Array.isArray(names)) return expect(await ended.then(events)).toEqual([names]);
     const witness = await follow(app, { Authorization: app.admin });
     for (const name of ALL) await app.graphql(TOUCH, { name, text: `${surface} ${caller}` });
     const expected = (of: readonly string[]) => of.map((name) => `+${name}`).sort();
-    const heard = ({ told }: Pick<typeof witness, 'told'>) => [...new Set(told())].sort();
+    const heard = ({ events }: Pick<typeof witness, 'events'>) => [...new Set(events())].sort();
     await expect.poll(() => heard(witness)).toEqual(expected(ALL));
-    await expect.poll(() => heard({ told })).toEqual(expected(names));
+    await expect.poll(() => heard({ events })).toEqual(expected(names));
   });
 
   describe.each(Object.entries(SIGN_IN_LINES))('%s', (name, gets) => {
@@ -291,7 +291,7 @@ describe.each(['key', 'session'])('access with a %s', (surface) => {
       const [method = '', path = ''] = name.split(' ');
       const { status } = await app.rest(method, path, method === 'POST' ? {} : undefined, headers[surface]?.[caller]);
       const others = surface === 'session' ? (gets.session ?? gets.others) : gets.others;
-      expect(status).toBe(caller === 'stranger' ? gets.stranger : others);
+      expect(status).toBe(caller === 'anonymous' ? gets.anonymous : others);
     });
   });
 });

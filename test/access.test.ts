@@ -98,10 +98,10 @@ describe('an API key', () => {
   it('an idle subscription ends when its API key expires', async () => {
     const expiresAt = new Date(Date.now() + 800);
     const { text } = await app.domain.apiKeys.create(caller, { name: 'short stream', roles: ['viewer'], expiresAt });
-    const { told, ended } = await follow(app, { Authorization: text });
+    const { events, ended } = await follow(app, { Authorization: text });
     await ended;
     expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
-    expect(told()).toEqual([]);
+    expect(events()).toEqual([]);
   });
 
   it('rejects an API key from the next request after it is revoked or disabled', async () => {
@@ -175,7 +175,7 @@ describe('the stored API key', () => {
     const before = await version();
     for (let asked = 0; asked < 20; asked++) {
       await rest(app.admin);
-      await viewer(app.nobody);
+      await viewer(app.keyWithoutRole);
       await rest(`kite1-wrong${asked}`);
     }
     expect(await version()).toEqual(before);

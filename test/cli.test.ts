@@ -121,7 +121,7 @@ describe('the keys commands', () => {
     const keys = JSON.parse(await succeed(app.dataDir, 'keys', 'list', '--json'));
     expect(keys).toMatchObject([
       { id: 1, name: 'test admin', roles: 'admin', expires: 'never' },
-      { id: 2, name: 'test nobody', roles: '' },
+      { id: 2, name: 'test without role', roles: '' },
     ]);
     expect(Object.keys(keys[0])).not.toContain('hash');
     expect(await succeed(app.dataDir, 'keys', 'list')).toContain('test admin');

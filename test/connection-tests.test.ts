@@ -7,7 +7,15 @@ import { CLUSTERS, type TestApp } from './support/app.ts';
 import { createAuthority } from './support/certificates.ts';
 import { base64, kubeconfig } from './support/kubeconfigs.ts';
 import { kubeconfigOf, kubeconfigOfAll, probingApp, register, untilState } from './support/live.ts';
-import { answerWith, kubernetes, type Pretence, rawStandIn, refusingPort, standIn, token } from './support/stand-in.ts';
+import {
+  answerWith,
+  kubernetes,
+  rawStandIn,
+  refusingPort,
+  type StandInResponses,
+  standIn,
+  token,
+} from './support/stand-in.ts';
 
 const TEST = `mutation ($input: TestConnectionInput!) { testClusterConnection(input: $input) {
   __typename ... on Error { code message } ... on InvalidInputError { issues { path } }
@@ -39,8 +47,8 @@ const importAll = async (app: TestApp, text: string, more: object = {}) =>
 const REVIEW = '/apis/authorization.k8s.io/v1/selfsubjectrulesreviews';
 
 /** A stand-in API server that reports these permissions for the credential. */
-async function cluster(pretence: Pretence = {}, rules?: unknown) {
-  const answer = kubernetes(pretence);
+async function cluster(responses: StandInResponses = {}, rules?: unknown) {
+  const answer = kubernetes(responses);
   return standIn((request, response) => {
     if (rules === undefined || request.url !== REVIEW) return answer(request, response);
     answerWith(response, 201, { status: { resourceRules: rules } });
@@ -64,8 +72,8 @@ describe('testClusterConnection', () => {
   });
 
   it.each([
-    ['does not tell', undefined],
-    ['tells nonsense', { x: 1 }],
+    ['does not report its permissions', undefined],
+    ['reports invalid permissions', { x: 1 }],
   ])('testClusterConnection returns null permissions if the cluster %s', async (_what, rules) => {
     const app = await probingApp();
     const server = await cluster({ kubeSystem: [403, {}], readyz: [500, '[-]etcd failed\n'] }, rules);
@@ -218,8 +226,8 @@ describe('verify: CONNECT', () => {
 
 it('probeCluster probes the cluster immediately and returns the result', async () => {
   const app = await probingApp();
-  const pretence: Pretence = {};
-  const id = await register(app, 'a', kubeconfigOf((await cluster(pretence)).target()));
+  const responses: StandInResponses = {};
+  const id = await register(app, 'a', kubeconfigOf((await cluster(responses)).target()));
   await untilState(app, id, 'READY');
   const probe = async (by: object) =>
     (
@@ -229,12 +237,12 @@ it('probeCluster probes the cluster immediately and returns the result', async (
         { input: { by } },
       )
     ).data.probeCluster;
-  pretence.review = [401, {}];
+  responses.review = [401, {}];
   expect((await probe({ name: 'a' })).cluster.status).toMatchObject({
     state: 'UNAUTHORIZED',
     error: { code: 'UNAUTHORIZED' },
   });
-  delete pretence.review;
+  delete responses.review;
   expect((await probe({ name: 'a' })).cluster.status).toEqual({ state: 'READY', version: 'v1.31.0', error: null });
   expect(await probe({ name: 'b' })).toEqual({ code: 'NOT_FOUND' });
   await register(app, 'unusable', kubeconfig({ user: { tokenFile: '/x' } }));

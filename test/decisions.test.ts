@@ -90,7 +90,7 @@ describe('root fields', () => {
     '%s reveals nothing to a caller without permissions',
     async (name, { document, shown }) => {
       const [, field = ''] = name.split('.');
-      const { data, errors } = await app.graphql(document, { id }, { Authorization: app.nobody });
+      const { data, errors } = await app.graphql(document, { id }, { Authorization: app.keyWithoutRole });
       expect(errors).toBeUndefined();
       expect(data[field]).toEqual(shown);
     },
@@ -133,7 +133,7 @@ describe('REST routes', () => {
       const requestAs = async (headers: Record<string, string>) =>
         app.rest(method, path.replace(':id', id), method === 'GET' ? undefined : {}, headers);
       expect((await requestAs({})).status).toBe(401);
-      const { status, body } = await requestAs({ Authorization: app.nobody });
+      const { status, body } = await requestAs({ Authorization: app.keyWithoutRole });
       expect([status, body]).toEqual(who === 'admin' ? [403, { error: 'Admin role required' }] : [200, []]);
       expect([200, 400, 404]).toContain((await requestAs({ Authorization: app.admin })).status);
     },

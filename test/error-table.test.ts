@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ERROR_CODES, type ErrorCode } from '../src/domain/errors.ts';
 import { ERRORS } from '../src/graphql/errors.ts';
-import { type Answer, CLUSTERS, type GraphQLResponse, startApp, type TestApp } from './support/app.ts';
+import { CLUSTERS, type GraphQLResponse, startApp, type TestApp, type TestResponse } from './support/app.ts';
 import { whileReadOnly } from './support/database.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { kubeconfigOf } from './support/live.ts';
@@ -22,7 +22,7 @@ interface Case {
   /** Omitted for sign-in, which is not a GraphQL operation. */
   readonly graphql?: () => Promise<GraphQLResponse>;
   /** Omitted if no REST request can cause the error. */
-  readonly rest?: () => Promise<Answer>;
+  readonly rest?: () => Promise<TestResponse>;
 }
 
 const refusal = '__typename ... on Error { code message }';
@@ -39,7 +39,8 @@ const update = (input: object) => mutate('updateCluster', 'UpdateClusterInput', 
 const remove = (databaseId: number) => mutate('deleteCluster', 'DeleteClusterInput', { by: { databaseId } });
 
 async function openTooManyStreams(): Promise<GraphQLResponse> {
-  const open = () => subscribe(app, 'subscription { clusterChanged { __typename } }', { Authorization: app.nobody });
+  const open = () =>
+    subscribe(app, 'subscription { clusterChanged { __typename } }', { Authorization: app.keyWithoutRole });
   const streams = await Promise.all(Array.from({ length: 50 }, open));
   const refused = await open();
   const [result] = (await resultsOf(refused)) as Pick<GraphQLResponse, 'data' | 'errors'>[];
@@ -71,13 +72,13 @@ const signIn = (username: string) =>
  * Signs in with a wrong password until an attempt is throttled. On a slow machine the first waits expire before the
  * next attempt.
  */
-async function tooManyAttempts(): Promise<Answer> {
+async function tooManyAttempts(): Promise<TestResponse> {
   let answer = await signIn('somebody');
   for (let failed = 1; failed < 15 && answer.status !== 429; failed++) answer = await signIn('somebody');
   return answer;
 }
 
-async function setUpTwice(): Promise<Answer> {
+async function setUpTwice(): Promise<TestResponse> {
   const createSuperUser = (username: string) =>
     app.rest('POST', '/api/v1/admin/users/create_super_user', { username, password: 'a long password' }, {});
   await createSuperUser('first');
@@ -103,8 +104,8 @@ const CASES: Record<ErrorCode, Case> = {
     rest: () => app.rest('POST', CLUSTERS, { name: 'x' }, { Authorization: 'kite1-x' }),
   },
   FORBIDDEN: {
-    graphql: () => create({ name: 'x' }, { Authorization: app.nobody }),
-    rest: () => app.rest('POST', CLUSTERS, { name: 'x' }, { Authorization: app.nobody }),
+    graphql: () => create({ name: 'x' }, { Authorization: app.keyWithoutRole }),
+    rest: () => app.rest('POST', CLUSTERS, { name: 'x' }, { Authorization: app.keyWithoutRole }),
   },
   NOT_FOUND: {
     graphql: () => remove(4711),
@@ -153,7 +154,7 @@ it.each(ERROR_CODES)('%s has the same message and meaning in GraphQL and REST', 
 });
 
 it('updates and imports report the same errors in GraphQL and REST', async () => {
-  const same = async (graphql: Promise<GraphQLResponse>, rest: Promise<Answer>) => {
+  const same = async (graphql: Promise<GraphQLResponse>, rest: Promise<TestResponse>) => {
     const [refused] = Object.values<{ code: ErrorCode; message: string }>((await graphql).data);
     const { status, body } = await rest;
     expect([status, body]).toEqual([ERRORS[refused?.code ?? 'UNAVAILABLE'].status, { error: refused?.message }]);

@@ -57,13 +57,13 @@ describe('cached responses', () => {
     };
     const readAsNobody = async (server: TestApp) => {
       while (writing) {
-        const { data } = await server.graphql(PAGE, {}, { Authorization: server.nobody });
-        if (data.viewer.name !== 'test nobody' || data.clusters.totalCount !== 0)
-          faults.push('nobody was shown clusters');
+        const { data } = await server.graphql(PAGE, {}, { Authorization: server.keyWithoutRole });
+        if (data.viewer.name !== 'test without role' || data.clusters.totalCount !== 0)
+          faults.push('a key without a role was shown clusters');
         const stranger = await server.graphql(PAGE, {}, {});
         if (stranger.data?.clusters != null || stranger.data?.viewer != null) faults.push('a stranger was shown data');
-        const listed = await server.rest('GET', CLUSTERS, undefined, { Authorization: server.nobody });
-        if (listed.status !== 403) faults.push(`nobody's list answered ${listed.status}`);
+        const listed = await server.rest('GET', CLUSTERS, undefined, { Authorization: server.keyWithoutRole });
+        if (listed.status !== 403) faults.push(`the list for a key without a role has status ${listed.status}`);
       }
     };
 

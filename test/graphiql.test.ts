@@ -58,7 +58,7 @@ test('GraphiQL runs a query, a mutation and a subscription with the key, calls n
   await visit.page.locator('.graphiql-response').getByText('"renamed-cluster"').waitFor();
 
   expect(visit.complaints).toEqual([]);
-  expect(new Set(visit.asked.map((url) => new URL(url).origin))).toEqual(new Set([app.url]));
+  expect(new Set(visit.requestedUrls.map((url) => new URL(url).origin))).toEqual(new Set([app.url]));
 });
 
 test('a GraphiQL tab can be clicked, also on a fresh page', async () => {
@@ -93,7 +93,7 @@ test('GraphiQL never stores the key or variables and never puts them in a URL', 
   await page.locator('.graphiql-doc-explorer').waitFor();
 
   expect(visit.written).toEqual([]);
-  expect(visit.asked.filter((url) => url.includes('?') || url.includes(app.admin))).toEqual([]);
+  expect(visit.requestedUrls.filter((url) => url.includes('?') || url.includes(app.admin))).toEqual([]);
   expect(page.url()).toBe(`${app.url}/graphql`);
   const kept = await page.evaluate(
     '(async () => [localStorage.length, sessionStorage.length, document.cookie, history.state, (await indexedDB.databases()).length])()',

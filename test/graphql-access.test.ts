@@ -122,7 +122,7 @@ describe('wrong credentials', () => {
 
 describe('an API key without a role', () => {
   const queryWithoutRole = async (document: string, variables: object = {}) =>
-    app.graphql(document, variables, { Authorization: app.nobody });
+    app.graphql(document, variables, { Authorization: app.keyWithoutRole });
 
   it.each(Object.entries(mutations))(
     'an API key without a role gets ForbiddenError from %s, even if the input is invalid',

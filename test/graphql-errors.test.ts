@@ -151,12 +151,12 @@ describe('an internal error', () => {
     try {
       await prisma.$executeRawUnsafe(`UPDATE "Counter" SET "value" = "value" + 1 WHERE "name" = 'registry'`);
       const requestId = stream.headers.get('x-request-id');
-      let told = '';
+      let received = '';
       for await (const chunk of stream.body ?? []) {
-        told += Buffer.from(chunk).toString();
-        if (told.includes('INTERNAL')) break;
+        received += Buffer.from(chunk).toString();
+        if (received.includes('INTERNAL')) break;
       }
-      expect(told).toContain(`"extensions":{"code":"INTERNAL","requestId":"${requestId}"}`);
+      expect(received).toContain(`"extensions":{"code":"INTERNAL","requestId":"${requestId}"}`);
     } finally {
       await prisma.$executeRawUnsafe('ALTER TABLE "Elsewhere" RENAME TO "ClusterLabel"');
     }

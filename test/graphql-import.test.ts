@@ -45,10 +45,10 @@ async function run(input: object) {
   expect(errors).toBeUndefined();
   return data.importClusters;
 }
-type Answer = Awaited<ReturnType<typeof run>>;
-const outcomes = ({ contexts }: Answer) =>
+type TestResponse = Awaited<ReturnType<typeof run>>;
+const outcomes = ({ contexts }: TestResponse) =>
   contexts.map(({ context, outcome }: { context: string; outcome: string }) => [context, outcome]);
-const pathsOf = ({ __typename, issues }: Answer) => {
+const pathsOf = ({ __typename, issues }: TestResponse) => {
   expect(__typename).toBe('InvalidInputError');
   return issues.map(({ path }: { path: string[] }) => path.join('.'));
 };

@@ -105,9 +105,9 @@ describe('viewer', () => {
       name: 'test admin',
       roles: ['admin'],
     });
-    expect((await queryViewer(`Bearer ${app.nobody}`)).data.viewer).toEqual({
+    expect((await queryViewer(`Bearer ${app.keyWithoutRole}`)).data.viewer).toEqual({
       kind: 'API_KEY',
-      name: 'test nobody',
+      name: 'test without role',
       roles: [],
     });
   });

@@ -95,18 +95,18 @@ describe('a response larger than 16 MiB', () => {
     const update = (changes: string) =>
       own.graphql(`mutation { updateCluster(input: { by: { databaseId: 1 }, ${changes} }) { __typename } }`);
     await update('name: "large"');
-    let told = '';
+    let received = '';
     let isSmall = false;
     for await (const chunk of stream.body ?? []) {
-      told += Buffer.from(chunk).toString();
-      if (told.includes('"name":"small"')) break;
-      if (told.includes('TOO_LARGE') && !isSmall) {
+      received += Buffer.from(chunk).toString();
+      if (received.includes('"name":"small"')) break;
+      if (received.includes('TOO_LARGE') && !isSmall) {
         isSmall = true;
         await update('name: "small", description: ""');
       }
     }
-    expect(told.length).toBeLessThan(MIB);
-    expect(told).toContain('{"data":null,"errors":[{"message":"The response is larger than 16 MiB');
+    expect(received.length).toBeLessThan(MIB);
+    expect(received).toContain('{"data":null,"errors":[{"message":"The response is larger than 16 MiB');
   });
 });
 

@@ -93,7 +93,7 @@ describe('a document that needs too much database work', () => {
       {},
     ],
     [
-      'looks for an action that nobody took under 60 aliases',
+      'looks for an action without records under 60 aliases',
       `{ ${repeat(60, (i) => `a${i}: auditLog(first: 1, filter: { action: "x${i}" }) { edges { cursor } }`)} }`,
       {},
     ],

@@ -57,7 +57,7 @@ describe("Kite's web UI in a browser", () => {
     expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Lax', path: '/' });
     expect(await page.evaluate('document.cookie')).not.toContain('auth_token');
     expect(await page.evaluate('window.inlineRan')).toBe(true);
-    expect(visit.asked.filter((url) => !url.startsWith(app.url))).toEqual([]);
+    expect(visit.requestedUrls.filter((url) => !url.startsWith(app.url))).toEqual([]);
     // The browser reports the error responses that the page shows, and no violation of the policy.
     expect(visit.complaints.filter((text) => !/status of 40[01]/.test(text))).toEqual([]);
   });

@@ -7,7 +7,7 @@ import { type ChangeStream, openChanges } from './support/changes.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { fleetKubeconfig } from './support/kubeconfigs.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
-import { kubernetes, type Pretence, standIn } from './support/stand-in.ts';
+import { kubernetes, type StandInResponses, standIn } from './support/stand-in.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -134,8 +134,8 @@ it.each([
 
 it('a state that a probe finds arrives as a change', async () => {
   const probing = await probingApp();
-  const pretence: Pretence = {};
-  const server = await standIn(kubernetes(pretence));
+  const responses: StandInResponses = {};
+  const server = await standIn(kubernetes(responses));
   const ready = await openChanges(probing, probing.admin, { filter: { states: ['READY'] } });
   const all = await openChanges(probing, probing.admin);
   const id = await register(probing, 'a', kubeconfigOf(server.target()));
@@ -144,7 +144,7 @@ it('a state that a probe finds arrives as a change', async () => {
   );
   expect([['PENDING', 'READY'], ['READY']]).toContainEqual(states);
   await ready.until(({ cluster }) => cluster?.status.state === 'READY');
-  pretence.review = [401, {}];
+  responses.review = [401, {}];
   await probing.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
   await all.until(({ cluster }) => cluster?.status.state === 'UNAUTHORIZED');
   await ready.until(({ __typename, databaseId }) => __typename === 'ClusterRemoved' && databaseId === id);
@@ -261,7 +261,7 @@ describe('access to a stream of changes', () => {
   });
 
   it('a caller without a role learns nothing, not even that a cursor is too old', async () => {
-    const stream = await openChanges(app, app.nobody, { after: Buffer.from('0.0').toString('base64url') });
+    const stream = await openChanges(app, app.keyWithoutRole, { after: Buffer.from('0.0').toString('base64url') });
     const { prisma } = app.domain.database;
     await prisma.counter.update({
       where: { name: 'registry' },

@@ -4,7 +4,14 @@ import { type ApiServers, startApiServers } from './support/api-servers.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { createAuthority } from './support/certificates.ts';
 import { binaryFor, kubeconfigOf, probingApp, register, type Status, statusOf, untilState } from './support/live.ts';
-import { answerWith, kubernetes, type Pretence, rawStandIn, type StandIn, standIn } from './support/stand-in.ts';
+import {
+  answerWith,
+  kubernetes,
+  rawStandIn,
+  type StandIn,
+  type StandInResponses,
+  standIn,
+} from './support/stand-in.ts';
 
 const binary = await binaryFor('test/live-failures.test.ts, real API servers that are broken and mended');
 
@@ -260,9 +267,9 @@ it('switching a cluster to a new CA and token and back opens one connection each
 
 it('one failure of a READY cluster that a second attempt does not confirm is ignored', async () => {
   const app = await probingApp();
-  const pretence: Pretence = {};
+  const responses: StandInResponses = {};
   let failures = 0;
-  const answer = kubernetes(pretence);
+  const answer = kubernetes(responses);
   const server = await standIn((request, response) => {
     if (failures-- > 0) request.socket.destroy();
     else answer(request, response);

@@ -3,7 +3,7 @@ import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { type ApiServers, startApiServers } from './support/api-servers.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { binaryFor, kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
-import { kubernetes, type Pretence, standIn } from './support/stand-in.ts';
+import { kubernetes, type StandInResponses, standIn } from './support/stand-in.ts';
 
 const binary = await binaryFor('test/live-identity.test.ts, identities of real API servers');
 /**
@@ -47,9 +47,9 @@ const update = async (app: TestApp, databaseId: number, text: string, more: obje
 
 /** A stand-in with this UID of the kube-system namespace, and a kubeconfig that points to it. */
 async function clusterWithUid(uid: string) {
-  const pretence: Pretence = { kubeSystem: [200, { kind: 'Namespace', metadata: { uid } }] };
-  const server = await standIn(kubernetes(pretence));
-  return { pretence, server, text: kubeconfigOf(server.target()) };
+  const responses: StandInResponses = { kubeSystem: [200, { kind: 'Namespace', metadata: { uid } }] };
+  const server = await standIn(kubernetes(responses));
+  return { responses, server, text: kubeconfigOf(server.target()) };
 }
 
 async function registerKnownCluster() {
@@ -153,11 +153,11 @@ describe('a kubeconfig of another cluster', () => {
 it('a cluster that was recreated at the same address is CHANGED once it is reachable again', async () => {
   const { app, id, first } = await registerKnownCluster();
   const probe = () => app.graphql('mutation { probeCluster(input: { by: { name: "a" } }) { __typename } }');
-  first.pretence.review = [401, { kind: 'Status', code: 401 }];
+  first.responses.review = [401, { kind: 'Status', code: 401 }];
   await probe();
   await untilState(app, id, 'UNAUTHORIZED');
-  first.pretence.kubeSystem = [200, { kind: 'Namespace', metadata: { uid: 'uid-2' } }];
-  delete first.pretence.review;
+  first.responses.kubeSystem = [200, { kind: 'Namespace', metadata: { uid: 'uid-2' } }];
+  delete first.responses.review;
   await probe();
   expect(await identityOf(app, id)).toEqual(CHANGED);
 });

@@ -196,7 +196,7 @@ describe.skipIf(!binary)('live reads', () => {
   });
 
   it('a caller without a role learns nothing', async () => {
-    const headers = { Authorization: app.nobody };
+    const headers = { Authorization: app.keyWithoutRole };
     const { data, errors } = await document(
       `{ cluster(by: { name: "cluster-1" }) { live { version } } clusters { nodes { live { version } } }
          node(id: "Q2x1c3Rlcjp4") { ... on Cluster { live { version } } } }`,

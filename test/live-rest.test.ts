@@ -68,7 +68,7 @@ it('each kind of failure is a sentence in the list without secrets, and disappea
     standIn(healthy, { certificate: issue(['10.9.8.7']) }),
     standIn(healthy, { certificate: issue(['127.0.0.1'], new Date(now - 3_600_000)) }),
   ]);
-  const answers = (pretence: Parameters<typeof kubernetes>[0]) => standIn(kubernetes(pretence));
+  const answers = (responses: Parameters<typeof kubernetes>[0]) => standIn(kubernetes(responses));
   const status = (code: number) => [code, { kind: 'Status', code }] as [number, object];
   const { token: _, ...stranger } = (await answers({ review: status(403) })).target();
   const kinds: Record<string, [config: string, state: string, code: FaultCode | 'KUBECONFIG_UNUSABLE']> = {

@@ -81,7 +81,7 @@ it('unfinished bodies of one caller hold at most 64 MiB; others are served, and 
   expect((await app.rest('POST', CLUSTERS, body)).status).toBe(429);
   // Small requests succeed, and so do requests of another caller.
   expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
-  const another = { Authorization: app.nobody };
+  const another = { Authorization: app.keyWithoutRole };
   expect((await app.rest('POST', '/graphql', { query: `# ${'x'.repeat(MiB)}` }, another)).status).not.toBe(429);
   for (const socket of sockets) socket.destroy();
   const accepted = async () => expect((await app.rest('POST', CLUSTERS, body)).status).toBe(201);

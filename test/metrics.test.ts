@@ -94,7 +94,7 @@ describe('the metrics', () => {
     const status = async (headers: Record<string, string>) =>
       (await app.rest('GET', '/metrics', undefined, headers)).status;
     expect(await status({})).toBe(401);
-    expect(await status({ Authorization: app.nobody })).toBe(403);
+    expect(await status({ Authorization: app.keyWithoutRole })).toBe(403);
     expect(await status({ Authorization: app.admin })).toBe(200);
   });
 

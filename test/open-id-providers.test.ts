@@ -51,7 +51,7 @@ describe('an OpenID provider', () => {
     expect((await lonely.rest('GET', '/api/auth/providers', undefined, {})).status).toBe(200);
 
     await away.start();
-    away.person = newProviderUser({ groups: ['platform'] });
+    away.user = newProviderUser({ groups: ['platform'] });
     const browser = new Browser();
     const { auth_url } = JSON.parse((await login(browser, '', lonely)).text);
     const query = await browser.signInAtProvider(auth_url);
@@ -67,10 +67,10 @@ describe('an OpenID provider', () => {
       await quiet.stop();
     });
     await first.rest('GET', '/api/auth/providers', undefined, {});
-    expect(quiet.asked('/.well-known/openid-configuration')).toBe(0);
+    expect(quiet.requestCount('/.well-known/openid-configuration')).toBe(0);
     await Promise.all([1, 2, 3].map(() => login(new Browser(), '', first)));
     await login(new Browser(), '', first);
-    expect(quiet.asked('/.well-known/openid-configuration')).toBe(1);
+    expect(quiet.requestCount('/.well-known/openid-configuration')).toBe(1);
   });
 
   it('no provider exists if none is configured', async () => {

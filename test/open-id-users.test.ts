@@ -22,19 +22,19 @@ describe('roles of OpenID users', () => {
   const roles = async (browser: Browser) => (await user(browser)).roles?.map(({ name }: { name: string }) => name);
 
   it('each sign-in sets the roles by the groups, and a change of roles ends earlier sessions', async () => {
-    const person = newProviderUser({ groups: ['platform', 'developers', 'strangers'] });
-    const { browser } = await signIn(person);
+    const providerUser = newProviderUser({ groups: ['platform', 'developers', 'strangers'] });
+    const { browser } = await signIn(providerUser);
     expect(await roles(browser)).toEqual(['admin', 'viewer']);
 
-    const { browser: second } = await signIn({ ...person, groups: ['developers'] });
+    const { browser: second } = await signIn({ ...providerUser, groups: ['developers'] });
     expect(await roles(second)).toEqual(['viewer']);
     expect((await user(browser)).status).toBe(401);
   });
 
   it('a sign-in with unchanged roles leaves other sessions alone', async () => {
-    const person = newProviderUser();
-    const { browser } = await signIn(person);
-    await signIn({ ...person, name: 'Renamed' });
+    const providerUser = newProviderUser();
+    const { browser } = await signIn(providerUser);
+    await signIn({ ...providerUser, name: 'Renamed' });
     expect(await user(browser)).toMatchObject({ status: 200, name: 'Renamed' });
   });
 
@@ -54,9 +54,9 @@ describe('roles of OpenID users', () => {
       expect(status).toBe(403);
       await expectNotSignedIn(browser, before);
     }
-    const person = newProviderUser();
-    const { browser } = await signIn(person);
-    expect((await signIn({ ...person, groups: [] })).status).toBe(403);
+    const providerUser = newProviderUser();
+    const { browser } = await signIn(providerUser);
+    expect((await signIn({ ...providerUser, groups: [] })).status).toBe(403);
     expect((await user(browser)).status).toBe(401);
   });
 
@@ -65,10 +65,10 @@ describe('roles of OpenID users', () => {
   });
 
   it('the next sign-in overwrites roles that were changed by hand', async () => {
-    const person = newProviderUser();
-    await signIn(person);
-    await app.domain.users.update(caller, { username: String(person.preferred_username), roles: ['admin'] });
-    expect(await roles((await signIn(person)).browser)).toEqual(['viewer']);
+    const providerUser = newProviderUser();
+    await signIn(providerUser);
+    await app.domain.users.update(caller, { username: String(providerUser.preferred_username), roles: ['admin'] });
+    expect(await roles((await signIn(providerUser)).browser)).toEqual(['viewer']);
   });
 });
 
@@ -110,16 +110,16 @@ describe('the last admin', () => {
   it('the last admin keeps the role and cannot sign in when their groups no longer give it', async () => {
     const alone = await startApp(provider.environment);
     onTestFinished(() => alone.close());
-    const person = newProviderUser({ groups: ['platform'] });
-    const { browser } = await signIn(person, alone);
+    const providerUser = newProviderUser({ groups: ['platform'] });
+    const { browser } = await signIn(providerUser, alone);
     expect((await user(browser, alone)).status).toBe(200);
-    expect((await signIn({ ...person, groups: ['developers'] }, alone)).status).toBe(409);
+    expect((await signIn({ ...providerUser, groups: ['developers'] }, alone)).status).toBe(409);
     expect((await user(browser, alone)).status).toBe(401);
     const [row] = await alone.domain.users.list(caller);
     expect(row?.roles).toEqual(['admin']);
 
     await signIn(newProviderUser({ groups: ['platform'] }), alone);
-    expect((await signIn({ ...person, groups: ['developers'] }, alone)).status).toBe(302);
+    expect((await signIn({ ...providerUser, groups: ['developers'] }, alone)).status).toBe(302);
   });
 });
 
@@ -137,9 +137,9 @@ describe('an OpenID account', () => {
   });
 
   it('a user does not take over the account of another user whose username they have adopted', async () => {
-    const person = newProviderUser();
-    await signIn(person);
-    expect((await signIn({ ...person, sub: `${person.sub}-other` })).status).toBe(409);
+    const providerUser = newProviderUser();
+    await signIn(providerUser);
+    expect((await signIn({ ...providerUser, sub: `${providerUser.sub}-other` })).status).toBe(409);
   });
 
   it('usernames in different letters that read the same never share an account, in either order', async () => {
@@ -159,24 +159,24 @@ describe('an OpenID account', () => {
   });
 
   it('an account is identified by its subject, whatever its username', async () => {
-    const person = newProviderUser();
-    await signIn(person);
+    const providerUser = newProviderUser();
+    await signIn(providerUser);
     const before = await rows();
-    const { browser } = await signIn({ ...person, preferred_username: 'renamed-at-the-provider' });
-    expect((await user(browser)).username).toBe(person.preferred_username);
+    const { browser } = await signIn({ ...providerUser, preferred_username: 'renamed-at-the-provider' });
+    expect((await user(browser)).username).toBe(providerUser.preferred_username);
     expect(await rows()).toBe(before);
   });
 
   it('the same subject at another issuer is a different account', async () => {
-    const person = newProviderUser({ groups: ['platform'] });
-    await signIn(person);
+    const providerUser = newProviderUser({ groups: ['platform'] });
+    await signIn(providerUser);
     const impostor = await startOpenIdProvider();
     const moved = await startApp({ ...impostor.environment, OIDC_NAME: 'corporate', DATA_DIR: app.dataDir });
     onTestFinished(async () => {
       await moved.close();
       await impostor.stop();
     });
-    impostor.person = { ...person, preferred_username: 'somebody-else' };
+    impostor.user = { ...providerUser, preferred_username: 'somebody-else' };
     const browser = new Browser();
     const { auth_url } = JSON.parse((await login(browser, '', moved)).text);
     expect((await callback(browser, await browser.signInAtProvider(auth_url), moved)).status).toBe(302);
@@ -184,10 +184,10 @@ describe('an OpenID account', () => {
   });
 
   it('an OpenID account has no password to sign in with', async () => {
-    const person = newProviderUser();
-    await signIn(person);
+    const providerUser = newProviderUser();
+    await signIn(providerUser);
     for (const password of ['', 'null', 'undefined']) {
-      const body = { username: person.preferred_username, password };
+      const body = { username: providerUser.preferred_username, password };
       const { status } = await app.rest('POST', '/api/auth/login/password', body, {});
       expect(status).toBe(401);
     }
@@ -203,13 +203,13 @@ describe('an OpenID account', () => {
   });
 
   it('a disabled account cannot sign in', async () => {
-    const person = newProviderUser();
-    const { browser } = await signIn(person);
-    const username = String(person.preferred_username);
+    const providerUser = newProviderUser();
+    const { browser } = await signIn(providerUser);
+    const username = String(providerUser.preferred_username);
     await app.domain.users.update(caller, { username, disabled: true });
     expect((await user(browser)).status).toBe(401);
     for (const groups of [['developers'], ['platform'], []]) {
-      const again = await signIn({ ...person, groups });
+      const again = await signIn({ ...providerUser, groups });
       expect(again.status).toBe(403);
       expect(again.browser.cookies(app.url).has('auth_token')).toBe(false);
     }
@@ -219,10 +219,10 @@ describe('an OpenID account', () => {
 
   it('an account is created once when two browsers sign in at the same moment', async () => {
     const before = await rows();
-    const person = newProviderUser();
+    const providerUser = newProviderUser();
     const browsers = [new Browser(), new Browser(), new Browser()];
     const queries: string[] = [];
-    for (const browser of browsers) queries.push(await beginSignIn(browser, person));
+    for (const browser of browsers) queries.push(await beginSignIn(browser, providerUser));
     const answers = await Promise.all(browsers.map((browser, at) => callback(browser, queries[at] ?? '')));
     expect(answers.map(({ status }) => status)).toEqual([302, 302, 302]);
     expect(await rows()).toBe(before + 1);
@@ -237,13 +237,13 @@ describe('an OpenID account', () => {
   });
 
   it('the creation of an account leaves an audit record without any token or secret', async () => {
-    const person = newProviderUser();
+    const providerUser = newProviderUser();
     let tokens: Record<string, unknown> = {};
     provider.answer = (given) => {
       tokens = given;
       return given;
     };
-    await signIn(person);
+    await signIn(providerUser);
     const records = await app.domain.database.prisma.auditRecord.findMany({ orderBy: { id: 'desc' }, take: 2 });
     expect(records.map(({ action }) => action)).toEqual(['session.begin', 'user.create']);
     const recordsAndLog = JSON.stringify(await app.domain.database.prisma.auditRecord.findMany()) + app.logged();

@@ -37,14 +37,14 @@ describe('a sign-in by OpenID Connect', () => {
       },
     });
 
-    provider.person = newProviderUser({ name: 'Ada' });
+    provider.user = newProviderUser({ name: 'Ada' });
     const returned = await callback(browser, await browser.signInAtProvider(auth_url));
     expect(returned).toMatchObject({ status: 302, location: `${app.url}/`, text: '' });
     const session = returned.headers.getSetCookie().find((line) => line.startsWith('auth_token='));
     expect(session).toMatch(/; HttpOnly/);
     expect(session).toMatch(/; SameSite=Lax/);
     expect(await user(browser)).toEqual({
-      ...{ status: 200, username: provider.person.preferred_username, name: 'Ada' },
+      ...{ status: 200, username: provider.user.preferred_username, name: 'Ada' },
       ...{ provider: 'corporate', avatar_url: '', roles: [{ name: 'viewer' }] },
     });
   });
@@ -153,9 +153,9 @@ describe('an OpenID callback', () => {
     vi.useRealTimers();
     const again = new Browser();
     for (const [name, value] of kept) again.cookies(app.url).set(name, value);
-    const before = provider.asked('/token');
+    const before = provider.requestCount('/token');
     expect((await callback(again, query)).status).toBe(400);
-    expect(provider.asked('/token')).toBe(before);
+    expect(provider.requestCount('/token')).toBe(before);
   });
 
   it('a callback removes the state cookie, even when it fails', async () => {
@@ -173,9 +173,9 @@ describe('an OpenID callback', () => {
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 10 * 60_000 });
     onTestFinished(() => void vi.useRealTimers());
     for (const [name, value] of kept) browser.cookies(app.url).set(name, value);
-    const before = provider.asked('/token');
+    const before = provider.requestCount('/token');
     expect((await callback(browser, query)).status).toBe(400);
-    expect(provider.asked('/token')).toBe(before);
+    expect(provider.requestCount('/token')).toBe(before);
   });
 
   it.each([
@@ -222,9 +222,9 @@ describe('an OpenID callback', () => {
       const browser = new Browser();
       const query = new URLSearchParams(await beginSignIn(browser, newProviderUser()));
       change(query);
-      const before = provider.asked('/token');
+      const before = provider.requestCount('/token');
       expect((await callback(browser, `?${query}`)).status).toBe(502);
-      expect(provider.asked('/token')).toBe(before);
+      expect(provider.requestCount('/token')).toBe(before);
     }
   });
 
@@ -245,7 +245,7 @@ describe('an OpenID callback', () => {
   it('a callback leads to the front page, whatever target the request names', async () => {
     for (const name of ['redirect', 'redirect_uri', 'return_to', 'next', 'url', 'RelayState']) {
       const browser = new Browser();
-      provider.person = newProviderUser();
+      provider.user = newProviderUser();
       const wish = `${name}=${encodeURIComponent('//evil.example')}`;
       const { auth_url } = JSON.parse((await login(browser, `?provider=corporate&${wish}`)).text);
       expect(new URL(auth_url).searchParams.get('redirect_uri')).toBe(REDIRECT_URL);

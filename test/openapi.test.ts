@@ -86,7 +86,7 @@ test('callers get the error sentences of the document, under the documented stat
   );
   await expectDocumentedError(
     'listClusters',
-    await app.rest('GET', CLUSTERS, undefined, { Authorization: app.nobody }),
+    await app.rest('GET', CLUSTERS, undefined, { Authorization: app.keyWithoutRole }),
   );
   await expectDocumentedError('importClusters', await app.rest('POST', `${CLUSTERS}import`, {}));
   const { body: made } = await app.rest('POST', CLUSTERS, { name: 'one', isDefault: true });
@@ -167,7 +167,7 @@ test('the page shows every operation, loads nothing from other origins, and logs
   for (const { operationId, summary } of ROWS) expect(await visit.page.innerText(`#${operationId}`)).toContain(summary);
   expect(await visit.page.evaluate(`getComputedStyle(document.querySelector('pre')).overflowX`)).toBe('auto');
   expect(visit.complaints).toEqual([]);
-  expect(visit.asked).toEqual([`${app.url}/openapi`]);
+  expect(visit.requestedUrls).toEqual([`${app.url}/openapi`]);
   const { headers } = await app.rest('GET', '/openapi', undefined, {});
   expect(headers.get('content-security-policy')).toContain("frame-ancestors 'none'");
 });

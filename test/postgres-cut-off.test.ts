@@ -53,25 +53,25 @@ async function openCuttableProxy(dataDir: string) {
 
 describe.runIf(POSTGRES !== undefined)('a replica that is cut off', { timeout: 180_000 }, () => {
   it('a replica that cannot renew its leases stops probing, and shares the probing again when it can', async () => {
-    const { asked, server, dataDir, first, start, key } = await startFleet();
+    const { probes, server, dataDir, first, start, key } = await startFleet();
     const proxy = await openCuttableProxy(dataDir);
     await registerAll(first, key, server, 12);
     const second = await start({ DATABASE_URL: proxy.url });
     await untilEven(dataDir, 2);
-    await expect.poll(() => lastProbedBy(asked, second.name).length, { timeout: 30_000 }).toBeGreaterThan(0);
-    const ofSecond = lastProbedBy(asked, second.name);
+    await expect.poll(() => lastProbedBy(probes, second.name).length, { timeout: 30_000 }).toBeGreaterThan(0);
+    const ofSecond = lastProbedBy(probes, second.name);
     proxy.cut();
     const since = Date.now();
-    await untilTakenOver(asked, ofSecond, second.name, 15_000);
+    await untilTakenOver(probes, ofSecond, second.name, 15_000);
     // Counts probes by the other replicas: a whole round in which each cluster was due here too.
     const probesSince = (name: string) =>
-      asked.filter(({ cluster, by, at }) => cluster === name && by !== second.name && at >= since);
+      probes.filter(({ cluster, by, at }) => cluster === name && by !== second.name && at >= since);
     await expect.poll(() => ofSecond.every((name) => probesSince(name).length > 1), { timeout: 60_000 }).toBe(true);
-    expect(asked.filter(({ by, at }) => by === second.name && at - since > 10_500)).toEqual([]);
+    expect(probes.filter(({ by, at }) => by === second.name && at - since > 10_500)).toEqual([]);
     proxy.mend();
     const mended = Date.now();
     await untilEven(dataDir, 2);
-    await expect.poll(() => asked.some(({ by, at }) => by === second.name && at >= mended)).toBe(true);
+    await expect.poll(() => probes.some(({ by, at }) => by === second.name && at >= mended)).toBe(true);
     const holders = new Set((await rowsOf(dataDir, LEASES)).map(({ holder }) => holder));
     expect(holders.size).toBe(2);
   });

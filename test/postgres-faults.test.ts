@@ -21,7 +21,7 @@ const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
  */
 const SILENCE_MS = 30_000;
 
-interface Answer {
+interface TestResponse {
   readonly status: number;
   readonly body: {
     readonly id?: number;
@@ -46,13 +46,13 @@ async function sql(text: string, database = url) {
   return client.query(text).finally(() => client.end());
 }
 
-async function sendRequest(app: Running, method: string, path: string, body?: object): Promise<Answer> {
+async function sendRequest(app: Running, method: string, path: string, body?: object): Promise<TestResponse> {
   const response = await fetch(`${app.url}${path}`, {
     ...{ method, headers: { Authorization: key, 'Content-Type': 'application/json' } },
     ...(body ? { body: JSON.stringify(body) } : {}),
     signal: AbortSignal.timeout(SILENCE_MS),
   });
-  return { status: response.status, body: (await response.json()) as Answer['body'] };
+  return { status: response.status, body: (await response.json()) as TestResponse['body'] };
 }
 
 const create = (app: Running, name = `cluster ${++names}`) =>
@@ -60,7 +60,7 @@ const create = (app: Running, name = `cluster ${++names}`) =>
 const list = (app: Running) => sendRequest(app, 'GET', CLUSTERS);
 const ready = (app: Running) => sendRequest(app, 'GET', '/readyz');
 
-async function expectRefused(refusal: Promise<Answer>): Promise<void> {
+async function expectRefused(refusal: Promise<TestResponse>): Promise<void> {
   const { status, body } = await refusal;
   expect([status, body.error]).toEqual([503, expect.stringMatching(/^The database cannot be used/)]);
   expect(body.error).not.toMatch(/127\.0\.0\.1|postgres|prisma| at /i);

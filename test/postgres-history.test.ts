@@ -52,9 +52,9 @@ describe.runIf(POSTGRES !== undefined)('a database that lost commits', () => {
     await expect.poll(async () => (await sendRequest(app, headers)).status).toBe(401);
   });
 
-  it('no response from before the loss is shown, and readers of changes are told to list again', async () => {
+  it('no response from before the loss is shown, and readers of changes are events to list again', async () => {
     const { app, headers } = await replica();
-    const { told } = await follow(app, headers);
+    const { events } = await follow(app, headers);
     // The third request gets the response cached by the second.
     for (let time = 0; time < 3; time++) expect((await app.rest('GET', CLUSTERS)).status).toBe(200);
     const seen = await app.domain.database.counters();
@@ -63,7 +63,7 @@ describe.runIf(POSTGRES !== undefined)('a database that lost commits', () => {
     const counters = await app.domain.database.counters();
     expect(counters.registry).toBeGreaterThan(seen.registry);
     expect((await app.rest('GET', CLUSTERS)).body).toEqual([expect.objectContaining({ description: 'put back' })]);
-    await expect.poll(told, { timeout: 2_000 }).toEqual(['reset']);
+    await expect.poll(events, { timeout: 2_000 }).toEqual(['reset']);
   });
 
   it('lost history is advanced past at the next check if the first attempt fails', async () => {

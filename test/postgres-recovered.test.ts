@@ -66,8 +66,8 @@ describe.runIf(programs !== undefined)('the recovered command', () => {
     for (const name of ['registry', 'status', 'access'] as const)
       expect(counters[name]).toBeGreaterThan(before.counters[name]);
     // Cursors, revisions and ids from the lost history are not mistaken for current ones.
-    const { told } = await follow(app, { Authorization: app.admin }, before.changesCursor);
-    await expect.poll(told).toContain('reset');
+    const { events } = await follow(app, { Authorization: app.admin }, before.changesCursor);
+    await expect.poll(events).toContain('reset');
     expect((await update(app, before.revision)).code).toBe('REVISION_CONFLICT');
     expect(await add(app, 'next')).toBeGreaterThan(before.lost);
     const key = await app.domain.apiKeys.create(systemCaller('command line'), { name: 'next', roles: ['viewer'] });

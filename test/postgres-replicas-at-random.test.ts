@@ -13,7 +13,7 @@ it.runIf(POSTGRES !== undefined)(
   'with replicas killed, stopped and started at random, every cluster is probed, and no three replicas probe one',
   { timeout: CHAOS_MS + 210_000 },
   async () => {
-    const { asked, server, first, start, key } = await startFleet();
+    const { probes, server, first, start, key } = await startFleet();
     await register(first, key, server, CLUSTER_COUNT);
     const registered = Date.now();
     const running = [first, await start(), await start()];
@@ -27,12 +27,12 @@ it.runIf(POSTGRES !== undefined)(
       await victim.ended;
       running.push(await start());
       // Sometimes before the replica's first probes are over: a few seconds in all, at one or two clusters per second.
-      const next = asked.length + 1 + Math.random() * 24;
-      await expect.poll(() => asked.length, { timeout: 60_000 }).toBeGreaterThan(next);
+      const next = probes.length + 1 + Math.random() * 24;
+      await expect.poll(() => probes.length, { timeout: 60_000 }).toBeGreaterThan(next);
     }
-    expect(longestGap(asked, registered, Date.now())).toBeLessThan(GAP_MS);
+    expect(longestGap(probes, registered, Date.now())).toBeLessThan(GAP_MS);
     for (const name of names) {
-      const asks = asked.filter(({ cluster }) => cluster === name);
+      const asks = probes.filter(({ cluster }) => cluster === name);
       for (const { at } of asks) {
         const within = asks.filter((other) => other.at >= at && other.at < at + 10_000);
         expect(new Set(within.map(({ by }) => by)).size).toBeLessThanOrEqual(2);
@@ -46,7 +46,7 @@ it.runIf(POSTGRES !== undefined)(
   "a replica that is repeatedly killed right after its start does not delay the probes of other replicas' clusters",
   { timeout: 300_000 },
   async () => {
-    const { asked, server, first, start, key } = await startFleet();
+    const { probes, server, first, start, key } = await startFleet();
     await register(first, key, server, CLUSTER_COUNT);
     const registered = Date.now();
     while (Date.now() < registered + 1.25 * GAP_MS) {
@@ -54,16 +54,16 @@ it.runIf(POSTGRES !== undefined)(
       doomed.kill('SIGKILL');
       await doomed.ended;
     }
-    expect(longestGap(asked, registered, Date.now())).toBeLessThan(ROUND_MS);
+    expect(longestGap(probes, registered, Date.now())).toBeLessThan(ROUND_MS);
     expect(first.output()).not.toMatch(/"level":[56]0/);
   },
 );
 
 /** The longest time that any cluster was not probed, in milliseconds. */
-function longestGap(asked: readonly ClusterRequest[], from: number, until: number): number {
+function longestGap(probes: readonly ClusterRequest[], from: number, until: number): number {
   const gaps = names.flatMap((name) => {
     // A cluster that was registered early may have been probed before the last one was registered.
-    const asks = asked.flatMap(({ cluster, at }) => (cluster === name ? Math.max(at, from) : []));
+    const asks = probes.flatMap(({ cluster, at }) => (cluster === name ? Math.max(at, from) : []));
     return [...asks, until].map((at, index) => at - (asks[index - 1] ?? from));
   });
   return Math.max(...gaps);

@@ -19,12 +19,12 @@ import {
 
 describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { timeout: 300_000 }, () => {
   it('each cluster is probed once per round by one replica, and the others take over the slots of a stopped one', async () => {
-    const { asked, server, dataDir, first, start, key } = await startFleet();
+    const { probes, server, dataDir, first, start, key } = await startFleet();
     const [second, third] = [await start(), await start()];
     await register(first, key, server, CLUSTER_COUNT);
     // The replica that handled the change makes the first attempt.
-    await expect.poll(() => new Set(asked.map(({ cluster }) => cluster)).size).toBe(CLUSTER_COUNT);
-    const firstAsks = names.map((name) => asked.find(({ cluster }) => cluster === name)?.by);
+    await expect.poll(() => new Set(probes.map(({ cluster }) => cluster)).size).toBe(CLUSTER_COUNT);
+    const firstAsks = names.map((name) => probes.find(({ cluster }) => cluster === name)?.by);
     expect(new Set(firstAsks)).toEqual(new Set([first.name]));
     await untilEven(dataDir, 3);
     await untilCalm(dataDir);
@@ -32,7 +32,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     // A quiet round: one replica probes each cluster, unless its slot changes hands.
     const before = await rowsOf(dataDir, LEASES);
     const since = Date.now();
-    const probesSince = () => asked.filter(({ at }) => at >= since);
+    const probesSince = () => probes.filter(({ at }) => at >= since);
     await expect
       .poll(() => new Set(probesSince().map(({ cluster }) => cluster)).size, { timeout: 60_000 })
       .toBe(CLUSTER_COUNT);
@@ -44,17 +44,17 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
       expect(new Set(asks.flatMap(({ cluster, by }) => (cluster === name ? by : []))).size).toBe(1);
     expect(new Set(probesSince().map(({ by }) => by)).size).toBe(3);
 
-    const ofThird = lastProbedBy(asked, third.name);
+    const ofThird = lastProbedBy(probes, third.name);
     third.kill('SIGKILL');
     await third.ended;
-    await untilTakenOver(asked, ofThird, third.name, 15_000);
+    await untilTakenOver(probes, ofThird, third.name, 15_000);
     await untilEven(dataDir, 2);
 
     // Slots that have just changed hands would be in their cool-down at first.
     await untilCalm(dataDir);
-    const ofSecond = lastProbedBy(asked, second.name);
+    const ofSecond = lastProbedBy(probes, second.name);
     const stopping = second.stop();
-    await untilTakenOver(asked, ofSecond, second.name, 2_000);
+    await untilTakenOver(probes, ofSecond, second.name, 2_000);
     expect((await stopping).code).toBe(0);
     await untilEven(dataDir, 1);
 
@@ -64,17 +64,17 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
   });
 
   it("replicas whose clocks differ by a minute share the probing, because leases use the database's clock", async () => {
-    const { asked, server, dataDir, first, start, key } = await startFleet();
+    const { probes, server, dataDir, first, start, key } = await startFleet();
     const behind = await start({}, -60_000);
     const ahead = await start({}, 60_000);
     await register(first, key, server, CLUSTER_COUNT);
     await untilEven(dataDir, 3);
     // No replica takes a slot that another holds.
     await untilCalm(dataDir);
-    const ofBehind = lastProbedBy(asked, behind.name);
+    const ofBehind = lastProbedBy(probes, behind.name);
     behind.kill('SIGKILL');
     await behind.ended;
-    await untilTakenOver(asked, ofBehind, behind.name, 15_000);
+    await untilTakenOver(probes, ofBehind, behind.name, 15_000);
     await untilEven(dataDir, 2);
     const states = await rowsOf(dataDir, `SELECT count(*)::int AS "count", "state" FROM "Cluster" GROUP BY "state"`);
     expect(states).toEqual([{ count: CLUSTER_COUNT, state: 'READY' }]);
@@ -143,7 +143,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
   });
 
   it('a replica that stood still has lost its slots and does not probe them when it resumes', async () => {
-    const { asked, server, dataDir, first, start, key } = await startFleet();
+    const { probes, server, dataDir, first, start, key } = await startFleet();
     await register(first, key, server, 12);
     await untilEven(dataDir, 1);
     const [{ holder: holderOfFirst } = { holder: '' }] = await sharesOf(dataDir);
@@ -153,7 +153,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     // None of its attempts is in progress: a connection that was begun before would continue when it resumes.
     const unprobed = async () => {
       const slots = new Set((await heldBySecond()).map(({ slot }) => slot));
-      const tried = lastProbedBy(asked, second.name);
+      const tried = lastProbedBy(probes, second.name);
       return names.slice(0, 12).filter((name, index) => slots.has(index + 1) && !tried.includes(name));
     };
     await expect.poll(unprobed, { timeout: 30_000 }).toEqual([]);
@@ -168,7 +168,7 @@ describe.runIf(POSTGRES !== undefined)('replicas that share the probing', { time
     second.kill('SIGCONT');
     await untilEven(dataDir, 2);
     // The new holder does not probe immediately after the old one.
-    const soon = asked.filter(({ at }) => at >= woken && at < woken + 200);
+    const soon = probes.filter(({ at }) => at >= woken && at < woken + 200);
     expect(soon.filter(({ by }) => by === second.name)).toEqual([]);
   });
 });

@@ -8,9 +8,9 @@ import {
   authority,
   forbidden,
   kubernetes,
-  type Pretence,
   rawStandIn,
   refusingPort,
+  type StandInResponses,
   standIn,
   user,
 } from './support/stand-in.ts';
@@ -24,8 +24,8 @@ function probeTarget(target: Target, options: ProbeOptions = { details: true }):
   return probe(connection, options);
 }
 
-async function probed(pretence: Pretence) {
-  const { target, requests } = await standIn(kubernetes(pretence));
+async function probed(responses: StandInResponses) {
+  const { target, requests } = await standIn(kubernetes(responses));
   return { ...(await probeTarget(target())), requests };
 }
 
@@ -42,32 +42,32 @@ describe('the table of states', () => {
     expect(result.latencyMs).toBeGreaterThan(0);
   });
 
-  test.each<[string, Pretence]>([
+  test.each<[string, StandInResponses]>([
     ['/healthz in place of /readyz', { readyz: [404, 'no'] }],
     ['an access review where there is no subject review', { review: absent }],
     ['a token that may not read readiness', { readyz: [403, 'no'] }],
-    ['a token that may not even review itself', { review: [403, forbidden('somebody')] }],
-    ['a token that may read nothing else', { kubeSystem: [403, forbidden('somebody')] }],
-    ['a version that is not told', { version: [500, 'no'] }],
+    ['a token that may not even create a SelfSubjectReview', { review: [403, forbidden('reader')] }],
+    ['a token that may read nothing else', { kubeSystem: [403, forbidden('reader')] }],
+    ['a version that is not reported', { version: [500, 'no'] }],
     ['no readiness endpoint', { readyz: [404, ''], healthz: [404, ''] }],
     ['a gateway that answers 401 for readiness', { readyz: [401, ''] }],
     ['a gateway that redirects readiness', { readyz: [302, ''] }],
     ['a gateway that allows only GET', { review: [405, ''], namespaces: [200, { kind: 'NamespaceList', items: [] }] }],
     [
       'a gateway that allows only GET, and a narrow token',
-      { review: [405, ''], namespaces: [403, forbidden('somebody')] },
+      { review: [405, ''], namespaces: [403, forbidden('reader')] },
     ],
-  ])('a cluster is READY: %s', async (_name, pretence) => {
-    const result = await probed(pretence);
+  ])('a cluster is READY: %s', async (_name, responses) => {
+    const result = await probed(responses);
     expect(result).toMatchObject({ state: 'READY' });
     expect(result).not.toHaveProperty('fault');
   });
 
-  test.each<[string, Pretence]>([
+  test.each<[string, StandInResponses]>([
     ['/readyz', { readyz: [500, unhealthy] }],
     ['/healthz', { readyz: [404, ''], healthz: [503, unhealthy] }],
-  ])('an authenticated cluster is DEGRADED when %s names failing checks', async (_name, pretence) => {
-    const result = await probed(pretence);
+  ])('an authenticated cluster is DEGRADED when %s names failing checks', async (_name, responses) => {
+    const result = await probed(responses);
     expect(result).toMatchObject({
       state: 'DEGRADED',
       version: 'v1.31.0',
@@ -75,17 +75,17 @@ describe('the table of states', () => {
     });
   });
 
-  test.each<[string, Pretence]>([
+  test.each<[string, StandInResponses]>([
     ['401 everywhere', { readyz: [401, ''], review: [401, ''] }],
     ['401 behind a gateway that allows only GET', { review: [405, ''], namespaces: [401, ''] }],
-    ['taken for nobody behind a gateway', { review: [501, ''], namespaces: [403, forbidden('system:anonymous')] }],
+    ['treated as anonymous behind a gateway', { review: [501, ''], namespaces: [403, forbidden('system:anonymous')] }],
     ['401 for the review', { review: [401, { kind: 'Status' }] }],
     ['401 for the older review', { review: absent, accessReview: [401, { kind: 'Status' }] }],
     ['ready or not', { readyz: [500, unhealthy], review: [401, { kind: 'Status' }] }],
-    ['taken for nobody', { review: [201, user('system:anonymous')] }],
+    ['treated as anonymous', { review: [201, user('system:anonymous')] }],
     ['a credential that did not arrive', { review: [403, forbidden('system:anonymous')] }],
-  ])('a cluster is UNAUTHORIZED: %s', async (_name, pretence) => {
-    const result = await probed(pretence);
+  ])('a cluster is UNAUTHORIZED: %s', async (_name, responses) => {
+    const result = await probed(responses);
     expect(result).toMatchObject({ state: 'UNAUTHORIZED', fault: { code: 'UNAUTHORIZED' } });
     expect(result.requests).not.toContain('GET /version');
   });
@@ -96,15 +96,15 @@ describe('the table of states', () => {
     expect(await probeTarget(target)).toMatchObject({ state: 'UNAUTHORIZED', fault: { code: 'UNAUTHORIZED' } });
   });
 
-  test.each<[string, Pretence]>([
+  test.each<[string, StandInResponses]>([
     ['SERVER_ERROR', { readyz: [503, 'no backend'], review: [503, 'no backend'] }],
     ['NOT_KUBERNETES', { review: [405, ''], namespaces: [200, '<html>'] }],
     ['NOT_KUBERNETES', { review: absent, accessReview: absent }],
     ['NOT_KUBERNETES', { readyz: [403, '<html>'], review: [403, '<html>'] }],
     ['NOT_KUBERNETES', { review: [200, '<html>welcome</html>'] }],
     ['NOT_KUBERNETES', { review: [200, { kind: 'Other' }] }],
-  ])('a cluster is UNREACHABLE: %s for %j', async (code, pretence) => {
-    expect(await probed(pretence)).toMatchObject({ state: 'UNREACHABLE', fault: { code } });
+  ])('a cluster is UNREACHABLE: %s for %j', async (code, responses) => {
+    expect(await probed(responses)).toMatchObject({ state: 'UNREACHABLE', fault: { code } });
   });
 
   test('a cluster without a connection, or with an untrusted one, is UNREACHABLE', async () => {
@@ -117,7 +117,10 @@ describe('the table of states', () => {
 });
 
 test('an API server that is too busy to authenticate is DEGRADED', async () => {
-  for (const busy of [{ review: [429, 'later'] }, { review: [405, ''], namespaces: [429, 'later'] }] as Pretence[])
+  for (const busy of [
+    { review: [429, 'later'] },
+    { review: [405, ''], namespaces: [429, 'later'] },
+  ] as StandInResponses[])
     expect(await probed(busy)).toMatchObject({
       state: 'DEGRADED',
       version: 'v1.31.0',
@@ -125,11 +128,11 @@ test('an API server that is too busy to authenticate is DEGRADED', async () => {
     });
 });
 
-test.each<[string, Pretence]>([
+test.each<[string, StandInResponses]>([
   ['refuses it', { review: [401, { kind: 'Status' }] }],
   ['treats it as anonymous', { review: [403, forbidden('system:anonymous')] }],
-])('an expired credential is named when the API server %s', async (_, pretence) => {
-  const { target } = await standIn(kubernetes(pretence));
+])('an expired credential is named when the API server %s', async (_, responses) => {
+  const { target } = await standIn(kubernetes(responses));
   const payload = Buffer.from('{"exp":1700000000}').toString('base64url');
   const { fault } = await probeTarget(target({ token: `e30.${payload}.c2ln` }));
   expect(fault?.message).toMatch(/does not accept the credential: the token expired on 2023-11-14$/);

@@ -570,10 +570,10 @@ const TARGETS = [{ uid: 'one', credentialsVersion: 1, state: 'READY' }];
 
 test('each cluster gets its own state over real connections', async () => {
   const fine = await standIn(kubernetes());
-  const pretence = {
+  const responses = {
     review: [201, { kind: 'SelfSubjectReview', status: { userInfo: { username: 'u' } } }] as [number, unknown],
   };
-  const changing = await standIn(kubernetes(pretence));
+  const changing = await standIn(kubernetes(responses));
   const targets: Record<string, Target> = {
     fine: fine.target(),
     changing: changing.target(),
@@ -611,6 +611,6 @@ test('each cluster gets its own state over real connections', async () => {
   expect(stored.get('distrusted')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'WRONG_CA' } });
   expect(stored.get('absent')).toMatchObject({ state: 'UNREACHABLE', fault: { code: 'REFUSED' } });
   expect(stored.get('broken')).toMatchObject({ state: 'UNUSABLE', fault: { code: 'CREDENTIAL_UNUSABLE' } });
-  pretence.review = [401, { kind: 'Status' }];
+  responses.review = [401, { kind: 'Status' }];
   expect(await prober.probeNow('changing')).toMatchObject({ state: 'UNAUTHORIZED' });
 });

@@ -52,16 +52,16 @@ describe('the reads of one caller', () => {
         input: { by: { name: 'one' }, description },
       });
     await change('begun');
-    await expect.poll(() => streams.map(({ told }) => told().length)).toEqual([1, 1]);
+    await expect.poll(() => streams.map(({ events }) => events().length)).toEqual([1, 1]);
     const { promise, resolve } = Promise.withResolvers<void>();
     const who = headers.Authorization.replace(/^kite([0-9]+)-.*/, 'api-key:$1');
     const holds = Array.from({ length: POSTGRES === undefined ? 1 : 4 }, () => database.reads.run(who, () => promise));
     await change('changed');
-    await expect.poll(() => streams[1].told().length).toBe(2);
-    expect(streams[0].told().length).toBe(1);
+    await expect.poll(() => streams[1].events().length).toBe(2);
+    expect(streams[0].events().length).toBe(1);
     resolve();
     await Promise.all(holds);
-    await expect.poll(() => streams[0].told().length).toBe(2);
+    await expect.poll(() => streams[0].events().length).toBe(2);
   });
 
   it('a caller may have at most 100 documents that filter or count; more are answered 429', async () => {

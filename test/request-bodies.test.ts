@@ -105,7 +105,7 @@ describe('the bytes of a body', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(refused.text).toContain('send smaller bodies');
     // Another caller has a budget of their own.
-    const headers = { Authorization: thrifty.nobody };
+    const headers = { Authorization: thrifty.keyWithoutRole };
     expect((await thrifty.rest(method, path, body(4_096), headers)).status).not.toBe(429);
   });
 

@@ -39,7 +39,7 @@ describe('authorization of REST requests', () => {
   });
 
   it.each(ROUTES)('%s %s refuses a caller without the admin role', async (method, path) => {
-    for (const Authorization of [app.nobody, `Bearer ${app.nobody}`]) {
+    for (const Authorization of [app.keyWithoutRole, `Bearer ${app.keyWithoutRole}`]) {
       const { status, text } = await sendRequest(method, path, { Authorization });
       expect([status, text]).toEqual([403, '{"error":"Admin role required"}']);
     }
@@ -163,7 +163,7 @@ describe('paths and methods', () => {
       expect([answer.status, answer.text, answer.headers['content-type']]).toEqual([status, '', JSON_TYPE]);
     }
     expect((await sendRequest('HEAD', CLUSTERS, {})).status).toBe(401);
-    expect((await sendRequest('HEAD', CLUSTERS, { Authorization: app.nobody })).status).toBe(403);
+    expect((await sendRequest('HEAD', CLUSTERS, { Authorization: app.keyWithoutRole })).status).toBe(403);
   });
 
   const none = [
@@ -198,7 +198,7 @@ describe('paths and methods', () => {
         expect([status, text]).toEqual([400, '{"error":"invalid cluster id"}']);
       }
       const path = `${CLUSTERS}${encodeURI(id).replaceAll('%25', '%')}`;
-      expect((await sendRequest('PUT', path, { Authorization: app.nobody }, '{}')).status).toBe(403);
+      expect((await sendRequest('PUT', path, { Authorization: app.keyWithoutRole }, '{}')).status).toBe(403);
     },
   );
 

@@ -175,11 +175,11 @@ it('a stream makes no live reads after the permission was revoked', async () => 
     signal: abort.signal,
   });
   const reader = response.body?.getReader();
-  const [decoder, told]: [TextDecoder, string[]] = [new TextDecoder(), []];
+  const [decoder, received]: [TextDecoder, string[]] = [new TextDecoder(), []];
   const heard = async (word: string) => {
     await app.rest('PUT', `${CLUSTERS}${id}`, { description: word });
-    while (!told.some((text) => text.includes(word))) told.push(decoder.decode((await reader?.read())?.value));
-    return told.find((text) => text.includes(word));
+    while (!received.some((text) => text.includes(word))) received.push(decoder.decode((await reader?.read())?.value));
+    return received.find((text) => text.includes(word));
   };
   expect(await heard('before')).toContain('v1.31.0');
   await role(['clusters.read']);

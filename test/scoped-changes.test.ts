@@ -36,24 +36,24 @@ const WITHIN = { timeout: 2_000 };
 
 describe('a caller who sees some clusters', () => {
   it('a scoped stream reports that a cluster left the scope and that one entered it', async () => {
-    const { told } = await follow(app, headers);
+    const { events } = await follow(app, headers);
     await relabel('one', 'prod');
-    await expect.poll(told, WITHIN).toEqual(['-1']);
+    await expect.poll(events, WITHIN).toEqual(['-1']);
     await relabel('hidden', 'staging');
-    await expect.poll(told, WITHIN).toEqual(['-1', '+hidden']);
+    await expect.poll(events, WITHIN).toEqual(['-1', '+hidden']);
   });
 
   it('a scoped stream reports the changes after a role is redefined', async () => {
-    const { told } = await follow(app, headers);
+    const { events } = await follow(app, headers);
     await defineRole(app, { name: 'staging', actions: ['clusters.read'], clusters: { names: ['t*', 'h?dden'] } });
-    await expect.poll(told, WITHIN).toEqual(['-1', '+hidden']);
+    await expect.poll(events, WITHIN).toEqual(['-1', '+hidden']);
   });
 
   it('a scoped stream reports deletes of visible clusters and of no others', async () => {
-    const { told } = await follow(app, headers);
+    const { events } = await follow(app, headers);
     await app.rest('DELETE', `${CLUSTERS}3`);
     await app.rest('DELETE', `${CLUSTERS}2`);
-    await expect.poll(told, WITHIN).toEqual(['-2']);
+    await expect.poll(events, WITHIN).toEqual(['-2']);
   });
 
   it('cursors of a scoped stream reveal nothing about hidden clusters', async () => {
@@ -91,10 +91,10 @@ describe('a caller who sees some clusters', () => {
       await update('hidden', { description: after });
       const same = await follow(app, headers, after);
       await update('two', { description: after });
-      await expect.poll(same.told).toEqual(['+two']);
+      await expect.poll(same.events).toEqual(['+two']);
     }, 10_000);
     const later = await follow(app, headers, after);
-    await expect.poll(later.told).toEqual(['+one', '+two']);
+    await expect.poll(later.events).toEqual(['+one', '+two']);
     const [last] = later.changes.slice(-1);
     expect(last?.cursor).toBe(await cursor());
   });
@@ -102,20 +102,20 @@ describe('a caller who sees some clusters', () => {
   it('a scoped stream restarts when the scope has changed since the cursor, and can be resumed from then on', async () => {
     const after = await cursor();
     await relabel('one', 'prod');
-    const { told, changes } = await follow(app, headers, after);
-    await expect.poll(told, WITHIN).toEqual(['reset']);
+    const { events, changes } = await follow(app, headers, after);
+    await expect.poll(events, WITHIN).toEqual(['reset']);
     expect(changes[0]?.cursor).toBe(await cursor());
     const again = await follow(app, headers, changes[0]?.cursor);
     await update('two', { description: 'changed' });
-    await expect.poll(again.told).toEqual(['+two']);
-    await expect.poll(told, WITHIN).toEqual(['reset', '+two']);
+    await expect.poll(again.events).toEqual(['+two']);
+    await expect.poll(events, WITHIN).toEqual(['reset', '+two']);
   });
 
   it('a scoped caller cannot use the cursor of an unscoped caller, nor the other way round', async () => {
     const { data } = await app.graphql('{ clusters { changesCursor } }');
-    await expect.poll((await follow(app, headers, data.clusters.changesCursor)).told).toEqual(['reset']);
+    await expect.poll((await follow(app, headers, data.clusters.changesCursor)).events).toEqual(['reset']);
     const admin = { Authorization: app.admin };
-    await expect.poll((await follow(app, admin, await cursor())).told).toEqual(['reset']);
+    await expect.poll((await follow(app, admin, await cursor())).events).toEqual(['reset']);
   });
 });
 

@@ -233,9 +233,9 @@ describeOnSqlite('a rotation that is killed', () => {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-    let told = 0;
+    let reports = 0;
     for await (const line of createInterface(child.stderr)) {
-      if (/resealed/.test(line) && ++told === batches) child.kill('SIGKILL');
+      if (/resealed/.test(line) && ++reports === batches) child.kill('SIGKILL');
     }
     return (await exited)[1];
   }

@@ -125,9 +125,9 @@ describe('a session', () => {
     await ending.ended;
     expect(Date.now()).toBeGreaterThanOrEqual(expiresAt.getTime());
     const { body } = await app.rest('POST', CLUSTERS, { name: 'after the end' });
-    await expect.poll(staying.told).toEqual(['+after the end']);
+    await expect.poll(staying.events).toEqual(['+after the end']);
     await app.rest('DELETE', `${CLUSTERS}${body.id}`);
-    expect(ending.told()).toEqual([]);
+    expect(ending.events()).toEqual([]);
   });
 
   it('a session is stored as a hash', async () => {
@@ -360,7 +360,7 @@ describe('GET /api/v1/clusters', () => {
       ],
     ]);
     expect(
-      (await otherApp.rest('GET', '/api/v1/clusters', undefined, { Authorization: otherApp.nobody })).body,
+      (await otherApp.rest('GET', '/api/v1/clusters', undefined, { Authorization: otherApp.keyWithoutRole })).body,
     ).toEqual([]);
   });
 });

@@ -54,10 +54,10 @@ describe('callbacks of OpenID Connect', () => {
     const [ann, bob] = [newProviderUser(), newProviderUser()];
     const query = await beginSignIn(first, ann, app);
     const later = await beginSignIn(second, bob, app);
-    provider.person = ann;
+    provider.user = ann;
     const open = await holdWriters(app);
     const write = vi.spyOn(app.domain.database, 'write');
-    const asked = provider.asked('/token');
+    const asked = provider.requestCount('/token');
 
     const flood = Array.from({ length: AT_ONCE }, () => callback(copyOf(first, app), query, app));
     await vi.waitUntil(() => write.mock.calls.length === AT_ONCE);
@@ -66,12 +66,12 @@ describe('callbacks of OpenID Connect', () => {
       expect([status, headers.get('retry-after'), headers.getSetCookie()]).toEqual([429, '1', []]);
     }
     expect((await callback(second, later, app)).status).toBe(429);
-    expect([write.mock.calls.length, provider.asked('/token')]).toEqual([AT_ONCE, asked]);
+    expect([write.mock.calls.length, provider.requestCount('/token')]).toEqual([AT_ONCE, asked]);
 
     await open();
     const statuses = (await Promise.all(flood)).map(({ status }) => status);
     expect(statuses.sort()).toEqual([302, ...Array(AT_ONCE - 1).fill(400)]);
-    provider.person = bob;
+    provider.user = bob;
     expect((await callback(second, later, app)).status).toBe(302);
     await expect.poll(() => throttled(app)).toBe(1);
   });
@@ -95,10 +95,10 @@ describe('callbacks of OpenID Connect', () => {
     const browser = new Browser();
     const query = new URLSearchParams(await beginSignIn(browser, newProviderUser(), app));
     query.set('state', 'x'.repeat(43));
-    const [write, asked] = [vi.spyOn(app.domain.database, 'write'), provider.asked('/token')];
+    const [write, asked] = [vi.spyOn(app.domain.database, 'write'), provider.requestCount('/token')];
     for (const wrong of [copyOf(browser, app), new Browser()])
       expect((await callback(wrong, `?${query}`, app)).status).toBe(400);
-    expect([write.mock.calls.length, provider.asked('/token')]).toEqual([0, asked]);
+    expect([write.mock.calls.length, provider.requestCount('/token')]).toEqual([0, asked]);
   });
 });
 

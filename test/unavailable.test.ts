@@ -24,7 +24,7 @@ beforeEach(async () => {
   expect((await create()).status).toBe(201);
 });
 
-interface Answer {
+interface TestResponse {
   readonly status: number;
   readonly body: {
     readonly error?: string;
@@ -33,12 +33,12 @@ interface Answer {
   };
 }
 
-async function sendRequest(method: string, path: string, body?: object): Promise<Answer> {
+async function sendRequest(method: string, path: string, body?: object): Promise<TestResponse> {
   const response = await fetch(`${app.url}${path}`, {
     ...{ method, headers: { Authorization: key, 'Content-Type': 'application/json' } },
     ...(body ? { body: JSON.stringify(body) } : {}),
   });
-  return { status: response.status, body: (await response.json()) as Answer['body'] };
+  return { status: response.status, body: (await response.json()) as TestResponse['body'] };
 }
 
 const create = (description = '') =>

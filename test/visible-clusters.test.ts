@@ -118,8 +118,8 @@ describeOnSqlite('visible clusters of a role', () => {
           pages.push(page.nodes.map(({ name }) => name));
           at = page.pageInfo[more] ? page.pageInfo[end] : null;
         }
-        const told = (size === 'first' ? pages : pages.reverse()).flat();
-        expect(told).toEqual(direction === 'ASC' ? clusters : clusters.toReversed());
+        const listed = (size === 'first' ? pages : pages.reverse()).flat();
+        expect(listed).toEqual(direction === 'ASC' ? clusters : clusters.toReversed());
         expect((await counted()).rows).toBeLessThan(VISIBLE + 11 * 5);
         vi.restoreAllMocks();
       }
@@ -169,12 +169,12 @@ describeOnSqlite('visible clusters of a role', () => {
       Array.from({ length: 30 }, (_, index) => follow(app, keys[index % 3] as { Authorization: string })),
     );
     await update('mine-1', 'begun');
-    await expect.poll(() => streams.every(({ told }) => told().length === 1), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => streams.every(({ events }) => events().length === 1), { timeout: 20_000 }).toBe(true);
     const counted = countRows();
     await update('mine-1', 'changed');
-    await expect.poll(() => streams.every(({ told }) => told().length === 2), { timeout: 20_000 }).toBe(true);
+    await expect.poll(() => streams.every(({ events }) => events().length === 2), { timeout: 20_000 }).toBe(true);
     const { rows } = await counted();
-    expect(streams.flatMap(({ told }) => told())).toEqual(Array(60).fill('+mine-1'));
+    expect(streams.flatMap(({ events }) => events())).toEqual(Array(60).fill('+mine-1'));
     // Twice if the counters advanced in between; 30 times before.
     expect(rows).toBeLessThan(2 * (2 * CLUSTERS + VISIBLE) + 30 * 5);
   });

@@ -16,15 +16,20 @@ export interface TestApp {
   /** An `Authorization` header value with a key that has the admin role. */
   readonly admin: string;
   /** An `Authorization` header value with a key without a role. */
-  readonly nobody: string;
+  readonly keyWithoutRole: string;
   /** Returns every log line written so far. */
   readonly logged: () => string;
-  readonly rest: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
+  readonly rest: (
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ) => Promise<TestResponse>;
   readonly graphql: (query: string, variables?: object, headers?: Record<string, string>) => Promise<GraphQLResponse>;
   readonly close: () => Promise<void>;
 }
 
-export interface Answer {
+export interface TestResponse {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
@@ -45,7 +50,7 @@ export async function startApp(
   environment: Record<string, string> = {},
   { probing = false }: { probing?: boolean } = {},
 ): Promise<TestApp> {
-  const made = environment.DATA_DIR === undefined;
+  const ownsDataDir = environment.DATA_DIR === undefined;
   const dataDir = environment.DATA_DIR ?? (await mkdtemp(join(tmpdir(), 'kitestring-')));
   const config = readConfig({ PORT: '0', DATA_DIR: dataDir, ...databaseOf(dataDir), ...environment });
   const lines: string[] = [];
@@ -57,18 +62,18 @@ export async function startApp(
   const caller = systemCaller('command line');
   if (config.adminApiKey) await domain.apiKeys.declare(caller, config.adminApiKey);
   const admin = (await domain.apiKeys.create(caller, { name: 'test admin', roles: ['admin'] })).text;
-  const nobody = (await domain.apiKeys.create(caller, { name: 'test nobody', roles: [] })).text;
+  const keyWithoutRole = (await domain.apiKeys.create(caller, { name: 'test without role', roles: [] })).text;
   const app: App = await serve(config, log, domain);
   if (probing) domain.fleet.start();
 
-  const send = async (path: string, init: RequestInit): Promise<Answer> => {
+  const send = async (path: string, init: RequestInit): Promise<TestResponse> => {
     const response = await fetch(`${app.url}${path}`, { redirect: 'manual', ...init });
     const text = await response.text();
     return { status: response.status, headers: response.headers, text, body: text === '' ? undefined : parse(text) };
   };
   return {
     url: app.url,
-    ...{ dataDir, config, domain, admin, nobody },
+    ...{ dataDir, config, domain, admin, keyWithoutRole },
     logged: () => lines.join(''),
     rest: (method, path, body, headers = { Authorization: admin }) =>
       send(path, {
@@ -80,17 +85,17 @@ export async function startApp(
       const {
         status,
         body,
-        headers: answered,
+        headers: responseHeaders,
       } = await send('/graphql', {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', ...headers },
         body: JSON.stringify({ query, variables }),
       });
-      return { status, ...body, headers: answered };
+      return { status, ...body, headers: responseHeaders };
     },
     close: async () => {
       await app.close();
-      if (made) await rm(dataDir, { recursive: true, force: true });
+      if (ownsDataDir) await rm(dataDir, { recursive: true, force: true });
     },
   };
 }

@@ -22,7 +22,7 @@ export function openChromium(): Promise<Browser> {
 export interface Visit extends AsyncDisposable {
   readonly page: Page;
   /** Every URL that the page and its workers requested. */
-  readonly asked: string[];
+  readonly requestedUrls: string[];
   /** The browser's complaints: console errors, console warnings and exceptions. */
   readonly complaints: string[];
   /** Everything that was written into localStorage and sessionStorage, as `name value`. */
@@ -32,8 +32,8 @@ export interface Visit extends AsyncDisposable {
 /** Opens a separate window: without cookies, storage or cached files. */
 export async function openWindow(browser: Browser): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' });
-  const visit = { asked: [] as string[], complaints: [] as string[], written: [] as string[] };
-  context.on('request', (request) => visit.asked.push(request.url()));
+  const visit = { requestedUrls: [] as string[], complaints: [] as string[], written: [] as string[] };
+  context.on('request', (request) => visit.requestedUrls.push(request.url()));
   context.on('weberror', (error) => visit.complaints.push(String(error.error())));
   context.on('console', (message) => {
     if (['error', 'warning'].includes(message.type())) visit.complaints.push(message.text());

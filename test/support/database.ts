@@ -84,31 +84,31 @@ export async function whileAuditWaits<T>(dataDir: string, run: (waiting: () => P
   });
 }
 
-/** Makes the database refuse every audit record, or only the records of one cluster, while `ask` runs. */
-export function whileAuditFails<T>(database: Database, ask: () => Promise<T>, clusterName?: string): Promise<T> {
+/** Makes the database refuse every audit record, or only the records of one cluster, while `work` runs. */
+export function whileAuditFails<T>(database: Database, work: () => Promise<T>, clusterName?: string): Promise<T> {
   const when = clusterName === undefined ? '' : `WHEN (NEW."clusterName" = '${clusterName}')`;
-  return whileRefusing(database, { event: 'INSERT ON "AuditRecord"', when, code: 'P0001' }, ask);
+  return whileRefusing(database, { event: 'INSERT ON "AuditRecord"', when, code: 'P0001' }, work);
 }
 
-/** Makes the database refuse every change while `ask` runs, like a read-only one. */
-export async function whileReadOnly<T>(database: Database, ask: () => Promise<T>): Promise<T> {
+/** Makes the database refuse every change while `work` runs, like a read-only one. */
+export async function whileReadOnly<T>(database: Database, work: () => Promise<T>): Promise<T> {
   const { kind, prisma } = database;
   if (kind === 'postgres')
-    return whileRefusing(database, { event: 'UPDATE ON "Counter"', when: '', code: '25006' }, ask);
+    return whileRefusing(database, { event: 'UPDATE ON "Counter"', when: '', code: '25006' }, work);
   await prisma.$queryRaw`PRAGMA query_only = ON`;
   try {
-    return await ask();
+    return await work();
   } finally {
     await prisma.$queryRaw`PRAGMA query_only = OFF`;
   }
 }
 
-/** Makes every raise of a counter fail while `ask` runs, with an error that does not mean an unavailable database. */
-export function whileCountersFail<T>(database: Database, ask: () => Promise<T>): Promise<T> {
-  return whileRefusing(database, { event: 'UPDATE ON "Counter"', when: '', code: 'P0001' }, ask);
+/** Makes every raise of a counter fail while `work` runs, with an error that does not mean an unavailable database. */
+export function whileCountersFail<T>(database: Database, work: () => Promise<T>): Promise<T> {
+  return whileRefusing(database, { event: 'UPDATE ON "Counter"', when: '', code: 'P0001' }, work);
 }
 
-interface Refused {
+interface RefusedChange {
   readonly event: string;
   readonly when: string;
   /** The PostgreSQL error code; SQLite uses one code for all. */
@@ -117,8 +117,8 @@ interface Refused {
 
 async function whileRefusing<T>(
   { kind, prisma }: Database,
-  { event, when, code }: Refused,
-  ask: () => Promise<T>,
+  { event, when, code }: RefusedChange,
+  work: () => Promise<T>,
 ): Promise<T> {
   const run = (sql: string) => prisma.$executeRawUnsafe(sql);
   if (kind === 'postgres')
@@ -130,7 +130,7 @@ async function whileRefusing<T>(
       : `${when} BEGIN SELECT RAISE(ABORT, 'refused'); END`;
   await run(`CREATE TRIGGER "refused" BEFORE ${event} ${action}`);
   try {
-    return await ask();
+    return await work();
   } finally {
     await run(`DROP TRIGGER "refused"${kind === 'postgres' ? event.slice(event.indexOf(' ON ')) : ''}`);
   }

@@ -13,7 +13,7 @@ interface Change {
 }
 
 /**
- * Follows changes of clusters. `told` lists the events so far: `+name`, `-id`, `reset` or an error code; `ended`
+ * Follows changes of clusters. `events` lists the events so far: `+name`, `-id`, `reset` or an error code; `ended`
  * settles with the stream.
  */
 export async function follow(app: TestApp, headers: Record<string, string>, after?: string) {
@@ -26,8 +26,8 @@ export async function follow(app: TestApp, headers: Record<string, string>, afte
   const ended = read(stream, changes);
   // The stream ends with the server at the latest.
   ended.catch(() => {});
-  const told = () => changes.map(abbreviate);
-  return { told, changes, ended };
+  const events = () => changes.map(abbreviate);
+  return { events, changes, ended };
 }
 
 function abbreviate({ __typename: name, cluster, databaseId }: Change): string {

@@ -28,7 +28,7 @@ export async function openExample(page: Page, name: string): Promise<void> {
 export async function requestExample(page: Page, name: string): Promise<Response> {
   await openExample(page, name);
   let response: Response | undefined;
-  const asked = page
+  const responseArrived = page
     .waitForResponse((one) => one.request().postData()?.includes(`"operationName":"${name}"`) === true)
     .then((one) => {
       response = one;
@@ -39,7 +39,7 @@ export async function requestExample(page: Page, name: string): Promise<Response
   while (!response) {
     await page.getByRole('button', { name: 'Execute query' }).click();
     await page.evaluate('new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))');
-    await Promise.race([asked, early.waitFor().catch(() => asked)]);
+    await Promise.race([responseArrived, early.waitFor().catch(() => responseArrived)]);
   }
   return response;
 }

@@ -31,12 +31,12 @@ export async function binaryFor(what: string): Promise<string | undefined> {
 }
 
 /** A handler that blocks requests until `open` is called. */
-export function gate(answer: RequestListener): { handler: RequestListener; open: () => void } {
+export function gate(listener: RequestListener): { handler: RequestListener; open: () => void } {
   const opened = Promise.withResolvers<void>();
   return {
     handler: async (request, response) => {
       await opened.promise;
-      answer(request, response);
+      listener(request, response);
     },
     open: opened.resolve,
   };

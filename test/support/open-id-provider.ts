@@ -7,7 +7,7 @@ export const REDIRECT_URL = 'http://127.0.0.1:9/api/auth/callback';
 export const CLIENT_SECRET = 'between-the-provider-and-kitestring';
 
 /** The claims that the provider returns for the next sign-in. */
-export interface Person {
+export interface ProviderUser {
   readonly sub: string;
   readonly [claim: string]: unknown;
 }
@@ -17,11 +17,11 @@ export interface OpenIdProvider {
   /** The environment that configures the product to use this provider. */
   readonly environment: Record<string, string>;
   /** The user of the next sign-in. */
-  person: Person;
+  user: ProviderUser;
   /** Changes the response of the token endpoint. */
   answer: ((tokens: Record<string, unknown>) => Record<string, unknown>) | undefined;
   /** Returns how often a path was requested. */
-  readonly asked: (path: string) => number;
+  readonly requestCount: (path: string) => number;
   /** Stops listening. */
   readonly stop: () => Promise<void>;
   /** Listens again on the same port. */
@@ -30,11 +30,11 @@ export interface OpenIdProvider {
 
 /** Starts a real provider on loopback, which signs users in without interaction. */
 export async function startOpenIdProvider(): Promise<OpenIdProvider> {
-  const asked = new Map<string, number>();
+  const counts = new Map<string, number>();
   let handle: (request: IncomingMessage, response: ServerResponse) => void = () => {};
   const server = createServer((request, response) => {
     const [path = ''] = (request.url ?? '').split('?');
-    asked.set(path, (asked.get(path) ?? 0) + 1);
+    counts.set(path, (counts.get(path) ?? 0) + 1);
     handle(request, response);
   });
   const listen = (port: number) =>
@@ -63,7 +63,7 @@ export async function startOpenIdProvider(): Promise<OpenIdProvider> {
     cookies: { keys: ['cookies of a provider in a test'] },
     features: { devInteractions: { enabled: false } },
     interactions: { url: (_, { uid }) => `/interaction/${uid}` },
-    findAccount: (_, accountId) => ({ accountId, claims: () => ({ ...result.person }) }),
+    findAccount: (_, accountId) => ({ accountId, claims: () => ({ ...result.user }) }),
     ttl: { AccessToken: 60, AuthorizationCode: 60, Grant: 60, IdToken: 60, Interaction: 60, Session: 60 },
   });
   provider.use(async (context, next) => {
@@ -74,9 +74,7 @@ export async function startOpenIdProvider(): Promise<OpenIdProvider> {
   const answer = provider.callback();
   handle = (request, response) => {
     if (!request.url?.startsWith('/interaction/')) return answer(request, response);
-    interact(provider, request, response, result.person.sub).catch((error: unknown) =>
-      response.destroy(error as Error),
-    );
+    interact(provider, request, response, result.user.sub).catch((error: unknown) => response.destroy(error as Error));
   };
 
   const result: OpenIdProvider = {
@@ -88,9 +86,9 @@ export async function startOpenIdProvider(): Promise<OpenIdProvider> {
       OIDC_REDIRECT_URL: REDIRECT_URL,
       OIDC_ROLES: 'platform=admin,developers=viewer',
     },
-    person: { sub: 'nobody' },
+    user: { sub: 'unset' },
     answer: undefined,
-    asked: (path) => asked.get(path) ?? 0,
+    requestCount: (path) => counts.get(path) ?? 0,
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

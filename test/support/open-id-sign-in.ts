@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { systemCaller } from '../../src/domain/access/system-caller.ts';
 import { startApp, type TestApp } from './app.ts';
-import { Browser, type OpenIdProvider, type Person, startOpenIdProvider } from './open-id-provider.ts';
+import { Browser, type OpenIdProvider, type ProviderUser, startOpenIdProvider } from './open-id-provider.ts';
 
 export const caller = systemCaller('command line');
 /** The provider and the product of a test file, while its tests run. */
@@ -24,12 +24,12 @@ export function beforeSignIns(): void {
   });
 }
 
-let people = 0;
+let userCount = 0;
 
 /** A new developer whom the product has not seen yet. */
-export function newProviderUser(claims: Record<string, unknown> = {}): Person {
-  const id = `p${++people}`;
-  return { sub: `subject-${id}`, preferred_username: id, name: `Person ${id}`, groups: ['developers'], ...claims };
+export function newProviderUser(claims: Record<string, unknown> = {}): ProviderUser {
+  const id = `p${++userCount}`;
+  return { sub: `subject-${id}`, preferred_username: id, name: `User ${id}`, groups: ['developers'], ...claims };
 }
 
 export function login(browser: Browser, query = '?provider=corporate', on = app) {
@@ -43,19 +43,19 @@ export function callback(browser: Browser, query: string, on = app) {
 /** Begins a sign-in and returns from the provider; only the callback remains. */
 export async function beginSignIn(
   browser: Browser,
-  person: Person,
+  providerUser: ProviderUser,
   on = app,
   change?: (url: URL) => void,
 ): Promise<string> {
-  provider.person = person;
+  provider.user = providerUser;
   const url = new URL(JSON.parse((await login(browser, '', on)).text).auth_url);
   change?.(url);
   return browser.signInAtProvider(url.href);
 }
 
-export async function signIn(person: Person, on = app) {
+export async function signIn(providerUser: ProviderUser, on = app) {
   const browser = new Browser();
-  return { browser, ...(await callback(browser, await beginSignIn(browser, person, on), on)) };
+  return { browser, ...(await callback(browser, await beginSignIn(browser, providerUser, on), on)) };
 }
 
 /** Returns the user that a browser is signed in as. */

@@ -39,8 +39,8 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
   const directory = await mkdtemp(join(tmpdir(), 'kitestring-postgres-'));
   const owner = await ownerOf(directory);
   const data = join(directory, 'data');
-  const made = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
-  await promisify(execFile)(join(programs, 'initdb'), made, owner);
+  const initArguments = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
+  await promisify(execFile)(join(programs, 'initdb'), initArguments, owner);
   const port = await freePort();
   const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
   const options = ['listen_addresses=127.0.0.1', `port=${port}`, 'unix_socket_directories=', 'fsync=off', ...settings];
@@ -89,13 +89,13 @@ async function ownerOf(directory: string): Promise<{ uid?: number; gid?: number 
 /** Waits until the server logs that it accepts connections; later output is discarded. */
 async function untilItListens({ stderr }: ChildProcess): Promise<void> {
   if (!stderr) throw new Error('the stderr of PostgreSQL cannot be read');
-  let said = '';
+  let output = '';
   for await (const [line] of on(createInterface({ input: stderr }), 'line', {
     close: ['close'],
     signal: AbortSignal.timeout(START_MS),
   })) {
     if (/ready to accept/.test(line)) return;
-    said += `\n${line}`;
+    output += `\n${line}`;
   }
-  throw new Error(`PostgreSQL did not start:${said}`);
+  throw new Error(`PostgreSQL did not start:${output}`);
 }

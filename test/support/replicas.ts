@@ -42,14 +42,14 @@ globalThis.Date = class extends Date {
 };`;
 
 export async function startFleet() {
-  const asked: ClusterRequest[] = [];
-  const answer = kubernetes();
+  const probes: ClusterRequest[] = [];
+  const handleApi = kubernetes();
   // Each cluster is a path of one server.
   const handler: RequestListener = (request, response) => {
     const [, cluster = '', path = ''] = /^\/(c[0-9]+)(\/.*)$/.exec(request.url ?? '') ?? [];
-    if (path.startsWith('/readyz')) asked.push({ cluster, by: request.socket.remoteAddress ?? '', at: Date.now() });
+    if (path.startsWith('/readyz')) probes.push({ cluster, by: request.socket.remoteAddress ?? '', at: Date.now() });
     request.url = path;
-    answer(request, response);
+    handleApi(request, response);
   };
   const server = await standIn(handler);
   const dataDir = await temporaryDirectory();
@@ -69,7 +69,7 @@ export async function startFleet() {
   };
   const first = await start();
   const key = await firstKey(dataDir);
-  return { asked, server, dataDir, first, start, key };
+  return { probes, server, dataDir, first, start, key };
 }
 
 export async function register({ url }: Running, key: string, server: StandIn, count: number): Promise<void> {
@@ -124,13 +124,13 @@ export async function untilEven(dataDir: string, replicas: number): Promise<void
 export const names = Array.from({ length: CLUSTER_COUNT }, (_, index) => `c${index}`);
 
 /** Returns the clusters that received their last request before a given time from this replica. */
-export function lastProbedBy(asked: readonly ClusterRequest[], by: string): string[] {
-  return names.filter((name) => asked.findLast(({ cluster }) => cluster === name)?.by === by);
+export function lastProbedBy(probes: readonly ClusterRequest[], by: string): string[] {
+  return names.filter((name) => probes.findLast(({ cluster }) => cluster === name)?.by === by);
 }
 
 /** Waits until another replica has probed each of these clusters since. */
 export async function untilTakenOver(
-  asked: readonly ClusterRequest[],
+  probes: readonly ClusterRequest[],
   clusters: readonly string[],
   from: string,
   within: number,
@@ -138,7 +138,7 @@ export async function untilTakenOver(
   const since = Date.now();
   expect(clusters.length).toBeGreaterThan(0);
   const left = () =>
-    clusters.filter((name) => !asked.some(({ cluster, by, at }) => cluster === name && by !== from && at >= since));
+    clusters.filter((name) => !probes.some(({ cluster, by, at }) => cluster === name && by !== from && at >= since));
   // Twice the promised time.
   await expect.poll(left, { timeout: 2 * within, interval: 100 }).toEqual([]);
 }

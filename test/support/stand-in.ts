@@ -32,7 +32,7 @@ export interface StandIn {
   readonly target: (fields?: Partial<Target>) => Target;
 }
 
-interface Shown {
+interface StandInOptions {
   /** Certificate and key; by default one of `authority` for 127.0.0.1 and cluster.test. */
   certificate?: Issued;
   /** Plain http instead of https. */
@@ -50,26 +50,26 @@ interface Shown {
 export const token = 'stand-in-token-canary';
 
 /** Starts a stand-in that answers requests. */
-export async function standIn(answer: RequestListener, shown: Shown = {}): Promise<StandIn> {
+export async function standIn(handler: RequestListener, options: StandInOptions = {}): Promise<StandIn> {
   const requests: string[] = [];
   const listener: RequestListener = (request, response) => {
     requests.push(`${request.method} ${request.url}`);
-    answer(request, response);
+    handler(request, response);
   };
-  const { certificate, key } = shown.certificate ?? serving;
-  if (shown.http2)
-    return listen(http2Server(listener as never, { cert: certificate, key, mode: shown.http2 }), 'https', requests);
-  const server = shown.plain
+  const { certificate, key } = options.certificate ?? serving;
+  if (options.http2)
+    return listen(http2Server(listener as never, { cert: certificate, key, mode: options.http2 }), 'https', requests);
+  const server = options.plain
     ? createHttp(listener)
     : createHttps(
         {
           cert: certificate,
           key,
-          ...(shown.clients && { ca: shown.clients.certificate, requestCert: true, rejectUnauthorized: false }),
+          ...(options.clients && { ca: options.clients.certificate, requestCert: true, rejectUnauthorized: false }),
         },
         listener,
       );
-  return listen(server, shown.plain ? 'http' : 'https', requests);
+  return listen(server, options.plain ? 'http' : 'https', requests);
 }
 
 function http2Server(
@@ -136,7 +136,7 @@ export async function standInProxy(status = 200): Promise<{ url: string; tunnels
 }
 
 /** The responses of `kubernetes`; each omitted part is that of a healthy API server. */
-export interface Pretence {
+export interface StandInResponses {
   readyz?: [status: number, body: string];
   healthz?: [status: number, body: string];
   review?: [status: number, body: unknown];
@@ -155,20 +155,20 @@ export const forbidden = (username: string) => ({
   code: 403,
 });
 
-/** A handler that answers a probe as an API server does. Tests may change `pretence` while it runs. */
-export function kubernetes(pretence: Pretence = {}): RequestListener {
+/** A handler that answers a probe as an API server does. Tests may change `responses` while it runs. */
+export function kubernetes(responses: StandInResponses = {}): RequestListener {
   return (request: IncomingMessage, response: ServerResponse) => {
     const at: Record<string, [number, unknown]> = {
-      '/readyz?verbose': pretence.readyz ?? [200, '[+]ping ok\nreadyz check passed\n'],
-      '/healthz': pretence.healthz ?? [200, 'ok'],
-      '/apis/authentication.k8s.io/v1/selfsubjectreviews': pretence.review ?? [201, user('somebody')],
-      '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': pretence.accessReview ?? [
+      '/readyz?verbose': responses.readyz ?? [200, '[+]ping ok\nreadyz check passed\n'],
+      '/healthz': responses.healthz ?? [200, 'ok'],
+      '/apis/authentication.k8s.io/v1/selfsubjectreviews': responses.review ?? [201, user('reader')],
+      '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews': responses.accessReview ?? [
         201,
         { kind: 'SelfSubjectAccessReview', status: { allowed: false } },
       ],
-      ...(pretence.namespaces && { '/api/v1/namespaces?limit=1': pretence.namespaces }),
-      '/version': pretence.version ?? [200, { gitVersion: 'v1.31.0' }],
-      '/api/v1/namespaces/kube-system': pretence.kubeSystem ?? [
+      ...(responses.namespaces && { '/api/v1/namespaces?limit=1': responses.namespaces }),
+      '/version': responses.version ?? [200, { gitVersion: 'v1.31.0' }],
+      '/api/v1/namespaces/kube-system': responses.kubeSystem ?? [
         200,
         { kind: 'Namespace', metadata: { name: 'kube-system', uid: '7d4c8f7e-0000-4000-8000-000000000001' } },
       ],

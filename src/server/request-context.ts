@@ -32,7 +32,7 @@ export type BuildContext = (
   options: { readonly unlimited: boolean },
 ) => Context;
 
-/** What the functions that respond to REST and to GraphQL requests share. */
+/** The services that the REST endpoint and the GraphQL endpoint share. */
 export interface EndpointOptions {
   readonly cache: ResponseCache;
   readonly budget: CostBudget;

@@ -25,7 +25,7 @@ const BACKOFF_MAX_MS = 60_000;
  */
 const MAX_RESOURCE_WAIT_DOUBLINGS = 4;
 
-/** What the next probe of a cluster depends on. */
+/** The results of earlier probes of a cluster, which decide when and how it is probed next. */
 export interface ProbeHistory {
   state: string | undefined;
   /** Consecutive failed probes. */

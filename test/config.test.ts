@@ -62,6 +62,8 @@ describe('an invalid variable', () => {
     ['GRAPHQL_COST_PER_MINUTE', '-1'],
     ['ALLOWED_ORIGINS', 'https://console.example.com/'],
     ['ALLOWED_ORIGINS', '*'],
+    ['ALLOWED_HOSTS', 'https://console.example.com'],
+    ['ALLOWED_HOSTS', 'console.example.com/path'],
     ['ALLOW_LOOPBACK_TARGETS', '1'],
     ['ALLOW_HTTP_TARGETS', 'yes'],
     ['ALLOW_INSECURE_TLS', 'on'],

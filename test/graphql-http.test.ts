@@ -80,6 +80,19 @@ describe('GET /graphql', () => {
   });
 });
 
+it.each([
+  ['a trailing slash in the path', '/graphql/', {}],
+  ['an empty operation name', '/graphql', { operationName: '' }],
+  ['members that the server does not know', '/graphql', { id: 'relay', doc_id: 7 }],
+])('accepts %s', async (_, path, more) => {
+  const response = await fetch(`${app.url}${path}`, {
+    method: 'POST',
+    headers: { Authorization: app.admin, 'Content-Type': 'application/json' },
+    body: JSON.stringify({ query: 'query One { clusters { totalCount } }', ...more }),
+  });
+  expect([response.status, await response.json()]).toEqual([200, { data: { clusters: { totalCount: 0 } } }]);
+});
+
 it('form, text and multipart bodies execute nothing', async () => {
   const query = 'mutation { createCluster(input: { name: "posted", verify: NONE }) { __typename } }';
   const form = new FormData();
@@ -135,6 +148,8 @@ it('rejects a subscription unless the caller accepts an event stream, and keeps 
   for (const accept of ['text/event-stream', 'TEXT/EVENT-STREAM']) {
     const stream = await requestSubscription(accept);
     expect([stream.status, stream.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+    // nginx would hold the events back.
+    expect(stream.headers.get('x-accel-buffering')).toBe('no');
     await stream.body?.cancel();
   }
 });

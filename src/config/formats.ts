@@ -27,6 +27,14 @@ export const origins = list.refine((entries) => entries.every((entry) => URL.par
   error: 'must be exact origins, such as https://console.example.com, separated by commas',
 });
 
+/** Host names or IP addresses, each with an optional port, separated by commas. */
+export const hosts = list.refine(
+  (entries) => entries.every((entry) => /^(?:[\w.-]+|\[[\w:.]+\])(?::[0-9]{1,5})?$/.test(entry)),
+  {
+    error: 'must be host names, such as console.example.com, separated by commas, without a scheme or path',
+  },
+);
+
 /** Accepts https URLs, and http URLs on loopback, because tokens are sent to them. */
 export const trustedUrl = (rule: (url: URL) => boolean, example: string) =>
   z.string().refine(

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { booleanText, groupRoles, integer, list, origins, ranges, trustedUrl } from './formats.ts';
+import { booleanText, groupRoles, hosts, integer, list, origins, ranges, trustedUrl } from './formats.ts';
 
 export interface Variable {
   /** The value of an unset variable, as text. Undefined means that the variable is optional. */
@@ -58,7 +58,7 @@ export const VARIABLES = {
   },
   ALLOWED_HOSTS: {
     default: '',
-    schema: list,
+    schema: hosts,
     about:
       'Allowed host names in the `Host` header, separated by commas. localhost and IP addresses are always allowed.',
   },

@@ -30,6 +30,28 @@ function documentTooLargeError(message: string): GraphQLError {
   return new GraphQLError(message, { extensions: { code: 'BAD_REQUEST' } });
 }
 
+const PARAMETERS = ['query', 'variables', 'operationName', 'extensions'] as const;
+
+/**
+ * Ignores unknown members of a request, such as the `id` that Relay sends, and an empty operation name. Yoga would
+ * reject both, but the GraphQL-over-HTTP specification tells servers to ignore what they do not know.
+ */
+export function knownParameters(): Plugin {
+  return {
+    onRequestParse: () => ({
+      onRequestParseDone({ requestParserResult, setRequestParserResult }) {
+        if (Array.isArray(requestParserResult) || typeof requestParserResult?.query !== 'string') return;
+        const { operationName, ...rest } = requestParserResult;
+        const given = { ...rest, ...(operationName === '' ? {} : { operationName }) };
+        const known = PARAMETERS.flatMap((name) =>
+          given[name as keyof typeof given] !== undefined ? [[name, given[name as keyof typeof given]]] : [],
+        );
+        setRequestParserResult(Object.fromEntries(known));
+      },
+    }),
+  };
+}
+
 /**
  * Rejects documents longer than MAX_DOCUMENT. Then lets other requests run before the document is parsed and validated:
  * many documents may arrive in one iteration of the event loop.

@@ -10,7 +10,7 @@ import { readCounted } from './counted.ts';
 import { createDocumentCache } from './document-cache.ts';
 import { readsStoredFields, rootFieldOf } from './document-facts.ts';
 import { maskError } from './errors.ts';
-import { documentLimit, parsingLimit, streamLimit, variableLimit } from './limits.ts';
+import { documentLimit, knownParameters, parsingLimit, streamLimit, variableLimit } from './limits.ts';
 import { schema } from './schema.ts';
 import { boundedValidation } from './validation.ts';
 
@@ -37,6 +37,7 @@ export function createGraphQL({ log }: { log: Logger }) {
     maskedErrors: { maskError: (error) => maskError(error, { log }) },
     plugins: [
       referenceExecutor(),
+      knownParameters(),
       documentLimit(),
       parsingLimit(),
       boundedValidation(),

@@ -32,7 +32,7 @@ export async function executeGraphQL(
   const excess = describeJsonExcess(body, 'the body') ?? describeUrlProblem(request.url ?? '');
   if (excess !== undefined) return badRequest(excess);
   return graphql.fetch(
-    new Request(`http://kitestring${request.url ?? '/'}`, {
+    new Request(`http://kitestring/graphql${searchOf(request.url ?? '')}`, {
       method: request.method ?? 'GET',
       headers: fetchHeaders(request, context),
       ...(body.length > 0 && request.method === 'POST' ? { body } : {}),
@@ -40,6 +40,12 @@ export async function executeGraphQL(
     }),
     context,
   );
+}
+
+/** The query string of a URL with its question mark; empty if it has none. */
+function searchOf(url: string): string {
+  const at = url.indexOf('?');
+  return at < 0 ? '' : url.slice(at);
 }
 
 /**
@@ -83,7 +89,8 @@ export function isStream(result: Response): boolean {
  * client has not read yet count against its memory limit.
  */
 export async function pipeStream(result: Response, response: ServerResponse, holding: MemoryHolding): Promise<void> {
-  response.writeHead(result.status, Object.fromEntries(result.headers));
+  // nginx buffers a response unless it is told not to.
+  response.writeHead(result.status, { ...Object.fromEntries(result.headers), 'X-Accel-Buffering': 'no' });
   response.flushHeaders();
   const counted = async function* (events: AsyncIterable<Uint8Array>) {
     for await (const event of events) {

@@ -43,7 +43,8 @@ function isServedHost(
 const HOST = /^(?:[\w.-]+|\[[\w:.]+\])(?::[0-9]{1,5})?$/;
 
 function hostname(host: string): string | undefined {
-  return HOST.test(host) ? URL.parse(`http://${host}/`)?.hostname : undefined;
+  // A fully qualified name ends with a dot.
+  return HOST.test(host) ? URL.parse(`http://${host}/`)?.hostname.replace(/\.$/, '') : undefined;
 }
 
 /**
@@ -61,7 +62,11 @@ export function corsHeaders(
 
 const CORS_HEADERS = [
   ...['Access-Control-Allow-Methods', 'GET, POST, PUT, DELETE'],
-  ...['Access-Control-Allow-Headers', 'Authorization, Content-Type'],
+  // The second line: Apollo Client and its link to Apollo Studio send these.
+  ...[
+    'Access-Control-Allow-Headers',
+    'Authorization, Content-Type, Accept, Apollo-Require-Preflight, X-Apollo-Operation-Name, X-Apollo-Operation-Id, apollographql-client-name, apollographql-client-version',
+  ],
   ...['Access-Control-Expose-Headers', 'x-request-id'],
   ...['Access-Control-Max-Age', '600'],
 ];

@@ -17,7 +17,7 @@ export function pageFor(
   if (method !== 'GET' && method !== 'HEAD') return undefined;
   if (path === '/' && isHome)
     return (_request, response) => void response.writeHead(302, { Location: '/graphql' }).end();
-  if (path === '/graphql') {
+  if (path === '/graphql' || path === '/graphql/') {
     if (!headers.accept?.includes('text/html')) return undefined;
     return async (...exchange) => (await graphiql()).page.send(...exchange);
   }

@@ -36,6 +36,6 @@ export const GRAPHQL: Surface = {
 
 /** The API that a path belongs to; undefined if it belongs to neither. */
 export function surfaceOf(path: string): Surface | undefined {
-  if (path === '/graphql') return GRAPHQL;
+  if (path === '/graphql' || path === '/graphql/') return GRAPHQL;
   return path === '/api' || path.startsWith('/api/') ? REST : undefined;
 }

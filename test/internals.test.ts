@@ -23,18 +23,19 @@ import { clusterRow } from './support/cluster-row.ts';
 import { locationOf } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 
-/** The tried version of each library that has private interfaces in use (src/internals/). */
+/** Libraries with private interfaces that src/internals/ and prisma/schema-engine.ts use, in the versions that were tried. */
 const TRIED: Readonly<Record<string, string>> = {
   '@pothos/core': '4.15.1',
   '@pothos/plugin-prisma': '4.17.0',
   '@prisma/client': '7.10.0',
+  '@prisma/schema-engine-wasm': '7.10.0-4.0edf323efd1d98336f3f0a68684b56f689b900d3',
   graphql: '17.1.0',
   pg: '8.23.1',
   pino: '10.4.0',
   undici: '8.12.4',
 };
 
-it('the private interfaces in src/internals/ were tried with the installed versions', () => {
+it('private interfaces of libraries were tried with the installed versions', () => {
   const installed = Object.keys(TRIED).map((name) => {
     const { version } = JSON.parse(readFileSync(`node_modules/${name}/package.json`, 'utf8')) as { version: string };
     return [name, version];

@@ -1,5 +1,6 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import pLimit from 'p-limit';
 import { lazy } from '../../lazy.ts';
 import { tooMany } from '../access/throttle.ts';
 
@@ -21,8 +22,7 @@ const MAX_WAITING = 100;
 const derive = promisify(argon2);
 
 let admitted = 0;
-let running = 0;
-const waiting: (() => void)[] = [];
+const limit = pLimit(MAX_AT_ONCE);
 
 /**
  * Reserves the place of one hash while `work` runs, so that an attempt is counted only if its password can be checked.
@@ -72,21 +72,12 @@ async function matches(password: string, stored: string | null | undefined): Pro
 
 const loadDummyHash = lazy(() => createHash(randomBytes(16).toString('hex')));
 
-async function run(
+function run(
   password: string,
   nonce: Buffer,
   parameters: { memory: number; passes: number; parallelism: number },
 ): Promise<Buffer> {
-  if (running < MAX_AT_ONCE) running++;
-  else await new Promise<void>((resolve) => waiting.push(resolve));
-  try {
-    return await derive('argon2id', { message: password, nonce, tagLength: TAG_BYTES, ...parameters });
-  } finally {
-    // Pass the place to the next waiting hash, so that a new one cannot overtake it.
-    const next = waiting.shift();
-    if (next) next();
-    else running--;
-  }
+  return limit(() => derive('argon2id', { message: password, nonce, tagLength: TAG_BYTES, ...parameters }));
 }
 
 function unpadded(bytes: Buffer): string {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import pLimit from 'p-limit';
 import { yieldNow } from '../../event-loop.ts';
 import type { ContextReading } from '../../kubernetes/kubeconfig/kubeconfig.ts';
 import { FAST_MS, FAST_SLOTS } from '../../kubernetes/prober/probe-scheduler.ts';
@@ -123,21 +124,17 @@ export class ClusterImport {
   /** Tests the connection of each candidate. A failed test refuses the candidate, like an unusable kubeconfig. */
   async #testAll(candidates: Candidate[]): Promise<void> {
     const end = performance.now() + START_TESTS_MS;
-    const waiting = candidates.values();
     const started: Promise<void>[] = [];
-    const testNext = async () => {
-      for (const candidate of waiting) {
-        if (performance.now() < end) {
-          const test = this.#test(candidate);
-          started.push(test);
-          // Like the prober: a cluster that does not answer delays the others by FAST_MS at most.
-          await Promise.race([test, sleep(FAST_MS, undefined, { ref: false })]);
-        } else
-          candidate.refusal ??=
-            'the connection was not tested because testing the contexts before it took too long: import fewer contexts at a time';
-      }
-    };
-    await Promise.all(Array.from({ length: FAST_SLOTS }, testNext));
+    await pLimit(FAST_SLOTS).map(candidates, async (candidate) => {
+      if (performance.now() < end) {
+        const test = this.#test(candidate);
+        started.push(test);
+        // Like the prober: a cluster that does not answer delays the others by FAST_MS at most.
+        await Promise.race([test, sleep(FAST_MS, undefined, { ref: false })]);
+      } else
+        candidate.refusal ??=
+          'the connection was not tested because testing the contexts before it took too long: import fewer contexts at a time';
+    });
     await Promise.all(started);
   }
 

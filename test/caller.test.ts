@@ -7,7 +7,7 @@ import { findAuthorized } from '../src/domain/access/clusters.ts';
 import { type AuthorizedCaller, requireActionOnAll, requireActionOnSome } from '../src/domain/access/permissions.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { apiKeyViewerId, parseViewerId, systemViewerId, userViewerId } from '../src/domain/access/viewer-id.ts';
-import type { changeRegistry } from '../src/domain/registry-change.ts';
+import type { changeCluster, changeRegistry } from '../src/domain/registry-change.ts';
 import { schema } from '../src/graphql/schema.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 
@@ -19,10 +19,17 @@ afterAll(() => app.close());
 
 describe('a permission', () => {
   it('is demanded as evidence by every write, so that an unchecked caller does not compile', () => {
-    expectTypeOf<Caller>().not.toExtend<AuthorizedCaller>();
-    expectTypeOf<Parameters<typeof changeRegistry>[1]>().toEqualTypeOf<AuthorizedCaller>();
-    expectTypeOf<Parameters<typeof changeAccess>[1]>().toEqualTypeOf<AuthorizedCaller>();
-    expectTypeOf(requireActionOnAll).returns.toExtend<AuthorizedCaller>();
+    expectTypeOf<Caller>().not.toExtend<AuthorizedCaller<'SOME' | 'ALL' | 'OWN'>>();
+    expectTypeOf<Parameters<typeof changeRegistry>[1]>().toEqualTypeOf<AuthorizedCaller<'ALL'>>();
+    expectTypeOf<Parameters<typeof changeCluster>[1]>().toEqualTypeOf<AuthorizedCaller<'SOME'>>();
+    expectTypeOf<Parameters<typeof changeAccess>[1]>().toEqualTypeOf<AuthorizedCaller<'ALL' | 'OWN'>>();
+    expectTypeOf(requireActionOnAll).returns.toEqualTypeOf<AuthorizedCaller<'ALL'>>();
+    expectTypeOf(requireActionOnSome).returns.toEqualTypeOf<AuthorizedCaller<'SOME'>>();
+  });
+
+  it('for some clusters is no evidence for a change that concerns every cluster', () => {
+    expectTypeOf<AuthorizedCaller<'SOME'>>().not.toExtend<AuthorizedCaller<'ALL'>>();
+    expectTypeOf<AuthorizedCaller<'OWN'>>().not.toExtend<AuthorizedCaller<'ALL'>>();
   });
 
   const of = (action: Action, clusters?: object) =>

@@ -1,7 +1,9 @@
 import type { KubeconfigPolicy } from '../kubernetes/kubeconfig/target.ts';
 import type { Database, Transaction } from '../storage/database.ts';
 import { uniqueViolation } from '../storage/database-error.ts';
+import type { Action } from './access/action.ts';
 import type { Caller } from './access/caller.ts';
+import { type ClusterBy, type ClusterQuery, findAuthorized } from './access/clusters.ts';
 import { type AuthorizedCaller, clustersWithAction } from './access/permissions.ts';
 import { record } from './audit/record.ts';
 import { DomainError } from './errors.ts';
@@ -25,12 +27,51 @@ export interface ChangeStamp {
 }
 
 /**
- * Runs a caller's change in a transaction under the registry's lock, and authenticates and authorizes the caller again in it.
- * Throws NAME_TAKEN, without storing anything, if the change violates the uniqueness of names.
+ * Runs a change that concerns every cluster in a transaction under the registry's lock. Throws UNAUTHENTICATED or FORBIDDEN
+ * if the caller has lost their permissions since, and NAME_TAKEN, without storing anything, if the change violates the
+ * uniqueness of names.
  */
-export async function changeRegistry<T>(
+export function changeRegistry<T>(
+  context: ChangeContext,
+  caller: AuthorizedCaller<'ALL'>,
+  change: (tx: Transaction, stamp: ChangeStamp) => Promise<T>,
+): Promise<T> {
+  return writeChange(context, caller, change);
+}
+
+/** A cluster, and the revision that the caller has read. Absent: any revision; another current one is REVISION_CONFLICT. */
+export interface ChangeCluster {
+  readonly by: ClusterBy;
+  readonly expectedRevision?: number | null | undefined;
+}
+
+/** The current row of a cluster that the caller may change. */
+type ChangeableCluster = Awaited<ReturnType<typeof findAuthorized>>;
+
+/**
+ * Like `changeRegistry`, for a change to one cluster on which the caller must hold the action. Throws NOT_FOUND, FORBIDDEN,
+ * and REVISION_CONFLICT with the fields of `query` if the caller has read a different revision.
+ */
+export function changeCluster<T>(
+  context: ChangeContext,
+  caller: AuthorizedCaller<'SOME'>,
+  { action, by, expectedRevision, query }: ChangeCluster & { readonly action: Action; readonly query: ClusterQuery },
+  change: (tx: Transaction, current: ChangeableCluster, stamp: ChangeStamp) => Promise<T>,
+): Promise<T> {
+  return writeChange(context, caller, async (tx, stamp) => {
+    const current = await findAuthorized(tx, caller, action, by);
+    if (expectedRevision != null && expectedRevision !== current.revision) {
+      const message = `the cluster is at revision ${current.revision}, not ${expectedRevision}: read it again and retry`;
+      const selected = await tx.cluster.findUnique({ ...query, where: { id: current.id } });
+      throw new DomainError('REVISION_CONFLICT', message, { current: selected });
+    }
+    return change(tx, current, stamp);
+  });
+}
+
+async function writeChange<T>(
   { database, now, ownChanges }: ChangeContext,
-  caller: AuthorizedCaller,
+  caller: Caller,
   change: (tx: Transaction, stamp: ChangeStamp) => Promise<T>,
 ): Promise<T> {
   let number = 0;
@@ -70,7 +111,7 @@ export async function takeDefault(
   if ((await tx.cluster.count({ where: updatable })) === 0)
     throw new DomainError(
       'FORBIDDEN',
-      'isDefault: another cluster is the default and you may not update it: omit isDefault, or ask an admin to move the default',
+      'isDefault: requires CLUSTERS_UPDATE on the default cluster: omit isDefault, or ask an admin to move the default',
     );
   await tx.cluster.update({
     where: { id: holder.id },

@@ -6,7 +6,7 @@ import type { AuthorizedCaller } from './permissions.ts';
  */
 export function changeAccess<T>(
   database: Database,
-  caller: AuthorizedCaller,
+  caller: AuthorizedCaller<'ALL' | 'OWN'>,
   change: (tx: Transaction) => Promise<T>,
 ): Promise<T> {
   return database.write('access', async (tx) => {

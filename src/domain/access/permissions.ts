@@ -26,13 +26,17 @@ export function hasActionOnAll(viewer: Viewer, action: Action): boolean {
   return viewer.grants.some(({ actions, clusters }) => actions.has(action) && clusters === undefined);
 }
 
-declare const checked: unique symbol;
+declare const evidence: unique symbol;
 
 /**
- * The evidence that a caller's permission was checked. Every write demands it, so that forgetting the check is a compile
- * error. Only this file and `findAuthorized` create it.
+ * The evidence that a caller's permission was checked: for an action on some clusters or on all of them, or for the
+ * caller's own account. Every write demands the evidence that it needs, so that forgetting the check is a compile error.
+ * Only this file creates it.
  */
-export type AuthorizedCaller = Caller & { readonly viewer: Viewer; readonly [checked]: true };
+export type AuthorizedCaller<Checked extends 'SOME' | 'ALL' | 'OWN'> = Caller & {
+  readonly viewer: Viewer;
+  readonly [evidence]: Checked;
+};
 
 /** Returns the viewer. Throws UNAUTHENTICATED for an anonymous caller. */
 export function requireViewer(caller: Caller): Viewer {
@@ -44,32 +48,32 @@ export function requireViewer(caller: Caller): Viewer {
  * Requires an authenticated caller, for changes to what belongs to the caller: the own password and personal keys.
  * Throws UNAUTHENTICATED for an anonymous caller.
  */
-export function requireOwnAccount(caller: Caller): AuthorizedCaller {
+export function requireOwnAccount(caller: Caller): AuthorizedCaller<'OWN'> {
   requireViewer(caller);
-  return caller as AuthorizedCaller;
+  return caller as AuthorizedCaller<'OWN'>;
 }
 
 /**
  * Requires that the caller may perform the action on at least one cluster. Throws UNAUTHENTICATED for an anonymous
  * caller, FORBIDDEN otherwise.
  */
-export function requireActionOnSome(caller: Caller, action: Action): AuthorizedCaller {
+export function requireActionOnSome(caller: Caller, action: Action): AuthorizedCaller<'SOME'> {
   if (!hasActionOnSome(requireViewer(caller), action)) throw forbidden(action);
-  return caller as AuthorizedCaller;
+  return caller as AuthorizedCaller<'SOME'>;
 }
 
 /**
  * Like `requireActionOnSome`, but the caller must hold the action for every cluster. Use it for actions that do not
  * target an existing cluster, such as creating one.
  */
-export function requireActionOnAll(caller: Caller, action: Action): AuthorizedCaller {
+export function requireActionOnAll(caller: Caller, action: Action): AuthorizedCaller<'ALL'> {
   if (!hasActionOnAll(requireViewer(caller), action)) throw forbidden(action, 'on every cluster');
-  return caller as AuthorizedCaller;
+  return caller as AuthorizedCaller<'ALL'>;
 }
 
 /** Accepts that a caller creates the first user: `SetUp` has checked the proof. */
-export function allowFirstUser(caller: Caller): AuthorizedCaller {
-  return caller as AuthorizedCaller;
+export function allowFirstUser(caller: Caller): AuthorizedCaller<'ALL'> {
+  return caller as AuthorizedCaller<'ALL'>;
 }
 
 /** The error for an action that the caller lacks. `where`: on which clusters it is required. */

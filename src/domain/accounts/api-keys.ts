@@ -136,7 +136,7 @@ export class ApiKeys {
   #authorizeCreate(
     caller: Caller,
     { personal, roles, expiresAt }: CreateApiKey,
-  ): { creator: AuthorizedCaller; ownerId: number | null } {
+  ): { creator: AuthorizedCaller<'ALL' | 'OWN'>; ownerId: number | null } {
     if (!personal) {
       const creator = requireActionOnAll(caller, 'access.manage');
       refuseToOutlive(creator.viewer, expiresAt);

@@ -216,7 +216,11 @@ export class Users {
     });
   }
 
-  async #create(caller: AuthorizedCaller, input: CreateUser, { onlyFirst }: { onlyFirst: boolean }): Promise<User> {
+  async #create(
+    caller: AuthorizedCaller<'ALL'>,
+    input: CreateUser,
+    { onlyFirst }: { onlyFirst: boolean },
+  ): Promise<User> {
     const issues: InputIssue[] = [];
     const fields = validate(createSchema, input, issues);
     await this.#roles.addUnknownIssue(input.roles, issues);

@@ -1,11 +1,9 @@
 import type { ConnectionTestResult } from '../../kubernetes/prober/connection-test.ts';
 import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
-import type { Action } from '../access/action.ts';
 import type { Caller } from '../access/caller.ts';
 import { type ClusterBy, type ClusterQuery, findAuthorized, whereReadable } from '../access/clusters.ts';
-import type { AuthorizedCaller } from '../access/permissions.ts';
-import { requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
+import { type AuthorizedCaller, requireActionOnAll, requireActionOnSome } from '../access/permissions.ts';
 import { type Changes, record } from '../audit/record.ts';
 import { initialStatus, resetStatus } from '../cluster-status.ts';
 import { columnsOf, columnsOfNew, problemOf } from '../credentials/credential.ts';
@@ -20,7 +18,14 @@ import type { CredentialChange, CredentialStore } from '../credentials/credentia
 import { DomainError, type InputIssue } from '../errors.ts';
 import { testConnection } from '../probing/connection-tests.ts';
 import type { Fleet } from '../probing/fleet.ts';
-import { type ChangeContext, changeRegistry, REMEMBERED_CHANGES, takeDefault } from '../registry-change.ts';
+import {
+  type ChangeCluster,
+  type ChangeContext,
+  changeCluster,
+  changeRegistry,
+  REMEMBERED_CHANGES,
+  takeDefault,
+} from '../registry-change.ts';
 import { searchText } from '../text.ts';
 import { throwIfInvalid, validate } from '../validation.ts';
 import { clusterFields, type Label, plainLabel, sameLabels, storedLabel, validateExpectedRevision } from './cluster.ts';
@@ -44,19 +49,10 @@ export interface CreateCluster extends ClusterInput {
   readonly name: string;
 }
 
-export interface UpdateCluster extends ClusterInput {
-  readonly by: ClusterBy;
+export interface UpdateCluster extends ClusterInput, ChangeCluster {
   readonly name?: string | null | undefined;
-  /** The revision that the caller has read; any other current revision is REVISION_CONFLICT. */
-  readonly expectedRevision?: number | null | undefined;
   /** With CONNECT: accepts a credential for a different cluster, which is otherwise DIFFERENT_CLUSTER. */
   readonly allowDifferentCluster?: boolean | null | undefined;
-}
-
-/** A cluster, and the revision that the caller has read; if that is absent, any revision is accepted. */
-export interface ChangeCluster {
-  readonly by: ClusterBy;
-  readonly expectedRevision?: number | null | undefined;
 }
 
 /** The fields to return for the changed cluster and for the previous default cluster. */
@@ -159,9 +155,9 @@ export class Clusters {
     const now = verify === 'CONNECT' ? await caller.refresh() : caller;
     const updater = authorizeUpdate(now, input);
 
-    return changeRegistry(this.#registry, updater, async (tx, stamp) => {
+    const target = { ...input, action: 'clusters.update', query: queries.cluster } as const;
+    return changeCluster(this.#registry, updater, target, async (tx, current, stamp) => {
       const { at, registryChange } = stamp;
-      const current = await this.#current(tx, now, 'clusters.update', input, queries.cluster);
       const data: Prisma.ClusterUpdateInput = {};
       const changes: Changes = {};
       const identity = test?.identity;
@@ -216,8 +212,8 @@ export class Clusters {
     const issues: InputIssue[] = [];
     validateExpectedRevision(input.expectedRevision, issues);
     throwIfInvalid(issues);
-    return changeRegistry(this.#registry, deleter, async (tx, { at, registryChange }) => {
-      const current = await this.#current(tx, caller, 'clusters.delete', input, query);
+    const target = { ...input, action: 'clusters.delete', query } as const;
+    return changeCluster(this.#registry, deleter, target, async (tx, current, { at, registryChange }) => {
       if (current.isDefault) throw new DomainError('DEFAULT_CLUSTER', 'cannot delete default cluster');
       await tx.cluster.delete({ where: { id: current.id }, select: { id: true } });
       await tx.clusterTombstone.create({ data: { clusterId: current.id, uid: current.uid, registryChange } });
@@ -242,8 +238,8 @@ export class Clusters {
     const issues: InputIssue[] = [];
     validateExpectedRevision(input.expectedRevision, issues);
     throwIfInvalid(issues);
-    return changeRegistry(this.#registry, updater, async (tx, { at, registryChange }) => {
-      const current = await this.#current(tx, caller, 'clusters.update', input, query);
+    const target = { ...input, action: 'clusters.update', query } as const;
+    return changeCluster(this.#registry, updater, target, async (tx, current, { at, registryChange }) => {
       const { id, identity, otherIdentity } = current;
       if (otherIdentity) {
         const data = { identity: otherIdentity, otherIdentity: null, updatedAt: at, registryChange };
@@ -276,23 +272,6 @@ export class Clusters {
     return this.#credentials.readStored(caller, cluster, verify === 'CONNECT');
   }
 
-  /** Returns the current cluster. Throws REVISION_CONFLICT if the caller has read a different revision. */
-  async #current(
-    tx: Transaction,
-    caller: Caller,
-    action: Action,
-    { by, expectedRevision }: ChangeCluster,
-    query: ClusterQuery,
-  ) {
-    const current = await findAuthorized(tx, caller, action, by);
-    if (expectedRevision != null && expectedRevision !== current.revision) {
-      const message = `the cluster is at revision ${current.revision}, not ${expectedRevision}: read it again and retry`;
-      const selected = await tx.cluster.findUnique({ ...query, where: { id: current.id } });
-      throw new DomainError('REVISION_CONFLICT', message, { current: selected });
-    }
-    return current;
-  }
-
   async #result(
     tx: Transaction,
     caller: Caller,
@@ -311,7 +290,10 @@ export class Clusters {
   }
 }
 
-function authorizeUpdate(caller: Caller, { credential, isDefault, name, labels }: UpdateCluster): AuthorizedCaller {
+function authorizeUpdate(
+  caller: Caller,
+  { credential, isDefault, name, labels }: UpdateCluster,
+): AuthorizedCaller<'SOME'> {
   const updater = requireActionOnSome(caller, 'clusters.update');
   if (credential?.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
   // Scopes are defined by names and labels, and the default concerns all clusters: these fields need the action on all.

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { lengthOf } from './support/length.ts';
 
 const PAGE = '{ viewer { name } clusters(first: 100) { totalCount nodes { databaseId name description revision } } }';
-const ROUNDS = 150;
+/** Updates of each of the four writers. */
+const ROUNDS = lengthOf({ short: 40, long: 150 });
 
 describe('cached responses', () => {
   let first: TestApp;

@@ -7,6 +7,7 @@ import { CLUSTERS } from './support/app.ts';
 import { CHANGES, openChanges } from './support/changes.ts';
 import { locationOf } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
+import { lengthOf } from './support/length.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
 
 /** docs/architecture.md: the process exits within ten seconds of SIGTERM. */
@@ -15,10 +16,10 @@ const END_MS = 10_000;
 const COMMENT_MS = 15_000;
 
 const ROWS = 200;
-const CHANGES_MADE = 5_000;
+const CHANGES_MADE = lengthOf({ short: 3_000, long: 5_000 });
 /** Changes per transaction. */
 const AT_ONCE = 10;
-/** Characters per description. If the server buffered every unsent change for each reader, it would hold 250 MB. */
+/** Characters per description. If the server buffered every unsent change for each reader, it would hold 150 MB or more. */
 const DESCRIPTION = 9_900;
 const READERS = 5;
 const MAX_GROWTH_MB = 100;

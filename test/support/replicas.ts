@@ -142,3 +142,13 @@ export async function untilTakenOver(
   // Twice the promised time.
   await expect.poll(left, { timeout: 2 * within, interval: 100 }).toEqual([]);
 }
+
+/** The longest time that any cluster was not probed, in milliseconds. */
+export function longestGap(probes: readonly ClusterRequest[], from: number, until: number): number {
+  const gaps = names.flatMap((name) => {
+    // A cluster that was registered early may have been probed before the last one was registered.
+    const asks = probes.flatMap(({ cluster, at }) => (cluster === name ? Math.max(at, from) : []));
+    return [...asks, until].map((at, index) => at - (asks[index - 1] ?? from));
+  });
+  return Math.max(...gaps);
+}

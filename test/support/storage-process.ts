@@ -5,6 +5,7 @@ import { loadKeyRing } from '../../src/storage/key-file.ts';
 import { openDatabase } from '../../src/storage/open-database.ts';
 import { clusterRow } from './cluster-row.ts';
 import { locationOf } from './database-location.ts';
+import { lengthOf } from './length.ts';
 
 const [what = '', directory = ''] = process.argv.slice(2);
 
@@ -29,6 +30,7 @@ if (what === 'key') {
       globalThis.gc?.();
       return { files: readdirSync('/proc/self/fd').length, bytes: process.memoryUsage.rss() };
     };
-    return { warm: await run(2_000), after: await run(10_000) };
+    const transactions = lengthOf({ short: 4_000, long: 10_000 });
+    return { warm: await run(transactions / 4), after: await run(transactions) };
   }
 }

@@ -1,5 +1,16 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+import { POSTGRES } from './test/support/database-location.ts';
+import { LeftOutReporter } from './test/support/left-out.ts';
+import { LongestFirst } from './test/support/longest-first.ts';
 import './src/installation.js';
+
+/** Tests of files that use no database: they are the same on PostgreSQL as on SQLite. */
+const WITHOUT_DATABASE = [
+  ...['address', 'connection', 'connections', 'installation', 'json-size', 'kubeconfig', 'kubeconfig-thread'],
+  ...['live-api-servers', 'local-requests', 'patterns', 'probe', 'prober', 'response-cache', 'schema'],
+].map((name) => `test/${name}.test.ts`);
+
+const results = POSTGRES === undefined ? 'tests' : 'tests-postgres';
 
 export default defineConfig({
   // By default vitest resolves our imports, but not those in packages, with the condition `development`. It would load
@@ -7,8 +18,11 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['module', 'node'] } },
   test: {
     include: ['test/**/*.test.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
-    maxWorkers: 2,
+    exclude: [...configDefaults.exclude, ...(POSTGRES === undefined ? [] : WITHOUT_DATABASE)],
+    setupFiles: ['test/support/setup.ts'],
+    // One more than the cores of a small machine: much of the time a test waits for another process.
+    maxWorkers: 3,
+    sequence: { sequencer: LongestFirst },
+    reporters: ['default', ['json', { outputFile: `node_modules/.cache/${results}.json` }], new LeftOutReporter()],
   },
 });

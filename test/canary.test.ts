@@ -1,13 +1,15 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { allRowsOf } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { atLoad } from './support/load.ts';
 import { Browser, CLIENT_SECRET, startOpenIdProvider } from './support/open-id-provider.ts';
 import { failToStart, type Running, runCommand, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const CANARY = 'zq7Yellow9Feathered4Secret';
 const KEY = `kite5-${CANARY}-0123456789abcdef`;
@@ -207,7 +209,7 @@ describe('expectNoSecret', () => {
 
 describe('a secret', () => {
   it('a kubeconfig secret is in no response, no log line, no audit record and no database page', {
-    timeout: 120_000,
+    timeout: atLoad(120_000),
   }, async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, environment: { ADMIN_API_KEY: KEY, LOG_LEVEL: 'debug' } });
@@ -245,7 +247,7 @@ describe('a secret', () => {
   });
 
   it('passwords, session tokens and the set-up code never appear outside their own place', {
-    timeout: 120_000,
+    timeout: atLoad(120_000),
   }, async () => {
     const dataDir = await temporaryDirectory();
     const environment = { HOST: '0.0.0.0', SEAL_KEY: base64('x'.repeat(32)), ADMIN_API_KEY: KEY, LOG_LEVEL: 'debug' };
@@ -315,7 +317,7 @@ describe('a secret', () => {
     search('the log', app.output());
   });
 
-  it('the OpenID Connect client secret is sent only to the provider', { timeout: 60_000 }, async () => {
+  it('the OpenID Connect client secret is sent only to the provider', { timeout: atLoad(60_000) }, async () => {
     const provider = await startOpenIdProvider();
     onTestFinished(() => provider.stop());
     const dataDir = await temporaryDirectory();

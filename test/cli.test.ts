@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Caller } from '../src/domain/access/caller.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { REMEMBERED_CHANGES } from '../src/domain/registry-change.ts';
@@ -11,6 +11,7 @@ import { describeOnSqlite } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { type Ended, runCommand } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { createUser, LOGIN, PASSWORD } from './support/users.ts';
 
 async function serve(): Promise<TestApp> {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { serve } from '../src/app.ts';
 import { openLog } from '../src/log.ts';
 import {
@@ -14,6 +14,7 @@ import {
 import type { HttpLimits } from '../src/server/http.ts';
 import { listen } from '../src/server/listen.ts';
 import type { TestApp } from './support/app.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { freshApp } from './support/wire.ts';
 
 /** Starts a server with the limits of the test, and its registry. */

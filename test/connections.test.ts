@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { readInCluster, TOKEN_REUSE_MS } from '../src/kubernetes/kubeconfig/in-cluster.ts';
 import { Connection } from '../src/kubernetes/transport/connection.ts';
 import {
@@ -9,6 +9,7 @@ import {
   type OpenedCredential,
 } from '../src/kubernetes/transport/connections.ts';
 import { temporaryDirectory } from './support/directory.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { answerWith, authority, standIn } from './support/stand-in.ts';
 
 const policy = { allowLoopback: true };

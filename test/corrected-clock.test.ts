@@ -1,9 +1,10 @@
-import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SignInLimits } from '../src/domain/accounts/sign-in-limits.ts';
 import { CautiousClock } from '../src/domain/cautious-clock.ts';
 import type { DomainError } from '../src/domain/errors.ts';
 import type { TestApp } from './support/app.ts';
 import { POSTGRES } from './support/database-location.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { createUser, keyWith, LOGIN, signIn } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 

@@ -1,13 +1,15 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { clusterErrorOf, ResourceError } from '../src/kubernetes/cluster-error.ts';
 import { Connection } from '../src/kubernetes/transport/connection.ts';
 import { readDescriptorLimit, shareDescriptors } from '../src/kubernetes/transport/descriptors.ts';
 import { SocketBudget } from '../src/kubernetes/transport/socket-budget.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfigOfAll } from './support/live.ts';
+import { atLoad } from './support/load.ts';
 import { firstKey, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { answerWith, kubernetes, type StandIn, standIn } from './support/stand-in.ts';
 
 const policy = { allowLoopback: true };
@@ -111,7 +113,9 @@ it('a failed dial releases its socket', async () => {
   expect(sockets.open).toBe(0);
 });
 
-it('with 256 descriptors, 200 clusters become READY and callers are served', async () => {
+it('with 256 descriptors, 200 clusters become READY and callers are served', {
+  timeout: atLoad(atLoad(30_000)),
+}, async () => {
   const servers = await Promise.all(Array.from({ length: 4 }, () => standIn(kubernetes(), { plain: true })));
   const targets = Array.from({ length: 200 }, (_, n) => [`c${n}`, servers[n % 4]?.target()] as const);
   const dataDir = await temporaryDirectory();
@@ -140,4 +144,4 @@ it('with 256 descriptors, 200 clusters become READY and callers are served', asy
   await vi.waitUntil(() => servers.reduce((sum, { sockets }) => sum + sockets.size, 0) <= 96);
   expect(output().match(/limit of open files is too low/g)).toHaveLength(1);
   expect(output()).not.toContain('EMFILE');
-}, 30_000);
+});

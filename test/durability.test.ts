@@ -8,6 +8,7 @@ import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { lengthOf } from './support/length.ts';
+import { atLoad } from './support/load.ts';
 import { firstKey, launchProcess, type Running, startProcess } from './support/process.ts';
 
 const config = kubeconfig();
@@ -135,7 +136,7 @@ async function killAgainAndAgain(rounds: number): Promise<number> {
 
 describe('kill -9', () => {
   it('after repeated kills among writes, every acknowledged change is stored and every start is clean', {
-    timeout: 180_000,
+    timeout: atLoad(180_000),
   }, async () => {
     const answered = await Promise.all([killAgainAndAgain(KILLS), killAgainAndAgain(KILLS)]);
     expect(answered[0] + answered[1]).toBeGreaterThan(2 * KILLS * MIN_RESPONSES);

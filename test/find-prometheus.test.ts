@@ -1,6 +1,7 @@
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { findPrometheus } from '../src/kubernetes/api/find-prometheus.ts';
 import { Connection } from '../src/kubernetes/transport/connection.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { answerWith, standIn } from './support/stand-in.ts';
 
 interface Service {

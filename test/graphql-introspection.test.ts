@@ -1,8 +1,9 @@
 import { type DocumentNode, executeSync, getIntrospectionQuery, Kind, parse, print, visit } from 'graphql';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { countIntrospections, MAX_INTROSPECTIONS } from '../src/graphql/introspection.ts';
 import { schema } from '../src/graphql/schema.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 let app: TestApp;
 beforeAll(async () => {

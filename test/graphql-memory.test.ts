@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { temporaryDirectory } from './support/directory.ts';
 import { lengthOf } from './support/length.ts';
+import { atLoad } from './support/load.ts';
 import { firstKey, startProcess } from './support/process.ts';
 
 /**
@@ -17,7 +18,7 @@ function residentMB(pid: number): number {
   return Number(kB) / 1024;
 }
 
-it('new documents, long or dense, do not grow memory', async () => {
+it('new documents, long or dense, do not grow memory', { timeout: atLoad(atLoad(120_000)) }, async () => {
   const dataDir = await temporaryDirectory();
   const server = await startProcess({ dataDir, environment: { GRAPHQL_COST_PER_MINUTE: '0' } });
   // Anonymous bodies are rejected from 16 KiB on.
@@ -48,4 +49,4 @@ it('new documents, long or dense, do not grow memory', async () => {
     grown.push(residentMB(server.pid) - before);
   }
   expect(Math.min(...grown)).toBeLessThan(MAX_GROWTH_MB);
-}, 120_000);
+});

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ResponseSize } from '../src/graphql/response-size.ts';
 import { MemoryBudget } from '../src/server/memory-budget.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { subscribe } from './support/wire.ts';
 
 const MIB = 1024 * 1024;

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { yieldWhenBusy } from '../src/event-loop.ts';
 import { MAX_STEPS } from '../src/graphql/work.ts';
 import { CostBudget } from '../src/server/cost-budget.ts';
@@ -6,6 +6,8 @@ import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
 import { describeOnSqlite } from './support/database.ts';
+import { atLoad } from './support/load.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 vi.mock('../src/event-loop.ts', async (original) => {
   const eventLoop = await original<typeof import('../src/event-loop.ts')>();
@@ -28,7 +30,7 @@ beforeAll(async () => {
     SELECT ${database.kind === 'sqlite' ? "'2026-01-01T00:00:00.000+00:00', 'x', 'cluster.update', 'c' || n, '{}'" : "now(), 'x', 'cluster.update', 'c' || n, '{}'::jsonb"} FROM numbers`);
   // Warm up: the keys are read only once.
   await app.graphql('{ viewer { name } }');
-}, 60_000);
+}, atLoad(60_000));
 afterAll(() => app.close());
 afterEach(() => vi.restoreAllMocks());
 

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { temporaryDirectory } from './support/directory.ts';
+import { atLoad } from './support/load.ts';
 
 interface LockedPackage {
   readonly version: string;
@@ -93,7 +94,7 @@ describe('an installation without the database clients', () => {
     return { code, stdout, stderr };
   }
 
-  it('concurrent programs generate the database clients once', { timeout: 120_000 }, async () => {
+  it('concurrent programs generate the database clients once', { timeout: atLoad(120_000) }, async () => {
     const directory = await cloneInto('node_modules');
     const help = ['--import', './src/installation.js', 'src/cli/kitestring.ts', '--help'];
     const ended = await Promise.all([runIn(directory, ...help), runIn(directory, ...help)]);

@@ -8,7 +8,7 @@ import { buildSchema, type GraphQLObjectType, getVariableValues, parse, validate
 import { Client, Pool as PostgresPool } from 'pg';
 import pino from 'pino';
 import { Pool as UndiciPool } from 'undici';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { schema } from '../src/graphql/schema.ts';
 import { placeOfVariable, sentenceWithoutValue } from '../src/internals/graphql-messages.ts';
 import { hasRunningQuery, isConnectionMessage, onServerError, socketOf } from '../src/internals/pg.ts';
@@ -22,6 +22,7 @@ import { openDatabase } from '../src/storage/open-database.ts';
 import { clusterRow } from './support/cluster-row.ts';
 import { locationOf } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 /** Libraries with private interfaces that src/internals/ and prisma/schema-engine.ts use, in the versions that were tried. */
 const TRIED: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openKiteUi } from '../src/server/kite-ui.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
 import { startApp, type TestApp } from './support/app.ts';
@@ -9,13 +9,15 @@ import { openChromium, openWindow } from './support/chromium.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { builtUi, OUTSIDE } from './support/kite-ui.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { atLoad } from './support/load.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { freshApp, send } from './support/wire.ts';
 
 const html = { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
 
 describe("Kite's web UI in a browser", () => {
   it("Kite's web UI can set up, import, sign out and in, and list and change clusters", {
-    timeout: 60_000,
+    timeout: atLoad(60_000),
   }, async () => {
     const app = await freshApp({ KITE_UI_DIR: await builtUi(await temporaryDirectory()) });
     const browser = await openChromium();

@@ -1,10 +1,12 @@
 import type { RequestListener } from 'node:http';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { yieldNow } from '../src/event-loop.ts';
 import { MAX_ITEM_BYTES, readJsonList, VALUE_BYTES } from '../src/kubernetes/api/json-list.ts';
 import { Connection } from '../src/kubernetes/transport/connection.ts';
 import { LiveMemory } from '../src/kubernetes/transport/live-memory.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
+import { atLoad } from './support/load.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
 
 const MiB = 1024 * 1024;
@@ -210,7 +212,9 @@ describe('the memory of live reads', () => {
     expect(account.held).toBe(0);
   });
 
-  it('live reads hold at most 256 MiB: parts beyond it fail, other parts and the next response succeed', async () => {
+  it('live reads hold at most 256 MiB: parts beyond it fail, other parts and the next response succeed', {
+    timeout: atLoad(atLoad(30_000)),
+  }, async () => {
     const resources = [{ name: 'pods', kind: 'Pod', namespaced: true, verbs: ['list'] }];
     // 14 MiB of text and 500,000 values: some 55 MiB each.
     const list = JSON.stringify({
@@ -245,5 +249,5 @@ describe('the memory of live reads', () => {
     expect(much.whole).toBe(8 - much.faults.length);
     expect(await sendRequest(2)).toEqual({ faults: [], whole: 2 });
     expect(app.logged().match(/clusters cannot be called/g)).toHaveLength(1);
-  }, 30_000);
+  });
 });

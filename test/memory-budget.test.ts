@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { MemoryBudget, type MemoryHolding } from '../src/server/memory-budget.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { freshApp } from './support/wire.ts';
 
 const MiB = 1024 * 1024;

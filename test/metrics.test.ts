@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serveMetrics } from '../src/app.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { reportLeftOut } from './support/left-out.ts';
 import { refusingPort } from './support/stand-in.ts';
 
 let app: TestApp;
@@ -105,7 +106,7 @@ describe('the metrics', () => {
 
 const prometheus = process.env.PROMETHEUS ?? 'prometheus';
 const isThere = spawnSync(prometheus, ['--version']).status === 0;
-if (!isThere) console.warn('left out: a real Prometheus reads the metrics (install the package prometheus)');
+if (!isThere) reportLeftOut('a real Prometheus reads the metrics (install the package prometheus)');
 
 it.runIf(isThere)('a real Prometheus scrapes the metrics', async () => {
   const own = await refusingPort();

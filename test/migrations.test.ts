@@ -3,7 +3,7 @@ import { appendFile, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { nextMigration } from '../prisma/schema-engine.ts';
 import { sqliteSource } from '../prisma/shadow-databases.ts';
 import { readMigrations } from '../src/storage/migrations.ts';
@@ -13,6 +13,7 @@ import { migrate } from '../src/storage/sqlite/migrations.ts';
 import { StartupError } from '../src/storage/startup-error.ts';
 import { itOnSqlite } from './support/database.ts';
 import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const shipped = sqliteSource();
 /** The table as Prisma's schema engine creates it, which earlier versions used. */

@@ -1,10 +1,12 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { readConfig } from '../src/config.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { atLoad } from './support/load.ts';
 import { Browser, startOpenIdProvider } from './support/open-id-provider.ts';
 import { beforeSignIns, beginSignIn, callback, login, newProviderUser, provider } from './support/open-id-sign-in.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const CANARY = 'pc4Purple8Heron2';
 
@@ -80,7 +82,7 @@ describe('an OpenID provider', () => {
     expect((await callback(new Browser(), '?code=x&state=y', none)).status).toBe(400);
   });
 
-  it('a sign-in with a provider that never answers is aborted', { timeout: 10_000 }, async () => {
+  it('a sign-in with a provider that never answers is aborted', { timeout: atLoad(10_000) }, async () => {
     const hanging = await standIn(() => () => {});
     expect((await login(new Browser(), '', hanging)).status).toBe(503);
   });

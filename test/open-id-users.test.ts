@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.ts';
 import { Browser, CLIENT_SECRET, startOpenIdProvider } from './support/open-id-provider.ts';
 import {
@@ -15,6 +15,7 @@ import {
   signIn,
   user,
 } from './support/open-id-sign-in.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 beforeSignIns();
 

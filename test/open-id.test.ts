@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { startApp } from './support/app.ts';
 import { Browser, REDIRECT_URL } from './support/open-id-provider.ts';
 import {
@@ -14,6 +14,7 @@ import {
   signIn,
   user,
 } from './support/open-id-sign-in.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const CANARY = 'pc4Purple8Heron2';
 

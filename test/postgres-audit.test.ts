@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { AuditLog } from '../src/domain/audit/audit-log.ts';
 import { record } from '../src/domain/audit/record.ts';
@@ -7,6 +7,7 @@ import { openDatabase } from '../src/storage/open-database.ts';
 import { countWaiting } from './support/database.ts';
 import { locationOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const caller = systemCaller('command line');
 const now = () => new Date();

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { COPIED, copyInto } from '../src/storage/copy.ts';
 import { Prisma } from '../src/storage/generated/sqlite/client.ts';
 import { openDatabase } from '../src/storage/open-database.ts';
@@ -13,6 +13,7 @@ import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { launchCommand, runCommand, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 /** Settings that keep a server on a file, even if the suite runs on PostgreSQL. */
 const ON_FILE = { DATABASE_URL: '', SEAL_KEY: '' };

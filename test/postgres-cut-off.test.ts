@@ -1,10 +1,11 @@
 import type { RequestListener } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { rowsOf } from './support/database.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfigOf, probingApp, register, untilState } from './support/live.ts';
+import { atLoad } from './support/load.ts';
 import {
   LEASES,
   lastProbedBy,
@@ -13,6 +14,7 @@ import {
   untilEven,
   untilTakenOver,
 } from './support/replicas.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { answerWith, kubernetes, standIn } from './support/stand-in.ts';
 import { replicaOf } from './support/wire.ts';
 
@@ -51,7 +53,7 @@ async function openCuttableProxy(dataDir: string) {
   return { url: url.href, cut, mend };
 }
 
-describe.runIf(POSTGRES !== undefined)('a replica that is cut off', { timeout: 180_000 }, () => {
+describe.runIf(POSTGRES !== undefined)('a replica that is cut off', { timeout: atLoad(180_000) }, () => {
   it('a replica that cannot renew its leases stops probing, and shares the probing again when it can', async () => {
     const { probes, server, dataDir, first, start, key } = await startFleet();
     const proxy = await openCuttableProxy(dataDir);

@@ -1,11 +1,12 @@
 import { Client } from 'pg';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isUnavailable } from '../src/storage/database-error.ts';
 import { openDatabase } from '../src/storage/open-database.ts';
 import { toDriverError } from '../src/storage/postgres/errors.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const withCode = (code: string, error = new Error('canary')) => Object.assign(error, { code });
 

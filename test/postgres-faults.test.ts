@@ -1,18 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Client } from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { openChanges } from './support/changes.ts';
 import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { reportLeftOut } from './support/left-out.ts';
+import { atLoad } from './support/load.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from './support/postgres-server.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 /** The test needs its own server, because it makes it fail. */
 const isThere = POSTGRES !== undefined && (await postgresPrograms()) !== undefined;
-if (POSTGRES !== undefined && !isThere) console.log('left out: faults of PostgreSQL, which is not installed here.');
+if (POSTGRES !== undefined && !isThere) reportLeftOut('faults of PostgreSQL, which is not installed here');
 
 const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
 /**
@@ -116,7 +119,7 @@ function signalAll(signal: NodeJS.Signals): void {
   process.kill(server.pid, signal);
 }
 
-describe.runIf(isThere)('replicas over a failing PostgreSQL', { timeout: 120_000 }, () => {
+describe.runIf(isThere)('replicas over a failing PostgreSQL', { timeout: atLoad(120_000) }, () => {
   beforeAll(async () => {
     server = await startPostgres(['max_connections=40']);
   });

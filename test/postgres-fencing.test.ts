@@ -1,8 +1,9 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { SLOTS } from '../src/domain/probing/probe-slots.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
 import { POSTGRES } from './support/database-location.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 describe.runIf(POSTGRES !== undefined)('fencing numbers of slots', () => {
   it('a replica stores no result under a fencing number that another replica has raised', async () => {

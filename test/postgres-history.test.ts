@@ -1,10 +1,11 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { rowsOf, whileCountersFail, whileReadOnly } from './support/database.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { follow } from './support/followed-changes.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { freshApp } from './support/wire.ts';
 
 const NAME = 'kitestring cut off';

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { COOL_DOWN_MS, COUNTED_MS, LEASE_MS, PROVEN_MS } from '../src/storage/leases.ts';
 import { POSTGRES } from './support/database-location.ts';
+import { atLoad } from './support/load.ts';
 import { freshApp } from './support/wire.ts';
 
 /** The promise: within this many milliseconds no three replicas probe one cluster. */
@@ -55,7 +56,7 @@ async function makeSlot() {
 
 it.runIf(POSTGRES !== undefined)(
   'no three replicas probe the clusters of a slot within ten seconds, and the slot is never free for long',
-  { timeout: 120_000 },
+  { timeout: atLoad(120_000) },
   async () => {
     const slot = await makeSlot();
     await fc.assert(

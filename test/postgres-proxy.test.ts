@@ -2,17 +2,20 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { openChanges } from './support/changes.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { freePort } from './support/free-port.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { reportLeftOut } from './support/left-out.ts';
+import { atLoad } from './support/load.ts';
 import { firstKey, type Running, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const isThere = POSTGRES !== undefined && spawnSync('haproxy', ['-v']).status === 0;
-if (POSTGRES !== undefined && !isThere) console.log('left out: replicas behind HAProxy, which is not installed here.');
+if (POSTGRES !== undefined && !isThere) reportLeftOut('replicas behind HAProxy, which is not installed here');
 
 /** The configuration from the documentation, for these replicas, on loopback and without TLS. */
 function configurationFor(port: number, replicas: readonly Running[]): string {
@@ -31,7 +34,7 @@ function configurationFor(port: number, replicas: readonly Running[]): string {
 
 describe.runIf(isThere)('three replicas behind HAProxy', () => {
   it('HAProxy answers every read while one replica is killed and one is stopped, and no change is lost', {
-    timeout: 120_000,
+    timeout: atLoad(120_000),
   }, async () => {
     const dataDir = await temporaryDirectory();
     const environment = { ...databaseOf(dataDir), TRUSTED_PROXIES: '127.0.0.1' };

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { POSTGRES } from './support/database-location.ts';
@@ -11,6 +11,7 @@ import { follow } from './support/followed-changes.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { postgresPrograms, startPostgres } from './support/postgres-server.ts';
 import { runCommand, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const programs = POSTGRES === undefined ? undefined : await postgresPrograms();
 const run = promisify(execFile);

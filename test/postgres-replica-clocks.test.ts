@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { rowsOf } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';
+import { atLoad } from './support/load.ts';
 import {
   CLUSTER_COUNT,
   lastProbedBy,
@@ -13,7 +14,7 @@ import {
 
 it.runIf(POSTGRES !== undefined)(
   "replicas whose clocks differ by a minute share the probing, because leases use the database's clock",
-  { timeout: 300_000 },
+  { timeout: atLoad(300_000) },
   async () => {
     const { probes, server, dataDir, first, start, key } = await startFleet();
     const behind = await start({}, -60_000);

@@ -1,11 +1,13 @@
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { rowsOf } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';
+import { atLoad } from './support/load.ts';
 import { LEASES, lastProbedBy, names, register, sharesOf, startFleet, untilEven } from './support/replicas.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 it.runIf(POSTGRES !== undefined)(
   'a replica that stood still has lost its slots and does not probe them when it resumes',
-  { timeout: 300_000 },
+  { timeout: atLoad(300_000) },
   async () => {
     const { probes, server, dataDir, first, start, key } = await startFleet();
     await register(first, key, server, 12);

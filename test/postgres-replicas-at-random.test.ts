@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { POSTGRES } from './support/database-location.ts';
 import { lengthOf } from './support/length.ts';
+import { atLoad } from './support/load.ts';
 import { CLUSTER_COUNT, longestGap, names, type Replica, register, startFleet } from './support/replicas.ts';
 
 /** How long replicas are killed and started. */
@@ -10,7 +11,7 @@ const GAP_MS = 60_000;
 
 it.runIf(POSTGRES !== undefined)(
   'with replicas killed, stopped and started at random, every cluster is probed, and no three replicas probe one',
-  { timeout: CHAOS_MS + 210_000 },
+  { timeout: atLoad(CHAOS_MS + 210_000) },
   async () => {
     const { probes, server, first, start, key } = await startFleet();
     await register(first, key, server, CLUSTER_COUNT);
@@ -29,7 +30,7 @@ it.runIf(POSTGRES !== undefined)(
       const next = probes.length + 1 + Math.random() * 24;
       await expect.poll(() => probes.length, { timeout: 60_000 }).toBeGreaterThan(next);
     }
-    expect(longestGap(probes, registered, Date.now())).toBeLessThan(GAP_MS);
+    expect(longestGap(probes, registered, Date.now())).toBeLessThan(atLoad(GAP_MS));
     for (const name of names) {
       const asks = probes.filter(({ cluster }) => cluster === name);
       for (const { at } of asks) {

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { POSTGRES } from './support/database-location.ts';
 import { lengthOf } from './support/length.ts';
+import { atLoad } from './support/load.ts';
 import { CLUSTER_COUNT, longestGap, register, startFleet } from './support/replicas.ts';
 
 /** A round is 30 s, plus a fifth at most. */
@@ -10,7 +11,7 @@ const KILLING_MS = lengthOf({ short: 50_000, long: 300_000 });
 
 it.runIf(POSTGRES !== undefined)(
   "a replica that is repeatedly killed right after its start does not delay the probes of other replicas' clusters",
-  { timeout: KILLING_MS + 210_000 },
+  { timeout: atLoad(KILLING_MS + 210_000) },
   async () => {
     const { probes, server, first, start, key } = await startFleet();
     await register(first, key, server, CLUSTER_COUNT);
@@ -20,7 +21,7 @@ it.runIf(POSTGRES !== undefined)(
       doomed.kill('SIGKILL');
       await doomed.ended;
     }
-    expect(longestGap(probes, registered, Date.now())).toBeLessThan(ROUND_MS);
+    expect(longestGap(probes, registered, Date.now())).toBeLessThan(atLoad(ROUND_MS));
     expect(first.output()).not.toMatch(/"level":[56]0/);
   },
 );

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { rowsOf } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';
+import { atLoad } from './support/load.ts';
 import {
   CLUSTER_COUNT,
   LEASES,
@@ -15,7 +16,7 @@ import {
 
 it.runIf(POSTGRES !== undefined)(
   'each cluster is probed once per round by one replica, and the others take over the slots of a stopped one',
-  { timeout: 300_000 },
+  { timeout: atLoad(300_000) },
   async () => {
     const { probes, server, dataDir, first, start, key } = await startFleet();
     const [second, third] = [await start(), await start()];

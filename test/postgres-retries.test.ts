@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { requireActionOnAll } from '../src/domain/access/permissions.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { ApiKeys } from '../src/domain/accounts/api-keys.ts';
@@ -13,6 +13,7 @@ import { clusterRow } from './support/cluster-row.ts';
 import { countWaiting } from './support/database.ts';
 import { locationOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const caller = systemCaller('command line');
 const now = () => new Date();

@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { ApiKeys } from '../src/domain/accounts/api-keys.ts';
 import { OpenIdUsers } from '../src/domain/accounts/open-id/open-id-users.ts';
@@ -10,6 +10,7 @@ import { openDatabase } from '../src/storage/open-database.ts';
 import type { TestApp } from './support/app.ts';
 import { whileAuditWaits } from './support/database.ts';
 import { locationOf, POSTGRES } from './support/database-location.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { createUser } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 

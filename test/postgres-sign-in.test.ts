@@ -1,9 +1,10 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { SignInLimits } from '../src/domain/accounts/sign-in-limits.ts';
 import type { DomainError } from '../src/domain/errors.ts';
 import { whileAuditWaits } from './support/database.ts';
 import { POSTGRES } from './support/database-location.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { createUser, signIn } from './support/users.ts';
 import { freshApp, replicaOf } from './support/wire.ts';
 

@@ -4,13 +4,15 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDatabase } from '../src/storage/open-database.ts';
 import { CLUSTERS, startApp } from './support/app.ts';
+import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { type PostgresServer, postgresPrograms, startPostgres } from './support/postgres-server.ts';
 import { type Ended, failToStart, runCommand, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const SEAL_KEY = Buffer.alloc(32, 7).toString('base64');
 const NEWER_KEY = Buffer.alloc(32, 8).toString('base64');
@@ -18,7 +20,7 @@ const NEWER_KEY = Buffer.alloc(32, 8).toString('base64');
 const PASSWORD = 'p@ss/w:rd canary';
 const WRONG = 'wr@ng canary';
 const escaped = encodeURIComponent;
-const isThere = (await postgresPrograms()) !== undefined;
+const isThere = POSTGRES !== undefined && (await postgresPrograms()) !== undefined;
 
 describe.runIf(isThere)('a start with DATABASE_URL', () => {
   let server: PostgresServer;

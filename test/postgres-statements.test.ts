@@ -1,7 +1,8 @@
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { openDatabase } from '../src/storage/open-database.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 it.runIf(POSTGRES !== undefined)('frequent statements are prepared, whatever lists were read before', async () => {
   const database = await openDatabase({ url: databaseOf(await temporaryDirectory()).DATABASE_URL ?? '' });

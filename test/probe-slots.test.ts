@@ -1,6 +1,7 @@
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { ProbeSlots, SLOTS } from '../src/domain/probing/probe-slots.ts';
 import type { Leases } from '../src/storage/leases.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 /** Leases that only this replica ever takes, though another replica is counted on. */
 function leasesLeft(): { leases: Leases; taken: Set<number> } {

@@ -1,9 +1,10 @@
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { ProbeSlots } from '../src/domain/probing/probe-slots.ts';
 import { ProbeTargets } from '../src/domain/probing/probe-targets.ts';
 import type { Leases } from '../src/storage/leases.ts';
 import { startApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 /** The probe targets of a registry that the test writes to; `leases` if the probing is shared. */
 async function targetsOver(leases?: Leases) {

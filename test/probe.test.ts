@@ -1,8 +1,9 @@
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import { type ProbeOptions, type ProbeResult, probe } from '../src/kubernetes/prober/probe.ts';
 import { Connection } from '../src/kubernetes/transport/connection.ts';
 import { createAuthority } from './support/certificates.ts';
+import { onTestFinished } from './support/running-test.ts';
 import {
   answerWith,
   authority,

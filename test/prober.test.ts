@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ClusterError, ResourceError } from '../src/kubernetes/cluster-error.ts';
 import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
 import type { ProbeState } from '../src/kubernetes/prober/probe.ts';
@@ -8,6 +8,8 @@ import { Prober } from '../src/kubernetes/prober/prober.ts';
 import { Connections } from '../src/kubernetes/transport/connections.ts';
 import { createAuthority } from './support/certificates.ts';
 import { StillClock } from './support/clock.ts';
+import { atLoad } from './support/load.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { kubernetes, refusingPort, standIn } from './support/stand-in.ts';
 
 /** How a scripted cluster responds: with a state after some milliseconds, or never. */
@@ -121,8 +123,8 @@ describe('probe slots', () => {
     const withSilent = await firstRound((index) => silent.has(index));
     expect(without.named).toBe(1_000);
     expect(withSilent.named).toBe(1_000);
-    expect(withSilent.ready - without.ready).toBeLessThan(1_000);
-    expect(withSilent.unreachable).toBeLessThan(10_000);
+    expect(withSilent.ready - without.ready).toBeLessThan(atLoad(1_000));
+    expect(withSilent.unreachable).toBeLessThan(atLoad(10_000));
     expect(withSilent.most).toBeLessThanOrEqual(96);
   });
 
@@ -130,7 +132,7 @@ describe('probe slots', () => {
     const { named, most, ready } = await firstRound((index) => index < 120);
     expect(named).toBe(1_000);
     expect(most).toBe(96);
-    expect(ready).toBeLessThan(10_000);
+    expect(ready).toBeLessThan(atLoad(10_000));
   });
 
   test('a cluster that needs four seconds is READY', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openDatabase } from '../src/storage/open-database.ts';
 import { ReadShares } from '../src/storage/read-shares.ts';
 import { startApp } from './support/app.ts';
@@ -6,6 +6,8 @@ import { clusterRow } from './support/cluster-row.ts';
 import { countWaiting } from './support/database.ts';
 import { locationOf, POSTGRES } from './support/database-location.ts';
 import { follow } from './support/followed-changes.ts';
+import { atLoad } from './support/load.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { keyWith } from './support/users.ts';
 import { subscribe } from './support/wire.ts';
 
@@ -96,7 +98,7 @@ describe('the reads of one caller', () => {
 
 describe.runIf(POSTGRES !== undefined)('a PostgreSQL in which the reads of one caller wait', () => {
   it('other callers are served, and the waiting caller is told that their reads took too long', {
-    timeout: 40_000,
+    timeout: atLoad(40_000),
   }, async () => {
     const app = await startApp();
     onTestFinished(() => app.close());
@@ -131,7 +133,7 @@ describe.runIf(POSTGRES !== undefined)('a PostgreSQL in which the reads of one c
   });
 
   it('streams whose filter takes too long end, and other callers keep their connections', {
-    timeout: 40_000,
+    timeout: atLoad(40_000),
   }, async () => {
     const app = await startApp();
     onTestFinished(() => app.close());

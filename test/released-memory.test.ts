@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { pino } from 'pino';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { serve } from '../src/app.ts';
 import type { Logger } from '../src/log.ts';
 import { HttpExchange } from '../src/server/http-exchange.ts';
@@ -10,6 +10,7 @@ import { listen } from '../src/server/listen.ts';
 import { MemoryBudget } from '../src/server/memory-budget.ts';
 import { Metrics } from '../src/server/metrics.ts';
 import { CLUSTERS, type TestApp } from './support/app.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { freshApp } from './support/wire.ts';
 
 const API_KEYS = '/api/v1/admin/apikeys/';

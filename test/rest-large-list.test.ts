@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Context } from '../src/graphql/context.ts';
 import { readWhole } from '../src/rest/reads.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
+import { atLoad } from './support/load.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { send } from './support/wire.ts';
 
 /** One page is 250 clusters. */
@@ -16,7 +18,7 @@ beforeAll(async () => {
   app = await startApp();
   await addClusters(COUNT, 'x');
   await makeDefault('c0');
-}, 60_000);
+}, atLoad(60_000));
 afterAll(() => app.close());
 
 async function addClusters(count: number, description: string): Promise<void> {

@@ -1,12 +1,13 @@
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { describeOnSqlite } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { launchCommand, runCommand, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { createUser, defineRole, keyWith } from './support/users.ts';
 
 const caller = systemCaller('command line');

@@ -1,10 +1,11 @@
 import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import type { Transaction } from '../src/storage/database.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { gate, kubeconfigOf, register } from './support/live.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { kubernetes, standIn } from './support/stand-in.ts';
 import { createUser, defineRole, keyWith, signedInUser } from './support/users.ts';
 

@@ -1,11 +1,13 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { searchText } from '../src/domain/text.ts';
 import { SqliteConnection } from '../src/storage/sqlite/connection.ts';
 import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
 import { databaseOf, locationOf } from './support/database-location.ts';
+import { atLoad } from './support/load.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 /** The number of clusters that are promised to be read by index. */
 const CLUSTER_COUNT = 10_000;
@@ -15,7 +17,7 @@ beforeAll(async () => {
   app = await startApp();
   for (let from = 0; from < CLUSTER_COUNT; from += 1_000) await fill(from, 1_000);
   if (app.domain.database.kind === 'postgres') await app.domain.database.prisma.$executeRaw`ANALYZE`;
-}, 120_000);
+}, atLoad(120_000));
 afterAll(() => app.close());
 
 async function fill(from: number, count: number): Promise<void> {

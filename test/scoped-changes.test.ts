@@ -1,7 +1,8 @@
-import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Caller } from '../src/domain/access/caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { defineRole, keyWith } from './support/users.ts';
 
 let app: TestApp;

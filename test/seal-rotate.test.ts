@@ -5,7 +5,7 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { kubeconfigPlace, verifySealed } from '../src/domain/credentials/sealed-kubeconfigs.ts';
 import { sealKey } from '../src/storage/seal.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
@@ -14,7 +14,9 @@ import { describeOnSqlite } from './support/database.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { lengthOf } from './support/length.ts';
+import { atLoad } from './support/load.ts';
 import { runCommand } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const config = kubeconfig();
 
@@ -244,7 +246,7 @@ describeOnSqlite('a rotation that is killed', () => {
   const KILLS = lengthOf({ short: 3, long: 10 });
 
   it('a rotation that is killed repeatedly leaves every value readable, and the next run continues', {
-    timeout: 180_000,
+    timeout: atLoad(180_000),
   }, async () => {
     const app = await serve();
     await fill(app, 1_500);

@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { ApiKeys } from '../src/domain/accounts/api-keys.ts';
 import { Roles } from '../src/domain/accounts/roles.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { createUser, defineRole, keyWith, LOGIN, PASSWORD, signedInUser, signIn } from './support/users.ts';
 import { freshApp, send } from './support/wire.ts';
 

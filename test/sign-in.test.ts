@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { SignInLimits } from '../src/domain/accounts/sign-in-limits.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { createUser, keyWith, LOGIN, PASSWORD, signIn } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 

@@ -5,13 +5,15 @@ import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CLUSTERS } from './support/app.ts';
 import { itOnSqlite, rowsOf } from './support/database.ts';
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { atLoad } from './support/load.ts';
 import { failToStart, firstKey, type Running, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 const WEAK = 'kite7-adminsecret';
 const STRONG = `kite7-${'0123456789abcdef'.repeat(4)}`;
@@ -340,7 +342,7 @@ describe('a shutdown', () => {
       const refused = await Promise.allSettled([write(1), write(2), write(3), write(4)]);
       const { code, output } = { ...(await app.ended), output: app.output() };
       expect(code).toBe(0);
-      expect(performance.now() - asked).toBeLessThan(5_000);
+      expect(performance.now() - asked).toBeLessThan(atLoad(5_000));
       // The server refused new connections; it never answered with an error.
       for (const { status, reason } of refused as PromiseRejectedResult[])
         expect([status, reason instanceof TypeError]).toEqual(['rejected', true]);
@@ -365,7 +367,7 @@ describe('a shutdown', () => {
     expect((await create(app, key, { name: 'told' })).status).toBe(201);
     const began = performance.now();
     expect((await app.stop()).code).toBe(0);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(atLoad(5_000));
     expect(await streamed).toContain('event: complete');
   });
 
@@ -381,7 +383,7 @@ describe('a shutdown', () => {
     const began = performance.now();
     const { code } = await app.stop();
     expect(code).toBe(0);
-    expect(performance.now() - began).toBeLessThan(10_000);
+    expect(performance.now() - began).toBeLessThan(atLoad(10_000));
   });
 
   it('a second signal stops the server immediately', async () => {
@@ -396,7 +398,7 @@ describe('a shutdown', () => {
     app.kill('SIGINT');
     const { code } = await app.ended;
     expect(code).toBe(130);
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(atLoad(5_000));
   });
 
   it.each([

@@ -2,7 +2,7 @@ import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Database } from '../src/storage/database.ts';
 import { isUnavailable, unavailability, uniqueViolation } from '../src/storage/database-error.ts';
 import { openDatabase } from '../src/storage/open-database.ts';
@@ -12,6 +12,8 @@ import { clusterRow } from './support/cluster-row.ts';
 import { describeOnSqlite, itOnSqlite } from './support/database.ts';
 import { locationOf, POSTGRES } from './support/database-location.ts';
 import { inAnotherProcess, temporaryDirectory } from './support/directory.ts';
+import { atLoad } from './support/load.ts';
+import { onTestFinished } from './support/running-test.ts';
 
 async function place() {
   const directory = await temporaryDirectory();
@@ -166,7 +168,7 @@ describe('transactions', () => {
     await create(database, 'impatient');
   });
 
-  itOnSqlite('transactions leak neither files nor memory', { timeout: 60_000 }, async () => {
+  itOnSqlite('transactions leak neither files nor memory', { timeout: atLoad(60_000) }, async () => {
     const { warm, after } = JSON.parse(await inAnotherProcess('soak', await temporaryDirectory()));
     expect(after.files).toBe(warm.files);
     expect(after.bytes - warm.bytes).toBeLessThan(32 * 2 ** 20);

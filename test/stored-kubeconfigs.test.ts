@@ -1,6 +1,7 @@
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { CLUSTERS, type TestApp } from './support/app.ts';
 import { contexts } from './support/kubeconfigs.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { freshApp } from './support/wire.ts';
 
 /** A kubeconfig without a current context: it is stored whole, and must be parsed again to detect that. */

@@ -1,9 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { startApp, type TestApp } from './support/app.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { type Ended, runCommand, startProcess } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { createUser, LOGIN, PASSWORD, signedInUser } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 

@@ -4,6 +4,7 @@ import { startApp, type TestApp } from './support/app.ts';
 import { clusterRow } from './support/cluster-row.ts';
 import { describeOnSqlite } from './support/database.ts';
 import { follow } from './support/followed-changes.ts';
+import { atLoad } from './support/load.ts';
 import { defineRole, keyWith } from './support/users.ts';
 
 const CLUSTERS = 2_000;
@@ -31,7 +32,7 @@ beforeAll(async () => {
   const names = ['mine-*', ...Array.from({ length: 99 }, (_, index) => `*a*a*a*${index}z`)];
   await defineRole(app, { name: 'globs', actions: ['clusters.read', 'clusters.live'], clusters: { names } });
   keys = await Promise.all([1, 2, 3].map(async () => (await keyWith(app, ['globs'])).headers));
-}, 60_000);
+}, atLoad(60_000));
 afterAll(() => app.close());
 afterEach(() => vi.restoreAllMocks());
 

@@ -1,5 +1,3 @@
-import { onTestFinished } from 'vitest';
-
 /** A change as a reader of `clusterChanged` receives it. */
 export interface Change {
   readonly __typename: 'ClusterUpserted' | 'ClusterRemoved' | 'ClusterChangesReset';
@@ -7,6 +5,8 @@ export interface Change {
   readonly cluster?: { name: string; description: string; status: { state: string } };
   readonly databaseId?: number;
 }
+
+import { onTestFinished } from './running-test.ts';
 
 export interface ChangeStream {
   /** Returns the next change; undefined at the end of the stream. */

@@ -1,9 +1,10 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
-import { describe, it, onTestFinished } from 'vitest';
+import { describe, it } from 'vitest';
 import type { Database, Transaction } from '../../src/storage/database.ts';
 import { openDatabase } from '../../src/storage/open-database.ts';
 import { locationOf, POSTGRES } from './database-location.ts';
+import { onTestFinished } from './running-test.ts';
 
 /** For tests that apply only to a database in a file: on PostgreSQL they are skipped, and the run reports it. */
 export const describeOnSqlite = describe.runIf(POSTGRES === undefined);

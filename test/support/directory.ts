@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
+import { onTestFinished } from './running-test.ts';
 
 /** The flags that the product is started with, plus access to the garbage collector for measurements. */
 const FLAGS = ['--max-semi-space-size=4', '--expose-gc'];

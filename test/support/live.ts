@@ -1,9 +1,11 @@
 import type { RequestListener } from 'node:http';
-import { onTestFinished, vi } from 'vitest';
+import { vi } from 'vitest';
 import type { Target } from '../../src/kubernetes/kubeconfig/target.ts';
 import { findApiServers } from './api-servers.ts';
 import { CLUSTERS, startApp, type TestApp } from './app.ts';
 import { base64 } from './kubeconfigs.ts';
+import { reportLeftOut } from './left-out.ts';
+import { onTestFinished } from './running-test.ts';
 
 /** A row of the REST list. */
 export interface Listed {
@@ -26,7 +28,7 @@ export async function probingApp(environment: Record<string, string> = {}): Prom
 export async function binaryFor(what: string): Promise<string | undefined> {
   const found = await findApiServers();
   if ('binary' in found) return found.binary;
-  process.stderr.write(`left out: ${what}: ${found.missing}\n`);
+  reportLeftOut(`${what}: ${found.missing}`);
   return undefined;
 }
 

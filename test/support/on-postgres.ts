@@ -28,7 +28,6 @@ runUrl.pathname = `/${name}`;
 const vitest = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', import.meta.url));
 try {
   await runSql(`CREATE DATABASE ${escapeIdentifier(name)}`);
-  console.log("left out: on PostgreSQL, the tests of SQLite's own files.");
   const child = spawn(process.execPath, [vitest, 'run', ...words], {
     env: { ...process.env, TEST_DATABASE_URL: runUrl.href },
     stdio: 'inherit',

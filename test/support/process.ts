@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
 import { databaseOf } from './database-location.ts';
+import { onTestFinished } from './running-test.ts';
 
 const server = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const commandLine = fileURLToPath(new URL('../../src/cli/kitestring.ts', import.meta.url));
@@ -107,10 +107,12 @@ function launch(
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   child.stdin.on('error', () => {}).end(input);
-  onTestFinished(() => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
-  });
   const written = { stdout: '', stderr: '' };
+  const ended = whenEnded(child, written);
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await ended.catch(() => {});
+  });
   const listening = Promise.withResolvers<string>();
   for (const name of ['stdout', 'stderr'] as const)
     child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -120,7 +122,7 @@ function launch(
     });
   return {
     child,
-    ended: whenEnded(child, written),
+    ended,
     output: () => written.stdout + written.stderr,
     listening: listening.promise,
   };

@@ -8,9 +8,9 @@ import {
 import { createServer as createHttps } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcp, type Server, type Socket } from 'node:net';
 import { createSecureContext, createServer as createTls, type SecureContext, TLSSocket } from 'node:tls';
-import { onTestFinished } from 'vitest';
 import type { Target } from '../../src/kubernetes/kubeconfig/target.ts';
 import { type Authority, createAuthority, type Issued } from './certificates.ts';
+import { onTestFinished } from './running-test.ts';
 
 /** Signs the stand-ins' certificates unless a test says otherwise. */
 export const authority = createAuthority('stand-in');

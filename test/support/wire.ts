@@ -1,8 +1,8 @@
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
-import { onTestFinished } from 'vitest';
 import { startApp, type TestApp } from './app.ts';
+import { onTestFinished } from './running-test.ts';
 
 /** Starts a server with an empty registry, and closes it when the test finishes. */
 export async function freshApp(environment: Record<string, string> = {}): Promise<TestApp> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { kubeconfigPlace, verifySealed } from '../src/domain/credentials/sealed-kubeconfigs.ts';
 import { Seal, sealKey } from '../src/storage/seal.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
@@ -7,6 +7,7 @@ import { POSTGRES } from './support/database-location.ts';
 import { temporaryDirectory } from './support/directory.ts';
 import { kubeconfigOf, kubeconfigOfAll, listed, register, statusOf, untilState } from './support/live.ts';
 import { failToStart, runCommand } from './support/process.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { kubernetes, type StandIn, standIn, token } from './support/stand-in.ts';
 
 const REASON =

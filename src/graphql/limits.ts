@@ -34,7 +34,7 @@ const PARAMETERS = ['query', 'variables', 'operationName', 'extensions'] as cons
 
 /**
  * Ignores unknown members of a request, such as the `id` that Relay sends, and an empty operation name. Yoga would
- * reject both, but the GraphQL-over-HTTP specification tells servers to ignore what they do not know.
+ * reject both, but the GraphQL-over-HTTP specification tells servers to ignore unknown members.
  */
 export function knownParameters(): Plugin {
   return {

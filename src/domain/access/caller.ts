@@ -50,7 +50,7 @@ interface CallerOptions extends CallerIdentity {
 /** The error message for anonymous callers. */
 export const SIGN_IN_FIRST = 'Sign in first, or send an API key as Authorization';
 
-/** The caller of an operation and the request it came from: who calls, and what they may do now. */
+/** The caller of an operation with current permissions, and the request that the operation came from. */
 export class Caller {
   /** Null for an anonymous caller. */
   readonly viewer: Viewer | null;

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { nextMigration } from '../prisma/schema-engine.ts';
 import { sqliteSource } from '../prisma/shadow-databases.ts';
+import { identityOf } from '../src/storage/database-identity.ts';
 import { readMigrations } from '../src/storage/migrations.ts';
 import { openDatabase } from '../src/storage/open-database.ts';
 import { openSqlite } from '../src/storage/sqlite/file.ts';
@@ -139,10 +140,13 @@ describe('migrations', () => {
     old.database.exec(`${ENGINE_HISTORY};\n${first.script}`);
     old.database
       .prepare(`INSERT INTO _prisma_migrations (id, checksum, migration_name, started_at, finished_at, applied_steps_count)
-        VALUES ('x', ?, ?, '2026-11-25T02:10:14.262+00:00', '2026-11-25T02:10:14.272+00:00', 1)`)
+        VALUES ('x', ?, ?, date() || 'T00:00:00.000+00:00', date() || 'T00:00:00.010+00:00', 1)`)
       .run(first.checksum, first.name);
     await Promise.all([old.migrate(), fresh.migrate()]);
     expect(old.history()).toHaveLength(rest.length + 1);
+    const database = await openDatabase({ file: old.file });
+    onTestFinished(() => database.close());
+    expect(await identityOf(database)).toBe('x');
     const schemaOf = ({ database }: typeof old) =>
       database.prepare('SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name').all();
     expect(schemaOf(fresh)).toEqual(schemaOf(old));

@@ -73,20 +73,32 @@ export async function pendingMigrations(folder: string, applied: AppliedMigratio
   return known.filter(({ name }) => !valid.some((one) => one.name === name));
 }
 
+/** The SQL that differs between the databases. */
+export interface MigrationDialect {
+  /** Creates Prisma's table `_prisma_migrations` unless it exists. */
+  readonly createHistory: string;
+  /** The current time, as Prisma's schema engine writes it to the table. */
+  readonly now: string;
+}
+
 /**
  * Applies migrations one after another. `runScript` must run a script in one transaction. The caller must hold the
  * migration lock.
- *
- * @param createHistory creates the table `_prisma_migrations` of Prisma unless it exists
  */
 export async function applyMigrations(
   pending: readonly Migration[],
-  createHistory: string,
+  { createHistory, now }: MigrationDialect,
   runScript: (script: string) => Promise<void>,
 ): Promise<void> {
+  // Earlier versions inserted a row before they ran a migration. A row that they did not finish has changed nothing.
+  const rollBackUnfinished = `UPDATE "_prisma_migrations" SET "rolled_back_at" = ${now}
+    WHERE "finished_at" IS NULL AND "rolled_back_at" IS NULL`;
   for (const migration of pending) {
+    const insert = `INSERT INTO "_prisma_migrations"
+      ("id", "checksum", "migration_name", "started_at", "finished_at", "applied_steps_count")
+      VALUES ('${randomUUID()}', '${migration.checksum}', '${migration.name}', ${now}, ${now}, 1)`;
     try {
-      await runScript([createHistory, ROLL_BACK_UNFINISHED, migration.script, insertInto(migration)].join('\n;\n'));
+      await runScript([createHistory, rollBackUnfinished, migration.script, insert].join('\n;\n'));
     } catch (error) {
       throw new StartupError(
         `Migration ${migration.name} failed and changed nothing (${reasonOf(error)}): fix the cause and start again, or start the previous version.`,
@@ -94,15 +106,6 @@ export async function applyMigrations(
       );
     }
   }
-}
-
-/** Earlier versions inserted a row before they ran a migration. A row that they did not finish has changed nothing. */
-const ROLL_BACK_UNFINISHED = `UPDATE "_prisma_migrations" SET "rolled_back_at" = CURRENT_TIMESTAMP
-WHERE "finished_at" IS NULL AND "rolled_back_at" IS NULL`;
-
-function insertInto({ name, checksum }: Migration): string {
-  return `INSERT INTO "_prisma_migrations" ("id", "checksum", "migration_name", "finished_at", "applied_steps_count")
-VALUES ('${randomUUID()}', '${checksum}', '${name}', CURRENT_TIMESTAMP, 1)`;
 }
 
 function reasonOf(error: unknown): string {

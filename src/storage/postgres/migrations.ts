@@ -20,7 +20,8 @@ import type { PostgresLocation } from './url.ts';
 const LOCK_WAIT = '2s';
 const LOCK_PAUSE_MS = 1_000;
 const LOCK_NOT_AVAILABLE = '55P03';
-const CREATE_HISTORY = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
+const DIALECT = {
+  createHistory: `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
     "id"                    VARCHAR(36) PRIMARY KEY NOT NULL,
     "checksum"              VARCHAR(64) NOT NULL,
     "finished_at"           TIMESTAMPTZ,
@@ -29,7 +30,9 @@ const CREATE_HISTORY = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
     "rolled_back_at"        TIMESTAMPTZ,
     "started_at"            TIMESTAMPTZ NOT NULL DEFAULT now(),
     "applied_steps_count"   INTEGER NOT NULL DEFAULT 0
-)`;
+)`,
+  now: 'clock_timestamp()',
+};
 
 /**
  * Applies pending migrations. An advisory lock makes replicas that start at the same time migrate one after another.
@@ -41,7 +44,7 @@ export async function migrate(location: PostgresLocation, folder = migrationsFol
     if ((await findPending()).length === 0) return;
     await waitForMigrationLock(() => tryLock(client, location), 50);
     await createSchema(client, location);
-    await applyMigrations(await findPending(), CREATE_HISTORY, (script) => runScript(client, script));
+    await applyMigrations(await findPending(), DIALECT, (script) => runScript(client, script));
   });
 }
 

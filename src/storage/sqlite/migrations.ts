@@ -12,7 +12,8 @@ import {
 import { SqliteConnection } from './connection.ts';
 import { takeFileLock } from './file-lock.ts';
 
-const CREATE_HISTORY = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
+const DIALECT = {
+  createHistory: `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
     "id"                    TEXT PRIMARY KEY NOT NULL,
     "checksum"              TEXT NOT NULL,
     "finished_at"           DATETIME,
@@ -21,7 +22,9 @@ const CREATE_HISTORY = `CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
     "rolled_back_at"        DATETIME,
     "started_at"            DATETIME NOT NULL DEFAULT current_timestamp,
     "applied_steps_count"   INTEGER UNSIGNED NOT NULL DEFAULT 0
-)`;
+)`,
+  now: "strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')",
+};
 
 /** Applies pending migrations. A lock file makes processes that start at the same time migrate one after another. */
 export async function migrate(
@@ -35,7 +38,7 @@ export async function migrate(
   using _lock = await waitForMigrationLock(() => takeFileLock(lockFile), 20);
   const connection = new SqliteConnection(file);
   try {
-    await applyMigrations(await findPending(), CREATE_HISTORY, (script) => connection.executeScript(script));
+    await applyMigrations(await findPending(), DIALECT, (script) => connection.executeScript(script));
     // Safe only after the migrations: a process that creates a new lock file from here on finds nothing pending.
     rmSync(lockFile, { force: true });
   } finally {

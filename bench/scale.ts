@@ -87,8 +87,8 @@ async function benchSetUp(
   await fill(place, clusters);
   const products: Product[] = [];
   for (let replica = 0; replica < replicas; replica++) {
-    const dataDir = 'file' in place ? join(place.file, '..') : join(root, `${setUp}-${clusters}-${replica}`);
-    const environment = 'url' in place ? { DATABASE_URL: place.url, SEAL_KEY } : {};
+    const dataDir = place.file !== undefined ? join(place.file, '..') : join(root, `${setUp}-${clusters}-${replica}`);
+    const environment = place.url !== undefined ? { DATABASE_URL: place.url, SEAL_KEY } : {};
     products.push(await startProduct(dataDir, environment));
   }
   const [first, last] = [products[0], products.at(-1)] as [Product, Product];

@@ -1,22 +1,15 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import type { Config } from './config.ts';
-import { VisibleClusters } from './domain/access/visible-clusters.ts';
-import { ApiKeys } from './domain/accounts/api-keys.ts';
+import { loadSeal, openCoreServices } from './core-services.ts';
 import { OpenId } from './domain/accounts/open-id/open-id.ts';
-import { Roles } from './domain/accounts/roles.ts';
 import { Sessions } from './domain/accounts/sessions.ts';
 import { SetUp } from './domain/accounts/set-up.ts';
-import { SignInLimits } from './domain/accounts/sign-in-limits.ts';
-import { Users } from './domain/accounts/users.ts';
-import { AuditLog } from './domain/audit/audit-log.ts';
 import { ClusterChanges } from './domain/clusters/cluster-changes.ts';
 import { ClusterImport } from './domain/clusters/cluster-import.ts';
 import { ClusterList } from './domain/clusters/cluster-list.ts';
 import { Clusters } from './domain/clusters/clusters.ts';
 import { CredentialStore } from './domain/credentials/credential-store.ts';
-import { sealedKeyIds } from './domain/credentials/sealed-kubeconfigs.ts';
 import { ClusterProbes } from './domain/probing/cluster-probes.ts';
 import { Fleet } from './domain/probing/fleet.ts';
 import { ProbeSlots } from './domain/probing/probe-slots.ts';
@@ -34,9 +27,7 @@ import type { MemoryBudget } from './server/memory-budget.ts';
 import { Metrics } from './server/metrics.ts';
 import { createMetricsServer } from './server/metrics-server.ts';
 import { ChangeNotifier } from './storage/change-notifier.ts';
-import { loadKeyRing } from './storage/key-file.ts';
-import { openDatabase } from './storage/open-database.ts';
-import { Seal } from './storage/seal.ts';
+import type { Seal } from './storage/seal.ts';
 
 /** The domain services over an open database. */
 export interface Domain extends Services {
@@ -49,23 +40,12 @@ export interface Domain extends Services {
 
 /** Opens the database and the key ring under the data directory, and builds the domain over them. */
 export async function openDomain(config: Config, log: Logger): Promise<Domain> {
-  const database = await openDatabase(config.database, { isServer: true });
+  const core = await openCoreServices(config.database, { isServer: true });
+  const { database, now, visible, roles, limits, auditLog, users, apiKeys } = core;
   try {
     for (const sentence of database.warnings) log.warn(sentence);
-    const { keys, warning, reread } = await loadKeyRing({
-      file: join(config.dataDir, 'seal-keys'),
-      given: config.sealKey,
-      lost: config.lostSealKeys,
-      sealedKeyIds: () => sealedKeyIds(database),
-    });
+    const { seal, warning } = await loadSeal(config, database);
     if (warning) log.warn(warning);
-    const seal = new Seal(keys, reread);
-    const now = () => new Date();
-    const roles = new Roles({ database, now });
-    const visible = new VisibleClusters(database);
-    const auditLog = new AuditLog({ database, now, visible });
-    const limits = new SignInLimits({ database });
-    const users = new Users({ database, roles, limits, audit: auditLog, now });
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
     const { policy, inCluster } = config;
     const registry = { database, policy, now, ownChanges: new Set<number>() };
@@ -93,15 +73,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
       slots: () => slots.size,
     });
     return {
-      database,
-      seal,
-      credentials,
-      metrics,
-      descriptors,
-      apiKeys: new ApiKeys({ database, roles, now }),
-      roles,
-      users,
-      auditLog,
+      ...{ database, seal, credentials, metrics, descriptors, apiKeys, roles, users, auditLog },
       sizes: new Sizes({ database }),
       sessions,
       setUp: new SetUp({ database, users, audit: auditLog, seal }),

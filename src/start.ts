@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { type App, type Domain, openDomain, serve, serveMetrics } from './app.ts';
 import { startBackgroundJobs } from './background-jobs.ts';
 import type { Config } from './config.ts';
+import { sealKeyFile } from './core-services.ts';
 import { systemCaller } from './domain/access/system-caller.ts';
 import { DomainError, type InputIssue } from './domain/errors.ts';
 import { decodeKubeconfig } from './kubernetes/kubeconfig/decode.ts';
@@ -79,7 +80,7 @@ async function startMetrics(config: Config, log: Logger, domain: Domain): Promis
 
 /** Removes files that killed commands left in the data directory: copies of the database and of the key file. */
 function removeLeftovers({ dataDir }: Config, log: Logger): void {
-  for (const remove of [removeAbandonedRestores, () => removeAbandonedDrafts(join(dataDir, 'seal-keys'))]) {
+  for (const remove of [removeAbandonedRestores, () => removeAbandonedDrafts(sealKeyFile({ dataDir }))]) {
     try {
       const removed = remove(dataDir);
       if (removed.length > 0) log.info({ dataDir, removed }, 'removed files left by a killed command');

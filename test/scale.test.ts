@@ -73,7 +73,7 @@ async function statementsOf(document: string, variables: object): Promise<Statem
 /** Returns the query plan of a statement as one text. */
 async function planOf({ sql, values }: Statement): Promise<string> {
   const location = locationOf(app.dataDir);
-  if ('file' in location) {
+  if (location.file !== undefined) {
     const database = new DatabaseSync(location.file, { readOnly: true });
     const rows = database
       .prepare(`EXPLAIN QUERY PLAN ${sql}`)

@@ -3,16 +3,16 @@ import { resolve } from 'node:path';
 import { backupFile } from '../storage/sqlite/file.ts';
 import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { StartupError } from '../storage/startup-error.ts';
-import type { Command } from './command.ts';
-import { databaseFile, printWarnings, requireDatabase } from './database.ts';
+import { command } from './command.ts';
+import { printWarnings, requireDatabase, sqliteFile } from './database.ts';
 
-export const backup: Command = {
+export const backup = command({
   positionals: ['FILE'],
   synopsis: '[--force]',
   about: 'writes a consistent copy of the database to FILE; the seal keys are not included',
   options: { force: { type: 'boolean' } },
-  run: async ({ config, values: { force }, positionals: [name = ''] }) => {
-    const database = databaseFile(config, 'pg_dump');
+  run: async ({ config, values: { force }, positionals: [name] }) => {
+    const database = sqliteFile(config, 'pg_dump');
     requireDatabase(config);
     const file = resolve(name);
     if (existsSync(file) && !force)
@@ -25,4 +25,4 @@ export const backup: Command = {
     process.stdout.write(`Backed up to ${file}.\n`);
     return 0;
   },
-};
+});

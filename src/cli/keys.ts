@@ -1,15 +1,12 @@
-import type { Config } from '../config.ts';
 import { ACTIONS, actionName } from '../domain/access/action.ts';
 import { systemCaller } from '../domain/access/system-caller.ts';
-import { ApiKeys } from '../domain/accounts/api-keys.ts';
-import { Roles } from '../domain/accounts/roles.ts';
 import { isStorableTime } from '../domain/storable.ts';
-import { type Command, UsageError } from './command.ts';
-import { requireDatabase, withDatabase } from './database.ts';
+import { command, UsageError } from './command.ts';
+import { requireDatabase, withServices } from './database.ts';
 
 const caller = systemCaller('command line');
 
-export const createKey: Command = {
+export const createKey = command({
   positionals: [],
   synopsis: '--name NAME [--role ROLE] [--scope ACTION] [--expires DATE]',
   about: 'creates an API key and prints it; it cannot be shown again',
@@ -19,12 +16,13 @@ export const createKey: Command = {
     scope: { type: 'string', multiple: true },
     expires: { type: 'string' },
   },
-  run: async ({ config, values: { name, role, scope, expires } }) => {
-    if (typeof name !== 'string') throw new UsageError('keys create needs --name NAME.');
-    const expiresAt = typeof expires === 'string' ? parseExpiry(expires) : undefined;
-    const roles = Array.isArray(role) ? role.map(String) : [];
-    const scopes = Array.isArray(scope) ? scope.map((text) => parseAction(String(text))) : undefined;
-    const { text } = await withKeys(config, (keys) => keys.create(caller, { name, roles, scopes, expiresAt }));
+  run: async ({ config, values: { name, role: roles = [], scope, expires } }) => {
+    if (name === undefined) throw new UsageError('keys create needs --name NAME.');
+    const expiresAt = expires === undefined ? undefined : parseExpiry(expires);
+    const scopes = scope?.map(parseAction);
+    const { text } = await withServices(config, ({ apiKeys }) =>
+      apiKeys.create(caller, { name, roles, scopes, expiresAt }),
+    );
     process.stdout.write(`${text}\n`);
     if (roles.length === 0)
       process.stderr.write(
@@ -32,16 +30,16 @@ export const createKey: Command = {
       );
     return 0;
   },
-};
+});
 
-export const listKeys: Command = {
+export const listKeys = command({
   positionals: [],
   about: 'lists the API keys, without their secrets',
   options: { json: { type: 'boolean' } },
   synopsis: '[--json]',
   run: async ({ config, values: { json } }) => {
     requireDatabase(config);
-    const keys = (await withKeys(config, (keys) => keys.list(caller))).map((key) => ({
+    const keys = (await withServices(config, ({ apiKeys }) => apiKeys.list(caller))).map((key) => ({
       id: key.id,
       name: key.name,
       owner: key.owner ?? '',
@@ -58,28 +56,21 @@ export const listKeys: Command = {
     else process.stderr.write('There are no API keys.\n');
     return 0;
   },
-};
+});
 
-export const revokeKey: Command = {
+export const revokeKey = command({
   positionals: ['ID'],
   about: 'revokes an API key; it is rejected from the next request on',
   options: {},
   run: async ({ config, positionals: [id] }) => {
-    const number = Number(/^(?:kite)?([1-9][0-9]{0,9})$/.exec(id ?? '')?.[1]);
+    const number = Number(/^(?:kite)?([1-9][0-9]{0,9})$/.exec(id)?.[1]);
     if (!(number < 2 ** 31)) throw new UsageError('keys revoke needs the ID of a key: see keys list.');
     requireDatabase(config);
-    await withKeys(config, (keys) => keys.revoke(caller, number));
+    await withServices(config, ({ apiKeys }) => apiKeys.revoke(caller, number));
     process.stdout.write(`API key ${number} is revoked.\n`);
     return 0;
   },
-};
-
-function withKeys<T>(config: Config, work: (keys: ApiKeys) => Promise<T>): Promise<T> {
-  return withDatabase(config, (database) => {
-    const now = () => new Date();
-    return work(new ApiKeys({ database, now, roles: new Roles({ database, now }) }));
-  });
-}
+});
 
 /** Accepts the name of an action in the domain or in GraphQL. The domain rejects unknown names. */
 function parseAction(text: string): string {

@@ -1,7 +1,5 @@
 // The command line: `npm run kitestring -- <command>`. A server may be running at the same time. Exit codes: 0
 // success, 1 rejected or failed, 2 usage error. Output for scripts goes to stdout, and nothing else does.
-import { parseArgs } from 'node:util';
-import { readConfig } from '../config.ts';
 import { DomainError, domainErrorOf } from '../domain/errors.ts';
 import { describeError } from '../log.ts';
 import { StartupError } from '../storage/startup-error.ts';
@@ -54,17 +52,7 @@ function findCommand(words: readonly string[]): [string, Command] {
 
 async function runCommand(words: readonly string[]): Promise<number> {
   const [name, command] = findCommand(words);
-  const { values, positionals } = parseArgs({
-    args: words.slice(name.split(' ').length),
-    options: command.options,
-    allowPositionals: true,
-    strict: true,
-  });
-  if (positionals.length !== command.positionals.length)
-    throw new UsageError(
-      `${name} takes ${command.positionals.length === 0 ? 'options only' : command.positionals.join(' ')}.`,
-    );
-  return command.run({ config: readConfig(), values, positionals });
+  return command.run(name, words.slice(name.split(' ').length));
 }
 
 async function main(words: readonly string[]): Promise<number> {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { StartupError } from '../storage/startup-error.ts';
-import { type Command, UsageError } from './command.ts';
+import { command, UsageError } from './command.ts';
 
 const run = promisify(execFile);
 
@@ -18,13 +18,13 @@ interface TokenSecret {
 }
 
 /** Prints a kubeconfig without `exec` and without references to files, for clusters such as EKS, GKE and AKS. */
-export const printKubeconfig: Command = {
+export const printKubeconfig = command({
   positionals: [],
   synopsis: '--context NAME',
   about: 'uses your kubectl to print a self-contained kubeconfig with the token of deploy/reader.yaml',
   options: { context: { type: 'string' } },
   run: async ({ values: { context } }) => {
-    if (typeof context !== 'string')
+    if (context === undefined)
       throw new UsageError('kubeconfig needs --context NAME: see kubectl config get-contexts.');
     const view = await kubectl<View>(['config', 'view', '--raw', '--flatten', '--minify', '--context', context]);
     const cluster = view.clusters?.[0]?.cluster;
@@ -45,7 +45,7 @@ export const printKubeconfig: Command = {
     );
     return 0;
   },
-};
+});
 
 function kubeconfigOf(
   context: string,

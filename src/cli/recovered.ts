@@ -3,22 +3,22 @@ import { record } from '../domain/audit/record.ts';
 import { initialStatus } from '../domain/cluster-status.ts';
 import { advancePastLostHistory } from '../storage/postgres/lost-history.ts';
 import { StartupError } from '../storage/startup-error.ts';
-import type { Command } from './command.ts';
-import { withDatabase } from './database.ts';
+import { command } from './command.ts';
+import { withServices } from './database.ts';
 
 /**
  * Prepares a PostgreSQL database for use after its own tools have restored it. For SQLite, `restore` does this itself.
  */
-export const recovered: Command = {
+export const recovered = command({
   positionals: [],
   about:
     'prepares a PostgreSQL database that lost its latest changes, by pg_restore or a failover, for use; stop every server first',
   options: {},
   run: async ({ config }) => {
-    if ('file' in config.database)
+    if (config.database.file !== undefined)
       throw new StartupError('DATABASE_URL is not set: with SQLite, restore does this by itself.');
     const at = new Date();
-    const counts = await withDatabase(config, (database) =>
+    const counts = await withServices(config, ({ database }) =>
       database.write(['access', 'registry', 'status'], async (tx) => {
         await advancePastLostHistory(tx);
         await tx.cluster.updateMany({
@@ -42,4 +42,4 @@ export const recovered: Command = {
     );
     return 0;
   },
-};
+});

@@ -2,28 +2,25 @@ import { statSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
+import { type CoreServices, loadSeal } from '../core-services.ts';
 import { systemCaller } from '../domain/access/system-caller.ts';
 import { record } from '../domain/audit/record.ts';
 import { initialStatus } from '../domain/cluster-status.ts';
-import { sealedKeyIds } from '../domain/credentials/sealed-kubeconfigs.ts';
-import type { Database } from '../storage/database.ts';
-import { loadKeyRing } from '../storage/key-file.ts';
-import { openDatabase } from '../storage/open-database.ts';
 import { checkBackup } from '../storage/sqlite/backup-file.ts';
 import { createFile } from '../storage/sqlite/file.ts';
 import { warnOfWal } from '../storage/sqlite/loss.ts';
 import { restoreInto } from '../storage/sqlite/restore.ts';
 import { withRestoreDirectory } from '../storage/sqlite/restore-directory.ts';
 import { StartupError } from '../storage/startup-error.ts';
-import type { Command } from './command.ts';
-import { databaseFile, keyFile, withDatabase } from './database.ts';
+import { command } from './command.ts';
+import { sqliteFile, withServices } from './database.ts';
 
-export const restore: Command = {
+export const restore = command({
   positionals: ['FILE'],
   about: 'replaces the content of the database with a backup; a server may be running',
   options: {},
-  run: async ({ config, positionals: [name = ''] }) => {
-    const database = databaseFile(config, 'pg_restore');
+  run: async ({ config, positionals: [name] }) => {
+    const database = sqliteFile(config, 'pg_restore');
     const file = resolve(name);
     createFile(database);
     return withRestoreDirectory(config.dataDir, async (directory) => {
@@ -31,7 +28,7 @@ export const restore: Command = {
       await copyBackup(database, file, copy);
       await prepare(config, copy);
       const at = new Date();
-      const restored = (database: Database) =>
+      const restored = ({ database }: CoreServices) =>
         restoreInto(database, copy, async (tx, { disabled, revoked }) => {
           // Delete all sessions: the backup contains sessions that have ended since.
           await tx.session.deleteMany();
@@ -44,7 +41,7 @@ export const restore: Command = {
           return { clusters, keys, disabled, revoked };
         });
       // Do not warn about data missing in the database: the backup replaces it.
-      const counts = await withDatabase(config, restored, { warn: false });
+      const counts = await withServices(config, restored, { warn: false });
       process.stdout.write(
         `Restored ${file}: ${counts.clusters} clusters; ${counts.keys} API keys, without those revoked since.\n`,
       );
@@ -53,7 +50,7 @@ export const restore: Command = {
       return 0;
     });
   },
-};
+});
 
 function disabledNote(usernames: readonly string[]): string {
   return `Disabled, because they were disabled, deleted or got another password after the backup: ${usernames.map(printable).join(', ')}. To let a user sign in again, run users password NAME and users enable NAME.\n`;
@@ -91,14 +88,8 @@ async function copyBackup(database: string, file: string, copy: string): Promise
  * status of its clusters.
  */
 async function prepare(config: Config, copy: string): Promise<void> {
-  const database = await openDatabase({ file: copy });
-  try {
-    await loadKeyRing({
-      file: keyFile(config),
-      given: config.sealKey,
-      lost: config.lostSealKeys,
-      sealedKeyIds: () => sealedKeyIds(database),
-    });
+  const prepared = async ({ database }: CoreServices) => {
+    await loadSeal(config, database);
     const stateSince = new Date();
     await database.write('status', (tx) =>
       tx.cluster.updateMany({
@@ -109,7 +100,6 @@ async function prepare(config: Config, copy: string): Promise<void> {
         },
       }),
     );
-  } finally {
-    await database.close();
-  }
+  };
+  await withServices({ database: { file: copy } }, prepared, { warn: false });
 }

@@ -1,30 +1,30 @@
-import type { Config } from '../config.ts';
+import { loadSeal, sealKeyFile } from '../core-services.ts';
 import { systemCaller } from '../domain/access/system-caller.ts';
 import { record } from '../domain/audit/record.ts';
 import { reseal, sealedKeyIds, unusedKeyIds, verifySealed } from '../domain/credentials/sealed-kubeconfigs.ts';
 import type { Database } from '../storage/database.ts';
-import { addKey, type KeyRing, loadKeyRing, removeKeys } from '../storage/key-file.ts';
-import { Seal } from '../storage/seal.ts';
-import type { Command } from './command.ts';
-import { keyFile, requireDatabase, withDatabase } from './database.ts';
+import { addKey, removeKeys } from '../storage/key-file.ts';
+import type { Seal } from '../storage/seal.ts';
+import { command } from './command.ts';
+import { requireDatabase, withServices } from './database.ts';
 
-export const verifySeal: Command = {
+export const verifySeal = command({
   positionals: [],
   about: 'decrypts every sealed kubeconfig and lists those that cannot be decrypted',
   options: {},
   run: async ({ config }) => {
     requireDatabase(config);
-    const { opened, faults: failures } = await withDatabase(config, async (database) => {
-      const { keys } = await readRing(config, database, { isPartial: true });
-      return verifySealed(database, new Seal(keys));
+    const { opened, faults: failures } = await withServices(config, async ({ database }) => {
+      const { seal } = await loadSeal(config, database, { isPartial: true });
+      return verifySealed(database, seal);
     });
     printFailures(failures);
     process.stdout.write(`${opened} of ${opened + failures.length} sealed kubeconfigs open.\n`);
     return failures.length === 0 ? 0 : 1;
   },
-};
+});
 
-export const rotateSeal: Command = {
+export const rotateSeal = command({
   positionals: [],
   synopsis: '[--prune]',
   about:
@@ -32,10 +32,9 @@ export const rotateSeal: Command = {
   options: { prune: { type: 'boolean' } },
   run: async ({ config, values: { prune } }) => {
     requireDatabase(config);
-    return withDatabase(config, async (database) => {
-      const ring = await readRing(config, database);
-      const seal = new Seal(ring.keys, ring.reread);
-      const file = ring.source === 'configuration' ? undefined : keyFile(config);
+    return withServices(config, async ({ database }) => {
+      const { seal, source } = await loadSeal(config, database);
+      const file = source === 'configuration' ? undefined : sealKeyFile(config);
       const isUnfinished = (await sealedKeyIds(database)).some((id) => id !== seal.keyId);
       if (!isUnfinished && !prune) {
         if (file) await addNewKey(database, file, seal);
@@ -46,11 +45,11 @@ export const rotateSeal: Command = {
       );
       process.stdout.write(`Key ${seal.keyId} is the current seal key; ${done} kubeconfigs were resealed with it.\n`);
       printFailures(failures);
-      await reportUnusedKeys(database, seal, prune === true ? file : undefined);
+      await reportUnusedKeys(database, seal, prune ? file : undefined);
       return failures.length === 0 ? 0 : 1;
     });
   },
-};
+});
 
 const HOW_TO_ROTATE = `SEAL_KEY is set, so its first key remains the current seal key. To rotate it, create a key (openssl rand -base64 32),
 restart every server with SEAL_KEY=<current keys>,<new key>, so that each can decrypt what the others will seal; then
@@ -89,16 +88,6 @@ async function reportUnusedKeys(database: Database, seal: Seal, file: string | u
     else if (file) process.stdout.write(`Key ${id} was removed from ${file}; older backups still need it.\n`);
     else process.stdout.write(`Key ${id} is no longer needed, except by older backups.\n`);
   }
-}
-
-function readRing(config: Config, database: Database, { isPartial = false } = {}): Promise<KeyRing> {
-  return loadKeyRing({
-    file: keyFile(config),
-    given: config.sealKey,
-    sealedKeyIds: () => sealedKeyIds(database),
-    lost: config.lostSealKeys,
-    isPartial,
-  });
 }
 
 function printFailures(failures: readonly { name: string; problem: string }[]): void {

@@ -1,17 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import type { Config } from '../config.ts';
 import { systemCaller } from '../domain/access/system-caller.ts';
-import { Roles } from '../domain/accounts/roles.ts';
-import { SignInLimits } from '../domain/accounts/sign-in-limits.ts';
-import { Users } from '../domain/accounts/users.ts';
-import { AuditLog } from '../domain/audit/audit-log.ts';
-import { type Command, UsageError } from './command.ts';
-import { requireDatabase, withDatabase } from './database.ts';
+import { command, UsageError } from './command.ts';
+import { requireDatabase, withServices } from './database.ts';
 import { readPassword } from './password.ts';
 
 const caller = systemCaller('command line');
 
-export const createUser: Command = {
+export const createUser = command({
   positionals: [],
   synopsis: '--username NAME [--admin] [--role ROLE] [--name NAME] [--generate]',
   about: 'creates a user; the password is read from stdin or a prompt, or --generate creates and prints one',
@@ -22,27 +17,26 @@ export const createUser: Command = {
     role: { type: 'string', multiple: true },
     generate: { type: 'boolean' },
   },
-  run: async ({ config, values: { username, name, admin, role, generate } }) => {
-    if (typeof username !== 'string') throw new UsageError('users create needs --username NAME.');
-    const roles = [...(admin ? ['admin'] : []), ...(Array.isArray(role) ? role.map(String) : [])];
-    const password = await obtainPassword(generate === true);
-    const input = { username, password, name: typeof name === 'string' ? name : undefined, roles };
-    await withUsers(config, (users) => users.create(caller, input));
-    printResult(password, generate === true, `${username} is created.`);
+  run: async ({ config, values: { username, name, admin, role = [], generate } }) => {
+    if (username === undefined) throw new UsageError('users create needs --username NAME.');
+    const roles = [...(admin ? ['admin'] : []), ...role];
+    const password = await obtainPassword(generate);
+    await withServices(config, ({ users }) => users.create(caller, { username, password, name, roles }));
+    printResult(password, generate, `${username} is created.`);
     if (roles.length === 0)
       process.stderr.write('The user has no role, so they can sign in but have no permissions.\n');
     return 0;
   },
-};
+});
 
-export const listUsers: Command = {
+export const listUsers = command({
   positionals: [],
   synopsis: '[--json]',
   about: 'lists the users',
   options: { json: { type: 'boolean' } },
   run: async ({ config, values: { json } }) => {
     requireDatabase(config);
-    const rows = (await withUsers(config, (users) => users.list(caller))).map((user) => ({
+    const rows = (await withServices(config, ({ users }) => users.list(caller))).map((user) => ({
       username: user.username,
       name: user.name,
       roles: user.roles.join(', '),
@@ -55,55 +49,47 @@ export const listUsers: Command = {
     else process.stderr.write('There are no users.\n');
     return 0;
   },
-};
-
-const setDisabled = (disabled: boolean): Command => ({
-  positionals: ['NAME'],
-  about: disabled
-    ? 'disables a user: ends their sessions, and rejects their password and API keys'
-    : 'lets a user sign in again',
-  options: {},
-  run: async ({ config, positionals: [username = ''] }) => {
-    requireDatabase(config);
-    await withUsers(config, (users) => users.update(caller, { username, disabled }));
-    process.stdout.write(`${username} is ${disabled ? 'disabled' : 'enabled'}.\n`);
-    return 0;
-  },
 });
+
+const setDisabled = (disabled: boolean) =>
+  command({
+    positionals: ['NAME'],
+    about: disabled
+      ? 'disables a user: ends their sessions, and rejects their password and API keys'
+      : 'lets a user sign in again',
+    options: {},
+    run: async ({ config, positionals: [username] }) => {
+      requireDatabase(config);
+      await withServices(config, ({ users }) => users.update(caller, { username, disabled }));
+      process.stdout.write(`${username} is ${disabled ? 'disabled' : 'enabled'}.\n`);
+      return 0;
+    },
+  });
 
 export const disableUser = setDisabled(true);
 export const enableUser = setDisabled(false);
 
-export const setPassword: Command = {
+export const setPassword = command({
   positionals: ['NAME'],
   synopsis: '[--generate]',
   about:
     'sets the password of a user and ends their sessions; the password is read from stdin or a prompt, or generated',
   options: { generate: { type: 'boolean' } },
-  run: async ({ config, values: { generate }, positionals: [username = ''] }) => {
+  run: async ({ config, values: { generate }, positionals: [username] }) => {
     requireDatabase(config);
-    const password = await obtainPassword(generate === true);
-    await withUsers(config, (users) => users.update(caller, { username, password }));
-    printResult(password, generate === true, `${username} has a new password.`);
+    const password = await obtainPassword(generate);
+    await withServices(config, ({ users }) => users.update(caller, { username, password }));
+    printResult(password, generate, `${username} has a new password.`);
     return 0;
   },
-};
+});
 
-async function obtainPassword(generate: boolean): Promise<string> {
+async function obtainPassword(generate = false): Promise<string> {
   return generate ? randomBytes(18).toString('base64url') : readPassword();
 }
 
 /** Prints a generated password alone on stdout, for scripts. The message goes to stderr. */
-function printResult(password: string, generated: boolean, done: string): void {
+function printResult(password: string, generated: boolean | undefined, done: string): void {
   process.stderr.write(`${done}\n`);
   if (generated) process.stdout.write(`${password}\n`);
-}
-
-function withUsers<T>(config: Config, work: (users: Users) => Promise<T>): Promise<T> {
-  return withDatabase(config, (database) => {
-    const now = () => new Date();
-    const limits = new SignInLimits({ database });
-    const audit = new AuditLog({ database, now });
-    return work(new Users({ database, limits, audit, now, roles: new Roles({ database, now }) }));
-  });
 }

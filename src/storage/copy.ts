@@ -35,9 +35,18 @@ const TRANSACTION = { maxWait: 10_000, timeout: 60 * 60_000 };
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Opens the target database. Throws a StartupError if a server has already used it. */
-export async function openTarget(url: string): Promise<Database> {
-  return (await import('./postgres/database.ts')).openUnusedPostgres(url);
+/** Opens a PostgreSQL database and copies into it. Throws a StartupError if a server has already used it. */
+export async function copyToPostgres(
+  url: string,
+  source: Database,
+  progress: (model: string, rows: number) => void,
+): Promise<ReadonlyMap<string, number>> {
+  const target = await (await import('./postgres/database.ts')).openUnusedPostgres(url);
+  try {
+    return await copyInto(target, source, progress);
+  } finally {
+    await target.close();
+  }
 }
 
 /**

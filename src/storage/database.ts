@@ -10,7 +10,9 @@ export const NO_JSON = Prisma.DbNull;
 export type Transaction = Prisma.TransactionClient;
 
 /** Where the registry is stored: a SQLite file or the URL of a PostgreSQL database. */
-export type DatabaseLocation = { readonly file: string } | { readonly url: string };
+export type DatabaseLocation =
+  | { readonly file: string; readonly url?: undefined }
+  | { readonly url: string; readonly file?: undefined };
 
 /** Milliseconds for which a successful check is reused: anonymous callers may request `/readyz`. */
 export const CHECK_REUSE_MS = 1_000;
@@ -58,6 +60,15 @@ export interface Database {
 
   /** The leases by which replicas share the probing; undefined for SQLite, which a single process uses. */
   readonly leases: Leases | undefined;
+
+  /** Returns the current time by the clock that all processes on the database share. */
+  currentTime(tx: Transaction): Promise<Date>;
+
+  /**
+   * Ensures that the database does not assign an existing id to the next API key. Call it before an insert that lets
+   * the database assign the id: an earlier insert may have had an explicit id.
+   */
+  skipExistingApiKeyIds(tx: Transaction): Promise<void>;
 
   close(): Promise<void>;
 }

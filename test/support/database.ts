@@ -13,7 +13,7 @@ export const itOnSqlite = it.runIf(POSTGRES === undefined);
 /** Reads rows directly from the database, bypassing the product; names in the SQL must be in double quotes. */
 export async function rowsOf(dataDir: string, sql: string, ...values: (string | number)[]) {
   const location = locationOf(dataDir);
-  if ('file' in location) {
+  if (location.file !== undefined) {
     const database = new DatabaseSync(location.file, { readOnly: true });
     try {
       return database.prepare(sql).all(...values);
@@ -52,7 +52,7 @@ export async function allRowsOf(dataDir: string): Promise<string> {
 /** Returns a function. Its result changes once any access data has been written. */
 export function versionOf(dataDir: string): () => Promise<unknown> {
   const location = locationOf(dataDir);
-  if ('url' in location) {
+  if (location.url !== undefined) {
     const tables = ['ApiKey', 'AuditRecord', 'Counter', 'Session', 'SignInFailure'];
     const versions = tables.map((table) => `SELECT xmin::text, '${table}' AS of FROM "${table}"`);
     return () => rowsOf(dataDir, `${versions.join(' UNION ALL ')} ORDER BY 2, 1`);

@@ -1,4 +1,3 @@
-import { advanceApiKeySequence } from '../../storage/api-key-sequence.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import type { Action } from '../access/action.ts';
@@ -41,7 +40,7 @@ export async function insertApiKey(
   const owned = input.ownerId ? await tx.apiKey.count({ where: { ownerId: input.ownerId } }) : 0;
   if (owned >= MAX_OWNED)
     throw invalidInput([{ path: ['personal'], message: `you already have ${MAX_OWNED} keys: revoke some first` }]);
-  await advanceApiKeySequence(database, tx);
+  await database.skipExistingApiKeyIds(tx);
   const row = await tx.apiKey.create({
     data: {
       ...(fixedId === undefined ? {} : { id: fixedId }),

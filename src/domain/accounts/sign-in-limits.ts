@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto';
 import { networkOf } from '../../ip-address.ts';
 import type { Database, Transaction } from '../../storage/database.ts';
-import { sharedTime } from '../../storage/shared-time.ts';
 import { Throttle, tooMany } from '../access/throttle.ts';
 
 /** Failures before the first wait. Each further failure doubles the wait. */
@@ -71,7 +70,7 @@ export class SignInLimits {
   /** Throws TOO_MANY_ATTEMPTS if one of the keys must wait; otherwise returns the current time of the database. */
   async #requireNoWait(client: Transaction, counted: readonly CountedKey[]): Promise<Date> {
     // The clocks of replicas may differ by more than the wait of a username.
-    const now = await sharedTime(this.#database, client);
+    const now = await this.#database.currentTime(client);
     const rows = await client.signInFailure.findMany({ where: { key: { in: counted.map(({ key }) => key) } } });
     // These times were stored under a clock that ran ahead and has been corrected: restart their waits now.
     const later = rows.filter(({ lastAt }) => lastAt.getTime() > now.getTime() + MAX_OVERLAP_MS).map(({ key }) => key);

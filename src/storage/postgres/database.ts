@@ -114,6 +114,18 @@ export class PostgresDatabase implements Database {
       WHERE "name" = (SELECT "name" FROM "Counter" WHERE "name" = 'status' FOR UPDATE SKIP LOCKED)`;
   }
 
+  async currentTime(tx: Transaction): Promise<Date> {
+    const [row] = await tx.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS "now"`;
+    return (row as { now: Date }).now;
+  }
+
+  /** Advances the sequence, which an insert with an explicit id does not do. */
+  async skipExistingApiKeyIds(tx: Transaction): Promise<void> {
+    await tx.$queryRaw`SELECT setval("sequence", "highest")::int
+      FROM (SELECT pg_get_serial_sequence('"ApiKey"', 'id')::regclass AS "sequence", max("id") AS "highest" FROM "ApiKey") AS "ids"
+      WHERE "highest" > COALESCE(pg_sequence_last_value("sequence"), 0)`;
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -149,6 +149,14 @@ export class SqliteDatabase implements Database {
     this.#removeWitness = await keepWitness(this.#file, progress);
   }
 
+  /** All processes on one file run on this machine and share its clock. */
+  async currentTime(): Promise<Date> {
+    return new Date();
+  }
+
+  /** AUTOINCREMENT continues after explicit ids by itself. */
+  async skipExistingApiKeyIds(): Promise<void> {}
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

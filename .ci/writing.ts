@@ -12,7 +12,7 @@ const WORST_FILES = 10;
 
 /** Names that the glossary replaces, as whole identifiers. */
 const OLD_NAMES =
-  /\b(askAgain|presently|admitStill|authorizeEverywhere|findAllowed|mayReadClusters|mayEverywhere|signedIn|KeptAnswers|questionOf|News|Turns|Lanes|startChores|Asker|LiveCluster|Reachable|Ways?|readGiven|tryGiven|untried|untriedState|sealAnew|goBeyond|wentBack|passGivenKeyIds|PrometheusOffers|restOf|strangerLimit|makePerson|personWith|AUDITED|AnswerSize|OVER_BUDGET|OVER_BODY_BUDGET|OVER_SHARE|OVER_MEMORY|CUT_BODY|holdAnswer|probeOver|leasesOver|adapterOver|providerFault|makeSecret|makeCode|makeDirectory|makeAuthority|makeFleet|newPerson|readKubeconfigAside|isReadAside|isOfCaller|carriesObject|judgeHost|judgeAddress|CountWork|introspectionsIn|closedFieldsOf|askExample|itOfFile|describeFile)\b/;
+  /\b(askAgain|presently|admitStill|authorizeEverywhere|findAllowed|mayReadClusters|mayEverywhere|signedIn|KeptAnswers|questionOf|News|Turns|Lanes|startChores|Asker|LiveCluster|Reachable|Ways?|readGiven|tryGiven|untried|untriedState|sealAnew|goBeyond|wentBack|passGivenKeyIds|PrometheusOffers|restOf|strangerLimit|makePerson|personWith|AUDITED|AnswerSize|OVER_BUDGET|OVER_BODY_BUDGET|OVER_SHARE|OVER_MEMORY|CUT_BODY|holdAnswer|probeOver|leasesOver|adapterOver|providerFault|makeSecret|makeCode|makeDirectory|makeAuthority|makeFleet|newPerson|readKubeconfigAside|isReadAside|isOfCaller|carriesObject|judgeHost|judgeAddress|CountWork|introspectionsIn|closedFieldsOf|askExample|itOfFile|describeFile|surfaceOf|[pP]retence|NO_CURSOR)\b/;
 
 const GENERATED = /generated/;
 const sources = globSync([

@@ -13,7 +13,7 @@ import { CLUSTERS, graphql, rest } from './requests.ts';
 import { median } from './rounds.ts';
 import { clusterRows } from './seed.ts';
 
-/** One measured value of one set-up for one size of the registry. */
+/** One measured value of one setup for one size of the registry. */
 interface Figure {
   readonly setUp: string;
   readonly clusters: number;

@@ -17,7 +17,7 @@ import { StartupError } from './storage/startup-error.ts';
 
 /**
  * Starts Kitestring: opens the domain, applies the keys and the import of the configuration, starts the server, and
- * shows the first admin key and the set-up code.
+ * shows the first admin key and the setup code.
  */
 export async function start(config: Config, log: Logger, { terminal }: { terminal: boolean }): Promise<App> {
   const everyone = config.trustedProxies.find((range) => /\/0+$/.test(range));
@@ -121,8 +121,8 @@ async function offerSetUp(config: Config, log: Logger, { setUp }: Domain, termin
   const code = isLocal ? undefined : await setUp.createCode();
   if (code === undefined) return;
   if (terminal)
-    process.stdout.write(`\n  The set-up code for the first user, valid until a user exists:\n\n    ${code}\n\n`);
-  else log.info({ file: await writeSecret(path, code) }, 'no user exists yet; this file contains the set-up code');
+    process.stdout.write(`\n  The setup code for the first user, valid until a user exists:\n\n    ${code}\n\n`);
+  else log.info({ file: await writeSecret(path, code) }, 'no user exists yet; this file contains the setup code');
 }
 
 async function writeSecret(path: string, secret: string): Promise<string> {

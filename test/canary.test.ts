@@ -246,7 +246,7 @@ describe('a secret', () => {
     expectNoSecret('the log', app.output());
   });
 
-  it('passwords, session tokens and the set-up code never appear outside their own place', {
+  it('passwords, session tokens and the setup code never appear outside their own place', {
     timeout: atLoad(120_000),
   }, async () => {
     const dataDir = await temporaryDirectory();

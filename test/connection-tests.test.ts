@@ -404,9 +404,9 @@ describe('Prometheus discovery', () => {
   });
 
   it.each([
-    ['a name that is none', service('../x', { 'app.kubernetes.io/name': 'prometheus' })],
+    ['an invalid name', service('../x', { 'app.kubernetes.io/name': 'prometheus' })],
     [
-      'a port that is none',
+      'an invalid port',
       service('p', { 'app.kubernetes.io/name': 'prometheus' }, [{ name: 'web', port: '9090/@x' } as object]),
     ],
     ['no port', service('p', { 'app.kubernetes.io/name': 'prometheus' }, [])],

@@ -126,15 +126,17 @@ describe('subscriptions', () => {
 });
 
 describe('REST routes', () => {
-  it.each(ROWS.map(({ method, path, who, of }) => ({ method: method.toUpperCase(), path, who, of })))(
+  it.each(
+    ROWS.map(({ method, path, access, objectKind }) => ({ method: method.toUpperCase(), path, access, objectKind })),
+  )(
     '$method $path rejects anonymous callers and callers without permissions',
-    async ({ method, path, who, of }) => {
-      const id = of === 'cluster' ? '1' : '4711';
+    async ({ method, path, access, objectKind }) => {
+      const id = objectKind === 'cluster' ? '1' : '4711';
       const requestAs = async (headers: Record<string, string>) =>
         app.rest(method, path.replace(':id', id), method === 'GET' ? undefined : {}, headers);
       expect((await requestAs({})).status).toBe(401);
       const { status, body } = await requestAs({ Authorization: app.keyWithoutRole });
-      expect([status, body]).toEqual(who === 'admin' ? [403, { error: 'Admin role required' }] : [200, []]);
+      expect([status, body]).toEqual(access === 'admin' ? [403, { error: 'Admin role required' }] : [200, []]);
       expect([200, 400, 404]).toContain((await requestAs({ Authorization: app.admin })).status);
     },
   );

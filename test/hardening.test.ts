@@ -184,7 +184,7 @@ describe('TRUSTED_PROXIES', () => {
     expect(healthy.headers['strict-transport-security']).toBe(secure ? 'max-age=31536000' : undefined);
   });
 
-  it('a request through a proxy never counts as local, so it cannot use a weak key or the first set-up', async () => {
+  it('a request through a proxy never counts as local, so it cannot use a weak key or the first setup', async () => {
     const weak = await freshApp({ TRUSTED_PROXIES: '127.0.0.1', ADMIN_API_KEY: 'kite900-weak' });
     const local = { Authorization: 'kite900-weak' };
     expect((await send(weak, { path: CLUSTERS, headers: local })).status).toBe(200);

@@ -69,9 +69,9 @@ describe.runIf(POSTGRES !== undefined)('a transaction that is retried after a co
     }
     await conflictOnce(database, 'ClusterCredential', 'UPDATE');
     const ids: number[] = [];
-    const { done, faults } = await reseal(database, new Seal([first, old]), (count) => ids.push(count));
+    const { done, failures } = await reseal(database, new Seal([first, old]), (count) => ids.push(count));
     expect(await attempts(database)).toBe(2);
-    expect([done, faults.map(({ name }) => name), ids]).toEqual([1, ['does not open'], [1]]);
+    expect([done, failures.map(({ name }) => name), ids]).toEqual([1, ['does not open'], [1]]);
   });
 
   it('a retry takes a new number, and the old one stays with the transaction that got it', async () => {

@@ -123,8 +123,8 @@ describeOnSqlite('seal rotate beside a running server', () => {
       await app.rest('PUT', `${CLUSTERS}${ids[0]}`, { config });
     }
     await rotating;
-    const { opened, faults } = await verifySealed(app.domain.database, app.domain.seal);
-    expect([opened, faults]).toEqual([400 + ids.length, []]);
+    const { opened, failures } = await verifySealed(app.domain.database, app.domain.seal);
+    expect([opened, failures]).toEqual([400 + ids.length, []]);
     expect(await sealedWith(app)).toEqual([(await keysOf(app.dataDir))[0]]);
   });
 
@@ -150,8 +150,8 @@ describeOnSqlite('concurrent rotations', () => {
     const app = await serve();
     await fill(app, 300);
     await Promise.all([rotate(app), rotate(app), rotate(app)]);
-    const { opened, faults } = await verifySealed(app.domain.database, app.domain.seal);
-    expect([opened, faults]).toEqual([300, []]);
+    const { opened, failures } = await verifySealed(app.domain.database, app.domain.seal);
+    expect([opened, failures]).toEqual([300, []]);
   });
 });
 
@@ -222,7 +222,7 @@ describeOnSqlite('a key file', () => {
     expect((await app.rest('POST', CLUSTERS, { name: 'refused', config })).status).toBe(500);
     await writeFile(file, before);
     await create(app, 'after');
-    expect((await verifySealed(app.domain.database, app.domain.seal)).faults).toEqual([]);
+    expect((await verifySealed(app.domain.database, app.domain.seal)).failures).toEqual([]);
   });
 });
 
@@ -255,8 +255,8 @@ describeOnSqlite('a rotation that is killed', () => {
     for (let round = 0; round < KILLS; round++) {
       if ((await killAfter(app.dataDir, 1 + (round % 3))) === 'SIGKILL') killed++;
       if ((await sealedWith(app)).length > 1) mixed++;
-      const { opened, faults } = await verifySealed(app.domain.database, app.domain.seal);
-      expect([opened, faults]).toEqual([1_500, []]);
+      const { opened, failures } = await verifySealed(app.domain.database, app.domain.seal);
+      expect([opened, failures]).toEqual([1_500, []]);
     }
     expect([killed, mixed > KILLS / 2]).toEqual([KILLS, true]);
     // An interrupted rotation is completed, and no new one is begun.

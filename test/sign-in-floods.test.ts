@@ -115,8 +115,8 @@ describe('sign-ins that begin', () => {
   });
 });
 
-describe('the first set-up', () => {
-  it('one network may attempt the first set-up only a few times per minute', async () => {
+describe('the first setup', () => {
+  it('one network may attempt the first setup only a few times per minute', async () => {
     const app = await freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64') });
     const sendRequest = () => app.rest('POST', SET_UP, { username: 'root', password: PASSWORD, code: 'wrong' }, {});
     for (let asked = 0; asked < A_MINUTE; asked++) expect((await sendRequest()).status).toBe(403);

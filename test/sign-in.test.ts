@@ -218,14 +218,14 @@ describe('a password', () => {
 
 const SET_UP = '/api/v1/admin/users/create_super_user';
 
-describe('the first set-up', () => {
+describe('the first setup', () => {
   const first = { username: 'root', password: PASSWORD };
   /** Starts a server that listens where other machines can reach it. */
   const open = (more: Record<string, string> = {}) =>
     freshApp({ HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64'), ...more });
   const progress = async (app: TestApp) => (await app.rest('GET', '/api/v1/init_check', undefined, {})).body;
 
-  it('the first set-up leads from an empty registry to a user and a cluster', async () => {
+  it('the first setup leads from an empty registry to a user and a cluster', async () => {
     const app = await freshApp();
     expect(await progress(app)).toEqual({ initialized: false, step: 0 });
     const made = await app.rest('POST', SET_UP, first, {});
@@ -238,7 +238,7 @@ describe('the first set-up', () => {
     expect((await app.rest('GET', '/api/auth/providers', undefined, {})).body).toEqual({ providers: ['password'] });
   });
 
-  it('the first set-up succeeds for one of ten concurrent callers, and is closed afterwards', async () => {
+  it('the first setup succeeds for one of ten concurrent callers, and is closed afterwards', async () => {
     const app = await freshApp();
     const asked = Array.from({ length: 10 }, (_, at) =>
       app.rest('POST', SET_UP, { ...first, username: `root${at}` }, {}),
@@ -249,7 +249,7 @@ describe('the first set-up', () => {
     expect((await app.rest('POST', SET_UP, first, { Authorization: app.admin })).status).toBe(403);
   });
 
-  it('the first set-up cannot be hijacked: not through a proxy, not remotely, not with a key of a caller who is not an admin', async () => {
+  it('the first setup cannot be hijacked: not through a proxy, not remotely, not with a key of a caller who is not an admin', async () => {
     const [local, reachable] = [await freshApp(), await open()];
     const { headers: viewer } = await keyWith(reachable, ['viewer']);
     await reachable.domain.setUp.createCode();
@@ -269,7 +269,7 @@ describe('the first set-up', () => {
     for (const app of [local, reachable]) expect(await progress(app)).toEqual({ initialized: false, step: 0 });
   });
 
-  it('the first set-up accepts the set-up code, which has 128 bits and works once', async () => {
+  it('the first setup accepts the setup code, which has 128 bits and works once', async () => {
     const app = await open();
     const code = await app.domain.setUp.createCode();
     expect(code).toMatch(/^[0-9a-f]{32}$/);
@@ -278,7 +278,7 @@ describe('the first set-up', () => {
     expect(await app.domain.setUp.createCode()).toBeUndefined();
   });
 
-  it('the first set-up accepts the code of any replica on all of them, also after a restart, and of no other database or key', async () => {
+  it('the first setup accepts the code of any replica on all of them, also after a restart, and of no other database or key', async () => {
     const one = await open();
     const code = await one.domain.setUp.createCode();
     const second = await open({ DATA_DIR: one.dataDir });
@@ -293,7 +293,7 @@ describe('the first set-up', () => {
     expect(await one.domain.setUp.createCode()).toBeUndefined();
   });
 
-  it('the first set-up accepts the admin key', async () => {
+  it('the first setup accepts the admin key', async () => {
     const app = await open();
     expect((await app.rest('POST', SET_UP, first, { Authorization: app.admin })).status).toBe(201);
     expect((await app.rest('GET', '/api/auth/user', undefined, await signIn(app, 'root'))).body.user.roles).toEqual([

@@ -63,7 +63,7 @@ const UPDATE = `mutation ($input: UpdateClusterInput!) { updateCluster(input: $i
 const update = async (app: TestApp, input: object) =>
   (await app.graphql(UPDATE, { input: { by: { name: 'broken' }, ...input } })).data.updateCluster;
 const failuresOf = async ({ domain: { database, seal } }: TestApp) =>
-  (await verifySealed(database, seal)).faults.map(({ name }) => name);
+  (await verifySealed(database, seal)).failures.map(({ name }) => name);
 
 describe('the repair of a cluster whose kubeconfig cannot be decrypted', () => {
   it.each(KINDS)('REST PUT with a config repairs a cluster whose sealed kubeconfig %s', async (kind) => {

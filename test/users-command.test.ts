@@ -122,7 +122,7 @@ describe('audit export', () => {
 describe('a start where other machines can reach the server', () => {
   const environment = { HOST: '0.0.0.0', SEAL_KEY: Buffer.alloc(32, 7).toString('base64'), METRICS_PORT: '0' };
 
-  it('a start leaves a set-up code readable only by its owner while no user exists, and none afterwards', async () => {
+  it('a start leaves a setup code readable only by its owner while no user exists, and none afterwards', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, environment });
     const file = join(dataDir, 'setup-code');
@@ -145,7 +145,7 @@ describe('a start where other machines can reach the server', () => {
     expect((await again.stop()).code).toBe(0);
   });
 
-  it('a start that listens only on loopback creates no set-up code', async () => {
+  it('a start that listens only on loopback creates no setup code', async () => {
     const dataDir = await temporaryDirectory();
     const app = await startProcess({ dataDir, environment: { METRICS_PORT: '0' } });
     expect(await readdir(dataDir)).not.toContain('setup-code');

@@ -14,7 +14,7 @@ export const verifySeal = command({
   options: {},
   run: async ({ config }) => {
     requireDatabase(config);
-    const { opened, faults: failures } = await withServices(config, async ({ database }) => {
+    const { opened, failures } = await withServices(config, async ({ database }) => {
       const { seal } = await loadSeal(config, database, { isPartial: true });
       return verifySealed(database, seal);
     });
@@ -40,7 +40,7 @@ export const rotateSeal = command({
         if (file) await addNewKey(database, file, seal);
         else process.stdout.write(HOW_TO_ROTATE);
       }
-      const { done, faults: failures } = await reseal(database, seal, (done) =>
+      const { done, failures } = await reseal(database, seal, (done) =>
         process.stderr.write(`${done} kubeconfigs are resealed.\n`),
       );
       process.stdout.write(`Key ${seal.keyId} is the current seal key; ${done} kubeconfigs were resealed with it.\n`);

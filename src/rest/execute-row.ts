@@ -7,8 +7,8 @@ import type { Row } from './row.ts';
 export type AnyRow = Row<Record<string, object>, Record<string, unknown>>;
 
 /** Requires the role admin for admin routes: custom roles do not grant them. Other routes require a viewer. */
-export function requireAccess({ who }: AnyRow, { caller }: Context): void {
-  if (who === 'admin') requireActionOnSome(caller, 'rest.use');
+export function requireAccess({ access }: AnyRow, { caller }: Context): void {
+  if (access === 'admin') requireActionOnSome(caller, 'rest.use');
   else requireViewer(caller);
 }
 

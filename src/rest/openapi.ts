@@ -22,9 +22,9 @@ interface DescribedRow {
   readonly operationId: string;
   readonly summary: string;
   readonly description?: string;
-  readonly who: 'admin' | 'signed in' | 'anyone';
+  readonly access: 'admin' | 'signed in' | 'anyone';
   /** The kind of object that the route is about; absent for sign-in routes. */
-  readonly of?: 'cluster' | 'API key';
+  readonly objectKind?: 'cluster' | 'API key';
   readonly body?: z.ZodType;
   readonly status: number;
   readonly result?: z.ZodType;
@@ -98,11 +98,11 @@ const BODY_ERRORS: readonly ErrorCase[] = [
   ],
 ];
 
-const idParameter = (of: string) => ({
+const idParameter = (objectKind: string) => ({
   name: 'id',
   in: 'path',
   required: true,
-  description: `The id of the ${of}.`,
+  description: `The id of the ${objectKind}.`,
   schema: { type: 'integer', minimum: 1, maximum: 2 ** 31 - 1 },
   example: 1,
 });
@@ -171,8 +171,8 @@ function operation(row: DescribedRow) {
   const cases = [
     ...(row.errors ?? []),
     ...(row.body ? BODY_ERRORS : []),
-    ...(row.who === 'anyone' ? [] : [UNAUTHENTICATED]),
-    ...(row.who === 'admin' ? [NOT_ADMIN] : []),
+    ...(row.access === 'anyone' ? [] : [UNAUTHENTICATED]),
+    ...(row.access === 'admin' ? [NOT_ADMIN] : []),
     ...(row.method === 'get' ? [] : [CROSS_SITE]),
     ...COMMON_ERRORS,
   ];
@@ -183,18 +183,18 @@ function operation(row: DescribedRow) {
       description: 'Success.',
       ...(row.result ? { content: json(jsonSchema(row.result, 'output')) } : {}),
     },
-    ...(row.method === 'get' && row.of
+    ...(row.method === 'get' && row.objectKind
       ? { 304: { description: 'The current response has an ETag that `If-None-Match` names.' } }
       : {}),
     ...Object.fromEntries(errors.map(([status, cases]) => [status, errorResponse(cases)])),
   };
   return {
     operationId: row.operationId,
-    tags: [TAGS[row.of ?? 'none']],
-    ...(row.who === 'anyone' ? { security: [] } : {}),
+    tags: [TAGS[row.objectKind ?? 'none']],
+    ...(row.access === 'anyone' ? { security: [] } : {}),
     summary: row.summary,
     ...(row.description ? { description: row.description } : {}),
-    ...(row.path.includes(':id') ? { parameters: [idParameter(row.of ?? '')] } : {}),
+    ...(row.path.includes(':id') ? { parameters: [idParameter(row.objectKind ?? '')] } : {}),
     ...(row.body ? { requestBody: { required: true, content: json(jsonSchema(row.body, 'input')) } } : {}),
     responses,
   };

@@ -98,7 +98,7 @@ async function signIn(
   maxBody: number,
 ): Promise<void> {
   // Do not decompress a body for an anonymous caller: it may expand to a thousand times its size.
-  const isOpen = route.who === 'anyone';
+  const isOpen = route.access === 'anyone';
   const limits = { maxBytes: isOpen ? Math.min(maxBody, MAX_ANONYMOUS_BODY) : maxBody, decode: !isOpen };
   const body = route.body ? parseBody(route.body, await exchange.readBody(limits)) : {};
   const context = route.body ? await refresh(exchange.context) : exchange.context;
@@ -130,7 +130,7 @@ async function requireAuditedAccess(row: AnyRow, request: Request, context: Cont
   const check = async () => requireAccess(row, context);
   if (!row.action) return check();
   const databaseId = Number(request.params.id);
-  const by = () => (row.of === 'cluster' && isStorableId(databaseId) ? { databaseId } : undefined);
+  const by = () => (row.objectKind === 'cluster' && isStorableId(databaseId) ? { databaseId } : undefined);
   await context.auditLog.recordingRefusal(context.caller, { action: row.action, by }, check);
 }
 
@@ -148,11 +148,11 @@ async function reauthorize(row: AnyRow, request: Request, before: Context): Prom
 }
 
 /** Reads `:id`, a positive integer below 2^31. Returns 0 if the path has no id. */
-function readId({ of }: AnyRow, request: Request): number {
+function readId({ objectKind }: AnyRow, request: Request): number {
   const text = request.params.id;
   if (text === undefined) return 0;
   const id = /^[0-9]+$/.test(String(text)) ? Number(text) : 0;
-  if (id < 1 || id >= 2 ** 31) throw new HttpError(400, `invalid ${of} id`);
+  if (id < 1 || id >= 2 ** 31) throw new HttpError(400, `invalid ${objectKind} id`);
   return id;
 }
 

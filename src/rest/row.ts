@@ -23,11 +23,11 @@ export interface Row<
   readonly summary: string;
   readonly description?: string;
   /** The required caller: a holder of the role admin, or any authenticated caller. Checked before everything else. */
-  readonly who: 'admin' | 'signed in';
+  readonly access: 'admin' | 'signed in';
   /** The action that the audit log records if the caller is refused. Required for a route that changes something. */
   readonly action?: AuditAction;
   /** The kind of object that the route is about, and that `:id` in its path identifies. */
-  readonly of: 'cluster' | 'API key';
+  readonly objectKind: 'cluster' | 'API key';
   readonly body?: Body;
   readonly document: TypedDocumentNode<Data, Variables>;
   /**

@@ -46,7 +46,7 @@ export interface SignInRoute<Body extends z.ZodObject = z.ZodObject> {
   /** The name of the route in the OpenAPI document. */
   readonly operationId: string;
   readonly summary: string;
-  readonly who: 'anyone' | 'signed in';
+  readonly access: 'anyone' | 'signed in';
   readonly body?: Body;
   readonly status: SignInResponse['status'];
   readonly result?: z.ZodType;
@@ -78,8 +78,8 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     method: 'get',
     path: '/api/v1/init_check',
     operationId: 'getSetUpProgress',
-    summary: 'Get the progress of the initial set-up',
-    who: 'anyone',
+    summary: 'Get the progress of the initial setup',
+    access: 'anyone',
     status: 200,
     result: progressResult,
     handle: async ({ context }) => ({ status: 200, body: await context.setUp.progress() }),
@@ -89,7 +89,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     path: '/api/v1/admin/users/create_super_user',
     operationId: 'createFirstUser',
     summary: 'Create the first user, an admin',
-    who: 'anyone',
+    access: 'anyone',
     body: firstUser,
     status: 201,
     result: firstUserResult,
@@ -116,7 +116,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     path: '/api/auth/providers',
     operationId: 'listSignInProviders',
     summary: 'List the sign-in providers',
-    who: 'anyone',
+    access: 'anyone',
     status: 200,
     result: providersResult,
     handle: async ({ context }) => ({ status: 200, body: { providers: ['password', ...context.openId.names] } }),
@@ -126,7 +126,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     path: '/api/auth/login/password',
     operationId: 'signInByPassword',
     summary: 'Sign in with a password',
-    who: 'anyone',
+    access: 'anyone',
     body: credentials,
     status: 204,
     errors: [
@@ -148,7 +148,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     path: '/api/auth/login',
     operationId: 'beginSignIn',
     summary: 'Begin an OpenID Connect sign-in',
-    who: 'anyone',
+    access: 'anyone',
     status: 200,
     result: authUrlResult,
     errors: [[404, 'no such sign-in provider', 'No provider has the name given in `provider`.'], THROTTLED],
@@ -163,7 +163,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     path: '/api/auth/callback',
     operationId: 'finishSignIn',
     summary: 'Complete an OpenID Connect sign-in',
-    who: 'anyone',
+    access: 'anyone',
     status: 302,
     errors: [
       [
@@ -191,7 +191,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     path: '/api/auth/user',
     operationId: 'getSignedInUser',
     summary: 'Get the user who is signed in',
-    who: 'signed in',
+    access: 'signed in',
     status: 200,
     result: userResult,
     handle: async ({ context }) => ({ status: 200, body: { user: await context.users.profile(context.caller) } }),
@@ -201,7 +201,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     path: '/api/auth/refresh',
     operationId: 'refreshSession',
     summary: 'Extend the session',
-    who: 'signed in',
+    access: 'signed in',
     status: 200,
     result: refreshedResult,
     handle: async ({ context, token }) => {
@@ -215,7 +215,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
     path: '/api/auth/logout',
     operationId: 'signOut',
     summary: 'Sign out and end the session',
-    who: 'signed in',
+    access: 'signed in',
     status: 200,
     result: loggedOutResult,
     handle: async ({ context, token }) => {
@@ -229,7 +229,7 @@ export const SIGN_IN_ROUTES: readonly SignInRoute[] = [
 export function isPublic(method: string, path: string): boolean {
   return SIGN_IN_ROUTES.some(
     (route) =>
-      route.who === 'anyone' &&
+      route.access === 'anyone' &&
       route.path === path &&
       (route.method.toUpperCase() === method || (method === 'HEAD' && route.method === 'get')),
   );

@@ -7,6 +7,7 @@ import type { createGraphQL } from '../graphql/yoga.ts';
 import { ADDRESS_SHARE_EXCEEDED, HttpError } from '../http-error.ts';
 import type { Logger } from '../log.ts';
 import { isPublic } from '../rest/sign-in.ts';
+import { apiOf, REST } from './api.ts';
 import { type Authentication, type Authenticators, authenticate } from './authenticate.ts';
 import { CONNECTION_LIMITS, ConnectionGuard, type ConnectionLimits } from './connection-guard.ts';
 import { CostBudget } from './cost-budget.ts';
@@ -25,7 +26,6 @@ import { sendError } from './reply.ts';
 import { contextBuilder } from './request-context.ts';
 import { ResponseCache } from './response-cache.ts';
 import { restEndpoint } from './rest-endpoint.ts';
-import { REST, surfaceOf } from './surface.ts';
 
 export interface ServerOptions {
   readonly config: Pick<
@@ -104,8 +104,8 @@ export function createHttpServer(options: ServerOptions): Server {
     if (path === '/healthz') return sendJson(exchange.prepare(), 200, { status: 'ok' });
     if (path === '/readyz') return sendReadiness(exchange);
     if (path === '/metrics') return sendMetricsToViewer(exchange);
-    const surface = surfaceOf(path);
-    if (!surface) return sendFile(exchange);
+    const api = apiOf(path);
+    if (!api) return sendFile(exchange);
 
     // Await only promises: awaiting a plain value takes as much time as sending a cached response.
     const reading = services.database.counters();
@@ -116,7 +116,7 @@ export function createHttpServer(options: ServerOptions): Server {
     if (!authentication.byKey) refuseCrossSite(request, allowedOrigins);
 
     const identity = { viewer: authentication.viewer ?? null, counters };
-    return surface === REST ? respondToRest(exchange, identity) : respondToGraphQL(exchange, identity);
+    return api === REST ? respondToRest(exchange, identity) : respondToGraphQL(exchange, identity);
   }
 
   /** Kite's web UI serves every path that nothing else serves. */
@@ -177,7 +177,7 @@ function isPreflight({ method, headers }: IncomingMessage): boolean {
  */
 function refuseUnauthenticated({ request, path }: HttpExchange, { viewer, byKey, problem }: Authentication): void {
   if (viewer) return;
-  const isRest = surfaceOf(path) === REST;
+  const isRest = apiOf(path) === REST;
   if (isRest && !byKey && isPublic(request.method ?? '', path)) return;
   const reason = problem ?? (isRest ? INVALID_TOKEN : undefined);
   if (reason !== undefined) throw new HttpError(401, reason, { headers: { 'WWW-Authenticate': 'Bearer' } });

@@ -1,10 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import type { Logger } from '../log.ts';
+import { REST } from './api.ts';
 import { sendMetrics } from './json-response.ts';
 import type { Metrics } from './metrics.ts';
 import { HOST_NOT_SERVED, hostCheck } from './origin.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
-import { REST } from './surface.ts';
 
 /** Serves the metrics without authentication on a separate address, for a Prometheus that has no API key. */
 export function createMetricsServer(

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { lazy } from '../lazy.ts';
+import { REST } from './api.ts';
 import { ASSETS } from './graphiql/assets.ts';
-import { REST } from './surface.ts';
 
 type Send = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 

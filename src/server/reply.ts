@@ -2,10 +2,10 @@ import type { Viewer } from '../domain/access/caller.ts';
 import { ERRORS, maskError } from '../graphql/errors.ts';
 import { HttpError, memoryBudgetError } from '../http-error.ts';
 import type { Logger } from '../log.ts';
+import { apiOf, REST } from './api.ts';
 import type { HttpExchange } from './http-exchange.ts';
 import { MAX_UNCOUNTED } from './memory-budget.ts';
 import type { CachedResponse } from './response-cache.ts';
-import { REST, surfaceOf } from './surface.ts';
 
 /** Sends a response. Its bytes count against the caller's memory limit until it is sent. */
 export function send(exchange: HttpExchange, viewer: Viewer | null, response: CachedResponse): void {
@@ -16,8 +16,8 @@ export function send(exchange: HttpExchange, viewer: Viewer | null, response: Ca
 
 /** Sends an HttpError in the format of the API that the path belongs to. */
 export function refuse(exchange: HttpExchange, { status, message, retryAfter, close, headers }: HttpError): void {
-  const surface = surfaceOf(exchange.path) ?? REST;
-  surface.refuse(exchange.prepare(), status, message, {
+  const api = apiOf(exchange.path) ?? REST;
+  api.refuse(exchange.prepare(), status, message, {
     ...headers,
     ...(retryAfter === undefined ? {} : { 'Retry-After': String(retryAfter) }),
     ...(close ? { Connection: 'close' } : {}),

@@ -35,7 +35,7 @@ export function limitKeyOf({ id, userId }: Viewer): string {
   return userId === undefined ? id : userViewerId(userId);
 }
 
-/** Whose usage counts against a limit: the viewer, or the address of an anonymous caller. */
+/** Identifies a caller for limits: by the viewer, or by the address if the caller is anonymous. */
 export interface CallerIdentity {
   readonly viewer: Viewer | null;
   readonly address?: string | undefined;
@@ -66,7 +66,7 @@ export class Caller {
     this.#authenticate = authenticate;
   }
 
-  /** The same request with another viewer, such as the user who has just signed in. */
+  /** The same request with another viewer, such as a user that has just signed in. */
   as(viewer: Viewer): Caller {
     return new Caller({ viewer, requestId: this.requestId, address: this.address });
   }

@@ -11,16 +11,16 @@ import type { CreateUser, User, Users } from './users.ts';
 
 type FirstUser = Omit<CreateUser, 'roles'> & { readonly code?: string | undefined };
 
-/** Progress of the initial set-up. Step 0: no user exists. Step 1: a user exists, but no cluster. Step 2: both exist. */
+/** Progress of the initial setup. Step 0: no user exists. Step 1: a user exists, but no cluster. Step 2: both exist. */
 export interface SetUpProgress {
   readonly initialized: boolean;
   readonly step: 0 | 1 | 2;
 }
 
-/** The set-up is done once, by hand. These limits only stop attackers who guess the code or flood password hashing. */
+/** The setup is done once, by hand. These limits only stop attackers who guess the code or flood password hashing. */
 const LIMITS = { atOnce: { network: 20, all: 100 }, perMinute: 120 };
 
-/** Creates the first user, an admin, once. An anonymous remote caller cannot take over the set-up. */
+/** Creates the first user, an admin, once. An anonymous remote caller cannot take over the setup. */
 export class SetUp {
   readonly #database: Database;
   readonly #users: Users;
@@ -42,7 +42,7 @@ export class SetUp {
     return clusters === 0 ? { initialized: false, step: 1 } : { initialized: true, step: 2 };
   }
 
-  /** Activates and returns the set-up code: 128 bits, valid until a user exists. Undefined if a user already exists. */
+  /** Activates and returns the setup code: 128 bits, valid until a user exists. Undefined if a user already exists. */
   async createCode(): Promise<string | undefined> {
     if ((await this.#users.count()) > 0) return undefined;
     // Derive it from the seal key and the database identity: it is the same on all replicas, and different for another
@@ -54,7 +54,7 @@ export class SetUp {
 
   /**
    * Creates the first user. Throws FORBIDDEN unless the request certainly came from this machine (`local`), its API key
-   * grants everything that an admin may do, or it contains the set-up code. Throws ALREADY_SET_UP once a user exists.
+   * grants everything that an admin may do, or it contains the setup code. Throws ALREADY_SET_UP once a user exists.
    */
   createFirst(caller: Caller, input: FirstUser, origin: { local: boolean }): Promise<User> {
     return this.#throttle.run(caller, () => this.#createFirst(caller, input, origin));
@@ -67,7 +67,7 @@ export class SetUp {
       await this.#audit.recordRefusal(caller, { action: 'user.create', outcome: 'FORBIDDEN' });
       throw new DomainError(
         'FORBIDDEN',
-        'the first user cannot be created without proof: send the set-up code or an admin key, or run: npm run kitestring -- users create --admin',
+        'the first user cannot be created without proof: send the setup code or an admin key, or run: npm run kitestring -- users create --admin',
       );
     }
     const created = await this.#users.createFirst(caller, user);

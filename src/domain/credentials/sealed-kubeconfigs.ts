@@ -55,17 +55,20 @@ export interface SealFailure {
 }
 
 /** Decrypts every sealed kubeconfig. Reports each failure with its reason, but never with any content. */
-export async function verifySealed(database: Database, seal: Seal): Promise<{ opened: number; faults: SealFailure[] }> {
+export async function verifySealed(
+  database: Database,
+  seal: Seal,
+): Promise<{ opened: number; failures: SealFailure[] }> {
   const rows = await database.prisma.clusterCredential.findMany({
     select: { sealed: true, cluster: { select: { uid: true, name: true } } },
     orderBy: { clusterId: 'asc' },
   });
-  const faults: SealFailure[] = [];
+  const failures: SealFailure[] = [];
   for (const { sealed, cluster } of rows) {
     const { problem } = openKubeconfig(seal, cluster.uid, sealed);
-    if (problem !== undefined) faults.push({ name: cluster.name, problem });
+    if (problem !== undefined) failures.push({ name: cluster.name, problem });
   }
-  return { opened: rows.length - faults.length, faults };
+  return { opened: rows.length - failures.length, failures };
 }
 
 /** Kubeconfigs per transaction: other writers wait for at most one. */
@@ -74,14 +77,14 @@ const BATCH = 100;
 /**
  * Reseals every kubeconfig with the first key, while other processes read and write, and reports progress to `onBatch`. The
  * kubeconfigs themselves do not change, so revision and credentialsVersion stay and connections remain open. A kubeconfig
- * that cannot be decrypted is skipped and returned in `faults`.
+ * that cannot be decrypted is skipped and returned in `failures`.
  */
 export async function reseal(
   database: Database,
   seal: Seal,
   onBatch: (done: number) => void,
-): Promise<{ done: number; faults: SealFailure[] }> {
-  const faults: SealFailure[] = [];
+): Promise<{ done: number; failures: SealFailure[] }> {
+  const failures: SealFailure[] = [];
   let done = 0;
   for (let after = 0; ; ) {
     const rows = await database.prisma.clusterCredential.findMany({
@@ -91,26 +94,26 @@ export async function reseal(
       take: BATCH,
     });
     const last = rows.at(-1);
-    if (!last) return { done, faults };
+    if (!last) return { done, failures };
     after = last.clusterId;
     const batch = await database.write([], async (tx) => {
-      const faults: SealFailure[] = [];
+      const failures: SealFailure[] = [];
       const sealer = seal.sealer();
       let done = 0;
       for (const { clusterId, sealed, cluster } of rows) {
         const { kubeconfig, problem } = openKubeconfig(seal, cluster.uid, sealed);
         if (kubeconfig === undefined) {
-          faults.push({ name: cluster.name, problem });
+          failures.push({ name: cluster.name, problem });
           continue;
         }
         const data = sealKubeconfig(sealer, cluster.uid, kubeconfig);
         // Matches only if unchanged: a kubeconfig replaced since the read is already sealed with the first key.
         done += (await tx.clusterCredential.updateMany({ where: { clusterId, sealed }, data })).count;
       }
-      return { done, faults };
+      return { done, failures };
     });
     done += batch.done;
-    faults.push(...batch.faults);
+    failures.push(...batch.failures);
     onBatch(done);
   }
 }

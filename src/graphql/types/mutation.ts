@@ -20,7 +20,7 @@ export interface MutationOptions<Input, Success> {
   /** The error types of the result besides InvalidInputError and ForbiddenError. */
   readonly errors?: readonly ObjectRef<Types, ErrorResult>[];
   readonly complexity?: number;
-  /** What an audit record of a refused attempt says. `by` names the cluster that the mutation is about. */
+  /** The content of the audit record of a refused attempt. `by` names the cluster that the mutation is about. */
   readonly audit: { readonly action: AuditAction; readonly by?: (input: Input) => ClusterBy | undefined };
   readonly resolve: (input: Input, context: Context, info: GraphQLResolveInfo) => Promise<Success>;
 }

@@ -15,12 +15,12 @@ import type { PrismaClient } from '../generated/sqlite/client.ts';
 import type { Leases } from '../leases.ts';
 import { ReadShares } from '../read-shares.ts';
 import { createAdapter } from './adapter.ts';
+import { CounterConnection, channelOf } from './counter-connection.ts';
 import { createLeases } from './leases.ts';
 import { migrate, requireUnused } from './migrations.ts';
 import { CONNECTIONS, openPool } from './pool.ts';
 import { withStartupErrors } from './startup.ts';
 import { type PostgresLocation, readPostgresUrl } from './url.ts';
-import { channelOf, Watch } from './watch.ts';
 
 /** How often a change is attempted in total. Changes can deadlock, because they lock counters and rows in any order. */
 const ATTEMPTS = 4;
@@ -47,15 +47,15 @@ export class PostgresDatabase implements Database {
   readonly leases: Leases;
   readonly reads = new ReadShares(CONNECTIONS / 2);
   readonly #pool: Pool;
-  readonly #watch: Watch;
+  readonly #counterConnection: CounterConnection;
   readonly #channel: string;
   readonly #check = lazy(() => this.#testWrite(), { reuseMs: CHECK_REUSE_MS });
   #closing: Promise<void> | undefined;
 
   constructor(location: PostgresLocation) {
     this.#pool = openPool(location);
-    this.#watch = new Watch(location);
-    this.leases = createLeases(this.#pool, this.#watch);
+    this.#counterConnection = new CounterConnection(location);
+    this.leases = createLeases(this.#pool, this.#counterConnection);
     this.#channel = channelOf(location);
     // The clients for PostgreSQL and SQLite are generated from the same models and do not differ in anything we use.
     this.prisma = new PostgresClient({
@@ -93,11 +93,11 @@ export class PostgresDatabase implements Database {
   }
 
   counters(): Promise<Counters> {
-    return this.#watch.counters();
+    return this.#counterConnection.counters();
   }
 
   watch(onPossibleChange: () => void): () => void {
-    return this.#watch.watch(onPossibleChange);
+    return this.#counterConnection.watch(onPossibleChange);
   }
 
   async check(): Promise<void> {
@@ -132,7 +132,7 @@ export class PostgresDatabase implements Database {
   }
 
   async #close(): Promise<void> {
-    await this.#watch.close();
+    await this.#counterConnection.close();
     await this.prisma.$disconnect();
     await this.#pool.end();
   }

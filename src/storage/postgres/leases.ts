@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { COOL_DOWN_MS, COUNTED_MS, LEASE_MS, type Leases, type LeaseView, PROVEN_MS } from '../leases.ts';
-import type { Watch } from './watch.ts';
+import type { CounterConnection } from './counter-connection.ts';
 
 /** The lifetime of a lease, and of the row that marks a replica as present. */
 const LEASE = `interval '${LEASE_MS} milliseconds'`;
@@ -76,7 +76,7 @@ WITH left_slots AS (UPDATE "ProbeLease" SET "expiresAt" = ${NOW} WHERE "holder" 
 UPDATE "Replica" SET "expiresAt" = ${NOW} WHERE "id" = $1`;
 
 /** Creates the leases on PostgreSQL. */
-export function createLeases(pool: Pool, watch: Watch): Leases {
+export function createLeases(pool: Pool, counterConnection: CounterConnection): Leases {
   return {
     async heartbeat(replica, loads): Promise<LeaseView> {
       const values = [replica, [...loads.keys()], [...loads.values()]];
@@ -97,12 +97,12 @@ export function createLeases(pool: Pool, watch: Watch): Leases {
     },
     async give(replica, slots) {
       await pool.query(RELEASE, [replica, slots]);
-      await watch.notifyReleased(pool);
+      await counterConnection.notifyReleased(pool);
     },
     async leave(replica) {
       await pool.query(LEAVE, [replica]);
-      await watch.notifyReleased(pool);
+      await counterConnection.notifyReleased(pool);
     },
-    onGiven: (listener) => watch.onReleased(listener),
+    onGiven: (listener) => counterConnection.onReleased(listener),
   };
 }

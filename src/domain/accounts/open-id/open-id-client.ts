@@ -35,7 +35,7 @@ const TIMEOUT_S = 5;
 /** How long the metadata of a provider is cached. */
 const METADATA_MS = 60 * 60_000;
 const MAX_RESPONSE = 1024 * 1024;
-/** OpenID Connect Core, section 2. */
+/** The claim `sub`: at most 255 ASCII characters (OpenID Connect Core, section 2). */
 const SUBJECT = /^[\x20-\x7e]{1,255}$/;
 
 /** A client of one provider. It loads its library and calls the provider only at the first sign-in. */

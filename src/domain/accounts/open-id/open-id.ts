@@ -51,7 +51,7 @@ export class OpenId {
   readonly #providers: ReadonlyMap<string, { provider: OpenIdProvider; client: OpenIdClient }>;
   readonly #options: OpenIdOptions;
   readonly #users: OpenIdUsers;
-  // Separate throttles, so that a flood of started sign-ins does not block those returning from the provider.
+  // Separate throttles, so that a flood of started sign-ins does not block users who return from the provider.
   readonly #beginThrottle = new Throttle(LIMITS);
   readonly #finishThrottle = new Throttle(LIMITS);
 

@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import { sendJson } from './json-response.ts';
 
-/** The error format of one of the two APIs, for errors that occur before the API's own code runs. */
-export interface Surface {
+/** One of the two APIs, with the format of the errors that occur before its own code runs. */
+export interface Api {
+  /** Sends an error response. */
   readonly refuse: (
     response: ServerResponse,
     status: number,
@@ -19,12 +20,12 @@ const CODES: Readonly<Record<number, string>> = {
 };
 
 /** `{"error": …}`, also for paths that belong to neither API. */
-export const REST: Surface = {
+export const REST: Api = {
   refuse: (response, status, error, headers) => sendJson(response, status, { error }, headers),
 };
 
 /** A GraphQL response with one error. */
-export const GRAPHQL: Surface = {
+export const GRAPHQL: Api = {
   refuse: (response, status, message, headers) =>
     sendJson(
       response,
@@ -35,7 +36,7 @@ export const GRAPHQL: Surface = {
 };
 
 /** The API that a path belongs to; undefined if it belongs to neither. */
-export function surfaceOf(path: string): Surface | undefined {
+export function apiOf(path: string): Api | undefined {
   if (path === '/graphql' || path === '/graphql/') return GRAPHQL;
   return path === '/api' || path.startsWith('/api/') ? REST : undefined;
 }

@@ -16,7 +16,7 @@ export function channelOf({ schema }: PostgresLocation): string {
 }
 
 /** A connection separate from Prisma's. It reads the counters and receives notifications of commits by all replicas. */
-export class Watch {
+export class CounterConnection {
   readonly #location: PostgresLocation;
   readonly #changeListeners = new Set<() => void>();
   readonly #releaseListeners = new Set<() => void>();

@@ -46,7 +46,7 @@ export async function loadSeal(
 ): Promise<Pick<KeyRing, 'source' | 'warning'> & { seal: Seal }> {
   const { keys, reread, ...about } = await loadKeyRing({
     file: sealKeyFile(config),
-    given: config.sealKey,
+    configured: config.sealKey,
     lost: config.lostSealKeys,
     sealedKeyIds: () => sealedKeyIds(database),
     isPartial,

@@ -21,8 +21,8 @@ export function parseAddress(text: string): IPAddress | undefined {
   if (isIP(bare) === 0) return undefined;
   const known = cache.get(bare);
   if (known) return known;
-  const given = ipaddr.parse(bare);
-  const ipv6 = given instanceof ipaddr.IPv4 ? given.toIPv4MappedAddress() : given;
+  const parsed = ipaddr.parse(bare);
+  const ipv6 = parsed instanceof ipaddr.IPv4 ? parsed.toIPv4MappedAddress() : parsed;
   const address = ipv6.isIPv4MappedAddress()
     ? ofIPv4(ipv6)
     : { ipv6, text: ipv6.toString(), network: networkOf64(ipv6) };

@@ -120,7 +120,7 @@ describe('the key ring', () => {
 
   it('a key ring that cannot open all sealed values is refused', async () => {
     const encodedKey = randomBytes(32).toString('base64');
-    const loading = loadKeyRing({ given: encodedKey, sealedKeyIds: async () => ['AbCdEfGh'] });
+    const loading = loadKeyRing({ configured: encodedKey, sealedKeyIds: async () => ['AbCdEfGh'] });
     await expect(loading).rejects.toThrow(/AbCdEfGh.*SEAL_KEY does not have/);
   });
 
@@ -129,7 +129,7 @@ describe('the key ring', () => {
     const id = sealKey(secret).id;
     for (const encoding of ['base64', 'base64url', 'hex'] as const) {
       const ring = await loadKeyRing({
-        given: `${secret.toString(encoding)}, ${randomBytes(32).toString('hex')}`,
+        configured: `${secret.toString(encoding)}, ${randomBytes(32).toString('hex')}`,
         sealedKeyIds: nothingSealed,
       });
       expect(ring).toMatchObject({ source: 'configuration', keys: [{ id }, {}] });
@@ -137,7 +137,7 @@ describe('the key ring', () => {
   });
 
   it('an invalid key is refused without being repeated', async () => {
-    const loading = loadKeyRing({ given: 'hunter2-hunter2', sealedKeyIds: nothingSealed });
+    const loading = loadKeyRing({ configured: 'hunter2-hunter2', sealedKeyIds: nothingSealed });
     await expect(loading).rejects.toThrow(StartupError);
     await expect(loading).rejects.not.toThrow(/hunter2/);
     await expect(loadKeyRing({ sealedKeyIds: nothingSealed })).rejects.toThrow(/SEAL_KEY/);
@@ -151,7 +151,7 @@ describe('the key ring', () => {
     async (_, weak) => {
       const warningOf = async (...keys: Buffer[]) => {
         const given = keys.map((key) => key.toString('base64')).join(',');
-        return (await loadKeyRing({ given, sealedKeyIds: nothingSealed })).warning;
+        return (await loadKeyRing({ configured: given, sealedKeyIds: nothingSealed })).warning;
       };
       expect(await warningOf(weak)).toMatch(/^The first key of SEAL_KEY is not random/);
       expect(await warningOf(weak)).not.toContain(weak.toString('base64'));

@@ -7,7 +7,7 @@ import type { Context } from './context.ts';
 import { countIntrospections, MAX_INTROSPECTIONS } from './introspection.ts';
 import { RunningWork } from './running-work.ts';
 import { tooCostly } from './too-costly.ts';
-import { estimateWork, MAX_STEPS, tooMuchWork, totalSteps, type WorkEstimate } from './work.ts';
+import { estimateWork, MAX_STEPS, tooMuchWorkError, totalSteps, type WorkEstimate } from './work.ts';
 
 /** Cost of introspecting the whole schema: about 10 ms, the same as five pages of 100 clusters. */
 const INTROSPECTION_COST = 20_000;
@@ -22,10 +22,10 @@ export function costBudget(): Plugin<Context> {
   const running = new RunningWork();
   return {
     async onExecute({ args, executeFn, setExecuteFn, setResultAndStopExecution }) {
-      const works = await estimateWork(args);
-      const rejection = charge(args, works);
+      const estimates = await estimateWork(args);
+      const rejection = charge(args, estimates);
       if (rejection) return setResultAndStopExecution({ errors: [rejection] });
-      if (works.length > 0) setExecuteFn((args: ExecutionArgs) => running.run(args, () => executeFn(args)));
+      if (estimates.length > 0) setExecuteFn((args: ExecutionArgs) => running.run(args, () => executeFn(args)));
     },
     async onSubscribe({ args, setResultAndStopExecution }) {
       const rejection = charge(args, await estimateWork(args));
@@ -38,14 +38,14 @@ export function costBudget(): Plugin<Context> {
  * Charges a document. Returns an error if the document is too costly or the caller's budget of this minute is
  * exhausted. A cost beyond a limit is charged up to that limit, so that a rejected document is never free.
  */
-export function charge(args: ExecutionArgs, works: readonly WorkEstimate[]): GraphQLError | undefined {
+export function charge(args: ExecutionArgs, estimates: readonly WorkEstimate[]): GraphQLError | undefined {
   const { charge, responseFacts } = args.contextValue as Context;
-  const steps = totalSteps(works);
+  const steps = totalSteps(estimates);
   try {
     const { cost, rejection } = costOf(args);
     responseFacts.cost = cost + Math.ceil(Math.min(steps, MAX_STEPS) / STEPS_OF_FIELD);
     chargeOrThrow(charge, responseFacts.cost);
-    return rejection ?? (steps > MAX_STEPS ? tooMuchWork(works) : undefined);
+    return rejection ?? (steps > MAX_STEPS ? tooMuchWorkError(estimates) : undefined);
   } catch (error) {
     if (error instanceof GraphQLError) return error;
     throw error;

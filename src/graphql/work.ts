@@ -91,7 +91,7 @@ export async function estimateWork(args: ExecutionArgs): Promise<WorkEstimate[]>
     }
     return fields;
   };
-  const works: WorkEstimate[] = [];
+  const estimates: WorkEstimate[] = [];
   for (const [node, ...same] of collect([operation.selectionSet]).values()) {
     const field: GraphQLField<unknown, unknown> | undefined = node && root.getFields()[node.name.value];
     const count = field?.extensions.work as EstimateWork | undefined;
@@ -100,20 +100,20 @@ export async function estimateWork(args: ExecutionArgs): Promise<WorkEstimate[]>
     const times = (name: string) => [...below.values()].filter(([first]) => first?.name.value === name).length;
     const fieldArgs = argumentsOf(field, node, variables);
     const work = fieldArgs && count(fieldArgs, { context, times });
-    if (work) works.push(work(await context.sizes.of(context.counters)));
+    if (work) estimates.push(work(await context.sizes.of(context.counters)));
   }
-  return works;
+  return estimates;
 }
 
 /** Sums the steps of all estimates. */
-export function totalSteps(works: readonly WorkEstimate[]): number {
-  return works.reduce((sum, { steps, times }) => sum + steps * times, 0);
+export function totalSteps(estimates: readonly WorkEstimate[]): number {
+  return estimates.reduce((sum, { steps, times }) => sum + steps * times, 0);
 }
 
 /** Builds the error for a document with more than MAX_STEPS of work. Names the most expensive field. */
-export function tooMuchWork(works: readonly WorkEstimate[]): GraphQLError {
-  const most = works.reduce((left, right) => (right.steps * right.times > left.steps * left.times ? right : left));
-  const all = Math.ceil(totalSteps(works)).toLocaleString('en');
+export function tooMuchWorkError(estimates: readonly WorkEstimate[]): GraphQLError {
+  const most = estimates.reduce((left, right) => (right.steps * right.times > left.steps * left.times ? right : left));
+  const all = Math.ceil(totalSteps(estimates)).toLocaleString('en');
   return tooCostly(
     `it takes ${all} database steps, and the maximum is ${MAX_STEPS.toLocaleString('en')}; most of them for ${most.what}, ${most.times} times. Request less in one document`,
   );

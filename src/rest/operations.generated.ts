@@ -86,7 +86,7 @@ export type DeleteClusterInput = {
   expectedRevision?: number | null | undefined;
 };
 
-/** The reason for an error, for programs. More codes may be added. */
+/** A stable code for an error, for programs. More codes may be added. */
 export type ErrorCode =
   /** First-time setup is complete: a user already exists. */
   | 'ALREADY_SET_UP'

@@ -21,7 +21,7 @@ export type KeyRing = {
  */
 export async function loadKeyRing(options: {
   /** SEAL_KEY: keys of 32 bytes in base64 or hex, separated by commas or newlines. The first key seals. */
-  given?: string | undefined;
+  configured?: string | undefined;
   /** The path of the key file; absent if SEAL_KEY is required. */
   file?: string | undefined;
   /** Reads the ids of the keys with which stored rows are sealed. */
@@ -31,7 +31,7 @@ export async function loadKeyRing(options: {
   /** Whether any key may be missing from an existing ring. */
   isPartial?: boolean;
 }): Promise<KeyRing> {
-  const { given: configured, file } = options;
+  const { configured, file } = options;
   const needed = (await options.sealedKeyIds()).filter((id) => !options.lost?.includes(id));
   const ring = configured ? readConfiguredKeys(configured) : await loadOrCreateKeyFile(file, needed);
   const missing = needed.filter((id) => !ring.keys.some((key) => key.id === id));

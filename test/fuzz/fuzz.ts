@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startApiServers } from './api-servers.ts';
 import { errorFaults, isHeavy, judge, judgeCost, type Measured, measure } from './judge.ts';
-import { type FuzzCaller, RESTORE, seedRegistry } from './registry.ts';
+import { type FuzzCaller, RESTORE_DEFAULT, seedRegistry } from './registry.ts';
 import { type FuzzRequest, generateRequest } from './requests.ts';
 import { send } from './send.ts';
 import { FuzzServer } from './server.ts';
@@ -146,7 +146,12 @@ async function tidyUp(measured: Case): Promise<void> {
 
 async function restoreDefault(admin: FuzzCaller | undefined): Promise<void> {
   const headers = { 'Content-Type': 'application/json', ...admin?.headers };
-  await send(server.url, { method: 'POST', path: '/graphql', headers, body: JSON.stringify({ query: RESTORE }) });
+  await send(server.url, {
+    method: 'POST',
+    path: '/graphql',
+    headers,
+    body: JSON.stringify({ query: RESTORE_DEFAULT }),
+  });
 }
 
 function show({ request, answer, cpuMs, growth, stallMs }: Case): void {

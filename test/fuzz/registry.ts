@@ -59,7 +59,7 @@ export interface FuzzCaller {
 }
 
 /** The mutation that makes the original default cluster the default again, since some callers may change it. */
-export const RESTORE = `mutation { updateCluster(input: { by: { name: "${nameOf(DEFAULT)}" }, isDefault: true }) { __typename } }`;
+export const RESTORE_DEFAULT = `mutation { updateCluster(input: { by: { name: "${nameOf(DEFAULT)}" }, isDefault: true }) { __typename } }`;
 
 /**
  * Fills a registry with clusters that have long descriptions and labels, audit records, users and roles, and creates

@@ -80,8 +80,8 @@ export class CredentialStore {
   }
 
   /**
-   * Reads the stored kubeconfig of a cluster for a caller who wants the cluster to use it. A cluster that uses it already is
-   * not changed: its kubeconfig is read only if `isTested`. Throws INVALID_INPUT if the kubeconfig cannot be decrypted. Call
+   * Reads the stored kubeconfig for an update that switches the cluster to it. If the cluster already uses it, nothing
+   * changes, and the kubeconfig is read only if `isTested`. Throws INVALID_INPUT if the kubeconfig cannot be decrypted. Call
    * this before the transaction, which must not wait for the parser.
    */
   async readStored(caller: Caller, { id, uid, inCluster, credentialsVersion }: Row, isTested: boolean) {

@@ -5,7 +5,7 @@ import { Cluster, ClusterFault } from './cluster.ts';
 import { describedEnum } from './enums.ts';
 
 const ErrorCodeEnum = builder.enumType('ErrorCode', {
-  description: 'The reason for an error, for programs. More codes may be added.',
+  description: 'A stable code for an error, for programs. More codes may be added.',
   values: describedEnum(ERROR_CODES, {
     INVALID_INPUT: 'At least one field of the input is invalid; all invalid fields are listed.',
     UNAUTHENTICATED: 'The request has no valid credentials.',
@@ -33,7 +33,7 @@ export const ErrorInterface = builder.interfaceRef<ErrorResult>('Error').impleme
     message: t.exposeString('message', {
       description: 'The error, as one sentence for humans. It never contains a secret.',
     }),
-    code: t.expose('code', { type: ErrorCodeEnum, description: 'The reason, for programs.' }),
+    code: t.expose('code', { type: ErrorCodeEnum, description: 'A stable code for the error, for programs.' }),
   }),
 });
 

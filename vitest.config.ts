@@ -10,6 +10,9 @@ const WITHOUT_DATABASE = [
   ...['live-api-servers', 'local-requests', 'patterns', 'probe', 'prober', 'response-cache', 'schema'],
 ].map((name) => `test/${name}.test.ts`);
 
+/** Tests of PostgreSQL only. `postgres-copy` and `postgres-errors` also have tests that need no database. */
+const ON_POSTGRES = 'test/postgres-!(copy|errors).test.ts';
+
 const results = POSTGRES === undefined ? 'tests' : 'tests-postgres';
 
 export default defineConfig({
@@ -18,7 +21,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['module', 'node'] } },
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: [...configDefaults.exclude, ...(POSTGRES === undefined ? [] : WITHOUT_DATABASE)],
+    exclude: [...configDefaults.exclude, ...(POSTGRES === undefined ? [ON_POSTGRES] : WITHOUT_DATABASE)],
     setupFiles: ['test/support/setup.ts'],
     // One more than the cores of a small machine: much of the time a test waits for another process.
     maxWorkers: 3,

@@ -114,7 +114,7 @@ it('a failed dial releases its socket', async () => {
 });
 
 it('with 256 descriptors, 200 clusters become READY and callers are served', {
-  timeout: atLoad(atLoad(30_000)),
+  timeout: atLoad(30_000),
 }, async () => {
   const servers = await Promise.all(Array.from({ length: 4 }, () => standIn(kubernetes(), { plain: true })));
   const targets = Array.from({ length: 200 }, (_, n) => [`c${n}`, servers[n % 4]?.target()] as const);

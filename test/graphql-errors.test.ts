@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maskError } from '../src/graphql/errors.ts';
 import type { Logger } from '../src/log.ts';
 import { startApp, type TestApp } from './support/app.ts';
+import { onTestFinished } from './support/running-test.ts';
 import { subscribe } from './support/wire.ts';
 
 let app: TestApp;
@@ -148,18 +149,18 @@ describe('an internal error', () => {
     const stream = await subscribe(app, query, { Authorization: app.admin });
     await app.graphql(create, { input: { name: 'before', verify: 'NONE' } });
     await prisma.$executeRawUnsafe('ALTER TABLE "ClusterLabel" RENAME TO "Elsewhere"');
-    try {
-      await prisma.$executeRawUnsafe(`UPDATE "Counter" SET "value" = "value" + 1 WHERE "name" = 'registry'`);
-      const requestId = stream.headers.get('x-request-id');
-      let received = '';
-      for await (const chunk of stream.body ?? []) {
-        received += Buffer.from(chunk).toString();
-        if (received.includes('INTERNAL')) break;
-      }
-      expect(received).toContain(`"extensions":{"code":"INTERNAL","requestId":"${requestId}"}`);
-    } finally {
-      await prisma.$executeRawUnsafe('ALTER TABLE "Elsewhere" RENAME TO "ClusterLabel"');
+    onTestFinished(() => prisma.$executeRawUnsafe('ALTER TABLE "Elsewhere" RENAME TO "ClusterLabel"'));
+    // The stream may have sent the creation already: change the cluster while its labels cannot be read.
+    await app.domain.database.write('registry', (tx, { registry = 0 }) =>
+      tx.cluster.updateMany({ data: { registryChange: registry } }),
+    );
+    const requestId = stream.headers.get('x-request-id');
+    let received = '';
+    for await (const chunk of stream.body ?? []) {
+      received += Buffer.from(chunk).toString();
+      if (received.includes('INTERNAL')) break;
     }
+    expect(received).toContain(`"extensions":{"code":"INTERNAL","requestId":"${requestId}"}`);
   });
 
   it('an internal error keeps the other parts of the response', async () => {

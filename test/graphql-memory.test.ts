@@ -18,7 +18,7 @@ function residentMB(pid: number): number {
   return Number(kB) / 1024;
 }
 
-it('new documents, long or dense, do not grow memory', { timeout: atLoad(atLoad(120_000)) }, async () => {
+it('new documents, long or dense, do not grow memory', { timeout: atLoad(120_000) }, async () => {
   const dataDir = await temporaryDirectory();
   const server = await startProcess({ dataDir, environment: { GRAPHQL_COST_PER_MINUTE: '0' } });
   // Anonymous bodies are rejected from 16 KiB on.

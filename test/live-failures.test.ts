@@ -112,7 +112,7 @@ describe.skipIf(!binary)('real clusters', () => {
   }
 
   it('clusters that are killed, paused, slowed, revoked or given new keys report it and recover, while reads of the healthy cluster continue', {
-    timeout: atLoad(atLoad(150_000)),
+    timeout: atLoad(150_000),
   }, async () => {
     const rejections = collectRejections();
     const command =
@@ -222,7 +222,7 @@ const hostile: Record<string, () => Promise<StandIn>> = {
 };
 
 it('a registry of hostile clusters delays no healthy cluster, crashes no process and leaks nothing', {
-  timeout: atLoad(atLoad(60_000)),
+  timeout: atLoad(60_000),
 }, async () => {
   const rejections = collectRejections();
   const app = await probingApp();

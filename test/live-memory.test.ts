@@ -213,7 +213,7 @@ describe('the memory of live reads', () => {
   });
 
   it('live reads hold at most 256 MiB: parts beyond it fail, other parts and the next response succeed', {
-    timeout: atLoad(atLoad(30_000)),
+    timeout: atLoad(30_000),
   }, async () => {
     const resources = [{ name: 'pods', kind: 'Pod', namespaced: true, verbs: ['list'] }];
     // 14 MiB of text and 500,000 values: some 55 MiB each.

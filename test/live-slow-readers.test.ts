@@ -47,7 +47,7 @@ async function stallingReader(server: Running, key: string): Promise<Socket> {
 }
 
 it('slow readers cost no memory and delay no other reader, comments keep a quiet stream open, and SIGTERM ends all streams', {
-  timeout: atLoad(atLoad(120_000)),
+  timeout: atLoad(120_000),
 }, async () => {
   const dataDir = await temporaryDirectory();
   const server = await startProcess({ dataDir, environment: { METRICS_PORT: '0' } });

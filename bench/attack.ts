@@ -7,7 +7,7 @@ export interface Outcome {
   readonly answered: string;
   /** The size of all response bodies. */
   readonly bytes: number;
-  /** Further observations. */
+  /** A remark that the report prints beside the result. */
   readonly note?: string;
 }
 

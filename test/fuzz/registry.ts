@@ -49,7 +49,7 @@ export const serverOf = (index: number): string => {
 const uidOf = (index: number) => `00000000-0000-7000-8000-${String(index).padStart(12, '0')}`;
 export const globalIdOf = (index: number): string => encodeGlobalId('Cluster', uidOf(index));
 
-/** A caller of the fuzzer, and whether it may see the canaries. */
+/** A caller that the fuzzer sends requests as, and whether it may see the hidden texts (canaries). */
 export interface FuzzCaller {
   readonly name: string;
   readonly headers: Readonly<Record<string, string>>;

@@ -25,7 +25,7 @@ if (what === 'key') {
         await database.write('registry', (tx) =>
           tx.cluster.update({ where: { id }, data: { description: String(done), revision: { increment: 1 } } }),
         );
-        database.counters();
+        await database.counters();
       }
       globalThis.gc?.();
       return { files: readdirSync('/proc/self/fd').length, bytes: process.memoryUsage.rss() };

@@ -106,7 +106,7 @@ export class ProbeScheduler<Result> {
     }
     const abortLate = () => run.abort.abort(new ClusterError('TIMED_OUT', 'the probe did not finish in time'));
     run.timers.push(this.#clock.after(budgetMs + GRACE_MS, abortLate));
-    job.run(run.abort.signal, budgetMs).then((result) => {
+    void job.run(run.abort.signal, budgetMs).then((result) => {
       if (this.#runs.get(job) !== run) return;
       this.#release(job, run);
       job.done(result);

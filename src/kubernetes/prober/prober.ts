@@ -72,7 +72,7 @@ export class Prober {
 
   /** Starts probing: every cluster as soon as a slot is free, and periodically until `stop`. */
   start(): void {
-    this.refresh().finally(() => {
+    void this.refresh().finally(() => {
       if (!this.#isStopped) this.#cancelRefresh = this.#clock.after(REFRESH_MS, () => this.start());
     });
   }

@@ -6,6 +6,8 @@ import { databaseOf } from './database-location.ts';
 import { onTestFinished } from './running-test.ts';
 
 const server = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+/** Enables the compile cache, as `npm run` does. A command then needs half the CPU time. */
+const installation = new URL('../../src/installation.js', import.meta.url).href;
 const commandLine = fileURLToPath(new URL('../../src/cli/kitestring.ts', import.meta.url));
 
 export interface Start {
@@ -95,7 +97,7 @@ function launch(
   { dataDir, environment = {}, before, openFiles, input }: Start,
 ) {
   const imports = before === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(before)}`];
-  const whole = [process.execPath, ...imports, program, ...words];
+  const whole = [process.execPath, ...imports, '--import', installation, program, ...words];
   const limited =
     openFiles === undefined ? whole : ['sh', '-c', 'ulimit -n "$0" && exec "$@"', `${openFiles}`, ...whole];
   const child = spawn(limited[0] ?? '', limited.slice(1), {

@@ -214,6 +214,11 @@ describe('importClusters', () => {
     expect(await stored()).toHaveLength(2);
   });
 
+  it('an in-cluster import that fails its connection test does not affect the next import', async () => {
+    expect(outcomes(await run({ inCluster: true, verify: 'CONNECT' }))).toEqual([['in-cluster', 'REFUSED']]);
+    expect(outcomes(await run({ inCluster: true }))).toEqual([['in-cluster', 'CREATED']]);
+  });
+
   it('importClusters registers the in-cluster service account and handles its taken name', async () => {
     const answer = await run({ inCluster: true });
     expect(answer.contexts).toEqual([

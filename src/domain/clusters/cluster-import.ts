@@ -20,13 +20,11 @@ import {
   problemOf,
 } from '../credentials/credential.ts';
 import { parseKubeconfig, type Verification } from '../credentials/credential-input.ts';
-import type { CredentialStore } from '../credentials/credential-store.ts';
 import { DomainError, type InputIssue } from '../errors.ts';
-import { testConnection } from '../probing/connection-tests.ts';
-import type { Fleet } from '../probing/fleet.ts';
-import { type ChangeContext, type ChangeStamp, changeRegistry } from '../registry-change.ts';
+import { type ChangeStamp, changeRegistry } from '../registry-change.ts';
 import { searchText } from '../text.ts';
 import { throwIfInvalid } from '../validation.ts';
+import { type ClusterServices, testCredential } from './changed-cluster.ts';
 import { nameProblem } from './cluster.ts';
 import {
   decideOutcomes,
@@ -60,14 +58,10 @@ interface Candidate {
 
 /** Imports the contexts of a kubeconfig as clusters named after them, in one transaction. */
 export class ClusterImport {
-  readonly #registry: ChangeContext;
-  readonly #credentials: CredentialStore;
-  readonly #fleet: Fleet;
+  readonly #services: ClusterServices;
 
-  constructor(options: { registry: ChangeContext; credentials: CredentialStore; fleet: Fleet }) {
-    this.#registry = options.registry;
-    this.#credentials = options.credentials;
-    this.#fleet = options.fleet;
+  constructor(services: ClusterServices) {
+    this.#services = services;
   }
 
   /**
@@ -81,14 +75,15 @@ export class ClusterImport {
     if (input.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');
     if (!input.inCluster && !input.kubeconfig)
       throwIfInvalid([{ path: ['kubeconfig'], message: 'is required when inCluster is false' }]);
-    if (input.onlyIfEmpty) await findExistingByName(this.#registry.database.prisma, input);
+    const { registry, fleet } = this.#services;
+    const { database } = registry;
+    if (input.onlyIfEmpty) await findExistingByName(database.prisma, input);
     const { candidates, current } = await this.#candidates(caller, input);
     charge(candidates.length);
     if (input.verify === 'CONNECT') await this.#testAll(candidates);
     // The connection tests may take long, in which the caller's permissions may have changed.
     const now = input.verify === 'CONNECT' ? await caller.refresh() : caller;
     const importer = requireActionOnAll(now, 'clusters.import');
-    const { database } = this.#registry;
     if (input.dryRun) {
       const { results } = await decideOutcomes(database.prisma, now, candidates, input);
       return {
@@ -96,7 +91,7 @@ export class ClusterImport {
         warnings: await findDuplicates(database.prisma, now, toNewClusters(candidates, results)),
       };
     }
-    const { uids, ...imported } = await changeRegistry(this.#registry, importer, async (tx, stamp) => {
+    const { uids, ...imported } = await changeRegistry(registry, importer, async (tx, stamp) => {
       const { results, isEmpty } = await decideOutcomes(tx, now, candidates, input);
       const decided = (outcome: ImportOutcome) => candidates.filter((_, index) => results[index]?.outcome === outcome);
       const creating = decided('CREATED');
@@ -117,7 +112,7 @@ export class ClusterImport {
         uids: changed.map(({ uid }) => uid),
       };
     });
-    await this.#fleet.waitForFirstProbes(uids, began);
+    await fleet.waitForFirstProbes(uids, began);
     return imported;
   }
 
@@ -140,9 +135,8 @@ export class ClusterImport {
 
   async #test(candidate: Candidate): Promise<void> {
     if (candidate.refusal !== undefined) return;
-    const find = () => this.#credentials.connectionSource(candidate.credential);
     try {
-      candidate.identity = (await testConnection(this.#fleet, find)).identity;
+      candidate.identity = (await testCredential(this.#services, candidate.credential)).identity;
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
       candidate.refusal = error.message;
@@ -154,10 +148,13 @@ export class ClusterImport {
     caller: Caller,
     { kubeconfig, inCluster, contexts, verify }: ImportClusters,
   ): Promise<{ candidates: Candidate[]; current?: string | undefined }> {
-    if (inCluster) return { candidates: [IN_CLUSTER_CANDIDATE] };
+    if (inCluster) {
+      const description = 'Kubernetes in-cluster config';
+      return { candidates: [{ name: 'in-cluster', description, credential: IN_CLUSTER_CREDENTIAL }] };
+    }
     const issues: InputIssue[] = [];
     const issue = (path: string, message: string) => issues.push({ path: [path], message });
-    const reading = await parseKubeconfig(caller, kubeconfig ?? '', this.#registry.policy);
+    const reading = await parseKubeconfig(caller, kubeconfig ?? '', this.#services.registry.policy);
     if (reading.problem !== undefined) issue('kubeconfig', reading.problem);
     const all = reading.contexts ?? [];
     const known = new Set(all.map(({ name }) => name));
@@ -192,7 +189,7 @@ export class ClusterImport {
     });
     const credentials = new Map(candidates.map(({ name, credential }) => [name, credential]));
     const credentialFor = (name: string) => credentials.get(name) ?? MISSING_CREDENTIAL;
-    await this.#credentials.add(
+    await this.#services.credentials.add(
       tx,
       rows.map(({ name, ...row }) => ({ ...row, credential: credentialFor(name) })),
     );
@@ -206,7 +203,7 @@ export class ClusterImport {
   async #update(tx: Transaction, caller: Caller, { at, registryChange }: ChangeStamp, { name, credential }: Candidate) {
     const current = await tx.cluster.findUniqueOrThrow({ where: { name } });
     const { id, uid, enabled } = current;
-    const replaced = await this.#credentials.replace(tx, current, { credential });
+    const replaced = await this.#services.credentials.replace(tx, current, { credential });
     if (!replaced) return { uid };
     const revision = { revision: { increment: 1 }, updatedAt: at, registryChange };
     await tx.cluster.update({ where: { id }, data: { ...columnsOfNew(replaced, { enabled, at }), ...revision } });
@@ -225,11 +222,6 @@ function candidateOf(context: ContextReading, verify: Verification): Candidate {
       : problem;
   return { name, description: '', credential: credentialOf(context, context.kubeconfig), refusal };
 }
-
-const IN_CLUSTER_CANDIDATE: Candidate = {
-  ...{ name: 'in-cluster', description: 'Kubernetes in-cluster config' },
-  credential: IN_CLUSTER_CREDENTIAL,
-};
 
 /** The candidates that are created or updated, as input for the search for duplicates. */
 function toNewClusters(candidates: readonly Candidate[], results: readonly ImportedContext[]) {

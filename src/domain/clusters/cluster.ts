@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { type AddressPolicy, hostProblem } from '../../kubernetes/transport/address.ts';
 import { listWithin, textWithin } from '../bounded.ts';
-import type { InputIssue } from '../errors.ts';
 import { labelKeyProblem, labelNumber, labelValueProblem } from '../label-selector.ts';
 import { MAX_NAME } from '../storable.ts';
 import { CANNOT_BE_NULL } from '../validation.ts';
@@ -93,12 +92,4 @@ export function sameLabels(left: readonly Label[], right: readonly Label[]): boo
 /** Adds the column `number`, which the selector operators `>` and `<` compare. */
 export function storedLabel({ key, value }: Label): Label & { number: bigint | null } {
   return { key, value, number: labelNumber(value) };
-}
-
-/**
- * Rejects null: a client that forgets to set its variable would otherwise overwrite changes that it wants to protect.
- */
-export function validateExpectedRevision(revision: number | null | undefined, issues: InputIssue[]): void {
-  if (revision === null)
-    issues.push({ path: ['expectedRevision'], message: 'cannot be null: omit it to accept any revision' });
 }

@@ -1,6 +1,7 @@
 import type { V1ResourceRule } from '@kubernetes/client-node';
 import { ClusterError } from '../cluster-error.ts';
-import type { Call, Connection } from '../transport/connection.ts';
+import type { Call } from '../transport/call.ts';
+import type { Connection } from '../transport/connection.ts';
 import { isRecord } from './redact.ts';
 
 /** A permission of a credential, as reported by the API server. */

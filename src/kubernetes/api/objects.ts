@@ -1,7 +1,8 @@
 import type { V1APIResource, V1Namespace, V1Node, V1NodeCondition } from '@kubernetes/client-node';
 import { ClusterError, notKubernetes } from '../cluster-error.ts';
+import type { Call } from '../transport/call.ts';
 import type { ClusterClient } from '../transport/call-slots.ts';
-import { type Call, objectOf } from '../transport/connection.ts';
+import { objectOf } from '../transport/json-object.ts';
 import type { ApiResponse } from '../transport/response-collector.ts';
 import { type JsonList, type JsonListOptions, readJsonList } from './json-list.ts';
 import { isRecord, redact } from './redact.ts';

@@ -1,5 +1,7 @@
 import { ClusterError, type Fault, ResourceError, statusErrorOf } from '../cluster-error.ts';
-import { type Call, type Connection, objectOf } from '../transport/connection.ts';
+import type { Call } from '../transport/call.ts';
+import type { Connection } from '../transport/connection.ts';
+import { objectOf } from '../transport/json-object.ts';
 import type { ApiResponse } from '../transport/response-collector.ts';
 
 /** Time budget in milliseconds for the calls of a probe that determine the state (docs/architecture.md). */

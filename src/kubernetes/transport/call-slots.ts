@@ -1,5 +1,6 @@
 import { ClusterError } from '../cluster-error.ts';
-import type { Call, Connection } from './connection.ts';
+import type { Call } from './call.ts';
+import type { Connection } from './connection.ts';
 import type { MemoryHold } from './live-memory.ts';
 import type { ApiResponse } from './response-collector.ts';
 

@@ -1,12 +1,13 @@
 import { Pool } from '../../internals/undici.ts';
-import { findJsonExcess } from '../../json-size.ts';
 import { ClusterError, clusterErrorOf, connectionClosed, type ErrorContext, statusErrorOf } from '../cluster-error.ts';
 import { describeExpired } from '../kubeconfig/describe.ts';
 import type { Target } from '../kubeconfig/target.ts';
 import type { AddressPolicy } from './address.ts';
-import { type Connector, connectionResetError, createConnector, type Lookup, secondsOf } from './connector.ts';
-import type { MemoryHold } from './live-memory.ts';
-import { type ApiResponse, ResponseCollector } from './response-collector.ts';
+import { Attempts } from './attempts.ts';
+import type { Call } from './call.ts';
+import { type Connector, createConnector, type Lookup, secondsOf } from './connector.ts';
+import { objectOf } from './json-object.ts';
+import type { ApiResponse, ResponseCollector } from './response-collector.ts';
 import type { IdleConnection, SocketBudget } from './socket-budget.ts';
 
 /** Maximum sockets per cluster: one for each concurrent call that docs/architecture.md allows, and one for probes. */
@@ -18,11 +19,6 @@ export const MAX_SOCKETS = 5;
 export const CONNECT_TIMEOUT_MS = 5_000;
 /** Default timeout of a call in milliseconds: the time budget of a probe (docs/architecture.md). */
 const CALL_TIMEOUT_MS = 5_000;
-/**
- * Default maximum bytes of a response body: enough for a page of 250 objects
- * of 64 KiB each, which real pages rarely reach.
- */
-const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
 /** Maximum bytes of response headers; same as Node's default. */
 const MAX_HEADER_BYTES = 16 * 1024;
 /**
@@ -41,20 +37,6 @@ const FIRST_BYTE_MS = 2_000;
 
 /** Returns the current bearer token; called for each request, because in-cluster tokens rotate. */
 export type TokenSource = () => string | Promise<string>;
-
-export interface Call {
-  method?: 'GET' | 'POST';
-  /** Sent as JSON. */
-  body?: object;
-  accept?: string;
-  signal?: AbortSignal | undefined;
-  /** Milliseconds until the complete response must have arrived. */
-  timeoutMs?: number;
-  /** Maximum bytes of the response body. */
-  maxBytes?: number;
-  /** Charged with the received bytes until the response is discarded. */
-  memory?: MemoryHold | undefined;
-}
 
 export interface ConnectionOptions {
   target: Target;
@@ -264,76 +246,11 @@ export class Connection implements IdleConnection {
   }
 }
 
-/** The attempts of one call, of which at most one runs at a time. */
-class Attempts {
-  readonly #server: string;
-  readonly #call: Call;
-  #collector: ResponseCollector | undefined;
-  #error: Error | undefined;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(server: string, call: Call) {
-    this.#server = server;
-    this.#call = call;
-  }
-
-  /** Whether no further attempt may follow: the call was stopped, or a response has begun. */
-  get isOver(): boolean {
-    return this.#error !== undefined || this.#collector?.hasBegun === true;
-  }
-
-  /** Begins an attempt, which fails with ECONNRESET if no byte arrives within `firstByteMs`. */
-  begin(firstByteMs?: number): ResponseCollector {
-    clearTimeout(this.#timer);
-    const { maxBytes = MAX_RESPONSE_BYTES, memory } = this.#call;
-    const collector = new ResponseCollector({ server: this.#server, maxBytes, memory });
-    this.#collector = collector;
-    if (this.#error) collector.stop(this.#error);
-    if (firstByteMs !== undefined) {
-      const giveUp = () => collector.hasBegun || collector.stop(connectionResetError());
-      this.#timer = setTimeout(giveUp, firstByteMs);
-      collector.response.catch(() => {}).finally(() => clearTimeout(this.#timer));
-    }
-    return collector;
-  }
-
-  /** Ends the call with an error. */
-  stop(error: Error): void {
-    clearTimeout(this.#timer);
-    this.#error ??= error;
-    this.#collector?.stop(error);
-  }
-}
-
 /** Whether an error shows that a server speaks only HTTP/2: it refuses the handshake, or answers with its frames. */
 function isHttp2Only(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = 'code' in error ? String(error.code) : '';
   return code === 'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL' || error.name === 'HTTPParserError';
-}
-
-/** Limits for a body that is parsed without yielding: parsing one of this size blocks for about 20 ms. */
-const JSON_LIMITS = { maxValues: 100_000, maxDepth: 200 };
-
-/**
- * Parses the body; undefined if it is not a JSON object. Throws
- * RESPONSE_TOO_LARGE if it has more than 100,000 values.
- */
-export function objectOf({ body }: Pick<ApiResponse, 'body'>): Record<string, unknown> | undefined {
-  const excess = findJsonExcess(body, JSON_LIMITS);
-  if (excess?.what === 'depth') return undefined;
-  if (excess) {
-    const why = `the response of the cluster has more than ${excess.limit.toLocaleString('en')} values`;
-    throw new ClusterError('RESPONSE_TOO_LARGE', why);
-  }
-  try {
-    const value: unknown = JSON.parse(body.toString());
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function tokenOf({ token }: Target): TokenSource | undefined {

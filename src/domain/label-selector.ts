@@ -176,7 +176,7 @@ function whereLabel({ key, operator, values }: Requirement): Prisma.ClusterWhere
  * SQLite opens one cursor per requirement, and for each row it visits all open cursors. So the steps grow with the square
  * of the number of requirements, divided by this measured constant.
  */
-export const CURSORS = 12;
+const CURSORS = 12;
 
 /** Returns the steps to match one cluster against this number of label requirements. */
 export function stepsOfRequirements(requirements: number): number {

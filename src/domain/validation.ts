@@ -25,6 +25,6 @@ export function throwIfInvalid(issues: readonly InputIssue[]): void {
   if (issues.length > 0) throw invalidInput(issues);
 }
 
-export function isNull(input: unknown, path: readonly PropertyKey[]): boolean {
+function isNull(input: unknown, path: readonly PropertyKey[]): boolean {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | null)?.[key], input) === null;
 }

@@ -38,7 +38,7 @@ export function costBudget(): Plugin<Context> {
  * Charges a document. Returns an error if the document is too costly or the caller's budget of this minute is
  * exhausted. A cost beyond a limit is charged up to that limit, so that a rejected document is never free.
  */
-export function charge(args: ExecutionArgs, estimates: readonly WorkEstimate[]): GraphQLError | undefined {
+function charge(args: ExecutionArgs, estimates: readonly WorkEstimate[]): GraphQLError | undefined {
   const { charge, responseFacts } = args.contextValue as Context;
   const steps = totalSteps(estimates);
   try {

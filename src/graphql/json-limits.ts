@@ -4,7 +4,7 @@ import { findJsonExcess, type JsonLimits } from '../json-size.ts';
  * Limits of the JSON in a request. The schema's inputs nest at most 10 deep, and an import names at most 5,000
  * contexts.
  */
-export const JSON_LIMITS: JsonLimits = { maxDepth: 64, maxValues: 20_000 };
+const JSON_LIMITS: JsonLimits = { maxDepth: 64, maxValues: 20_000 };
 
 /**
  * Describes how a JSON text exceeds the limits; undefined if it does not. `name` is the subject of the sentence, such

@@ -12,7 +12,7 @@ import { ROWS } from './routes.ts';
 import { SIGN_IN_ROUTES, type SignInRequest, type SignInRoute } from './sign-in.ts';
 
 /** The context of a request, and functions to read its body and to respond. */
-export interface RestExchange extends Omit<SignInRequest, 'body' | 'query'> {
+interface RestExchange extends Omit<SignInRequest, 'body' | 'query'> {
   /** Sets the label of the request in the metrics, such as `DELETE /api/v1/admin/clusters/:id`. */
   readonly setOperation: (operation: string) => void;
   /** Reads the body. `decode`: whether to decode a `Content-Encoding`. */

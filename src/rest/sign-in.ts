@@ -31,7 +31,7 @@ export interface SignInRequest<Body = unknown> {
   readonly setPending: (pending: PendingSignIn | null) => void;
 }
 
-export interface SignInResponse {
+interface SignInResponse {
   readonly status: 200 | 201 | 204 | 302;
   readonly body?: unknown;
   /** Sets the session cookie; null clears it. */

@@ -25,7 +25,7 @@ export const REST: Api = {
 };
 
 /** A GraphQL response with one error. */
-export const GRAPHQL: Api = {
+const GRAPHQL: Api = {
   refuse: (response, status, message, headers) =>
     sendJson(
       response,

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** The values of a cluster that its metrics show. */
-export interface ClusterSample {
+interface ClusterSample {
   readonly name: string;
   readonly state: string;
   readonly latencyMs: number | null;

@@ -15,7 +15,7 @@ export function send(exchange: HttpExchange, viewer: Viewer | null, response: Ca
 }
 
 /** Sends an HttpError in the format of the API that the path belongs to. */
-export function refuse(exchange: HttpExchange, { status, message, retryAfter, close, headers }: HttpError): void {
+function refuse(exchange: HttpExchange, { status, message, retryAfter, close, headers }: HttpError): void {
   const api = apiOf(exchange.path) ?? REST;
   api.refuse(exchange.prepare(), status, message, {
     ...headers,

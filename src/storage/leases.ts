@@ -15,7 +15,7 @@ export interface Lease {
 }
 
 /** The lease of a slot that a replica has just claimed. */
-export interface TakenLease {
+interface TakenLease {
   readonly fence: number;
   /** Milliseconds to wait before probing the slot's clusters, because two other replicas have just probed them. */
   readonly coolDownMs: number;

@@ -103,7 +103,7 @@ export function pageLength(random: Random): number {
 }
 
 /** Returns a kubeconfig with one context or very many, all of them for clusters on loopback. */
-export function kubeconfig(random: Random): string {
+function kubeconfig(random: Random): string {
   const contexts = 1 + Math.floor(random.spend(300 * random.pick([0, 0, 0, 0, 0, 1, 2, 99, 4_999, 5_000])) / 300);
   const names = Array.from({ length: contexts }, (_, at) =>
     contexts > 3 ? `context-${at}` : random.chance(0.7) ? clusterName(random) : `new-${random.below(1_000)}`,

@@ -7,7 +7,7 @@ export interface Issued {
   key: string;
 }
 
-export interface CertificateRequest {
+interface CertificateRequest {
   commonName: string;
   /** The group that Kubernetes reads from a client certificate. */
   organization?: string;

@@ -1,5 +1,5 @@
 /** A change as a reader of `clusterChanged` receives it. */
-export interface Change {
+interface Change {
   readonly __typename: 'ClusterUpserted' | 'ClusterRemoved' | 'ClusterChangesReset';
   readonly cursor: string;
   readonly cluster?: { name: string; description: string; status: { state: string } };

@@ -11,7 +11,7 @@ import { cutPage, INVALID_CURSOR, type PageArguments, readBounds } from '../page
 import { canBeName, isStorable, isStorableId, isWithin, MAX_NAME, UNSTORABLE } from '../storable.ts';
 import { type AuditAction, auditRow, type Changes } from './record.ts';
 
-export interface AuditFilter {
+interface AuditFilter {
   /**
    * The id of an actor, such as `user:3` or `api-key:1`, or its name. The id of a user also matches the records of
    * their API keys.

@@ -2,8 +2,8 @@ import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { type Bounds, DEFAULT_PAGE, INVALID_CURSOR, type PageArguments, readBounds } from '../page.ts';
 import { isStorable, isStorableId, isStorableTime } from '../storable.ts';
 
-export type ClusterOrderField = 'NAME' | 'CREATED_AT' | 'DATABASE_ID';
-export type Direction = 'ASC' | 'DESC';
+type ClusterOrderField = 'NAME' | 'CREATED_AT' | 'DATABASE_ID';
+type Direction = 'ASC' | 'DESC';
 
 export interface ClusterOrder {
   readonly field: ClusterOrderField;
@@ -29,7 +29,7 @@ export interface Page extends Bounds<Cursor> {
 }
 
 /** Rows per page of the REST lists, which return the whole registry: a page takes about 10 ms. */
-export const LIST_PAGE = 250;
+const LIST_PAGE = 250;
 
 /** Validates the arguments of the clusters' connection; `unlimited` is for the pages of the REST lists. */
 export function readPage(args: PageArguments, order: ClusterOrder, { unlimited }: { unlimited: boolean }): Page {

@@ -5,7 +5,7 @@ import type { Verification } from '../credentials/credential-input.ts';
 import { DomainError } from '../errors.ts';
 
 export const NAME_TAKEN_CHOICES = ['SKIP', 'UPDATE', 'FAIL'] as const;
-export type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
+type OnNameTaken = (typeof NAME_TAKEN_CHOICES)[number];
 
 export const IMPORT_OUTCOMES = ['CREATED', 'UPDATED', 'SKIPPED', 'REFUSED'] as const;
 export type ImportOutcome = (typeof IMPORT_OUTCOMES)[number];

@@ -20,7 +20,7 @@ import { invalidInput } from '../errors.ts';
 import { MAX_SELECTOR } from '../label-selector.ts';
 
 /** Time limit in milliseconds for all live reads of one document together. */
-export const LIVE_MS = 8_000;
+const LIVE_MS = 8_000;
 /** Most calls to clusters per document. */
 const MAX_CALLS = 100;
 

@@ -266,7 +266,7 @@ function changesRow(observation: Observation, row: StatusRow | undefined): boole
 }
 
 /** Reads the current fencing numbers of slots. */
-export async function fencesOf(tx: Transaction, slots: ReadonlySet<number>): Promise<ReadonlyMap<number, number>> {
+async function fencesOf(tx: Transaction, slots: ReadonlySet<number>): Promise<ReadonlyMap<number, number>> {
   if (slots.size === 0) return new Map();
   const where = { slot: { in: [...slots] } };
   const found = await tx.probeLease.findMany({ where, select: { slot: true, fence: true } });

@@ -30,7 +30,7 @@ const CredentialKindEnum = builder.enumType('CredentialKind', {
   }),
 });
 
-export const Label = builder.prismaObject('ClusterLabel', {
+const Label = builder.prismaObject('ClusterLabel', {
   variant: 'Label',
   description: 'A Kubernetes-style label of a cluster.',
   select: { key: true, value: true },

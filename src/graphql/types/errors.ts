@@ -26,7 +26,7 @@ const ErrorCodeEnum = builder.enumType('ErrorCode', {
   }),
 });
 
-export const ErrorInterface = builder.interfaceRef<ErrorResult>('Error').implement({
+const ErrorInterface = builder.interfaceRef<ErrorResult>('Error').implement({
   description:
     'The fields that every error type of a mutation’s result has. More error types may be added: end each selection with `... on Error`.',
   fields: (t) => ({

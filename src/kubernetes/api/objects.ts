@@ -49,7 +49,7 @@ export interface NodeSummary {
   readonly conditions: readonly NodeCondition[];
 }
 
-export interface NodeCondition {
+interface NodeCondition {
   readonly type: string;
   readonly status: string;
   readonly reason: string | null;
@@ -67,11 +67,7 @@ export interface ReadinessCheck {
 }
 
 /** Reads one JSON object. The error of a failed call omits the API server's own message, which may contain secrets. */
-export async function readObject(
-  client: ClusterClient,
-  path: string,
-  maxBytes: number,
-): Promise<Record<string, unknown>> {
+async function readObject(client: ClusterClient, path: string, maxBytes: number): Promise<Record<string, unknown>> {
   const object = objectOf(await callSuccessfully(client, path, { maxBytes }));
   if (!object) throw notKubernetes('the response is not a JSON object');
   return object;

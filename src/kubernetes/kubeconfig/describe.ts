@@ -2,7 +2,7 @@ import { readCertificates } from './pem.ts';
 import type { Target } from './target.ts';
 
 /** How a target authenticates to the API server. */
-export type CredentialKind = 'TOKEN' | 'CLIENT_CERTIFICATE' | 'TOKEN_AND_CERTIFICATE' | 'NONE';
+type CredentialKind = 'TOKEN' | 'CLIENT_CERTIFICATE' | 'TOKEN_AND_CERTIFICATE' | 'NONE';
 
 /**
  * `expiresAt`: when the first of token and client certificates expires.

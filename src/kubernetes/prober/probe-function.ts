@@ -13,7 +13,7 @@ export interface ProbeOutcome extends ProbeReport {
 }
 
 /** `details`: whether to read version and identity too. `budgetMs`: the time limit of the whole probe. */
-export interface ProbeRunOptions {
+interface ProbeRunOptions {
   details: boolean;
   signal: AbortSignal;
   budgetMs: number;

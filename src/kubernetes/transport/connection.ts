@@ -25,7 +25,7 @@ const MAX_HEADER_BYTES = 16 * 1024;
  * Milliseconds until an idle socket is closed. API servers close it after 90 s (IdleTimeout in k8s.io/apiserver),
  * load balancers usually later.
  */
-export const KEEP_ALIVE_MS = 75_000;
+const KEEP_ALIVE_MS = 75_000;
 
 /** Milliseconds of idleness after which a socket may be dead without Kitestring knowing it. */
 const SUSPECT_AFTER_MS = 1_000;

@@ -129,7 +129,7 @@ function secretAuthentication(library: Library, secret: string): ReturnType<Libr
 }
 
 /** Whether secrets may be sent to a URL: only over TLS or to loopback. */
-export function isTrusted(url: string): boolean {
+function isTrusted(url: string): boolean {
   const { protocol, hostname } = URL.parse(url) ?? {};
   if (protocol === 'https:') return true;
   return protocol === 'http:' && /^(?:localhost|127\.[0-9]+\.[0-9]+\.[0-9]+|\[::1\])$/.test(hostname ?? '');

@@ -4,8 +4,13 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
 import { ClusterError, clusterErrorOf, faultOf } from '../src/kubernetes/cluster-error.ts';
 import type { Target } from '../src/kubernetes/kubeconfig/target.ts';
-import { type Call } from '../src/kubernetes/transport/call.ts';
-import { CONNECT_TIMEOUT_MS, Connection, type ConnectionOptions, MAX_SOCKETS } from '../src/kubernetes/transport/connection.ts';
+import type { Call } from '../src/kubernetes/transport/call.ts';
+import {
+  CONNECT_TIMEOUT_MS,
+  Connection,
+  type ConnectionOptions,
+  MAX_SOCKETS,
+} from '../src/kubernetes/transport/connection.ts';
 import type { Lookup } from '../src/kubernetes/transport/connector.ts';
 import { LiveMemory } from '../src/kubernetes/transport/live-memory.ts';
 import { createAuthority } from './support/certificates.ts';

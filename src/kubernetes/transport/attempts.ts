@@ -6,7 +6,7 @@ import { ResponseCollector } from './response-collector.ts';
  * Default maximum bytes of a response body: enough for a page of 250 objects
  * of 64 KiB each, which real pages rarely reach.
  */
-export const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
+const MAX_RESPONSE_BYTES = 16 * 1024 * 1024;
 
 /** The attempts of one call, of which at most one runs at a time. */
 export class Attempts {

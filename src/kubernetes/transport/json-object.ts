@@ -3,7 +3,7 @@ import { ClusterError } from '../cluster-error.ts';
 import type { ApiResponse } from './response-collector.ts';
 
 /** Limits for a body that is parsed without yielding: parsing one of this size blocks for about 20 ms. */
-export const JSON_LIMITS = { maxValues: 100_000, maxDepth: 200 };
+const JSON_LIMITS = { maxValues: 100_000, maxDepth: 200 };
 
 /**
  * Parses the body; undefined if it is not a JSON object. Throws

@@ -1,6 +1,6 @@
 import { systemCaller } from '../domain/access/system-caller.ts';
 import { record } from '../domain/audit/record.ts';
-import { initialStatus } from '../domain/cluster-status.ts';
+import { resetRestoredStatuses } from '../domain/cluster-status.ts';
 import { advancePastLostHistory } from '../storage/postgres/lost-history.ts';
 import { StartupError } from '../storage/startup-error.ts';
 import { command } from './command.ts';
@@ -21,13 +21,7 @@ export const recovered = command({
     const counts = await withServices(config, ({ database }) =>
       database.write(['access', 'registry', 'status'], async (tx) => {
         await advancePastLostHistory(tx);
-        await tx.cluster.updateMany({
-          where: { enabled: true, credentialProblem: null },
-          data: {
-            ...initialStatus({ enabled: true, problem: null }),
-            ...{ stateSince: at, observedAt: null, latencyMs: null, version: null },
-          },
-        });
+        await resetRestoredStatuses(tx, at);
         const [clusters, keys, users, roles] = [
           ...[await tx.cluster.count(), await tx.apiKey.count()],
           ...[await tx.user.count(), await tx.role.count()],

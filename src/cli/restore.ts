@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { type CoreServices, loadSeal } from '../core-services.ts';
 import { systemCaller } from '../domain/access/system-caller.ts';
 import { record } from '../domain/audit/record.ts';
-import { initialStatus } from '../domain/cluster-status.ts';
+import { resetRestoredStatuses } from '../domain/cluster-status.ts';
 import { checkBackup } from '../storage/sqlite/backup-file.ts';
 import { createFile } from '../storage/sqlite/file.ts';
 import { warnOfWal } from '../storage/sqlite/loss.ts';
@@ -90,16 +90,7 @@ async function copyBackup(database: string, file: string, copy: string): Promise
 async function prepare(config: Config, copy: string): Promise<void> {
   const prepared = async ({ database }: CoreServices) => {
     await loadSeal(config, database);
-    const stateSince = new Date();
-    await database.write('status', (tx) =>
-      tx.cluster.updateMany({
-        where: { enabled: true, credentialProblem: null },
-        data: {
-          ...initialStatus({ enabled: true, problem: null }),
-          ...{ stateSince, observedAt: null, latencyMs: null, version: null },
-        },
-      }),
-    );
+    await database.write('status', (tx) => resetRestoredStatuses(tx, new Date()));
   };
   await withServices({ database: { file: copy } }, prepared, { warn: false });
 }

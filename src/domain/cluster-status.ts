@@ -1,3 +1,5 @@
+import type { Transaction } from '../storage/database.ts';
+
 export const CLUSTER_STATES = [
   'PENDING',
   'READY',
@@ -27,4 +29,15 @@ export function resetStatus({ enabled, problem, at }: { enabled: boolean; proble
     ...{ stateSince: at, observedAt: null, latencyMs: null },
     credentialsVersion: { increment: 1 },
   };
+}
+
+/** Resets the status of every cluster that is probed, after an earlier state of the database has been restored. */
+export async function resetRestoredStatuses(tx: Transaction, at: Date): Promise<void> {
+  await tx.cluster.updateMany({
+    where: { state: { notIn: ['DISABLED', 'UNUSABLE'] } },
+    data: {
+      ...initialStatus({ enabled: true, problem: null }),
+      ...{ stateSince: at, observedAt: null, latencyMs: null, version: null },
+    },
+  });
 }

@@ -48,7 +48,7 @@ export async function openDomain(config: Config, log: Logger): Promise<Domain> {
     if (warning) log.warn(warning);
     const sessions = new Sessions({ database, roles, limits, audit: auditLog, now });
     const { policy, inCluster } = config;
-    const registry = { database, policy, now, ownChanges: new Set<number>() };
+    const registry = { database, policy, now, audit: auditLog, ownChanges: new Set<number>() };
     const credentials = new CredentialStore({ database, seal, policy, inCluster });
     const changeNotifier = new ChangeNotifier(database);
     const slots = new ProbeSlots({ leases: database.leases });

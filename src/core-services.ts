@@ -20,12 +20,12 @@ export async function openCoreServices(location: DatabaseLocation, options: { is
   const database = await openDatabase(location, options);
   const now = () => new Date();
   const visible = new VisibleClusters(database);
-  const roles = new Roles({ database, now });
-  const limits = new SignInLimits({ database });
   const auditLog = new AuditLog({ database, now, visible });
+  const roles = new Roles({ database, audit: auditLog, now });
+  const limits = new SignInLimits({ database });
   return {
     ...{ database, now, visible, roles, limits, auditLog },
-    apiKeys: new ApiKeys({ database, roles, now }),
+    apiKeys: new ApiKeys({ database, roles, audit: auditLog, now }),
     users: new Users({ database, roles, limits, audit: auditLog, now }),
   };
 }

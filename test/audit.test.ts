@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
+import { schema } from '../src/graphql/schema.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
-import { createUser, keyWith, PASSWORD, signedInUser, signIn } from './support/users.ts';
+import { createUser, defineRole, keyWith, PASSWORD, signedInUser, signIn } from './support/users.ts';
 import { freshApp } from './support/wire.ts';
 
 let app: TestApp;
@@ -73,6 +74,40 @@ describe('an audit record', () => {
       { action: 'cluster.delete', clusterName: 'safe', clusterDatabaseId: body.id },
       { action: 'cluster.delete', clusterName: 'safe', clusterDatabaseId: body.id },
     ]);
+  });
+
+  it('every mutation records a refusal with its own action, and with the cluster that it is about', async () => {
+    const own = await freshApp();
+    await createUser(own, 'root', ['admin']);
+    await defineRole(own, { name: 'editor', actions: ['clusters.update'] });
+    const shop = 'by: { name: "shop" }';
+    const refused: Record<string, { input: string; action: string; cluster?: string }> = {
+      createCluster: { input: 'name: "x"', action: 'cluster.create' },
+      updateCluster: { input: shop, action: 'cluster.update', cluster: 'shop' },
+      deleteCluster: { input: shop, action: 'cluster.delete', cluster: 'shop' },
+      importClusters: { input: 'inCluster: true', action: 'cluster.import' },
+      testClusterConnection: { input: 'cluster: { name: "shop" }', action: 'cluster.test', cluster: 'shop' },
+      probeCluster: { input: shop, action: 'cluster.probe', cluster: 'shop' },
+      confirmClusterIdentity: { input: shop, action: 'cluster.confirm-identity', cluster: 'shop' },
+      createUser: { input: 'username: "x", roles: ["admin"]', action: 'user.create' },
+      updateUser: { input: 'username: "root", name: "x"', action: 'user.update' },
+      deleteUser: { input: 'username: "root"', action: 'user.delete' },
+      changePassword: { input: 'oldPassword: "x", newPassword: "x"', action: 'user.change-password' },
+      defineRole: { input: 'name: "x", actions: [CLUSTERS_UPDATE]', action: 'role.define' },
+      deleteRole: { input: 'name: "editor"', action: 'role.delete' },
+      createApiKey: { input: 'name: "x", roles: ["admin"]', action: 'api-key.create' },
+      revokeApiKey: { input: 'databaseId: 1', action: 'api-key.revoke' },
+    };
+    expect(Object.keys(refused).sort()).toEqual(Object.keys(schema.getMutationType()?.getFields() ?? {}).sort());
+    await own.rest('POST', CLUSTERS, { name: 'shop', enabled: false });
+    const { id, headers } = await keyWith(own, ['admin'], { scopes: ['access.manage'] });
+    for (const [mutation, { input, action, cluster = null }] of Object.entries(refused)) {
+      const { data } = await own.graphql(`mutation { ${mutation}(input: { ${input} }) { __typename } }`, {}, headers);
+      expect(data?.[mutation].__typename, mutation).toBe('ForbiddenError');
+      const { nodes } = await log({ actor: `api-key:${id}` }, { first: 1 }, own);
+      expect(nodes, mutation).toMatchObject([{ action, outcome: 'FORBIDDEN', clusterName: cluster }]);
+    }
+    expect(await log({ actor: `api-key:${id}` }, {}, own)).toMatchObject({ totalCount: Object.keys(refused).length });
   });
 
   it('a failed sign-in is recorded with the username only if a user has that name', async () => {

@@ -4,6 +4,7 @@ import { requireActionOnAll } from '../src/domain/access/permissions.ts';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
 import { ApiKeys } from '../src/domain/accounts/api-keys.ts';
 import { Roles } from '../src/domain/accounts/roles.ts';
+import { AuditLog } from '../src/domain/audit/audit-log.ts';
 import { reseal } from '../src/domain/credentials/sealed-kubeconfigs.ts';
 import { changeRegistry } from '../src/domain/registry-change.ts';
 import type { Database } from '../src/storage/database.ts';
@@ -46,7 +47,8 @@ describe.runIf(POSTGRES !== undefined)('a transaction that is retried after a co
   it('the first admin key is shown once, and it is the stored one', async () => {
     const database = await open();
     await conflictOnce(database, 'ApiKey', 'INSERT');
-    const apiKeys = new ApiKeys({ database, now, roles: new Roles({ database, now }) });
+    const audit = new AuditLog({ database, now });
+    const apiKeys = new ApiKeys({ database, audit, now, roles: new Roles({ database, audit, now }) });
     const shown: string[] = [];
     await apiKeys.ensureFirst(caller, async (text) => void shown.push(text));
     expect(await attempts(database)).toBe(2);
@@ -76,9 +78,11 @@ describe.runIf(POSTGRES !== undefined)('a transaction that is retried after a co
 
   it('a retry takes a new number, and the old one stays with the transaction that got it', async () => {
     const dataDir = await temporaryDirectory();
-    const seal = new Seal([sealKey(randomBytes(32))]);
     const policy = { allowHttp: false } as never;
-    const replica = async () => ({ database: await open(dataDir), now, seal, policy, ownChanges: new Set<number>() });
+    const replica = async () => {
+      const database = await open(dataDir);
+      return { database, audit: new AuditLog({ database, now }), now, policy, ownChanges: new Set<number>() };
+    };
     const [first, second] = [await replica(), await replica()];
     const numbers: number[] = [];
     const allowed = requireActionOnAll(caller, 'clusters.create');

@@ -33,8 +33,9 @@ type Replica = Awaited<ReturnType<typeof replicaOf>>;
 async function replicaOf(app: TestApp) {
   const database = await openDatabase(locationOf(app.dataDir));
   onTestFinished(() => database.close());
-  const options = { database, now, roles: new Roles({ database, now }) };
-  const users = new Users({ ...options, limits: new SignInLimits(options), audit: new AuditLog(options) });
+  const audit = new AuditLog({ database, now });
+  const options = { database, audit, now, roles: new Roles({ database, audit, now }) };
+  const users = new Users({ ...options, limits: new SignInLimits(options) });
   return { users, apiKeys: new ApiKeys(options), people: new OpenIdUsers(options) };
 }
 

@@ -10,8 +10,9 @@ import { onTestFinished } from './support/running-test.ts';
 async function targetsOver(leases?: Leases) {
   const app = await startApp();
   onTestFinished(() => app.close());
-  const { database, seal } = app.domain;
-  const registry = { database, seal, policy: app.config.policy, now: () => new Date(), ownChanges: new Set<number>() };
+  const { database, auditLog: audit } = app.domain;
+  const { policy } = app.config;
+  const registry = { database, audit, policy, now: () => new Date(), ownChanges: new Set<number>() };
   const targets = new ProbeTargets({ registry, slots: new ProbeSlots({ leases }) });
   const add = (name: string, fields: object = {}) =>
     database.write('registry', (tx, { registry: registryChange = 0 }) =>

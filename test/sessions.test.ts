@@ -284,14 +284,14 @@ describe('an API key', () => {
 
   it('the last use of a key is the latest on any replica, in whatever order the replicas store it', async () => {
     const { id, headers } = await keyWith(app, ['viewer']);
-    const { database } = app.domain;
+    const { database, auditLog: audit } = app.domain;
     const times = ['2999-01-02T00:00:00Z', '2999-01-03T00:00:00Z', '2999-01-01T00:00:00Z'].map(
       (time) => new Date(time),
     );
     const stored: unknown[] = [];
     for (const time of times) {
       const now = () => time;
-      const replica = new ApiKeys({ database, now, roles: new Roles({ database, now }) });
+      const replica = new ApiKeys({ database, audit, now, roles: new Roles({ database, audit, now }) });
       await replica.authenticate(headers.Authorization, { ...(await database.counters()), local: false });
       await replica.storeUse();
       stored.push((await database.prisma.apiKey.findUniqueOrThrow({ where: { id } })).lastUsedAt);

@@ -5,6 +5,7 @@ import type { Action } from './access/action.ts';
 import type { Caller } from './access/caller.ts';
 import { type ClusterBy, type ClusterQuery, findAuthorized } from './access/clusters.ts';
 import { type AuthorizedCaller, clustersWithAction } from './access/permissions.ts';
+import type { AuditLog } from './audit/audit-log.ts';
 import { record } from './audit/record.ts';
 import { DomainError } from './errors.ts';
 
@@ -13,6 +14,7 @@ export interface ChangeContext {
   readonly database: Database;
   readonly policy: KubeconfigPolicy;
   readonly now: () => Date;
+  readonly audit: Pick<AuditLog, 'recordIfRefused'>;
   /** Registry counters of the latest changes that this process made: it makes the first probe after each of them. */
   readonly ownChanges: Set<number>;
 }

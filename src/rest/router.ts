@@ -130,8 +130,8 @@ async function requireAuditedAccess(row: AnyRow, request: Request, context: Cont
   const check = async () => requireAccess(row, context);
   if (!row.action) return check();
   const databaseId = Number(request.params.id);
-  const by = () => (row.objectKind === 'cluster' && isStorableId(databaseId) ? { databaseId } : undefined);
-  await context.auditLog.recordingRefusal(context.caller, { action: row.action, by }, check);
+  const by = row.objectKind === 'cluster' && isStorableId(databaseId) ? { databaseId } : undefined;
+  await context.auditLog.recordIfRefused(context.caller, row.action, check, by);
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   requireOwnAccount,
   requireViewer,
 } from '../access/permissions.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import { record } from '../audit/record.ts';
 import { DomainError, formatNames, type InputIssue, invalidInput } from '../errors.ts';
 import { isStorable, MAX_NAME } from '../storable.ts';
@@ -43,16 +44,18 @@ const MAX_ROLES = 100;
 export class ApiKeys {
   readonly #database: Database;
   readonly #roles: Roles;
+  readonly #audit: AuditLog;
   readonly #now: () => Date;
   readonly #cache: ApiKeyCache;
   /** The last use of each key that is not stored yet. */
   readonly #lastUses = new Map<number, Date>();
 
-  constructor({ database, roles, now }: { database: Database; roles: Roles; now: () => Date }) {
-    this.#database = database;
-    this.#roles = roles;
-    this.#now = now;
-    this.#cache = new ApiKeyCache(database);
+  constructor(options: { database: Database; roles: Roles; audit: AuditLog; now: () => Date }) {
+    this.#database = options.database;
+    this.#roles = options.roles;
+    this.#audit = options.audit;
+    this.#now = options.now;
+    this.#cache = new ApiKeyCache(options.database);
   }
 
   /**
@@ -78,7 +81,11 @@ export class ApiKeys {
    * Creates a key with a secret of 256 random bits. Its text is returned only now. A personal key holds at most the
    * roles of its owner; a service key requires `access.manage`.
    */
-  async create(caller: Caller, input: CreateApiKey): Promise<CreatedApiKey> {
+  create(caller: Caller, input: CreateApiKey): Promise<CreatedApiKey> {
+    return this.#audit.recordIfRefused(caller, 'api-key.create', () => this.#create(caller, input));
+  }
+
+  async #create(caller: Caller, input: CreateApiKey): Promise<CreatedApiKey> {
     const { creator, ownerId } = this.#authorizeCreate(caller, input);
     const issues: InputIssue[] = [];
     const issue = (field: string, message: string) => issues.push({ path: [field], message });
@@ -156,7 +163,11 @@ export class ApiKeys {
   }
 
   /** Revokes a key. It is rejected from the next request on. */
-  async revoke(caller: Caller, id: number): Promise<void> {
+  revoke(caller: Caller, id: number): Promise<void> {
+    return this.#audit.recordIfRefused(caller, 'api-key.revoke', () => this.#revoke(caller, id));
+  }
+
+  async #revoke(caller: Caller, id: number): Promise<void> {
     const self = requireOwnAccount(caller);
     const { viewer } = self;
     const managesAll = hasActionOnAll(viewer, 'access.manage');

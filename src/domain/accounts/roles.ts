@@ -12,6 +12,7 @@ import {
   requireActionOnAll,
   requireViewer,
 } from '../access/permissions.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
 import { record } from '../audit/record.ts';
 import { DomainError, formatNames, type InputIssue } from '../errors.ts';
 import { parseLabelSelector, stepsOfRequirements, whereLabels } from '../label-selector.ts';
@@ -38,14 +39,16 @@ interface CachedRole {
  */
 export class Roles {
   readonly #database: Database;
+  readonly #audit: AuditLog;
   readonly #now: () => Date;
   /** The custom roles by name, for one value of the `access` counter. */
   readonly #roles = lazy<ReadonlyMap<string, CachedRole>, number>(() => this.#load());
   /** The names of all clusters, for one value of the `registry` counter. */
   readonly #clusterNames = lazy<ReadonlySet<string>, number>(() => this.#loadNames());
 
-  constructor({ database, now }: { database: Database; now: () => Date }) {
+  constructor({ database, audit, now }: { database: Database; audit: AuditLog; now: () => Date }) {
     this.#database = database;
+    this.#audit = audit;
     this.#now = now;
   }
 
@@ -84,7 +87,11 @@ export class Roles {
   }
 
   /** Creates or replaces a custom role. The change applies to its holders from their next request. */
-  async define(caller: Caller, input: RoleInput): Promise<{ name: string }> {
+  define(caller: Caller, input: RoleInput): Promise<{ name: string }> {
+    return this.#audit.recordIfRefused(caller, 'role.define', () => this.#define(caller, input));
+  }
+
+  async #define(caller: Caller, input: RoleInput): Promise<{ name: string }> {
     const manager = requireActionOnAll(caller, 'access.manage');
     const issues: InputIssue[] = [];
     const role = validate(roleSchema, input, issues);
@@ -106,7 +113,11 @@ export class Roles {
   }
 
   /** Deletes a custom role and removes it from every user and API key that holds it. */
-  async delete(caller: Caller, name: string): Promise<void> {
+  delete(caller: Caller, name: string): Promise<void> {
+    return this.#audit.recordIfRefused(caller, 'role.delete', () => this.#delete(caller, name));
+  }
+
+  async #delete(caller: Caller, name: string): Promise<void> {
     const manager = requireActionOnAll(caller, 'access.manage');
     const where = { name: canBeName(name) ? name : '' };
     await changeAccess(this.#database, manager, async (tx) => {

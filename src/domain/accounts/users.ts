@@ -110,8 +110,10 @@ export class Users {
     return this.#database.prisma.user.count();
   }
 
-  async create(caller: Caller, input: CreateUser): Promise<User> {
-    return this.#create(requireActionOnAll(caller, 'access.manage'), input, { onlyFirst: false });
+  create(caller: Caller, input: CreateUser): Promise<User> {
+    return this.#audit.recordIfRefused(caller, 'user.create', async () =>
+      this.#create(requireActionOnAll(caller, 'access.manage'), input, { onlyFirst: false }),
+    );
   }
 
   /**
@@ -123,7 +125,11 @@ export class Users {
     return this.#create(allowFirstUser(caller), { ...input, roles: ['admin'] }, { onlyFirst: true });
   }
 
-  async update(caller: Caller, input: UpdateUser): Promise<User> {
+  update(caller: Caller, input: UpdateUser): Promise<User> {
+    return this.#audit.recordIfRefused(caller, 'user.update', () => this.#update(caller, input));
+  }
+
+  async #update(caller: Caller, input: UpdateUser): Promise<User> {
     const manager = requireActionOnAll(caller, 'access.manage');
     const { username, ...rest } = input;
     const issues: InputIssue[] = [];
@@ -167,7 +173,11 @@ export class Users {
     });
   }
 
-  async delete(caller: Caller, username: string): Promise<void> {
+  delete(caller: Caller, username: string): Promise<void> {
+    return this.#audit.recordIfRefused(caller, 'user.delete', () => this.#delete(caller, username));
+  }
+
+  async #delete(caller: Caller, username: string): Promise<void> {
     const manager = requireActionOnAll(caller, 'access.manage');
     await changeAccess(this.#database, manager, async (tx) => {
       const current = await findUser(tx, username);
@@ -183,7 +193,11 @@ export class Users {
    * Changes the password of the calling user and ends all of their sessions. Throws FORBIDDEN if the caller is not
    * signed in as a user.
    */
-  async changePassword(caller: Caller, { oldPassword, newPassword }: ChangePassword): Promise<void> {
+  changePassword(caller: Caller, input: ChangePassword): Promise<void> {
+    return this.#audit.recordIfRefused(caller, 'user.change-password', () => this.#changePassword(caller, input));
+  }
+
+  async #changePassword(caller: Caller, { oldPassword, newPassword }: ChangePassword): Promise<void> {
     const self = requireOwnAccount(caller);
     const { viewer } = self;
     if (viewer.kind !== 'USER' || viewer.userId === undefined)

@@ -169,16 +169,17 @@ export class AuditLog {
    * are not recorded, and a success writes its own record in the transaction of its change. `by`: the cluster that the
    * operation is about.
    */
-  async recordingRefusal<T>(
+  async recordIfRefused<T>(
     caller: Caller,
-    { action, by }: { action: AuditAction; by?: (() => ClusterBy | undefined) | undefined },
+    action: AuditAction,
     operation: () => Promise<T>,
+    by?: ClusterBy,
   ): Promise<T> {
     try {
       return await operation();
     } catch (error) {
       if (error instanceof DomainError && RECORDED_CODES.has(error.code))
-        await this.recordRefusal(caller, { action, outcome: error.code, by: by?.() });
+        await this.recordRefusal(caller, { action, outcome: error.code, by });
       throw error;
     }
   }

@@ -69,7 +69,12 @@ export class ClusterImport {
    * clusters have been probed. `charge` is called with the number of contexts before they cost more than parsing.
    * Throws FORBIDDEN, INVALID_INPUT with paths, REGISTRY_NOT_EMPTY; with FAIL also NAME_TAKEN.
    */
-  async run(caller: Caller, input: ImportClusters, query: ClusterQuery, charge: (contexts: number) => void = () => {}) {
+  run(caller: Caller, input: ImportClusters, query: ClusterQuery, charge: (contexts: number) => void = () => {}) {
+    const run = () => this.#run(caller, input, query, charge);
+    return this.#services.registry.audit.recordIfRefused(caller, 'cluster.import', run);
+  }
+
+  async #run(caller: Caller, input: ImportClusters, query: ClusterQuery, charge: (contexts: number) => void) {
     const began = performance.now();
     requireActionOnAll(caller, 'clusters.import');
     if (input.inCluster) requireActionOnAll(caller, 'clusters.in-cluster');

@@ -30,7 +30,8 @@ export class Clusters {
    * Throws FORBIDDEN, INVALID_INPUT with paths, NAME_TAKEN; with CONNECT also CONNECTION_FAILED.
    */
   create(caller: Caller, input: CreateCluster, queries: ChangeQueries) {
-    return createCluster(this.#context, caller, input, queries);
+    const run = () => createCluster(this.#context, caller, input, queries);
+    return this.#context.registry.audit.recordIfRefused(caller, 'cluster.create', run);
   }
 
   /**
@@ -39,15 +40,17 @@ export class Clusters {
    * DIFFERENT_CLUSTER.
    */
   update(caller: Caller, input: UpdateCluster, queries: ChangeQueries) {
-    return updateCluster(this.#context, caller, input, queries);
+    const run = () => updateCluster(this.#context, caller, input, queries);
+    return this.#context.registry.audit.recordIfRefused(caller, 'cluster.update', run, input.by);
   }
 
   /** Deletes a cluster and its credential. Throws NOT_FOUND, FORBIDDEN, REVISION_CONFLICT, DEFAULT_CLUSTER. */
-  async delete(
-    caller: Caller,
-    input: ChangeCluster,
-    query: ClusterQuery,
-  ): Promise<{ uid: string; databaseId: number }> {
+  delete(caller: Caller, input: ChangeCluster, query: ClusterQuery): Promise<{ uid: string; databaseId: number }> {
+    const run = () => this.#delete(caller, input, query);
+    return this.#context.registry.audit.recordIfRefused(caller, 'cluster.delete', run, input.by);
+  }
+
+  async #delete(caller: Caller, input: ChangeCluster, query: ClusterQuery) {
     const deleter = requireActionOnSome(caller, 'clusters.delete');
     throwIfRevisionIsNull(input);
     const target = { ...input, action: 'clusters.delete', query } as const;
@@ -68,7 +71,12 @@ export class Clusters {
    * Accepts the different identity that the last probe found as the cluster's identity. Throws NOT_FOUND, FORBIDDEN,
    * REVISION_CONFLICT.
    */
-  async confirmIdentity(caller: Caller, input: ChangeCluster, query: ClusterQuery) {
+  confirmIdentity(caller: Caller, input: ChangeCluster, query: ClusterQuery) {
+    const run = () => this.#confirmIdentity(caller, input, query);
+    return this.#context.registry.audit.recordIfRefused(caller, 'cluster.confirm-identity', run, input.by);
+  }
+
+  async #confirmIdentity(caller: Caller, input: ChangeCluster, query: ClusterQuery) {
     const updater = requireActionOnSome(caller, 'clusters.update');
     throwIfRevisionIsNull(input);
     const target = { ...input, action: 'clusters.update', query } as const;

@@ -12,6 +12,11 @@ import type { Fleet } from './fleet.ts';
 
 export type { ConnectionTestResult };
 
+interface TestConnection {
+  readonly by?: ClusterBy | undefined;
+  readonly credential?: CredentialInput | null | undefined;
+}
+
 /** Connection tests and probes that a caller requests. */
 export class ClusterProbes {
   readonly #registry: ChangeContext;
@@ -28,10 +33,11 @@ export class ClusterProbes {
    * Tests the stored credential of a cluster (`by`), or a credential that is not stored. Throws CONNECTION_FAILED with
    * the reason.
    */
-  async test(
-    caller: Caller,
-    { by, credential }: { by?: ClusterBy | undefined; credential?: CredentialInput | null | undefined },
-  ): Promise<ConnectionTestResult> {
+  test(caller: Caller, input: TestConnection): Promise<ConnectionTestResult> {
+    return this.#registry.audit.recordIfRefused(caller, 'cluster.test', () => this.#test(caller, input), input.by);
+  }
+
+  async #test(caller: Caller, { by, credential }: TestConnection): Promise<ConnectionTestResult> {
     if (by) {
       requireActionOnSome(caller, 'clusters.live');
       const { uid } = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.live', by);
@@ -50,7 +56,11 @@ export class ClusterProbes {
    * Probes a cluster now and returns it with its new status. A disabled or unusable cluster is returned without a
    * probe.
    */
-  async probe(caller: Caller, by: ClusterBy, query: ClusterQuery) {
+  probe(caller: Caller, by: ClusterBy, query: ClusterQuery) {
+    return this.#registry.audit.recordIfRefused(caller, 'cluster.probe', () => this.#probe(caller, by, query), by);
+  }
+
+  async #probe(caller: Caller, by: ClusterBy, query: ClusterQuery) {
     requireActionOnSome(caller, 'clusters.live');
     const { uid } = await findAuthorized(this.#registry.database.prisma, caller, 'clusters.live', by);
     await this.#fleet.probeNow(uid);

@@ -120,7 +120,6 @@ builder.queryField('apiKeys', (t) =>
 );
 
 addMutation('createApiKey', {
-  audit: { action: 'api-key.create' },
   description: 'Creates an API key. Its text is returned only in this response.',
   input: CreateApiKeyInput,
   about: 'The API key to create.',
@@ -130,7 +129,6 @@ addMutation('createApiKey', {
 });
 
 addMutation('revokeApiKey', {
-  audit: { action: 'api-key.revoke' },
   description:
     'Revokes and deletes an API key: any key if the viewer holds ACCESS_MANAGE for all clusters, otherwise only the viewer’s own.',
   input: RevokeApiKeyInput,

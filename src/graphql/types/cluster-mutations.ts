@@ -137,7 +137,6 @@ const CONTEXT_COST = 200;
 const CONFLICT = [{ name: 'current', type: 'RevisionConflictError' }];
 
 addMutation('createCluster', {
-  audit: { action: 'cluster.create' },
   description: 'Registers a cluster.',
   input: CreateClusterInput,
   about: 'The cluster to register.',
@@ -152,7 +151,6 @@ addMutation('createCluster', {
 });
 
 addMutation('updateCluster', {
-  audit: { action: 'cluster.update', by: ({ by }) => clusterBy(by) },
   description: 'Updates a cluster. An absent field keeps its value; null clears it.',
   input: UpdateClusterInput,
   about: 'The cluster to update and its new values.',
@@ -171,7 +169,6 @@ addMutation('updateCluster', {
 });
 
 addMutation('deleteCluster', {
-  audit: { action: 'cluster.delete', by: ({ by }) => clusterBy(by) },
   description: 'Deletes a cluster and its credential. The default cluster cannot be deleted.',
   input: DeleteClusterInput,
   about: 'The cluster to delete.',
@@ -187,7 +184,6 @@ addMutation('deleteCluster', {
 });
 
 addMutation('importClusters', {
-  audit: { action: 'cluster.import' },
   description:
     'Creates one cluster for each context of a kubeconfig, in one transaction. If the registry was empty, the current context becomes the default cluster.',
   input: ImportClustersInput,

@@ -104,7 +104,6 @@ const ConfirmClusterIdentityInput = builder.inputType('ConfirmClusterIdentityInp
 const PROBE_COST = 200;
 
 addMutation('testClusterConnection', {
-  audit: { action: 'cluster.test', by: ({ cluster }) => (cluster ? clusterBy(cluster) : undefined) },
   description: 'Tests a credential by connecting to its cluster. Stores nothing.',
   complexity: PROBE_COST,
   input: TestConnectionInput,
@@ -117,7 +116,6 @@ addMutation('testClusterConnection', {
 });
 
 addMutation('probeCluster', {
-  audit: { action: 'cluster.probe', by: ({ by }) => clusterBy(by) },
   description: 'Probes a cluster now and returns it with its new status.',
   complexity: PROBE_COST,
   input: ProbeClusterInput,
@@ -132,7 +130,6 @@ addMutation('probeCluster', {
 });
 
 addMutation('confirmClusterIdentity', {
-  audit: { action: 'cluster.confirm-identity', by: ({ by }) => clusterBy(by) },
   description:
     'Accepts `otherUid`, the different identity that a later connection observed, as the cluster’s expected identity.',
   input: ConfirmClusterIdentityInput,

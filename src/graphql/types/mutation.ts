@@ -1,7 +1,5 @@
 import type { InputObjectRef, ObjectRef } from '@pothos/core';
 import type { GraphQLResolveInfo } from 'graphql';
-import type { ClusterBy } from '../../domain/access/clusters.ts';
-import type { AuditAction } from '../../domain/audit/record.ts';
 import { builder } from '../builder.ts';
 import type { Context } from '../context.ts';
 import { asErrorResult, type ErrorResult, resultType } from '../errors.ts';
@@ -20,14 +18,12 @@ export interface MutationOptions<Input, Success> {
   /** The error types of the result besides InvalidInputError and ForbiddenError. */
   readonly errors?: readonly ObjectRef<Types, ErrorResult>[];
   readonly complexity?: number;
-  /** The content of the audit record of a refused attempt. `by` names the cluster that the mutation is about. */
-  readonly audit: { readonly action: AuditAction; readonly by?: (input: Input) => ClusterBy | undefined };
   readonly resolve: (input: Input, context: Context, info: GraphQLResolveInfo) => Promise<Success>;
 }
 
 /**
  * Adds a mutation that returns a union: its success type `XSuccess`, or one of its error types. The union is named
- * `XResult`. A refusal is recorded in the audit log. A `DomainError` that `resolve` throws becomes the error type of its code.
+ * `XResult`. A `DomainError` that `resolve` throws becomes the error type of its code.
  */
 export function addMutation<Input extends object, Success extends object>(
   name: string,
@@ -35,17 +31,7 @@ export function addMutation<Input extends object, Success extends object>(
 ): void;
 export function addMutation(
   name: string,
-  {
-    description,
-    input,
-    about,
-    success,
-    returns,
-    errors = [],
-    complexity,
-    audit,
-    resolve,
-  }: MutationOptions<object, object>,
+  { description, input, about, success, returns, errors = [], complexity, resolve }: MutationOptions<object, object>,
 ): void {
   const result = builder.unionType(success.name.replace(/Success$/, 'Result'), {
     description: `The result of \`${name}\`: ${returns}, or an error.`,
@@ -58,12 +44,7 @@ export function addMutation(
       description,
       ...(complexity === undefined ? {} : { complexity }),
       args: { input: t.arg({ type: input, required: true, description: about }) },
-      resolve: (_root, { input }, context, info) =>
-        asErrorResult(() => {
-          const { action, by } = audit;
-          const entry = { action, by: by && (() => by(input)) };
-          return context.auditLog.recordingRefusal(context.caller, entry, () => resolve(input, context, info));
-        }),
+      resolve: (_root, { input }, context, info) => asErrorResult(() => resolve(input, context, info)),
     }),
   );
 }

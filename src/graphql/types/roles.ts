@@ -134,7 +134,6 @@ builder.queryField('roles', (t) =>
 );
 
 addMutation('defineRole', {
-  audit: { action: 'role.define' },
   description: 'Creates a role, or replaces the custom role of the same name.',
   input: DefineRoleInput,
   about: 'The role to create or replace.',
@@ -145,7 +144,6 @@ addMutation('defineRole', {
 });
 
 addMutation('deleteRole', {
-  audit: { action: 'role.delete' },
   description: 'Deletes a role and removes it from all users and API keys.',
   input: DeleteRoleInput,
   about: 'The role to delete.',

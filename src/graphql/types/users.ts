@@ -103,7 +103,6 @@ builder.queryField('users', (t) =>
 );
 
 addMutation('createUser', {
-  audit: { action: 'user.create' },
   description: 'Creates a user.',
   input: CreateUserInput,
   about: 'The user to create.',
@@ -114,7 +113,6 @@ addMutation('createUser', {
 });
 
 addMutation('updateUser', {
-  audit: { action: 'user.update' },
   description: 'Updates a user. The last enabled admin cannot be disabled or lose the role `admin`.',
   input: UpdateUserInput,
   about: 'The user to update and the new values.',
@@ -125,7 +123,6 @@ addMutation('updateUser', {
 });
 
 addMutation('deleteUser', {
-  audit: { action: 'user.delete' },
   description: 'Deletes a user with their sessions and personal API keys. The last enabled admin cannot be deleted.',
   input: DeleteUserInput,
   about: 'The user to delete.',
@@ -139,7 +136,6 @@ addMutation('deleteUser', {
 });
 
 addMutation('changePassword', {
-  audit: { action: 'user.change-password' },
   description: 'Changes the password of the calling user and ends all sessions of that user.',
   input: ChangePasswordInput,
   about: 'The current and the new password.',

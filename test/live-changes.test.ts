@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
-import { writeChangesCursor } from '../src/domain/clusters/cluster-changes.ts';
+import { writeChangesCursor } from '../src/domain/clusters/changes-cursor.ts';
 import { REMEMBERED_CHANGES } from '../src/domain/registry-change.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { type ChangeStream, openChanges } from './support/changes.ts';

@@ -54,7 +54,10 @@ export class CredentialStore {
     this.#inCluster = options.inCluster;
   }
 
-  /** How to connect with a credential. Throws a ClusterError with the reason if that is not possible. */
+  /**
+   * How to connect with a credential: the one place where a credential becomes a target with a source of tokens. Throws a
+   * ClusterError with the reason if that is not possible.
+   */
   async connectionSource(credential: Credential): Promise<ConnectionSource> {
     switch (credential.kind) {
       case 'IN_CLUSTER':

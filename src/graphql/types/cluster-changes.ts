@@ -1,4 +1,4 @@
-import type { ClusterChange as DomainChange } from '../../domain/clusters/cluster-changes.ts';
+import type { ClusterChange as DomainChange } from '../../domain/clusters/change-reader.ts';
 import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
 import { builder } from '../builder.ts';
 import { encodeGlobalId } from '../global-id.ts';

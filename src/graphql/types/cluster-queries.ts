@@ -4,7 +4,7 @@ import type { ClusterBy, ClusterQuery } from '../../domain/access/clusters.ts';
 import { canReadEveryCluster } from '../../domain/access/permissions.ts';
 import { type VisibleChanges, writeVisibleCursor } from '../../domain/access/visible-clusters.ts';
 import type { ClusterState } from '../../domain/cluster-status.ts';
-import { writeChangesCursor } from '../../domain/clusters/cluster-changes.ts';
+import { writeChangesCursor } from '../../domain/clusters/changes-cursor.ts';
 import { type ListArguments, MAX_UIDS } from '../../domain/clusters/cluster-list.ts';
 import { stepsOfFilter } from '../../domain/clusters/filter-steps.ts';
 import { invalidInput } from '../../domain/errors.ts';

@@ -28,5 +28,5 @@ export async function refresh(context: Context): Promise<Context> {
   const counters = await context.database.counters();
   const { access, registry } = context.counters;
   if (counters.access === access && counters.registry === registry) return context;
-  return { ...context, counters, caller: await context.caller.refresh(counters) };
+  return { ...context, counters, caller: await context.caller.refresh() };
 }

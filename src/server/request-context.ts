@@ -48,9 +48,9 @@ export function contextBuilder({ services, authenticators, budget, ending }: Con
     const { address } = exchange.client;
     const caller = new Caller({
       ...{ viewer, requestId, address },
-      authenticate: async (current) => {
-        const now = current ?? (await services.database.counters());
-        return (await authenticate(request, now, authenticators)).viewer ?? null;
+      authenticate: async () => {
+        const current = await services.database.counters();
+        return (await authenticate(request, current, authenticators)).viewer ?? null;
       },
     });
     const charge = (cost: number) => budget.take(caller, cost);

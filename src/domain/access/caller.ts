@@ -1,4 +1,4 @@
-import type { Counters, Transaction } from '../../storage/database.ts';
+import type { Transaction } from '../../storage/database.ts';
 import type { Prisma } from '../../storage/generated/sqlite/client.ts';
 import { DomainError } from '../errors.ts';
 import type { Action } from './action.ts';
@@ -43,8 +43,8 @@ export interface CallerIdentity {
 
 interface CallerOptions extends CallerIdentity {
   readonly requestId?: string | undefined;
-  /** Authenticates the request again; by default as of the current counters. */
-  readonly authenticate?: ((counters?: Counters) => Promise<Viewer | null>) | undefined;
+  /** Authenticates the request again. Absent: the viewer never changes. */
+  readonly authenticate?: (() => Promise<Viewer | null>) | undefined;
 }
 
 /** The error message for anonymous callers. */
@@ -75,11 +75,11 @@ export class Caller {
    * Returns the caller with current permissions. Call it after a wait, in which a key may have been revoked, a session
    * ended or a role removed.
    */
-  async refresh(counters?: Counters): Promise<Caller> {
+  async refresh(): Promise<Caller> {
     const authenticate = this.#authenticate;
     if (!authenticate) return this;
     const { requestId, address } = this;
-    return new Caller({ viewer: await authenticate(counters), requestId, address, authenticate });
+    return new Caller({ viewer: await authenticate(), requestId, address, authenticate });
   }
 
   /**

@@ -62,7 +62,7 @@ export class ClusterChanges {
       // Refresh the caller each time: no counter increases when an API key expires, and the clusters in a scope also change
       // with names and labels.
       const isStillAuthenticated = async () => {
-        current = await first.refresh(await this.#database.counters());
+        current = await first.refresh();
         return current.viewer !== null;
       };
       while (!signal.aborted) {

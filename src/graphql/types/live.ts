@@ -237,9 +237,9 @@ builder.prismaObjectField(Cluster, 'live', (t) =>
     description:
       'Data read from the cluster at the time of the request; null if the viewer does not hold CLUSTERS_LIVE for it.',
     select: { id: true, uid: true, enabled: true, inCluster: true, credentialsVersion: true, credentialProblem: true },
-    resolve: async (cluster, _args, { fleet, caller, database, liveBudget }, { operation }) => {
+    resolve: async (cluster, _args, { fleet, caller, liveBudget }, { operation }) => {
       // The caller's permissions may change while a stream is open, so refresh them for every event.
-      const now = operation.operation === 'subscription' ? await caller.refresh(await database.counters()) : caller;
+      const now = operation.operation === 'subscription' ? await caller.refresh() : caller;
       return now.viewer ? fleet.live(now, cluster, liveBudget) : null;
     },
   }),

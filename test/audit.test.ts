@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemCaller } from '../src/domain/access/system-caller.ts';
+import { rootFieldOf } from '../src/graphql/document-facts.ts';
 import { schema } from '../src/graphql/schema.ts';
+import { ROWS } from '../src/rest/routes.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
 import { createUser, defineRole, keyWith, PASSWORD, signedInUser, signIn } from './support/users.ts';
@@ -76,28 +78,30 @@ describe('an audit record', () => {
     ]);
   });
 
+  const shop = 'by: { name: "shop" }';
+  /** For each mutation an input that is refused to a key that holds nothing but ACCESS_MANAGE. */
+  const refused: Record<string, { input: string; action: string; cluster?: string }> = {
+    createCluster: { input: 'name: "x"', action: 'cluster.create' },
+    updateCluster: { input: shop, action: 'cluster.update', cluster: 'shop' },
+    deleteCluster: { input: shop, action: 'cluster.delete', cluster: 'shop' },
+    importClusters: { input: 'inCluster: true', action: 'cluster.import' },
+    testClusterConnection: { input: 'cluster: { name: "shop" }', action: 'cluster.test', cluster: 'shop' },
+    probeCluster: { input: shop, action: 'cluster.probe', cluster: 'shop' },
+    confirmClusterIdentity: { input: shop, action: 'cluster.confirm-identity', cluster: 'shop' },
+    createUser: { input: 'username: "x", roles: ["admin"]', action: 'user.create' },
+    updateUser: { input: 'username: "root", name: "x"', action: 'user.update' },
+    deleteUser: { input: 'username: "root"', action: 'user.delete' },
+    changePassword: { input: 'oldPassword: "x", newPassword: "x"', action: 'user.change-password' },
+    defineRole: { input: 'name: "x", actions: [CLUSTERS_UPDATE]', action: 'role.define' },
+    deleteRole: { input: 'name: "editor"', action: 'role.delete' },
+    createApiKey: { input: 'name: "x", roles: ["admin"]', action: 'api-key.create' },
+    revokeApiKey: { input: 'databaseId: 1', action: 'api-key.revoke' },
+  };
+
   it('every mutation records a refusal with its own action, and with the cluster that it is about', async () => {
     const own = await freshApp();
     await createUser(own, 'root', ['admin']);
     await defineRole(own, { name: 'editor', actions: ['clusters.update'] });
-    const shop = 'by: { name: "shop" }';
-    const refused: Record<string, { input: string; action: string; cluster?: string }> = {
-      createCluster: { input: 'name: "x"', action: 'cluster.create' },
-      updateCluster: { input: shop, action: 'cluster.update', cluster: 'shop' },
-      deleteCluster: { input: shop, action: 'cluster.delete', cluster: 'shop' },
-      importClusters: { input: 'inCluster: true', action: 'cluster.import' },
-      testClusterConnection: { input: 'cluster: { name: "shop" }', action: 'cluster.test', cluster: 'shop' },
-      probeCluster: { input: shop, action: 'cluster.probe', cluster: 'shop' },
-      confirmClusterIdentity: { input: shop, action: 'cluster.confirm-identity', cluster: 'shop' },
-      createUser: { input: 'username: "x", roles: ["admin"]', action: 'user.create' },
-      updateUser: { input: 'username: "root", name: "x"', action: 'user.update' },
-      deleteUser: { input: 'username: "root"', action: 'user.delete' },
-      changePassword: { input: 'oldPassword: "x", newPassword: "x"', action: 'user.change-password' },
-      defineRole: { input: 'name: "x", actions: [CLUSTERS_UPDATE]', action: 'role.define' },
-      deleteRole: { input: 'name: "editor"', action: 'role.delete' },
-      createApiKey: { input: 'name: "x", roles: ["admin"]', action: 'api-key.create' },
-      revokeApiKey: { input: 'databaseId: 1', action: 'api-key.revoke' },
-    };
     expect(Object.keys(refused).sort()).toEqual(Object.keys(schema.getMutationType()?.getFields() ?? {}).sort());
     await own.rest('POST', CLUSTERS, { name: 'shop', enabled: false });
     const { id, headers } = await keyWith(own, ['admin'], { scopes: ['access.manage'] });
@@ -108,6 +112,17 @@ describe('an audit record', () => {
       expect(nodes, mutation).toMatchObject([{ action, outcome: 'FORBIDDEN', clusterName: cluster }]);
     }
     expect(await log({ actor: `api-key:${id}` }, {}, own)).toMatchObject({ totalCount: Object.keys(refused).length });
+  });
+
+  it('every REST route that changes something records a refusal with the action of its mutation', async () => {
+    const own = await freshApp();
+    const { id, headers } = await keyWith(own, []);
+    for (const { method, path, document } of ROWS.filter(({ method }) => method !== 'get')) {
+      expect((await own.rest(method.toUpperCase(), path.replace(':id', '1'), {}, headers)).status).toBe(403);
+      const mutation = rootFieldOf(document, undefined).replace('mutation ', '');
+      const { nodes } = await log({ actor: `api-key:${id}` }, { first: 1 }, own);
+      expect(nodes, path).toMatchObject([{ action: refused[mutation]?.action, outcome: 'FORBIDDEN' }]);
+    }
   });
 
   it('a failed sign-in is recorded with the username only if a user has that name', async () => {

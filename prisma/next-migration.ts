@@ -1,4 +1,4 @@
-// Writes a new migration if the models differ from the migrations: `node prisma/next-migration.ts <name>`.
+// Writes a new migration if the models differ from the migrations: `npm run migration -- <name>`.
 // With --check, writes nothing. If they differ, prints the missing SQL and exits with status 1.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -12,9 +12,11 @@ const databases = [sqliteSource(), ...(url === undefined ? [] : [postgresSource(
 const [name = ''] = process.argv.slice(2);
 const check = name === '--check';
 if (!check && !/^[a-z0-9_]+$/.test(name)) {
-  console.error('usage: node prisma/next-migration.ts <name in a-z, 0-9 and _> | --check');
+  console.error('usage: npm run migration -- <name in a-z, 0-9 and _>');
   process.exit(2);
 }
+if (url === undefined)
+  console.error('prisma/migrations/postgres: skipped, because neither DATABASE_URL nor TEST_DATABASE_URL is set');
 const time = new Date().toISOString().replace(/\D/g, '').slice(0, 14);
 
 for (const database of databases) {
@@ -23,7 +25,7 @@ for (const database of databases) {
   if (sql === undefined) {
     console.log(`${folder}: migrations and models agree`);
   } else if (check) {
-    console.error(`${folder}: a migration is missing: create it with node prisma/next-migration.ts <name>\n${sql}`);
+    console.error(`${folder}: a migration is missing: create it with npm run migration -- <name>\n${sql}`);
     process.exitCode = 1;
   } else {
     const file = join(database.folder, `${time}_${name}`, 'migration.sql');

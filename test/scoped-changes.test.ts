@@ -32,7 +32,7 @@ const relabel = (name: string, env: string) => update(name, { labels: [{ key: 'e
 const cursor = async () =>
   (await app.graphql('{ clusters { changesCursor } }', {}, headers)).data.clusters.changesCursor;
 
-/** A change arrives within a second (contract.md); a busy machine gets twice that. */
+/** A change arrives within a second (docs/replicas.md); a busy machine gets twice that. */
 const WITHIN = { timeout: 2_000 };
 
 describe('a caller who sees some clusters', () => {

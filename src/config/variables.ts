@@ -174,6 +174,6 @@ export const VARIABLES = {
     schema: z.enum(['debug', 'info', 'warn', 'error', 'silent'], {
       error: 'must be debug, info, warn, error or silent',
     }),
-    about: 'Minimum level of the logged lines.',
+    about: 'Minimum level of the logged lines: debug, info, warn, error or silent.',
   },
 } as const satisfies Record<string, Variable>;

@@ -34,7 +34,8 @@ export function resetStatus({ enabled, problem, at }: { enabled: boolean; proble
 /** Resets the status of every cluster that is probed, after an earlier state of the database has been restored. */
 export async function resetRestoredStatuses(tx: Transaction, at: Date): Promise<void> {
   await tx.cluster.updateMany({
-    where: { state: { notIn: ['DISABLED', 'UNUSABLE'] } },
+    // A probe makes a cluster UNUSABLE too: one whose kubeconfig could not be decrypted. It is probed again.
+    where: { enabled: true, credentialProblem: null },
     data: {
       ...initialStatus({ enabled: true, problem: null }),
       ...{ stateSince: at, observedAt: null, latencyMs: null, version: null },

@@ -5,6 +5,7 @@ import { rowsOf, whileCountersFail, whileReadOnly } from './support/database.ts'
 import { databaseOf, POSTGRES } from './support/database-location.ts';
 import { follow } from './support/followed-changes.ts';
 import { kubeconfig } from './support/kubeconfigs.ts';
+import { atLoad } from './support/load.ts';
 import { onTestFinished } from './support/running-test.ts';
 import { freshApp } from './support/wire.ts';
 
@@ -64,7 +65,7 @@ describe.runIf(POSTGRES !== undefined)('a database that lost commits', () => {
     const counters = await app.domain.database.counters();
     expect(counters.registry).toBeGreaterThan(seen.registry);
     expect((await app.rest('GET', CLUSTERS)).body).toEqual([expect.objectContaining({ description: 'put back' })]);
-    await expect.poll(events, { timeout: 2_000 }).toEqual(['reset']);
+    await expect.poll(events, { timeout: atLoad(2_000) }).toEqual(['reset']);
   });
 
   it('lost history is advanced past at the next check if the first attempt fails', async () => {

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Caller } from '../src/domain/access/caller.ts';
 import { CLUSTERS, startApp, type TestApp } from './support/app.ts';
 import { follow } from './support/followed-changes.ts';
+import { atLoad } from './support/load.ts';
 import { onTestFinished } from './support/running-test.ts';
 import { defineRole, keyWith } from './support/users.ts';
 
@@ -33,7 +34,7 @@ const cursor = async () =>
   (await app.graphql('{ clusters { changesCursor } }', {}, headers)).data.clusters.changesCursor;
 
 /** A change arrives within a second (docs/replicas.md); a busy machine gets twice that. */
-const WITHIN = { timeout: 2_000 };
+const WITHIN = { timeout: atLoad(2_000) };
 
 describe('a caller who sees some clusters', () => {
   it('a scoped stream reports that a cluster left the scope and that one entered it', async () => {
